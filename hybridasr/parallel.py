@@ -1,0 +1,78 @@
+"""Owns work over utterances: one executor interface, in place or in processes.
+
+Work is cut into blocks whose number depends on the data alone, and results come back in block
+order, so that sums (and therefore models) are the same for every ``--nj``.
+"""
+
+import concurrent.futures as futures
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from hybridasr.errors import UserError
+from hybridasr.progress import progress
+
+T = TypeVar("T")
+
+
+class SerialExecutor(futures.Executor):
+    """Runs each call at once, in this process, when its result is asked for by `run_blocks`."""
+
+    def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> futures.Future:
+        """Run `function` now and return a finished future."""
+        future: futures.Future = futures.Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def executor(nj: int = 1) -> Iterator[futures.Executor]:
+    """Yield an executor of `nj` jobs: in place for 1, in processes for more."""
+    if nj < 1:
+        raise UserError(f"--nj is {nj}; give 1 or more")
+    if nj == 1:
+        yield SerialExecutor()
+        return
+    # spawn: numba and BLAS threads do not survive a fork; it behaves the same everywhere.
+    context = multiprocessing.get_context("spawn")
+    pool = futures.ProcessPoolExecutor(nj, mp_context=context, initializer=_start_worker)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Sequence[tuple],
+               desc: str = "", unit: str = "block") -> Iterator[T]:
+    """Yield ``function(*block)`` for every block, in order, with a progress bar."""
+    if isinstance(pool, SerialExecutor):
+        for block in progress(blocks, desc=desc, unit=unit):
+            yield function(*block)
+        return
+    pending = [pool.submit(function, *block) for block in blocks]
+    try:
+        for future in progress(pending, desc=desc, unit=unit):
+            yield future.result()
+    except futures.process.BrokenProcessPool:
+        raise UserError("a worker process died (out of memory?); try a smaller --nj") from None
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def split_blocks(items: Sequence[T], size: int) -> list[list[T]]:
+    """Cut `items` into consecutive blocks of at most `size`, whatever the number of jobs."""
+    return [list(items[start:start + size]) for start in range(0, len(items), size)]
+
+
+def _start_worker() -> None:
+    import signal
+
+    # Ctrl-C is for the parent, which then ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

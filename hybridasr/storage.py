@@ -1,0 +1,153 @@
+"""Owns files on disk: atomic writes, JSON, array bundles.
+
+Every output is written under a temporary name beside its target and renamed when complete,
+so that a crash, Ctrl-C or a full disk never leaves half a file under the real name.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from hybridasr.errors import UserError
+
+PathLike = str | Path
+
+
+@contextmanager
+def atomic_write(path: PathLike, mode: str = "w") -> Iterator[IO]:
+    """Open a temporary file beside `path`; rename it to `path` if the block succeeds.
+
+    Raises
+    ------
+    UserError
+        if the disk is full or the directory cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encoding = None if "b" in mode else "utf-8"
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, mode, encoding=encoding) as file:
+            yield file
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise write_error(error, path) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+@contextmanager
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """Like `atomic_write`, for writers that want a name: yields a temporary path to fill."""
+    path = Path(path)
+    temporary = path.parent / f".{path.stem}.{os.getpid()}{path.suffix}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_error(error: OSError, path: PathLike) -> UserError:
+    """Turn an operating-system error on `path` into the line a user can act on."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError("no space left on the disk; free some, then run the same command again "
+                         "(what was finished is kept)", path)
+    return UserError(f"{error.strerror or error}; check the path and its permissions", path)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+def read_text(path: PathLike) -> str:
+    """Read a UTF-8 file.
+
+    Raises
+    ------
+    UserError
+        if the file is missing, unreadable or not UTF-8 (the line of the first bad byte is named).
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError("no such file; check the path", path) from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror}); check the path", path) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8 "
+                        "(for GBK: iconv -f GBK -t UTF-8)", path, line) from None
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: PathLike) -> Any:
+    """Read a JSON file; `UserError` names the line of a syntax error."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON ({error.msg}); restore or remake it", path, error.lineno) from None
+
+
+def write_arrays(path: PathLike, **arrays: np.ndarray) -> None:
+    """Write named arrays to one uncompressed .npz file, atomically; same arrays, same bytes."""
+    with atomic_write(path, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
+    """Read every array of an .npz file."""
+    try:
+        with np.load(path, allow_pickle=False) as bundle:
+            return {name: bundle[name] for name in bundle.files}
+    except FileNotFoundError:
+        raise UserError("no such file; make it first (is the stage finished?)", path) from None
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise UserError(f"damaged array file ({error}); remake it", path) from None
+    except Exception as error:  # zipfile.BadZipFile has no common base with the above
+        if type(error).__name__ != "BadZipFile":
+            raise
+        raise UserError(f"damaged array file ({error}); remake it", path) from None
+
+
+def digest(*parts: Any) -> str:
+    """Return a short SHA-256 of bytes, files (as `Path`) and JSON-able values, in order."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            total.update(hashlib.sha256(part.read_bytes()).digest())
+        elif isinstance(part, bytes):
+            total.update(hashlib.sha256(part).digest())
+        else:
+            total.update(json.dumps(part, sort_keys=True, default=str).encode())
+        total.update(b"\0")
+    return total.hexdigest()[:24]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
