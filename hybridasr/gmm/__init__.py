@@ -1,0 +1,1 @@
+"""Gaussian mixture models: mathematics only, no files of recordings."""

@@ -1,0 +1,1 @@
+"""Hidden Markov models of phones: topologies and transition models (no acoustics)."""

@@ -1,0 +1,127 @@
+"""Owns the transition model: transition-states, transition-ids and their probabilities.
+
+Takes a topology and the (phone, HMM state, pdf) tuples that a tree allows; numbers both
+transition-states and transition-ids from 1, as Kaldi does (transition-model.h), so that 0 stays
+free for epsilon and alignments compare id by id.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from hybridasr.hmm.topology import Topology
+
+# Kaldi's MleTransitionUpdateConfig: no transition below this, no update on fewer counts.
+PROBABILITY_FLOOR = 0.01
+MIN_COUNT = 5.0
+
+
+class TransitionModel:
+    """Transition-ids of every (phone, HMM state, pdf) and their log probabilities.
+
+    Attributes
+    ----------
+    tuples : int32 (num_states, 3)
+        Phone, HMM state and pdf of each transition-state, sorted; row 0 is transition-state 1.
+    first_tid : int32 (num_states + 1,)
+        First transition-id of each transition-state; the last entry is one past the end.
+    tid_state, tid_pdf, tid_phone, tid_hmm_state, tid_next : int32 (num_tids + 1,)
+        By transition-id; entry 0 is unused (tid_pdf[0] is -1).
+    tid_is_self_loop, tid_is_final : bool (num_tids + 1,)
+        Whether the id stays in its state / leaves the phone.
+    log_probs : float32 (num_tids + 1,)
+    """
+
+    def __init__(self, topology: Topology, tuples: Iterable[tuple[int, int, int]],
+                 log_probs: np.ndarray | None = None):
+        self.topology = topology
+        self.tuples = np.array(sorted(set(tuples)), np.int32).reshape(-1, 3)
+        self._state_of = {tuple(row): i + 1 for i, row in enumerate(self.tuples.tolist())}
+        first, rows, initial = [1], [(0, -1, 0, 0, 0, False, False)], [0.0]
+        for number, (phone, hmm_state, pdf) in enumerate(self.tuples.tolist(), 1):
+            entry = topology.for_phone(phone)
+            for target, probability in entry.states[hmm_state].transitions:
+                rows.append((number, pdf, phone, hmm_state, target, target == hmm_state,
+                             entry.states[target].pdf_class < 0))
+                initial.append(np.log(probability))
+            first.append(len(rows))
+        columns = list(zip(*rows, strict=True))
+        (self.tid_state, self.tid_pdf, self.tid_phone, self.tid_hmm_state,
+         self.tid_next) = (np.array(column, np.int32) for column in columns[:5])
+        self.tid_is_self_loop, self.tid_is_final = (np.array(c, bool) for c in columns[5:])
+        self.first_tid = np.array(first, np.int32)
+        self.log_probs = np.array(initial if log_probs is None else log_probs, np.float32)
+
+    @property
+    def num_tids(self) -> int:
+        """Number of transition-ids; the largest of them."""
+        return len(self.log_probs) - 1
+
+    @property
+    def num_states(self) -> int:
+        """Number of transition-states; the largest of them."""
+        return len(self.tuples)
+
+    @property
+    def num_pdfs(self) -> int:
+        """One more than the largest pdf."""
+        return int(self.tuples[:, 2].max()) + 1
+
+    def transition_state(self, phone: int, hmm_state: int, pdf: int) -> int:
+        """Return the transition-state, from 1; KeyError if the tree does not allow it."""
+        return self._state_of[phone, hmm_state, pdf]
+
+    def transition_id(self, tstate: int, arc: int) -> int:
+        """Return the id of the `arc`-th transition (from 0) of the state in its topology."""
+        return int(self.first_tid[tstate - 1]) + arc
+
+    def tids(self, tstate: int) -> range:
+        """Return every transition-id of a transition-state."""
+        return range(self.first_tid[tstate - 1], self.first_tid[tstate])
+
+    def self_loop(self, tstate: int) -> int:
+        """Return the id of the state's self-loop, or 0 if it has none."""
+        return next((tid for tid in self.tids(tstate) if self.tid_is_self_loop[tid]), 0)
+
+    def non_self_loop_log_prob(self, tstate: int) -> float:
+        """Return log(1 - P(self-loop)) of a transition-state."""
+        return float(self._leave_log_probs()[tstate])
+
+    def scaled_costs(self, transition_scale: float, self_loop_scale: float) -> np.ndarray:
+        """Return each transition-id's cost in a graph, float32 (num_tids + 1,).
+
+        Kaldi's AddTransitionProbs: a self-loop costs -s log P(self); another transition costs
+        -t log(P / (1 - P(self))) - s log(1 - P(self)), with t and s the two scales.
+        """
+        leave = self._leave_log_probs()[self.tid_state]
+        relative = np.where(self.tid_is_self_loop, 0.0, self.log_probs - leave)
+        staying = np.where(self.tid_is_self_loop, self.log_probs, leave)
+        costs = -(transition_scale * relative + self_loop_scale * staying)
+        costs[0] = 0.0
+        return costs.astype(np.float32)
+
+    def updated(self, counts: np.ndarray) -> "TransitionModel":
+        """Return the maximum-likelihood model for transition-id counts, floored.
+
+        Parameters
+        ----------
+        counts : float64 (num_tids + 1,)
+            How often each transition-id was used.
+        """
+        log_probs = self.log_probs.copy()
+        for start, end in zip(self.first_tid[:-1], self.first_tid[1:], strict=True):
+            total = counts[start:end].sum()
+            if end - start < 2 or total < MIN_COUNT:
+                continue
+            probabilities = counts[start:end] / total
+            for _ in range(3):  # flooring and normalising settle in a few rounds
+                probabilities = np.maximum(probabilities, PROBABILITY_FLOOR)
+                probabilities /= probabilities.sum()
+            log_probs[start:end] = np.log(probabilities)
+        return TransitionModel(self.topology, map(tuple, self.tuples.tolist()), log_probs)
+
+    def _leave_log_probs(self) -> np.ndarray:
+        loops = np.zeros(self.num_states + 1)
+        ids = np.flatnonzero(self.tid_is_self_loop)
+        loops[self.tid_state[ids]] = np.exp(self.log_probs[ids].astype(np.float64))
+        return np.log(np.maximum(1.0 - loops, 1e-20))  # a state that only loops never leaves

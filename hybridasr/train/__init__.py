@@ -1,0 +1,1 @@
+"""Trainers: each reads directories and writes one model directory."""

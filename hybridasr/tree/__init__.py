@@ -1,0 +1,1 @@
+"""Decision trees from phones in context to pdfs."""
