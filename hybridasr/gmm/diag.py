@@ -1,0 +1,210 @@
+"""Owns diagonal-covariance Gaussian mixtures, one mixture a pdf, all in flat arrays.
+
+Takes features (num_frames, dim); gives log likelihoods (num_frames, num_pdfs) and sufficient
+statistics for `update`. Log likelihoods are natural logs, float32, sums in float64.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+LOG_2PI = math.log(2 * math.pi)
+# Components this far below the best add less than float32 resolves.
+NEGLIGIBLE = -18.0
+
+
+@dataclass(frozen=True)
+class DiagGmm:
+    """Mixtures of all pdfs; the Gaussians of pdf p are ``offsets[p]:offsets[p + 1]``.
+
+    Attributes
+    ----------
+    weights : float64 (num_gaussians,)
+        Each pdf's sum to one.
+    means, variances : float64 (num_gaussians, dim)
+    offsets : int64 (num_pdfs + 1,)
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def num_pdfs(self) -> int:
+        """Number of mixtures."""
+        return len(self.offsets) - 1
+
+    @property
+    def num_gaussians(self) -> int:
+        """Number of Gaussians over all pdfs."""
+        return len(self.weights)
+
+    def scorer(self) -> "GmmScorer":
+        """Return the precomputed form that the kernels use."""
+        inverse = 1.0 / self.variances
+        constants = np.log(self.weights) - 0.5 * (
+            self.means.shape[1] * LOG_2PI
+            + np.log(self.variances).sum(1) + (self.means**2 * inverse).sum(1))
+        return GmmScorer(constants.astype(np.float32), (self.means * inverse).astype(np.float32),
+                         (-0.5 * inverse).astype(np.float32), self.offsets.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class GmmScorer:
+    """log w N(x) of Gaussian g = constants[g] + linear[g] x + quadratic[g] x^2 (all float32)."""
+
+    constants: np.ndarray
+    linear: np.ndarray
+    quadratic: np.ndarray
+    offsets: np.ndarray
+
+    def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
+        """Score every frame under every pdf, or under the chosen ones.
+
+        Parameters
+        ----------
+        feats : float32 (num_frames, dim)
+        pdfs : int array, optional
+            The pdfs to score, one column each; default all.
+
+        Returns
+        -------
+        float32 (num_frames, num_pdfs or len(pdfs))
+        """
+        if feats.ndim != 2 or feats.shape[1] != self.linear.shape[1]:
+            raise ValueError(f"features {feats.shape}, the model has {self.linear.shape[1]} columns")
+        if pdfs is None:
+            pdfs = np.arange(len(self.offsets) - 1, dtype=np.int32)
+        return _loglikes(np.ascontiguousarray(feats, np.float32), pdfs.astype(np.int32),
+                         self.constants, self.linear, self.quadratic, self.offsets)
+
+    def accumulate(self, feats: np.ndarray, frame_pdfs: np.ndarray, stats: "GmmStats") -> None:
+        """Add the statistics of aligned frames to `stats`, in place.
+
+        Parameters
+        ----------
+        feats : float32 (num_frames, dim)
+        frame_pdfs : int32 (num_frames,)
+            The pdf of each frame; -1 leaves the frame out.
+        """
+        total, frames = _accumulate(
+            np.ascontiguousarray(feats, np.float32), frame_pdfs.astype(np.int32), self.constants,
+            self.linear, self.quadratic, self.offsets, stats.occupancy, stats.first, stats.second)
+        stats.loglike += total
+        stats.frames += frames
+
+
+@dataclass
+class GmmStats:
+    """Occupancy (G,), sums of x and of x^2 (G, D), total log likelihood, frames; float64."""
+
+    occupancy: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    loglike: float = 0.0
+    frames: int = 0
+
+    @classmethod
+    def zeros(cls, num_gaussians: int, dim: int) -> "GmmStats":
+        """Return empty statistics."""
+        return cls(np.zeros(num_gaussians), np.zeros((num_gaussians, dim)),
+                   np.zeros((num_gaussians, dim)))
+
+    def add(self, other: "GmmStats") -> None:
+        """Add the statistics of another block, in place."""
+        self.occupancy += other.occupancy
+        self.first += other.first
+        self.second += other.second
+        self.loglike += other.loglike
+        self.frames += other.frames
+
+
+_BLOCK = 32  # frames scored together: one lane each, and the block stays in the first cache
+
+
+@numba.njit(cache=True, fastmath={"contract"})
+def _loglikes(feats, pdfs, constants, linear, quadratic, offsets):
+    num_frames, dim = feats.shape
+    out = np.empty((num_frames, len(pdfs)), np.float32)
+    largest = 1
+    for pdf in pdfs:
+        largest = max(largest, offsets[pdf + 1] - offsets[pdf])
+    block = np.zeros((dim, _BLOCK), np.float32)
+    scores = np.empty((largest, _BLOCK), np.float32)
+    best = np.empty(_BLOCK, np.float32)
+    for begin in range(0, num_frames, _BLOCK):
+        count = min(_BLOCK, num_frames - begin)
+        for lane in range(count):
+            for d in range(dim):
+                block[d, lane] = feats[begin + lane, d]
+        for column in range(len(pdfs)):
+            first = offsets[pdfs[column]]
+            size = offsets[pdfs[column] + 1] - first
+            for lane in range(_BLOCK):
+                best[lane] = -np.inf
+            for i in range(size):
+                row = scores[i]
+                for lane in range(_BLOCK):
+                    row[lane] = constants[first + i]
+                for d in range(dim):
+                    a = linear[first + i, d]
+                    b = quadratic[first + i, d]
+                    x = block[d]
+                    for lane in range(_BLOCK):
+                        row[lane] += x[lane] * (a + b * x[lane])
+                for lane in range(_BLOCK):
+                    best[lane] = max(best[lane], row[lane])
+            for lane in range(count):
+                total = 0.0
+                for i in range(size):
+                    difference = scores[i, lane] - best[lane]
+                    if difference > NEGLIGIBLE:
+                        total += math.exp(difference)
+                out[begin + lane, column] = best[lane] + math.log(total)
+    return out
+
+
+@numba.njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _accumulate(feats, frame_pdfs, constants, linear, quadratic, offsets, occupancy, first, second):
+    dim = feats.shape[1]
+    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float64)
+    loglike = 0.0
+    frames = 0
+    for frame in range(len(feats)):
+        pdf = frame_pdfs[frame]
+        if pdf < 0:
+            continue
+        x = feats[frame]
+        start = offsets[pdf]
+        size = offsets[pdf + 1] - start
+        best = -np.inf
+        for i in range(size):
+            a = linear[start + i]
+            b = quadratic[start + i]
+            score = np.float32(0.0)
+            for d in range(dim):
+                score += x[d] * (a[d] + b[d] * x[d])
+            scores[i] = score + constants[start + i]
+            best = max(best, scores[i])
+        total = 0.0
+        for i in range(size):
+            difference = scores[i] - best
+            scores[i] = math.exp(difference) if difference > NEGLIGIBLE else 0.0
+            total += scores[i]
+        loglike += best + math.log(total)
+        frames += 1
+        for i in range(size):
+            posterior = scores[i] / total
+            if posterior == 0.0:
+                continue
+            occupancy[start + i] += posterior
+            sums = first[start + i]
+            squares = second[start + i]
+            for d in range(dim):
+                weighted = posterior * x[d]
+                sums[d] += weighted
+                squares[d] += weighted * x[d]
+    return loglike, frames
