@@ -1,0 +1,1 @@
+"""Features: from samples to the float32 matrices that acoustic models take."""

@@ -1,0 +1,172 @@
+"""Owns MFCC and filterbank features, Kaldi's definitions (feat/feature-mfcc.cc, mel-computations.cc).
+
+Takes float32 samples in 16-bit range, gives float32 (frames, dim). The work goes in blocks of
+frames that stay in the processor's cache: cut and window (kernel), real Fourier transform
+(scipy, float32), mel energies from the non-zero weights only (kernel), logarithm, cosine transform.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import scipy.fft
+
+from hybridasr.features.frames import (
+    FeatureOptions,
+    cut_frames,
+    num_frames,
+    prepare_samples,
+    window_function,
+)
+
+__all__ = ["FeatureOptions", "compute_features", "mel_filters"]
+
+# Smallest energy before a logarithm, float32's epsilon as in Kaldi: log is -15.9424.
+ENERGY_EPSILON = np.float32(np.finfo(np.float32).eps)
+# Frames worked on at a time: 128 x 512 samples of float32 and their spectrum fill half of L2, and
+# the matrix products stay so small that BLAS does not start threads.
+BLOCK_FRAMES = 128
+
+
+def compute_features(samples: np.ndarray, options: FeatureOptions,
+                     seed_id: str = "") -> np.ndarray:
+    """Compute the features of one recording.
+
+    Parameters
+    ----------
+    samples : array (num_samples,)
+        In 16-bit range (-32768..32767), at `options.sample_rate` hertz.
+    options : FeatureOptions
+    seed_id : str
+        Utterance id; seeds the dither.
+
+    Returns
+    -------
+    float32 array (num_frames, options.dim)
+        num_frames = 0 if the recording is shorter than one window.
+
+    Raises
+    ------
+    UserError
+        if a sample is not finite.
+    """
+    count = num_frames(np.size(samples), options)
+    samples = prepare_samples(samples, options, seed_id)
+    features = np.empty((count, options.dim), dtype=np.float32)
+    if count == 0:
+        return features
+    tables = _tables(options)
+    energies = np.empty(count, dtype=np.float32)
+    frames = np.zeros((min(count, BLOCK_FRAMES), options.fft_samples), dtype=np.float32)
+    mel = np.empty((frames.shape[0], options.num_mel_bins), dtype=np.float32)
+    for first in range(0, count, BLOCK_FRAMES):
+        rows = slice(first, min(count, first + BLOCK_FRAMES))
+        size = rows.stop - first
+        cut_frames(samples, first, options.shift_samples, tables.window,
+                   np.float32(options.preemphasis), options.remove_dc_offset, options.raw_energy,
+                   frames[:size], energies[rows])
+        spectrum = scipy.fft.rfft(frames[:size], axis=1)
+        _mel_energies(spectrum.view(np.float32), tables.first_bin, tables.offset, tables.weight,
+                      options.use_power, mel[:size])
+        _finish(mel[:size], features[rows], tables, options)
+    if options.has_energy:
+        features[:, 0] = _log_energy(energies, options)
+    return features
+
+
+def mel_filters(options: FeatureOptions) -> np.ndarray:
+    """Return the triangular mel filters, float64 (num_mel_bins, fft_samples / 2).
+
+    The triangles are straight in mel, not in hertz; the bin at half the rate is left out.
+    """
+    bins = np.arange(options.fft_samples // 2) * (options.sample_rate / options.fft_samples)
+    edges = np.linspace(_mel(options.low_freq), _mel(options.top_freq), options.num_mel_bins + 2)
+    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    position = _mel(bins)[None, :]
+    rising = (position - left) / (centre - left)
+    falling = (right - position) / (right - centre)
+    return np.maximum(0.0, np.minimum(rising, falling))
+
+
+def dct_matrix(options: FeatureOptions) -> np.ndarray:
+    """Return the liftered cosine transform, float64 (num_mel_bins, num_ceps)."""
+    bins, ceps = options.num_mel_bins, np.arange(options.num_ceps)
+    angle = np.pi / bins * np.outer(np.arange(bins) + 0.5, ceps)
+    matrix = np.sqrt(2.0 / bins) * np.cos(angle)
+    matrix[:, 0] = np.sqrt(1.0 / bins)
+    if options.cepstral_lifter > 0:
+        length = options.cepstral_lifter
+        matrix *= 1.0 + 0.5 * length * np.sin(np.pi * ceps / length)
+    return matrix
+
+
+class _Tables(NamedTuple):
+    """What depends on the options alone; `weight[offset[b]:offset[b + 1]]` belongs to filter b."""
+
+    window: np.ndarray
+    first_bin: np.ndarray
+    offset: np.ndarray
+    weight: np.ndarray
+    dct: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def _tables(options: FeatureOptions) -> _Tables:
+    first_bin, offset, weights = [], [0], []
+    for row in mel_filters(options):
+        used = np.flatnonzero(row)
+        # A filter between two bins (too many filters for the transform) stays empty, as in Kaldi.
+        first, stop = (used[0], used[-1] + 1) if len(used) else (0, 0)
+        first_bin.append(first)
+        weights.append(row[first:stop])
+        offset.append(offset[-1] + stop - first)
+    return _Tables(
+        window_function(options),
+        np.array(first_bin, dtype=np.int64),
+        np.array(offset, dtype=np.int64),
+        np.concatenate(weights).astype(np.float32),
+        np.ascontiguousarray(dct_matrix(options), dtype=np.float32),
+    )
+
+
+def _finish(mel: np.ndarray, features: np.ndarray, tables: _Tables,
+            options: FeatureOptions) -> None:
+    """Turn mel energies (F, bins), which are overwritten, into features (F, dim)."""
+    if options.kind == "mfcc" or options.use_log_fbank:
+        np.maximum(mel, ENERGY_EPSILON, out=mel)
+        np.log(mel, out=mel)
+    if options.kind == "mfcc":
+        np.matmul(mel, tables.dct, out=features)
+    else:
+        features[:, int(options.has_energy):] = mel
+
+
+def _log_energy(energies: np.ndarray, options: FeatureOptions) -> np.ndarray:
+    floor = max(ENERGY_EPSILON, np.float32(options.energy_floor))
+    return np.log(np.maximum(energies, floor))
+
+
+def _mel(hertz):
+    return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _mel_energies(spectrum, first_bin, offset, weight, use_power, mel):
+    """Fill `mel` (F, bins) from `spectrum` float32 (F, 2 * transform bins: real, imaginary)."""
+    num_bins = spectrum.shape[1] // 2
+    power = np.empty(num_bins, dtype=np.float32)
+    for row in range(mel.shape[0]):
+        values = spectrum[row]
+        for k in range(num_bins):
+            power[k] = values[2 * k] * values[2 * k] + values[2 * k + 1] * values[2 * k + 1]
+        if not use_power:
+            for k in range(num_bins):
+                power[k] = np.sqrt(power[k])
+        for b in range(mel.shape[1]):
+            start = offset[b]
+            shift = first_bin[b] - start
+            total = np.float32(0.0)
+            for k in range(start, offset[b + 1]):
+                total += weight[k] * power[shift + k]
+            mel[row, b] = total
