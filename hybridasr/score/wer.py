@@ -134,8 +134,10 @@ def align_words(reference: Sequence[str], hypothesis: Sequence[str],
 
     Parameters
     ----------
-    reference : sequence of words
-    hypothesis : sequence of words
+    reference : sequence of str
+        The words said.
+    hypothesis : sequence of str
+        The words recognised.
     equivalent : function or mapping word -> class, optional
         Words of one class (homophones, spellings) count as right for each other; a word that a
         mapping lacks is its own class.
@@ -171,9 +173,9 @@ def score_texts(reference: Mapping[str, Sequence[str]], hypothesis: Mapping[str,
     Parameters
     ----------
     reference : mapping utterance -> words
+        A reference without a hypothesis counts as deleted words.
     hypothesis : mapping utterance -> words
-        A reference without a hypothesis counts as deleted words; a hypothesis without a
-        reference is left out, with a warning.
+        A hypothesis without a reference is left out, with a warning.
     utt2spk : mapping utterance -> speaker, optional
         Gives figures per speaker.
     equivalent : function or mapping word -> class, optional
