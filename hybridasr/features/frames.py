@@ -58,7 +58,7 @@ class FeatureOptions:
             (self.fft_samples % 2 == 0, "round_to_power_of_two", "true, or an even frame length"),
             (0 <= self.preemphasis <= 1, "preemphasis", "a value from 0 to 1"),
             (self.num_mel_bins >= 3, "num_mel_bins", "3 or more"),
-            (1 <= self.num_ceps and (self.kind != "mfcc" or self.num_ceps <= self.num_mel_bins),
+            (self.num_ceps >= 1 and (self.kind != "mfcc" or self.num_ceps <= self.num_mel_bins),
              "num_ceps", f"1 to num_mel_bins ({self.num_mel_bins})"),
             (0 <= self.low_freq < nyquist, "low_freq", f"0 to below {nyquist:g} Hz"),
             (self.low_freq < self.top_freq <= nyquist, "high_freq",
@@ -140,6 +140,7 @@ def prepare_samples(samples: np.ndarray, options: FeatureOptions, seed_id: str) 
     samples : array (num_samples,)
         In 16-bit range (-32768..32767).
     options : FeatureOptions
+        Their dither, seed and kind of edges are used.
     seed_id : str
         Utterance id.
 

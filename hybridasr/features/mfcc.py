@@ -1,8 +1,9 @@
-"""Owns MFCC and filterbank features, Kaldi's definitions (feat/feature-mfcc.cc, mel-computations.cc).
+"""Owns MFCC and filterbank features, by Kaldi's definitions.
 
 Takes float32 samples in 16-bit range, gives float32 (frames, dim). The work goes in blocks of
 frames that stay in the processor's cache: cut and window (kernel), real Fourier transform
-(scipy, float32), mel energies from the non-zero weights only (kernel), logarithm, cosine transform.
+(scipy, float32), mel energies from the non-zero weights only (kernel), logarithm, cosine
+transform. Kaldi: feat/feature-mfcc.cc, feat/feature-fbank.cc, feat/mel-computations.cc.
 """
 
 from functools import lru_cache
@@ -38,6 +39,7 @@ def compute_features(samples: np.ndarray, options: FeatureOptions,
     samples : array (num_samples,)
         In 16-bit range (-32768..32767), at `options.sample_rate` hertz.
     options : FeatureOptions
+        What to compute.
     seed_id : str
         Utterance id; seeds the dither.
 

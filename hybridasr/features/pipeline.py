@@ -1,0 +1,319 @@
+"""Owns the feature recipe: from a data directory to the rows an acoustic model sees.
+
+`make_feats` computes raw features and CMVN statistics of a set and writes them in Kaldi's files;
+`load_feats` reads them and applies the rest of the recipe (`PipelineOptions`), which a model
+records. `recognition_features` does both for one recording in memory.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hybridasr.corpus.audio import load_utterance
+from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.errors import UserError
+from hybridasr.features.archives import ScpTable, read_scp, write_matrices
+from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.mfcc import compute_features
+from hybridasr.features.transforms import add_deltas, splice
+from hybridasr.options import from_dict, option, to_dict
+from hybridasr.parallel import run_blocks, split_blocks
+from hybridasr.progress import logger
+from hybridasr.storage import PathLike, read_json, read_text, write_json, write_text
+
+CMVN_KINDS = ("speaker", "utterance", "sliding", "none")
+# Utterances a worker takes at a time: a tenth of a second of work or more.
+BLOCK_UTTERANCES = 50
+# Options that change the features by noise only.
+_HARMLESS = ("seed", "dither")
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """What is done to raw features before a model sees them: CMVN, deltas, splicing, in order."""
+
+    cmvn: str = option("speaker", "what the mean is taken over", CMVN_KINDS)
+    norm_vars: bool = option(False, "normalise the variance too")
+    cmvn_window: int = option(600, "frames of the sliding window")
+    delta_order: int = option(2, "derivatives appended, 0 for none")
+    delta_window: int = option(2, "frames to each side that a derivative looks at")
+    splice_left: int = option(0, "frames before the frame that are put beside it")
+    splice_right: int = option(0, "frames after the frame that are put beside it")
+    cmvn_min_window: int = option(100, "frames of the sliding window at the start")
+    cmvn_center: bool = option(False, "centre the sliding window on the frame")
+
+    def __post_init__(self):
+        """Refuse values outside their range."""
+        if self.cmvn not in CMVN_KINDS:
+            raise UserError(f"option cmvn is {self.cmvn!r}; give one of {', '.join(CMVN_KINDS)}")
+        least = {"cmvn_window": 1, "cmvn_min_window": 1, "delta_order": 0, "delta_window": 1,
+                 "splice_left": 0, "splice_right": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise UserError(f"option {name} is {getattr(self, name)}; give {bound} or more")
+
+
+def apply_pipeline(raw: np.ndarray, stats: np.ndarray | None,
+                   options: PipelineOptions) -> np.ndarray:
+    """Turn raw features into what a model sees.
+
+    Parameters
+    ----------
+    raw : float32 array (frames, dim)
+        As from `compute_features`.
+    stats : array (2, dim + 1) or None
+        CMVN statistics of the speaker; used with cmvn "speaker" only.
+    options : PipelineOptions
+        The recipe.
+
+    Returns
+    -------
+    float32 array (frames, dim * (delta_order + 1) * (splice_left + 1 + splice_right))
+
+    Raises
+    ------
+    UserError
+        if statistics are wanted and missing, or do not fit.
+    """
+    if options.cmvn == "speaker" and stats is None:
+        raise UserError("no CMVN statistics of the speaker; run 'hybridasr make-feats'")
+    features = raw
+    if options.cmvn == "sliding":
+        features = sliding_cmvn(raw, options.cmvn_window, options.cmvn_min_window,
+                                options.cmvn_center, options.norm_vars)
+    elif options.cmvn != "none" and len(raw):
+        stats = cmvn_stats(raw) if options.cmvn == "utterance" else stats
+        features = apply_cmvn(raw, stats, options.norm_vars)
+    if options.delta_order:
+        features = add_deltas(features, options.delta_order, options.delta_window)
+    features = splice(features, options.splice_left, options.splice_right)
+    return np.ascontiguousarray(features, dtype=np.float32)
+
+
+def feature_dim(feature_options: FeatureOptions, pipeline: PipelineOptions) -> int:
+    """Return the number of columns that a model sees."""
+    spliced = pipeline.splice_left + 1 + pipeline.splice_right
+    return feature_options.dim * (pipeline.delta_order + 1) * spliced
+
+
+def recognition_features(samples: np.ndarray, feature_options: FeatureOptions,
+                         pipeline: PipelineOptions, seed_id: str = "") -> np.ndarray:
+    """Return what a model sees of one recording, which counts as its own speaker.
+
+    Parameters
+    ----------
+    samples : array (num_samples,)
+        In 16-bit range, at `feature_options.sample_rate` hertz.
+    feature_options : FeatureOptions
+        The raw features.
+    pipeline : PipelineOptions
+        What is done to them.
+    seed_id : str
+        Seeds the dither.
+
+    Returns
+    -------
+    float32 array (frames, feature_dim); no rows if shorter than one window
+    """
+    raw = compute_features(samples, feature_options, seed_id)
+    return apply_pipeline(raw, cmvn_stats(raw) if len(raw) else np.zeros(0), pipeline)
+
+
+def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
+               allow_pipes: bool = False) -> DataDir:
+    """Compute raw features and CMVN statistics of a set and write them into its directory.
+
+    Writes ``feats.ark/.scp``, ``cmvn.ark/.scp`` (per speaker), ``utt2num_frames``, ``utt2dur``,
+    ``frame_shift`` and, last, ``feature.json`` with the options. Utterances shorter than one
+    window have no features; a warning names them. The other files of the set stay as they are,
+    so that such an utterance still counts when the set is scored.
+
+    Returns
+    -------
+    DataDir
+        the set without the utterances that are too short
+
+    Raises
+    ------
+    UserError
+        for a recording that cannot be read (utterance and file are named), or if every
+        utterance is too short.
+    """
+    path = data.path
+    # While features and options are not of one run, there must be no options to trust.
+    (path / "feature.json").unlink(missing_ok=True)
+    durations: dict[str, float] = {}
+    frames: dict[str, int] = {}
+    stats: dict[str, np.ndarray] = {}
+
+    def matrices() -> Iterator[tuple[str, np.ndarray]]:
+        blocks = [(block, options, allow_pipes)
+                  for block in split_blocks(list(data.utterances.values()), BLOCK_UTTERANCES)]
+        for results in run_blocks(pool, _features_of_block, blocks, desc=f"features {path.name}"):
+            for utterance, features, duration in results:
+                if len(features) == 0:
+                    continue
+                speaker = data.utterances[utterance].speaker
+                mine = cmvn_stats(features)
+                stats[speaker] = stats[speaker] + mine if speaker in stats else mine
+                durations[utterance], frames[utterance] = duration, len(features)
+                yield utterance, features
+
+    write_matrices(path / "feats.ark", path / "feats.scp", matrices())
+    if not frames:
+        raise UserError(f"none of the {len(data.utterances)} utterances is as long as one frame "
+                        f"({options.frame_length_ms:g} ms); check the recordings", path)
+    speakers = sorted(stats, key=str.encode)
+    write_matrices(path / "cmvn.ark", path / "cmvn.scp", ((s, stats[s]) for s in speakers))
+    write_text(path / "utt2num_frames", "".join(f"{u} {n}\n" for u, n in frames.items()))
+    write_text(path / "utt2dur", "".join(f"{u} {d:.3f}\n" for u, d in durations.items()))
+    write_text(path / "frame_shift", f"{options.frame_shift_ms / 1000:g}\n")
+    write_json(path / "feature.json", to_dict(options))
+    _warn_of_missing(path, [u for u in data.utterances if u not in frames],
+                     f"are shorter than one frame ({options.frame_length_ms:g} ms)")
+    names = ("feats.scp", "cmvn.scp", "utt2num_frames", "utt2dur")
+    tables = {**data.tables, **{name: _read_table(path / name) for name in names}}
+    kept = {u: data.utterances[u] for u in frames}
+    return replace(data, utterances=kept, tables=tables)
+
+
+def load_feats(data: DataDir, pipeline: PipelineOptions,
+               pool: Executor | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield what a model sees of each utterance of a set, in the set's order.
+
+    Parameters
+    ----------
+    data : DataDir
+        With features made by `make_feats` or by Kaldi. Utterances without features are passed
+        over with a warning.
+    pipeline : PipelineOptions
+        The recipe.
+    pool : Executor, optional
+        Reads and computes ahead in its workers; the results are the same.
+
+    Yields
+    ------
+    (utterance id, float32 array (frames, columns))
+
+    Raises
+    ------
+    UserError
+        if no utterance has features, an archive is damaged or statistics are missing.
+    """
+    feats = _scp_table(data, "feats.scp")
+    stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
+    wanted = [u for u in data.utterances.values() if u.utterance in feats]
+    if not wanted:
+        raise UserError(f"none of the {len(data.utterances)} utterances has features; "
+                        f"run 'hybridasr make-feats {data.path}'", data.path / "feats.scp")
+    _warn_of_missing(data.path, [u for u in data.utterances if u not in feats],
+                     "have no features")
+    blocks = split_blocks(wanted, BLOCK_UTTERANCES)
+    if pool is None:
+        for block in blocks:
+            yield from _load_block(block, feats, stats, pipeline)
+        return
+    work = [(block, _part(feats, [u.utterance for u in block]),
+             stats and _part(stats, [u.speaker for u in block]), pipeline) for block in blocks]
+    for results in run_blocks(pool, _load_all, work, desc=f"reading {data.path.name}"):
+        yield from results
+
+
+def check_features(data_dir: PathLike, expected: FeatureOptions) -> None:
+    """Check that the features of a set are of the kind a model was trained with.
+
+    Dither and its seed may differ. Features made elsewhere (no ``feature.json``) are checked for
+    their number of columns.
+
+    Raises
+    ------
+    UserError
+        naming every option that differs, expected and found.
+    """
+    path = Path(data_dir)
+    mend = f"run 'hybridasr make-feats {path}' with the model's options"
+    if not (path / "feature.json").exists():
+        table = read_scp(path / "feats.scp")
+        columns = next(iter(table.values())).shape[1] if len(table) else expected.dim
+        if columns != expected.dim:
+            raise UserError(f"{columns} columns found, {expected.dim} expected "
+                            f"({expected.kind}); {mend}", path / "feats.scp")
+        return
+    found = from_dict(FeatureOptions, read_json(path / "feature.json"), str(path / "feature.json"))
+    ours, theirs = _comparable(expected), _comparable(found)
+    wrong = [f"{name} expected {ours[name]}, found {theirs[name]}"
+             for name in ours if ours[name] != theirs[name]]
+    if wrong:
+        raise UserError(f"features of another kind: {'; '.join(wrong)}; {mend}",
+                        path / "feature.json")
+
+
+def _comparable(options: FeatureOptions) -> dict[str, object]:
+    values = {**to_dict(options), "use_energy": options.has_energy, "high_freq": options.top_freq}
+    unused = ("num_ceps", "cepstral_lifter") if options.kind == "fbank" else ("use_log_fbank",)
+    return {name: value for name, value in values.items() if name not in (*_HARMLESS, *unused)}
+
+
+def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
+                       allow_pipes: bool) -> list[tuple[str, np.ndarray, float]]:
+    """Return (id, raw features, seconds) of each utterance."""
+    results = []
+    for utterance in utterances:
+        try:
+            samples = load_utterance(utterance, options.sample_rate, allow_pipes=allow_pipes)
+        except UserError as error:
+            raise UserError(f"utterance '{utterance.utterance}': {error}") from error
+        try:
+            features = compute_features(samples, options, utterance.utterance)
+        except UserError as error:
+            raise UserError(str(error), utterance.wav) from error
+        results.append((utterance.utterance, features, len(samples) / options.sample_rate))
+    return results
+
+
+def _load_block(block: list[Utterance], feats: ScpTable, stats: ScpTable | None,
+                pipeline: PipelineOptions) -> Iterator[tuple[str, np.ndarray]]:
+    loaded: dict[str, np.ndarray] = {}
+    for utterance in block:
+        raw, speaker = feats[utterance.utterance], utterance.speaker
+        if raw.ndim != 2:
+            raise UserError(f"entry '{utterance.utterance}' is a vector, not a matrix of features; "
+                            "make the features again", feats.scp)
+        if stats is not None and speaker not in loaded:
+            if speaker not in stats:
+                raise UserError(f"speaker '{speaker}' has no CMVN statistics; make the features "
+                                "again", stats.scp)
+            loaded[speaker] = stats[speaker]
+        yield utterance.utterance, apply_pipeline(raw, loaded.get(speaker), pipeline)
+
+
+def _load_all(*block) -> list[tuple[str, np.ndarray]]:
+    return list(_load_block(*block))
+
+
+def _part(table: ScpTable, keys: list[str]) -> ScpTable:
+    kept = {key: table.entries[key] for key in keys if key in table}
+    return ScpTable(kept, table.scp, table.allow_pipes)
+
+
+def _scp_table(data: DataDir, name: str) -> ScpTable:
+    if name in data.tables:
+        return ScpTable(data.tables[name], data.path / name)
+    if not (data.path / name).exists():
+        raise UserError(f"no such file; run 'hybridasr make-feats {data.path}' first",
+                        data.path / name)
+    return read_scp(data.path / name)
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in read_text(path).splitlines())
+
+
+def _warn_of_missing(path: Path, utterances: list[str], what: str) -> None:
+    if utterances:
+        shown = ", ".join(utterances[:20]) + (" ..." if len(utterances) > 20 else "")
+        logger.warning("%s: %d utterances %s: %s", path, len(utterances), what, shown)
