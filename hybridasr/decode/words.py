@@ -1,0 +1,71 @@
+"""Owns times: a path of transition-ids cut into phones, and phones matched to words.
+
+Paths come from graphs whose self-loops follow the forward transition of their state
+(``--reorder=true``): a phone lasts from its first forward transition to the last self-loop after
+its final transition.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridasr.hmm.transitions import TransitionModel
+from hybridasr.lexicon.langdir import Lang
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of frames [begin, end) with a phone or word id."""
+
+    label: int
+    begin: int
+    end: int
+
+
+def phone_segments(transition_ids: np.ndarray, transitions: TransitionModel) -> list[Segment]:
+    """Cut transition-ids (num_frames,) into phones, in order."""
+    forward = np.flatnonzero(~transitions.tid_is_self_loop[transition_ids])
+    if len(forward) == 0:
+        return []
+    last_state = transitions.tid_is_final[transition_ids[forward]]
+    starts = np.concatenate([forward[:1], forward[1:][last_state[:-1]]])
+    ends = np.append(starts[1:], len(transition_ids))
+    phones = transitions.tid_phone[transition_ids[starts]]
+    return [Segment(int(p), int(b), int(e)) for p, b, e in zip(phones, starts, ends, strict=True)]
+
+
+def word_segments(phones: list[Segment], words: list[int], lang: Lang) -> list[Segment]:
+    """Match phones to words through the pronunciations, with optional silence between.
+
+    A last word that the audio cuts short ends with the last phone. Words that cannot be matched
+    (graph and lexicon differ) are left out.
+    """
+    labels = tuple(segment.label for segment in phones)
+
+    def after_silence(place: int) -> int:
+        while place < len(labels) and labels[place] == lang.optional_silence:
+            place += 1
+        return place
+
+    # reached[i]: place after i words -> (place before the i-th word, where the word begins)
+    reached: list[dict[int, tuple[int, int]]] = [{0: (0, 0)}]
+    for word in words:
+        nexts: dict[int, tuple[int, int]] = {}
+        for place in reached[-1]:
+            begin = after_silence(place)
+            for _, pronunciation in lang.pronunciations.get(word, ()):
+                found = labels[begin:begin + len(pronunciation)]
+                if found and found == tuple(pronunciation)[:len(found)]:
+                    nexts.setdefault(begin + len(found), (place, begin))
+        if not nexts:
+            break
+        reached.append(nexts)
+    # Of all ways to match, take the one that leaves only silence behind.
+    places = [p for p in reached[-1] if after_silence(p) == len(labels)] or list(reached[-1])
+    place = max(places)
+    segments = []
+    for number in range(len(reached) - 1, 0, -1):
+        before, begin = reached[number][place]
+        segments.append(Segment(words[number - 1], phones[begin].begin, phones[place - 1].end))
+        place = before
+    return segments[::-1]

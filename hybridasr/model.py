@@ -1,0 +1,99 @@
+"""Owns the model directory: all that is needed to score and decode, as plain arrays and JSON.
+
+    model.json          format, kind, features, topology, tree, figures of the training
+    gmm.npz             weights, means, variances, offsets, transition log probabilities
+    lang/               phones.txt words.txt lexicon: a copy of the lang directory
+    graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
+
+A format newer than this version knows is refused.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.features.mfcc import FeatureOptions
+from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.gmm.diag import DiagGmm
+from hybridasr.hmm.topology import read_topology
+from hybridasr.hmm.transitions import TransitionModel
+from hybridasr.lexicon.langdir import Lang, read_lang
+from hybridasr.options import from_dict, to_dict
+from hybridasr.storage import PathLike, read_arrays, read_json, write_arrays, write_json
+from hybridasr.tree.tree import MonophoneTree, tree_from_dict
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AcousticModel:
+    """A GMM acoustic model with everything that it was trained with."""
+
+    gmm: DiagGmm
+    transitions: TransitionModel
+    tree: MonophoneTree
+    lang: Lang
+    features: FeatureOptions
+    pipeline: PipelineOptions
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, directory: PathLike) -> None:
+        """Write the directory; model.json last, so that it marks a complete model."""
+        directory = Path(directory)
+        copy_lang(self.lang.path, directory / "lang")
+        write_arrays(directory / "gmm.npz", weights=self.gmm.weights, means=self.gmm.means,
+                     variances=self.gmm.variances, offsets=self.gmm.offsets,
+                     transition_log_probs=self.transitions.log_probs,
+                     transition_tuples=self.transitions.tuples)
+        write_json(directory / "model.json", {
+            "format": FORMAT, "kind": "gmm", "features": to_dict(self.features),
+            "pipeline": to_dict(self.pipeline),
+            "topology": self.transitions.topology.to_text(), "tree": self.tree.to_dict(),
+            "info": self.info})
+
+
+def load_model(directory: PathLike) -> AcousticModel:
+    """Read a model directory.
+
+    Raises
+    ------
+    UserError
+        if it is no model directory, damaged, or of a newer format.
+    """
+    directory = Path(directory)
+    path = directory / "model.json"
+    if not path.is_file():
+        raise UserError("no model.json there; give a model directory such as exp/mono "
+                        "(is its training finished?)", directory)
+    values = read_json(path)
+    if values.get("format", 0) > FORMAT:
+        raise UserError(f"model format {values['format']}, this version reads up to {FORMAT}; "
+                        "upgrade hybridasr", path)
+    try:
+        features = from_dict(FeatureOptions, values["features"], str(path))
+        pipeline = from_dict(PipelineOptions, values["pipeline"], str(path))
+        topology = read_topology(values["topology"], str(path))
+        tree = tree_from_dict(values["tree"], str(path))
+        arrays = read_arrays(directory / "gmm.npz")
+        gmm = DiagGmm(*(arrays[name] for name in ("weights", "means", "variances", "offsets")))
+        transitions = TransitionModel(topology, map(tuple, arrays["transition_tuples"].tolist()),
+                                      arrays["transition_log_probs"])
+    except KeyError as error:
+        raise UserError(f"entry {error} is missing; train the model again", path) from None
+    return AcousticModel(gmm, transitions, tree, read_lang(directory / "lang"), features, pipeline,
+                         values.get("info", {}))
+
+
+def copy_lang(source: PathLike, destination: PathLike) -> None:
+    """Copy a lang directory's text files (the FSTs stay behind: graphs are already built)."""
+    source, destination = Path(source), Path(destination)
+    if source.resolve() == destination.resolve():
+        return
+    shutil.rmtree(destination, ignore_errors=True)
+    shutil.copytree(source, destination, ignore=shutil.ignore_patterns("*.fst"))
+
+
