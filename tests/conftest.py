@@ -26,3 +26,15 @@ def data_root() -> Path:
 def ref_root() -> Path:
     """Folder of the values computed with Kaldi."""
     return _shared("HYBRIDASR_REF", "ref")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Fail, where HYBRIDASR_REQUIRE_DATA=1, a test on real data that would be skipped."""
+    report = yield
+    required = os.environ.get("HYBRIDASR_REQUIRE_DATA") == "1"
+    if (required and report.skipped and not hasattr(report, "wasxfail")
+            and item.get_closest_marker("realdata")):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but HYBRIDASR_REQUIRE_DATA=1: {call.excinfo.value}"
+    return report
