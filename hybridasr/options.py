@@ -68,6 +68,25 @@ def from_dict(options_class: type[T], values: dict[str, Any], source: str = "opt
     return options_class(**values)
 
 
+def from_strings(options_class: type[T], values: dict[str, str], source: str = "options") -> T:
+    """Build `options_class` from text values, as a configuration file gives them.
+
+    Raises
+    ------
+    UserError
+        if a name is unknown or a value cannot be read; `source` is named in the line.
+    """
+    hints = typing.get_type_hints(options_class)
+    parsed: dict[str, Any] = {}
+    for name, text in values.items():
+        kind = _plain_type(hints.get(name, str))
+        try:
+            parsed[name] = _parse_bool(text) if kind is bool else kind(text)
+        except (ValueError, argparse.ArgumentTypeError):
+            raise UserError(f"option '{name}' is '{text}'; give a {kind.__name__}", source) from None
+    return from_dict(options_class, parsed, source)
+
+
 def to_dict(options: Any) -> dict[str, Any]:
     """Return the options as a plain dict, ready for JSON."""
     return dataclasses.asdict(options)

@@ -63,6 +63,11 @@ class Recognizer:
                  for s in word_segments(phones, words, lang)]
         return Decoded([lang.word_name(word) for word in words], times, path.complete, path)
 
+    def warm_up(self) -> None:
+        """Compile or load the kernels, so that the first result is as quick as the later ones."""
+        dim = self._scorer.linear.shape[1]
+        self.decode(np.zeros((2, dim), np.float32))
+
     def recognize(self, audio: PathLike | np.ndarray, rate: int | None = None,
                   channel: str | int = "mix", strict_rate: bool = False) -> dict[str, Any]:
         """Recognise one recording.
