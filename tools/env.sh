@@ -53,8 +53,9 @@ _hybridasr_install() {
     echo "Bringing the environment in .venv up to date ..." >&2
   else
     _hybridasr_venv "$venv" || return 1
+    # Empty until all is installed, so that what an interruption leaves is not taken as it is.
+    : > "$stamp"
   fi
-  rm -f "$stamp"
   if ! (cd "$hybridasr_root" && "$venv/bin/python" -m pip install --disable-pip-version-check \
         --editable ".[$extra]") > "$log" 2>&1 < /dev/null; then
     tail -n 15 "$log" >&2

@@ -26,7 +26,7 @@ cd "$hybridasr_root" || exit 1
 
 style=0
 if "$PYTHON" -m ruff --version > /dev/null 2>&1; then
-  "$PYTHON" -m ruff check --quiet . || style=$?
+  "$PYTHON" -m ruff check --quiet --output-format concise . || style=$?
 else
   echo "ruff is not installed: style not checked" >&2
 fi
