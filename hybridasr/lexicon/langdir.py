@@ -1,0 +1,381 @@
+"""Owns the lang directory: symbol tables, phone lists, topology and lexicon of a system.
+
+Files and names are Kaldi's (utils/prepare_lang.sh), so that its users find what they know; the
+transducers L and G are made from the `Lang` object by `hybridasr.graph`. `lang.json` records the
+options and is written last: a directory without it is unfinished.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hybridasr.errors import UserError
+from hybridasr.hmm.topology import make_topology
+from hybridasr.lexicon.lexicon import UNKNOWN_WORD, Lexicon, read_lexicon, write_lexicon
+from hybridasr.lexicon.phones import PhoneSet
+from hybridasr.options import from_dict, option, to_dict
+from hybridasr.progress import logger
+from hybridasr.storage import PathLike, read_json, read_text, write_json, write_text
+
+FORMAT = 1
+"""Version of the directory; a newer one is refused."""
+
+POSITIONS = {"_B": "begin", "_E": "end", "_I": "internal", "_S": "singleton"}
+"""Suffix of a position-dependent phone -> its name in word_boundary.txt."""
+
+_REMEDY = "run 'hybridasr prepare-lang' to make it anew"
+
+IntPronunciation = tuple[float, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class LangOptions:
+    """How a lang directory is made; see `prepare_lang`."""
+
+    sil_prob: float = option(0.5, "probability of silence between words; 0 = never")
+    position_dependent: bool = option(False, "mark phones by their place in the word (_B _E _I _S)")
+    share_tones: bool = option(False, "tone variants of a final share one tree root")
+    used_phones_only: bool = option(True, "list only phones that the lexicon uses")
+
+    def __post_init__(self):
+        if not 0.0 <= self.sil_prob < 1.0:
+            raise UserError(f"sil-prob is {self.sil_prob}; give a number from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class Lang:
+    """A lang directory in memory.
+
+    Attributes
+    ----------
+    path : Path
+    phones : dict symbol -> id
+        phones.txt: <eps> 0, silences, speech phones, disambiguation symbols #0 #1 ...
+    words : dict symbol -> id
+        words.txt: <eps> 0, words in byte order, #0, <s>, </s>.
+    silence_phones, nonsilence_phones, disambig_phones : list of int
+        Ascending ids; `disambig_phones` begins with #0, its last stands for silence after a word.
+    optional_silence : int
+    sil_prob : float
+        Probability of silence before, between and after words.
+    oov : int
+        Word id of <UNK>.
+    sets : list of list of int
+        Phones that share a tree root.
+    extra_questions : list of list of int
+    pronunciations : dict word id -> list of (probability, phone ids)
+        Position suffixes applied, no disambiguation symbols.
+    position_dependent : bool
+    """
+
+    path: Path
+    phones: dict[str, int]
+    words: dict[str, int]
+    silence_phones: list[int]
+    nonsilence_phones: list[int]
+    disambig_phones: list[int]
+    optional_silence: int
+    sil_prob: float
+    oov: int
+    sets: list[list[int]]
+    extra_questions: list[list[int]]
+    pronunciations: dict[int, list[IntPronunciation]]
+    position_dependent: bool = False
+
+    @cached_property
+    def _phone_names(self) -> dict[int, str]:
+        return {number: name for name, number in self.phones.items()}
+
+    @cached_property
+    def _word_names(self) -> dict[int, str]:
+        return {number: name for name, number in self.words.items()}
+
+    def phone_name(self, phone: int) -> str:
+        """Return the symbol of a phone id."""
+        return self._phone_names[phone]
+
+    def word_name(self, word: int) -> str:
+        """Return the symbol of a word id."""
+        return self._word_names[word]
+
+    @property
+    def silence_disambig(self) -> int:
+        """The disambiguation symbol that marks optional silence in L_disambig."""
+        return self.disambig_phones[-1]
+
+    @cached_property
+    def disambig_pronunciations(self) -> list[tuple[int, float, tuple[int, ...]]]:
+        """(word, probability, phones) of every pronunciation, #k added where needed.
+
+        No sequence equals another, and none without #k at its end begins another.
+        """
+        flat = [(word, prob, phones) for word, prons in self.pronunciations.items()
+                for prob, phones in prons]
+        marks = disambiguate([phones for _, _, phones in flat])
+        return [
+            (word, prob, (*phones, self.disambig_phones[mark]) if mark else phones)
+            for (word, prob, phones), mark in zip(flat, marks, strict=True)
+        ]
+
+    @property
+    def topology_text(self) -> str:
+        """The text of the file `topo`."""
+        return read_text(self.path / "topo")
+
+
+def disambiguate(pronunciations: Iterable[tuple[int, ...]]) -> list[int]:
+    """Number the pronunciations that need a disambiguation symbol, as Kaldi does.
+
+    Returns
+    -------
+    list of int
+        0 = none needed; k = symbol #k: homophones are numbered 1, 2, ... in order, and a
+        pronunciation that begins another one gets 1.
+    """
+    pronunciations = list(pronunciations)
+    count = Counter(pronunciations)
+    beginnings = {phones[:n] for phones in count for n in range(1, len(phones))}
+    used: Counter = Counter()
+    marks = []
+    for phones in pronunciations:
+        if count[phones] > 1 or phones in beginnings:
+            used[phones] += 1
+        marks.append(used[phones])
+    return marks
+
+
+def prepare_lang(
+    lexicon: Lexicon, phone_set: PhoneSet, path: PathLike, options: LangOptions | None = None
+) -> Lang:
+    """Make a lang directory.
+
+    Parameters
+    ----------
+    lexicon : Lexicon
+        Must hold `<UNK>`, as one from `build_lexicon` does.
+    phone_set : PhoneSet
+        Every phone of the lexicon must be in it (see `PhoneSet.covering`).
+    path : path
+        Made if missing; files of an earlier run are replaced.
+    options : LangOptions, optional
+
+    Raises
+    ------
+    UserError
+        if the lexicon lacks <UNK> or uses a phone that the phone set lacks.
+    """
+    options = options or LangOptions()
+    path = Path(path)
+    _check_lexicon(lexicon, phone_set)
+    if options.used_phones_only:
+        phone_set = phone_set.restrict(lexicon.phones)
+    lang = _assemble(lexicon, phone_set, path, options)
+    # Without lang.json the directory counts as unfinished until all of it is new.
+    (path / "lang.json").unlink(missing_ok=True)
+    for name, text in _files(lang, options).items():
+        write_text(path / name, text)
+    if not options.position_dependent:
+        for name in ("txt", "int"):
+            (path / f"phones/word_boundary.{name}").unlink(missing_ok=True)
+    write_lexicon(lexicon, path / "lexiconp.txt")
+    write_json(path / "lang.json", {"format": FORMAT, "options": to_dict(options)})
+    logger.info("%s: %d words, %d pronunciations, %d phones, %d disambiguation symbols",
+                path, len(lexicon.entries), sum(map(len, lexicon.entries.values())),
+                len(lang.silence_phones) + len(lang.nonsilence_phones), len(lang.disambig_phones))
+    return lang
+
+
+def read_lang(path: PathLike) -> Lang:
+    """Read a lang directory made by `prepare_lang`.
+
+    Raises
+    ------
+    UserError
+        naming the first file that is missing or does not fit the others.
+    """
+    path = Path(path)
+    needed = ["lang.json", "words.txt", "phones.txt", "topo", "oov.int", "lexiconp.txt"]
+    needed += [f"phones/{name}.int" for name in
+               ("silence", "nonsilence", "disambig", "optional_silence", "sets", "extra_questions")]
+    for name in needed:
+        if not (path / name).is_file():
+            raise UserError(f"{name} is missing; {_REMEDY}", path)
+    record = read_json(path / "lang.json")
+    if record.get("format", 0) > FORMAT:
+        raise UserError(f"format {record['format']} is newer than this program knows ({FORMAT}); "
+                        "update hybridasr", path / "lang.json")
+    options = from_dict(LangOptions, record["options"], str(path / "lang.json"))
+    phones, words = read_symbols(path / "phones.txt"), read_symbols(path / "words.txt")
+    lexicon = read_lexicon(path / "lexiconp.txt")
+    silence = _read_ints(path, "silence")
+    return Lang(
+        path=path,
+        phones=phones,
+        words=words,
+        silence_phones=[i for row in silence for i in row],
+        nonsilence_phones=[i for row in _read_ints(path, "nonsilence") for i in row],
+        disambig_phones=[i for row in _read_ints(path, "disambig") for i in row],
+        optional_silence=_read_ints(path, "optional_silence")[0][0],
+        sil_prob=options.sil_prob,
+        oov=int(read_text(path / "oov.int")),
+        sets=_read_ints(path, "sets"),
+        extra_questions=_read_ints(path, "extra_questions"),
+        pronunciations=_to_ints(lexicon, words, phones, options.position_dependent,
+                                path / "lexiconp.txt"),
+        position_dependent=options.position_dependent,
+    )
+
+
+def read_symbols(path: PathLike) -> dict[str, int]:
+    """Read a symbol table: `<symbol> <id>` a line."""
+    table: dict[str, int] = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        fields = line.split()
+        if len(fields) != 2 or not fields[1].isdecimal():
+            raise UserError(f"'{line}' is not '<symbol> <id>'; {_REMEDY}", path, number)
+        table[fields[0]] = int(fields[1])
+    return table
+
+
+def add_positions(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """Add _B, _I, _E or, to a lone phone, _S."""
+    if len(phones) == 1:
+        return (phones[0] + "_S",)
+    return (phones[0] + "_B", *(phone + "_I" for phone in phones[1:-1]), phones[-1] + "_E")
+
+
+def _suffix(phone: str) -> str:
+    return phone[-2:] if phone[-2:] in POSITIONS else ""
+
+
+def _check_lexicon(lexicon: Lexicon, phone_set: PhoneSet) -> None:
+    if UNKNOWN_WORD not in lexicon.entries:
+        raise UserError(f"the lexicon has no {UNKNOWN_WORD}; add the line '{UNKNOWN_WORD} SPN'")
+    known = {*phone_set.silence_phones, *phone_set.nonsilence_phones}
+    for word, pronunciations in lexicon.entries.items():
+        for pron in pronunciations:
+            for phone in pron.phones:
+                if phone not in known:
+                    raise UserError(f"word '{word}' uses the phone '{phone}', which is not in the "
+                                    "phone set; correct it, or add the phone to the set")
+    for phone in known:
+        if phone.startswith(("#", "<")) or phone[-2:] in POSITIONS:
+            raise UserError(f"'{phone}' cannot name a phone (#k, <...> and the endings _B _E _I _S "
+                            "have a meaning of their own); rename it")
+
+
+def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOptions) -> Lang:
+    def variants(phone: str) -> list[str]:
+        """Every form of a phone; silence also occurs between words, without position."""
+        if not options.position_dependent:
+            return [phone]
+        bare = [phone] if phone in phone_set.silence_phones else []
+        return bare + [phone + suffix for suffix in POSITIONS]
+
+    silence = [v for phone in phone_set.silence_phones for v in variants(phone)]
+    speech = [v for phone in phone_set.nonsilence_phones for v in variants(phone)]
+    phones = {name: i for i, name in enumerate(["<eps>", *silence, *speech])}
+    real = range(1, len(phones))
+    words = {name: i for i, name in enumerate(["<eps>", *lexicon.entries, "#0", "<s>", "</s>"])}
+    pronunciations = _to_ints(lexicon, words, phones, options.position_dependent, path)
+    # One more than the lexicon needs: the last marks silence after a word.
+    marks = disambiguate(pron for prons in pronunciations.values() for _, pron in prons)
+    for mark in range(max(marks, default=0) + 2):
+        phones[f"#{mark}"] = len(real) + 1 + mark
+
+    def ids(group: Iterable[str]) -> list[int]:
+        return sorted(phones[v] for phone in group for v in variants(phone))
+
+    groups = phone_set.sets if options.share_tones else [(p,) for s in phone_set.sets for p in s]
+    questions = [ids(question) for question in phone_set.extra_questions]
+    if options.position_dependent:
+        for suffix in ("", *POSITIONS):
+            for kind in (silence, speech):
+                place = [phones[p] for p in kind if _suffix(p) == suffix]
+                questions += [place] if place else []
+    return Lang(
+        path=path,
+        phones=phones,
+        words=words,
+        silence_phones=[phones[p] for p in silence],
+        nonsilence_phones=[phones[p] for p in speech],
+        disambig_phones=[number for name, number in phones.items() if name.startswith("#")],
+        optional_silence=phones[phone_set.optional_silence],
+        sil_prob=options.sil_prob,
+        oov=words[UNKNOWN_WORD],
+        sets=sorted(ids(group) for group in groups),
+        extra_questions=[list(q) for q in dict.fromkeys(map(tuple, questions))],
+        pronunciations=pronunciations,
+        position_dependent=options.position_dependent,
+    )
+
+
+def _to_ints(lexicon: Lexicon, words: Mapping[str, int], phones: Mapping[str, int],
+             position_dependent: bool, source: Path) -> dict[int, list[IntPronunciation]]:
+    result: dict[int, list[IntPronunciation]] = {}
+    for word, pronunciations in lexicon.entries.items():
+        if word not in words:
+            raise UserError(f"word '{word}' is not in words.txt; {_REMEDY}", source)
+        for pron in pronunciations:
+            names = add_positions(pron.phones) if position_dependent else pron.phones
+            unknown = [name for name in names if name not in phones]
+            if unknown:
+                raise UserError(f"phone '{unknown[0]}' of '{word}' is not in phones.txt; {_REMEDY}",
+                                source)
+            result.setdefault(words[word], []).append(
+                (pron.probability, tuple(phones[name] for name in names)))
+    return result
+
+
+def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
+    """Return name -> text of every file but lexiconp.txt and lang.json."""
+    files = {
+        "words.txt": "".join(f"{name} {i}\n" for name, i in lang.words.items()),
+        "phones.txt": "".join(f"{name} {i}\n" for name, i in lang.phones.items()),
+        "topo": make_topology(lang.nonsilence_phones, lang.silence_phones).to_text(),
+        "oov.txt": f"{lang.word_name(lang.oov)}\n",
+        "oov.int": f"{lang.oov}\n",
+    }
+    lists = {
+        "silence": lang.silence_phones,
+        "nonsilence": lang.nonsilence_phones,
+        "context_indep": lang.silence_phones,
+        "optional_silence": [lang.optional_silence],
+        "disambig": lang.disambig_phones,
+    }
+    for name, members in lists.items():
+        files[f"phones/{name}.txt"] = "".join(f"{lang.phone_name(i)}\n" for i in members)
+        files[f"phones/{name}.int"] = "".join(f"{i}\n" for i in members)
+        files[f"phones/{name}.csl"] = ":".join(map(str, members)) + "\n"
+    groups = {"sets": ("", lang.sets), "roots": ("shared split ", lang.sets),
+              "extra_questions": ("", lang.extra_questions)}
+    for name, (front, rows) in groups.items():
+        named = [[lang.phone_name(i) for i in row] for row in rows]
+        files[f"phones/{name}.txt"] = "".join(f"{front}{' '.join(row)}\n" for row in named)
+        files[f"phones/{name}.int"] = "".join(f"{front}{' '.join(map(str, r))}\n" for r in rows)
+    align = [((0, 0), (lang.optional_silence,))]
+    align += [((word, word), phones) for word, prons in lang.pronunciations.items()
+              for _, phones in prons]
+    files["phones/align_lexicon.txt"] = "".join(
+        " ".join([*map(lang.word_name, pair), *map(lang.phone_name, phones)]) + "\n"
+        for pair, phones in align)
+    files["phones/align_lexicon.int"] = "".join(
+        " ".join(map(str, (*pair, *phones))) + "\n" for pair, phones in align)
+    if options.position_dependent:
+        places = [(p, POSITIONS.get(_suffix(lang.phone_name(p)), "nonword"))
+                  for p in lang.silence_phones + lang.nonsilence_phones]
+        files["phones/word_boundary.txt"] = "".join(
+            f"{lang.phone_name(p)} {place}\n" for p, place in places)
+        files["phones/word_boundary.int"] = "".join(f"{p} {place}\n" for p, place in places)
+    return files
+
+
+def _read_ints(path: Path, name: str) -> list[list[int]]:
+    file = path / f"phones/{name}.int"
+    rows = [line.split() for line in read_text(file).splitlines()]
+    try:
+        return [[int(field) for field in row] for row in rows]
+    except ValueError:
+        raise UserError(f"holds something else than phone ids; {_REMEDY}", file) from None

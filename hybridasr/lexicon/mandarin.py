@@ -1,0 +1,228 @@
+"""Owns Mandarin pronunciations: hanzi or pinyin to initials and toned finals.
+
+Hanzi are read with pypinyin (extra `mandarin`), word by word, so that its phrase dictionary
+settles characters with several readings; `lexicon/mandarin_overrides.txt` mends what it gets
+wrong. Pinyin may be written `kong1`, `kōng`, `kong` (every tone in use) or joined, `kong1tiao2`.
+"""
+
+import itertools
+import re
+import unicodedata
+from functools import cache
+
+from hybridasr.errors import UserError
+from hybridasr.lexicon.tables import read_table, tables_dir
+
+Phones = tuple[str, ...]
+Syllables = tuple[str, ...]
+
+MAX_READINGS = 8
+"""Most alternative readings of one word; further ones are dropped."""
+
+_HANZI = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_TONE_MARKS = {"\u0304": "1", "\u0301": "2", "\u030c": "3", "\u0300": "4"}
+
+
+def is_hanzi(character: str) -> bool:
+    """Tell whether `character` is a Chinese character."""
+    return _HANZI.match(character) is not None
+
+
+@cache
+def syllable_table() -> dict[str, tuple[str, str, str]]:
+    """Return pinyin without tone -> (initial, final, tones in use such as "134")."""
+    return {pinyin: (initial, final, tones)
+            for _, (pinyin, initial, final, tones) in read_table("mandarin_syllables.txt")}
+
+
+def syllable_phones(pinyin: str) -> Phones:
+    """Return initial and toned final of one toned syllable: "ma3" -> ("m", "a3").
+
+    Raises
+    ------
+    UserError
+        if it is no syllable of the table or has no tone digit 1 to 5.
+    """
+    entry = syllable_table().get(pinyin[:-1])
+    if entry is None or pinyin[-1] not in "12345":
+        raise UserError(f"'{pinyin}' is no pinyin syllable with tone; write it as 'ma3' "
+                        "(tones 1 to 5, 5 = neutral, v for ü)")
+    return entry[0], entry[1] + pinyin[-1]
+
+
+def normalize_pinyin(text: str) -> str:
+    """Write tone marks as digits, ü and u: as v, in lower case: "Lǜ" -> "lv4"."""
+    plain, tone = "", ""
+    # The bare vowel ê is a letter of its own: keep its accent through the decomposition.
+    for character in unicodedata.normalize("NFD", text.lower()):
+        if character in _TONE_MARKS:
+            tone = _TONE_MARKS[character]
+        elif character == "\u0308":
+            plain = plain[:-1] + "v"
+        else:
+            plain += character
+    return unicodedata.normalize("NFC", plain.replace("u:", "v")) + tone
+
+
+def split_pinyin(word: str) -> Syllables | None:
+    """Split a word written in pinyin into syllables; None if it is not pinyin.
+
+    One syllable may lack its tone; several joined ones need a digit each ("da3kai1").
+    """
+    text = normalize_pinyin(word)
+    table = syllable_table()
+    if text in table:
+        return (text,)
+    parts = re.findall(r"[^\d'\-]+[1-5]", text)
+    complete = re.sub(r"['\-]", "", text) == "".join(parts)
+    if parts and complete and all(part[:-1] in table for part in parts):
+        return tuple(parts)
+    return None
+
+
+def pinyin_pronunciations(word: str) -> list[Phones] | None:
+    """Return the pronunciations of a word written in pinyin; None if it is not pinyin.
+
+    With tones there is one. A syllable without tone has one for every tone in use, since the
+    writer did not say which.
+    """
+    syllables = split_pinyin(word)
+    if syllables is None:
+        return None
+    if syllables[0] in syllable_table():
+        tones = syllable_table()[syllables[0]][2]
+        return [syllable_phones(syllables[0] + tone) for tone in tones]
+    return [to_phones(syllables)]
+
+
+def to_phones(syllables: Syllables) -> Phones:
+    """Join the phones of toned syllables."""
+    return tuple(phone for syllable in syllables for phone in syllable_phones(syllable))
+
+
+def hanzi_pronunciations(text: str, sandhi: bool = True) -> list[Phones] | None:
+    """Return the pronunciations of a run of hanzi, the dictionary reading first.
+
+    Parameters
+    ----------
+    text : str
+        Hanzi only.
+    sandhi : bool
+        Add the reading after tone sandhi, see `apply_sandhi`.
+
+    Returns
+    -------
+    list of tuples of phones, at most `MAX_READINGS`; None if a character has no reading.
+    """
+    readings = hanzi_readings(text)
+    if readings is None:
+        return None
+    if sandhi:
+        spoken = [variant for reading in readings for variant in apply_sandhi(text, reading)]
+        readings = list(dict.fromkeys([*readings, *spoken]))
+    return list(dict.fromkeys(to_phones(reading) for reading in readings))[:MAX_READINGS]
+
+
+def hanzi_readings(text: str) -> list[Syllables] | None:
+    """Return the readings of a run of hanzi as toned syllables; None if a character has none.
+
+    The text is cut into the longest known words from the left (overrides and pypinyin's phrases),
+    and each is read as a whole.
+    """
+    choices: list[list[Syllables]] = []
+    for word in _cut(text):
+        options = _overrides().get(word)
+        if options is None:
+            reading = _read_word(word)
+            if reading is None:
+                return None
+            options = [reading]
+        choices.append(options)
+    combined = itertools.islice(itertools.product(*choices), MAX_READINGS)
+    return [tuple(itertools.chain.from_iterable(parts)) for parts in combined]
+
+
+def apply_sandhi(text: str, syllables: Syllables) -> list[Syllables]:
+    """Return how a word is really said, where tone sandhi changes it.
+
+    Third tones before a third tone become second (you3 hao3 -> you2 hao3; of three, both 2-2-3
+    and 3-2-3 are heard); 不 is bu2 before a fourth tone; 一 is yi2 before a fourth tone and yi4
+    before first, second and third.
+
+    Parameters
+    ----------
+    text : str
+        The hanzi, one a syllable (else only the third-tone rule is applied).
+    syllables : tuple of toned syllables
+    """
+    said = list(syllables)
+    if len(text) == len(said):
+        for i in range(len(said) - 1):
+            following = said[i + 1][-1]
+            if text[i] == "不" and said[i] == "bu4" and following == "4":
+                said[i] = "bu2"
+            elif text[i] == "一" and said[i] == "yi1" and following != "5":
+                said[i] = "yi2" if following == "4" else "yi4"
+    third = [s[-1] == "3" for s in said] + [False, False]
+    every = [s[:-1] + "2" if third[i] and third[i + 1] else s for i, s in enumerate(said)]
+    # Of a run of third tones only the last but one, as in 3-2-3.
+    pairs = [s[:-1] + "2" if third[i] and third[i + 1] and not third[i + 2] else s
+             for i, s in enumerate(said)]
+    variants = dict.fromkeys([tuple(every), tuple(pairs)])
+    return [variant for variant in variants if variant != syllables]
+
+
+def _read_word(word: str) -> Syllables | None:
+    """Read one word with pypinyin; None if a character is unknown to it."""
+    pypinyin = _pypinyin()
+    syllables = pypinyin.lazy_pinyin(word, style=pypinyin.Style.TONE3, v_to_u=False,
+                                     neutral_tone_with_five=True, errors=lambda text: ["?"])
+    table = syllable_table()
+    if any(s[-1] not in "12345" or s[:-1] not in table for s in syllables):
+        return None
+    return tuple(syllables)
+
+
+def _cut(text: str) -> list[str]:
+    """Cut a run of hanzi into known words, longest first from the left."""
+    phrases, longest = _phrases()
+    words, start = [], 0
+    while start < len(text):
+        piece = text[start]
+        for length in range(min(longest, len(text) - start), 1, -1):
+            if text[start : start + length] in phrases:
+                piece = text[start : start + length]
+                break
+        words.append(piece)
+        start += len(piece)
+    return words
+
+
+@cache
+def _phrases() -> tuple[frozenset[str], int]:
+    """Return every phrase with a known reading, and the length of the longest."""
+    phrases = frozenset({*_pypinyin().constants.PHRASES_DICT, *_overrides()})
+    return phrases, max(map(len, phrases))
+
+
+@cache
+def _overrides() -> dict[str, list[Syllables]]:
+    """Return the readings of `lexicon/mandarin_overrides.txt`; a line is one reading."""
+    readings: dict[str, list[Syllables]] = {}
+    for number, (word, *syllables) in read_table("mandarin_overrides.txt"):
+        try:
+            to_phones(tuple(syllables))
+        except UserError as error:
+            raise UserError(str(error), tables_dir() / "mandarin_overrides.txt", number) from None
+        readings.setdefault(word, []).append(tuple(syllables))
+    return readings
+
+
+@cache
+def _pypinyin():
+    try:
+        import pypinyin
+    except ImportError:
+        raise UserError("reading hanzi needs the package pypinyin; run "
+                        "'pip install hybridasr[mandarin]', or write pinyin") from None
+    return pypinyin
