@@ -1,0 +1,1 @@
+"""The corpus room: data directories, their checks, recordings, and readers of public corpora."""

@@ -1,0 +1,335 @@
+"""Owns recordings: from a file (or a command in ``wav.scp``) to samples of the wanted rate.
+
+Samples are float32 in the 16-bit range, one channel; 16-bit files come out as their integers.
+Everything soundfile reads is read: wav, flac, ogg, mp3 and more, of any rate and any number of
+channels. A recording that cannot be used is refused in one line with the file and the mend.
+"""
+
+import io
+import math
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+from scipy.signal import firwin, kaiser_beta, resample_poly
+
+from hybridasr.corpus.tables import Utterance
+from hybridasr.errors import UserError
+from hybridasr.progress import logger
+from hybridasr.storage import PathLike
+
+FULL_SCALE = 32768.0
+# Seconds by which a segment may outlast its recording (cut times are rounded); Kaldi's figure.
+MAX_OVERSHOOT = 0.5
+# Resampling: flat up to this part of the lower Nyquist frequency, then down by STOP_DB at 1.
+PASS_BAND = 0.91
+STOP_DB = 80.0
+# A RIFF data chunk of this size or more was written to a pipe: its length was not known.
+_STREAMED = 0x7FFF0000
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of a recording says: rate in hertz, frames are samples of each channel."""
+
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+
+def is_pipe(source: str | Path) -> bool:
+    """Return whether a ``wav.scp`` entry is a command (ends in ``|``)."""
+    return isinstance(source, str) and source.rstrip().endswith("|")
+
+
+def load_audio(source: str | Path, sample_rate: int, channel: str | int = "mix",
+               allow_pipes: bool = False, start: float = 0.0, end: float | None = None,
+               strict_rate: bool = False) -> np.ndarray:
+    """Read a recording, or the part of it from `start` to `end`.
+
+    Parameters
+    ----------
+    source : str or Path
+        A file, or a shell command that ends in ``|`` and writes an audio file to its output.
+    sample_rate : int
+        Hertz wanted; other rates are resampled.
+    channel : "mix", int, "A" or "B"
+        The mean of all channels, or one of them (counted from 0; A is 0, B is 1).
+    allow_pipes : bool
+        Whether commands may be run.
+    start, end : float
+        Seconds; `end` None is the end of the recording.
+    strict_rate : bool
+        Refuse another rate instead of resampling.
+
+    Returns
+    -------
+    float32 array (num_samples,)
+        In 16-bit range (-32768..32767); num_samples > 0.
+
+    Raises
+    ------
+    UserError
+        if the file is missing, empty, damaged, not audio, without samples or not finite, if it
+        has no such channel or part, or if a command is not allowed or fails.
+    """
+    with _open(source, allow_pipes) as sound:
+        rate = sound.samplerate
+        if strict_rate and rate != sample_rate:
+            raise UserError(f"{rate} Hz, the model wants {sample_rate} Hz; convert it, or leave "
+                            "out --strict-rate to have it resampled", source)
+        column = _channel_index(channel, sound.channels, source)
+        first, last = _part(sound.frames, rate, start, end, source)
+        samples = _read(sound, first, last, source)
+    samples = samples[:, 0] if samples.shape[1] == 1 else (
+        samples.mean(axis=1) if column is None else samples[:, column])
+    samples = samples * np.float32(FULL_SCALE)
+    if not np.isfinite(samples).all():
+        bad = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise UserError(f"sample {first + bad} (at {(first + bad) / rate:.3f} s) is {samples[bad]};"
+                        " write the file again with finite samples", source)
+    if rate != sample_rate:
+        _note_rate(str(source), rate, sample_rate)
+        samples = resample(samples, rate, sample_rate)
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def load_utterance(utterance: Utterance, sample_rate: int, channel: str | int = "mix",
+                   allow_pipes: bool = False, strict_rate: bool = False) -> np.ndarray:
+    """Read the samples of one utterance; see `load_audio`."""
+    _check_has_wav(utterance)
+    return load_audio(utterance.wav, sample_rate, channel, allow_pipes, utterance.start,
+                      utterance.end, strict_rate)
+
+
+def audio_info(source: str | Path, allow_pipes: bool = False) -> AudioInfo:
+    """Return rate, channels and length of a recording; `UserError` as for `load_audio`."""
+    with _open(source, allow_pipes) as sound:
+        return AudioInfo(sound.samplerate, sound.channels, sound.frames, sound.format,
+                         sound.subtype)
+
+
+def utterance_duration(utterance: Utterance, allow_pipes: bool = False) -> float:
+    """Return the length of an utterance in seconds; looks at the file only where it must."""
+    if utterance.end is not None:
+        return utterance.end - utterance.start
+    _check_has_wav(utterance)
+    return audio_info(utterance.wav, allow_pipes).seconds - utterance.start
+
+
+def clipped_fraction(samples: np.ndarray) -> float:
+    """Return the part of the samples (16-bit range) that are at full scale, 0 to 1.
+
+    The loudest sample of a recording may touch full scale by right: a sample counts if its
+    neighbour is at the same end of the scale too.
+    """
+    if len(samples) < 2:
+        return 0.0
+    count = 0
+    for at_end in (samples >= FULL_SCALE - 1.5, samples <= 1.5 - FULL_SCALE):
+        pairs = at_end[:-1] & at_end[1:]
+        count += np.count_nonzero(np.append(pairs, False) | np.append(False, pairs))
+    return float(count / len(samples))
+
+
+def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """Change the rate of a signal by a polyphase Kaiser-windowed filter.
+
+    Parameters
+    ----------
+    samples : float32 array (num_samples,)
+    rate, new_rate : int
+        Hertz. Flat within 0.1 dB up to 0.91 of the lower Nyquist frequency; above that
+        frequency, down by 80 dB.
+
+    Returns
+    -------
+    float32 array (ceil(num_samples * new_rate / rate),)
+    """
+    # Rates without a common factor would need a filter of millions of taps; the rounding moves
+    # the pitch by less than a millionth.
+    ratio = Fraction(new_rate, rate).limit_denominator(2000)
+    up, down = ratio.numerator, ratio.denominator
+    if up == down:
+        return samples
+    return resample_poly(samples, up, down, window=_low_pass(max(up, down))).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _low_pass(factor: int) -> np.ndarray:
+    """Return a symmetric low-pass filter whose stop band begins at 1 / factor of Nyquist."""
+    width = (1 - PASS_BAND) / factor
+    # Kaiser's estimate of the order, made odd in length so that the delay is whole samples.
+    order = (STOP_DB - 7.95) / (2.285 * math.pi * width)
+    taps = 2 * math.ceil(order / 2) + 1
+    window = ("kaiser", kaiser_beta(STOP_DB))
+    return firwin(taps, (1 + PASS_BAND) / 2 / factor, window=window)
+
+
+@contextmanager
+def _open(source: str | Path, allow_pipes: bool) -> Iterator[soundfile.SoundFile]:
+    """Open a recording; whatever is wrong becomes a `UserError` that names it."""
+    if is_pipe(source):
+        file: IO[bytes] | str = io.BytesIO(_run(str(source), allow_pipes))
+        head, size = file.read(16), file.seek(0, os.SEEK_END)
+        _check_riff(file, head, size, source)
+        file.seek(0)
+    else:
+        file = os.fspath(source)
+        head = _look_at(source)
+    try:
+        sound = soundfile.SoundFile(file)
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        raise UserError(_why_unreadable(source, head, error), source) from None
+    with sound:
+        yield sound
+
+
+def _look_at(path: PathLike) -> bytes:
+    """Return the first 16 bytes of a file that is there and is not empty."""
+    try:
+        with open(path, "rb") as file:
+            head, size = file.read(16), os.fstat(file.fileno()).st_size
+            if size == 0:
+                raise UserError("the file is empty (0 bytes); record or copy it again", path)
+            _check_riff(file, head, size, path)
+            return head
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError("no such recording; check the path (relative paths count from the "
+                        "current directory)", path) from None
+    except IsADirectoryError:
+        raise UserError("is a directory, not a recording; name a file in it", path) from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror}); check its permissions",
+                        path) from None
+
+
+def _check_riff(file: IO[bytes], head: bytes, size: int, source: PathLike) -> None:
+    """Warn if a wav file ends before its header says; libsndfile does not tell."""
+    if head[:4] not in (b"RIFF", b"RIFX") or head[8:12] != b"WAVE":
+        return
+    order = "<" if head[:4] == b"RIFF" else ">"
+    position = 12
+    while position + 8 <= size:
+        file.seek(position)
+        name, length = struct.unpack(order + "4sI", file.read(8))
+        position += 8
+        if name == b"data":
+            if size - position < length < _STREAMED:
+                logger.warning("%s: cut short: the header promises %d bytes of samples, %d are "
+                               "there; these are used", source, length, size - position)
+            return
+        position += length + length % 2
+
+
+def _why_unreadable(source: str | Path, head: bytes, error: Exception) -> str:
+    """Say in one line why libsndfile refused a file."""
+    if is_pipe(source):
+        return "the command's output is not audio; make it write wav (sox ... -t wav -)"
+    try:
+        text = head.decode("utf-8", "ignore")
+        if text and text.isprintable() or text.strip() and text.replace("\n", " ").isprintable():
+            if head[:4] in (b"RIFF", b"fLaC", b"OggS"):
+                return "its audio header is damaged; record or convert it again"
+            return f"is a text file, not audio (it begins with '{text.split()[0]}'); check the path"
+    except IndexError:
+        pass
+    name = Path(source).name
+    reason = str(getattr(error, "error_string", "") or error).rstrip(".")
+    return (f"not an audio file that can be read ({reason}); convert it, e.g. "
+            f"ffmpeg -i '{name}' '{Path(name).stem}.flac'")
+
+
+def _run(command: str, allow_pipes: bool) -> bytes:
+    """Return what the command of a ``wav.scp`` entry writes."""
+    if not allow_pipes:
+        raise UserError("is a command, and commands are not run unless asked for; pass "
+                        "--allow-pipes if you trust this wav.scp", command)
+    bare = command.rstrip()[:-1].strip()
+    done = subprocess.run(bare, shell=True, stdin=subprocess.DEVNULL, capture_output=True,
+                          check=False)
+    if done.returncode != 0:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UserError(f"the command failed with status {done.returncode} "
+                        f"({lines[-1].strip() if lines else 'no message'}); mend it in wav.scp",
+                        command)
+    if not done.stdout:
+        raise UserError("the command wrote nothing; make it write wav to its output", command)
+    return done.stdout
+
+
+def _channel_index(channel: str | int, channels: int, source: PathLike) -> int | None:
+    """Return the column of a channel, None for the mean of all."""
+    if channel == "mix":
+        return None
+    names = {"A": 0, "B": 1}
+    text = str(channel)
+    if text not in names and not text.isdecimal():
+        raise UserError(f"channel '{channel}' is unknown; give mix, A, B or a number from 0")
+    index = names[text] if text in names else int(text)
+    if index >= channels:
+        raise UserError(f"channel {channel} asked for, but the file has {channels}; "
+                        f"give 0 to {channels - 1}, or mix", source)
+    return index
+
+
+def _part(frames: int, rate: int, start: float, end: float | None,
+          source: PathLike) -> tuple[int, int]:
+    """Return first and one-past-last frame of a part in seconds."""
+    if frames <= 0:
+        raise UserError("has no samples; record it again, or take it out of the set", source)
+    length = frames / rate
+    if not (0 <= start < length) or (end is not None and not end > start):
+        shown = "the end" if end is None else f"{end:g}"
+        raise UserError(f"the part from {start:g} to {shown} s is not in the recording of "
+                        f"{length:.3f} s; mend segments", source)
+    if end is not None and end > length + MAX_OVERSHOOT:
+        raise UserError(f"the part ends at {end:g} s, the recording at {length:.3f} s; "
+                        "mend segments", source)
+    first = min(round(start * rate), frames - 1)
+    last = frames if end is None else min(round(end * rate), frames)
+    return first, max(last, first + 1)
+
+
+def _read(sound: soundfile.SoundFile, first: int, last: int, source: PathLike) -> np.ndarray:
+    """Read frames [first, last) as float32 (frames, channels); fewer if the file is cut short."""
+    try:
+        if first:
+            sound.seek(first)
+        samples = sound.read(last - first, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        reason = str(error.error_string).rstrip(".")
+        raise UserError(f"is damaged ({reason}); copy or convert it again", source) from None
+    if len(samples) == 0:
+        raise UserError("is damaged: no samples can be read; copy or convert it again", source)
+    if len(samples) < last - first:
+        logger.warning("%s: cut short: %d of %d samples can be read; these are used",
+                       source, len(samples), last - first)
+    return samples
+
+
+def _check_has_wav(utterance: Utterance) -> None:
+    if not utterance.wav:
+        raise UserError(f"utterance '{utterance.utterance}' has no recording; add it to wav.scp")
+
+
+@lru_cache(maxsize=1024)
+def _note_rate(source: str, rate: int, wanted: int) -> None:
+    """Log once for a file that it is resampled."""
+    logger.debug("%s: %d Hz, resampled to %d Hz", source, rate, wanted)

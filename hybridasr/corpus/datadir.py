@@ -1,0 +1,413 @@
+"""Owns data directories: Kaldi's ``wav.scp text utt2spk spk2utt [segments]`` in and out.
+
+A `DataDir` holds the utterances of a set in memory; `read_datadir` and `write_datadir` go to and
+from the files, and `split_by_speaker`, `subset` and `combine` make other sets from it. Relative
+recording paths count from the current directory, as in Kaldi. `validate` reports everything that
+is wrong with a directory; reading stops at the first fault that makes it ambiguous.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from hybridasr.corpus.audio import is_pipe, utterance_duration
+from hybridasr.corpus.tables import (
+    TABLES,
+    Utterance,
+    format_table,
+    group,
+    read_table,
+    sort_key,
+    split_fields,
+    table_kind,
+)
+from hybridasr.errors import UserError
+from hybridasr.progress import logger
+from hybridasr.storage import PathLike, write_text
+
+__all__ = ["DataDir", "Utterance", "combine", "copy_datadir", "read_datadir", "split_by_speaker",
+           "split_datadir", "subset", "utt2dur", "write_datadir"]
+
+# Files about the features of a set that have no keys.
+_FEATURE_FILES = ("frame_shift", "feature.json")
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """A set of utterances, in the order of their ids.
+
+    `tables` holds optional files as they are, name -> key -> value: ``feats.scp``, ``utt2dur``
+    and the others of `tables.TABLES`. `path` is where the set was read from or written to; sets
+    made in memory keep the path of the set they were made from.
+    """
+
+    path: Path
+    utterances: dict[str, Utterance]
+    tables: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @cached_property
+    def speakers(self) -> dict[str, list[str]]:
+        """The utterance ids of each speaker (``spk2utt``)."""
+        return group((u.utterance, u.speaker) for u in self.utterances.values())
+
+    @property
+    def recordings(self) -> dict[str, str]:
+        """The path or command of each recording (``wav.scp``)."""
+        return {u.recording: u.wav for u in self.utterances.values()}
+
+    @property
+    def segments(self) -> dict[str, str]:
+        """The lines of ``segments``; empty if every utterance is a whole recording."""
+        if not any(u.is_segment for u in self.utterances.values()):
+            return {}
+        return {u.utterance: f"{u.recording} {_seconds(u.start)} {_seconds(u.end)}"
+                for u in self.utterances.values()}
+
+
+def read_datadir(path: PathLike, need_text: bool = True) -> DataDir:
+    """Read a data directory.
+
+    Parameters
+    ----------
+    path : path
+        The directory. Its files need not be sorted.
+    need_text : bool
+        Whether every utterance must have a line in ``text``; otherwise its words are ().
+
+    Raises
+    ------
+    UserError
+        if a file is missing, a line cannot be understood or the files do not agree; file and
+        line are named.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError("no such data directory; check the path, or make it with "
+                        "'hybridasr prepare-data'", path)
+    speakers = read_table(_needed(path / "utt2spk"), fields=2)
+    if not speakers:
+        raise UserError("is empty; give one '<utterance> <speaker>' a line", path / "utt2spk")
+    tables = {name: read_table(path / name) for name in TABLES if (path / name).is_file()}
+    segments = _read_segments(path / "segments") if (path / "segments").is_file() else None
+    if (path / "wav.scp").is_file() or "feats.scp" not in tables:
+        wavs = read_table(_needed(path / "wav.scp"))
+    else:  # Kaldi's sets of features without recordings
+        wavs = dict.fromkeys((r for r, _, _ in segments.values()) if segments else speakers, "")
+    texts = _read_texts(path / "text", speakers, need_text)
+    if segments is None:
+        _same_keys(path, "wav.scp", wavs, "utt2spk", speakers)
+        segments = {utterance: (utterance, 0.0, None) for utterance in speakers}
+    else:
+        _same_keys(path, "segments", segments, "utt2spk", speakers)
+    utterances = {}
+    for line, (key, (recording, start, end)) in enumerate(segments.items(), 1):
+        if recording not in wavs:
+            raise UserError(f"utterance '{key}' is part of recording '{recording}', which has no "
+                            f"line in wav.scp; {_mend(path)}", path / "segments", line)
+        utterances[key] = Utterance(key, speakers[key], texts.get(key, ()), recording,
+                                    wavs[recording], start, end)
+    return DataDir(path, _sorted(utterances.values()), tables)
+
+
+def write_datadir(path: PathLike, utterances: Iterable[Utterance],
+                  tables: Mapping[str, Mapping[str, str]] | None = None) -> DataDir:
+    """Write utterances as a data directory, sorted; recording paths become absolute.
+
+    Where the directory exists with other recordings, segments or speakers, its optional tables
+    (features and such) are stale, and are removed unless given in `tables`.
+
+    Raises
+    ------
+    UserError
+        if there are no utterances, an id comes twice or cannot be written (white space), or one
+        recording has two paths.
+    """
+    path = Path(path)
+    listed = [_absolute(u) for u in utterances]
+    if not listed:
+        raise UserError("no utterances to write; check the corpus directory", path)
+    _check_writable(path, listed)
+    data = DataDir(path, _sorted(listed), {n: dict(t) for n, t in (tables or {}).items()})
+    files = {
+        "wav.scp": format_table({r: w for r, w in data.recordings.items() if w}),
+        "utt2spk": format_table({u.utterance: u.speaker for u in listed}),
+        "segments": format_table(data.segments),
+    }
+    changed = [name for name, text in files.items() if _old_bytes(path / name) != text.encode()]
+    if changed:
+        for name in (*TABLES, *_FEATURE_FILES):
+            (path / name).unlink(missing_ok=True)
+    files["text"] = format_table({u.utterance: " ".join(u.words) for u in listed})
+    files["spk2utt"] = format_table({s: " ".join(ids) for s, ids in data.speakers.items()})
+    files.update((name, format_table(table)) for name, table in data.tables.items())
+    for name, text in files.items():
+        if text:
+            write_text(path / name, text)
+        else:
+            (path / name).unlink(missing_ok=True)
+    return data
+
+
+def copy_datadir(data: DataDir, path: PathLike) -> DataDir:
+    """Write a set with all its tables, and what belongs to its features, to another directory."""
+    files = [data.path / n for n in _FEATURE_FILES if "feats.scp" in data.tables]
+    texts = {file.name: file.read_text("utf-8") for file in files if file.is_file()}
+    written = write_datadir(path, data.utterances.values(), data.tables)
+    for name, text in texts.items():
+        write_text(written.path / name, text)
+    return written
+
+
+def split_by_speaker(data: DataDir, parts: int, by_utterance: bool = False) -> list[DataDir]:
+    """Split a set into parts with about as many utterances each; speakers stay whole.
+
+    Parameters
+    ----------
+    data : DataDir
+        The set.
+    parts : int
+        Number of parts, from 1.
+    by_utterance : bool
+        Split speakers too: equal numbers of consecutive utterances.
+
+    Raises
+    ------
+    UserError
+        if there are fewer speakers (or utterances) than parts.
+    """
+    available = len(data) if by_utterance else len(data.speakers)
+    if not 1 <= parts <= available:
+        hint = "" if by_utterance or parts < 1 else ", or split by utterance"
+        what = "utterances" if by_utterance else "speakers"
+        raise UserError(f"cannot split {available} {what} into {parts} parts; "
+                        f"give 1 to {available}{hint}", data.path)
+    if by_utterance:
+        bounds = [len(data) * part // parts for part in range(parts + 1)]
+        ids = list(data.utterances)
+        return [_restrict(data, ids[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    shares: list[list[str]] = [[] for _ in range(parts)]
+    # Largest speaker first, always to the emptiest part.
+    for speaker in sorted(data.speakers, key=lambda s: (-len(data.speakers[s]), sort_key(s))):
+        min(shares, key=len).extend(data.speakers[speaker])
+    return [_restrict(data, share) for share in shares]
+
+
+def split_datadir(data: DataDir, parts: int, by_utterance: bool = False) -> list[DataDir]:
+    """Split a set as `split_by_speaker` does and write the parts to ``split<N>/<j>`` inside it."""
+    suffix = "utt" if by_utterance else ""
+    return [copy_datadir(part, data.path / f"split{parts}{suffix}" / str(number))
+            for number, part in enumerate(split_by_speaker(data, parts, by_utterance), 1)]
+
+
+def subset(data: DataDir, *, utterances: Iterable[str] | None = None,
+           speakers: Iterable[str] | None = None, first: int | None = None,
+           shortest: int | None = None, random: int | None = None,
+           per_speaker: int | None = None, seed: int = 0) -> DataDir:
+    """Return part of a set; the choices given are made one after the other.
+
+    Parameters
+    ----------
+    data : DataDir
+        The set.
+    utterances, speakers : ids, optional
+        Keep these.
+    per_speaker : int, optional
+        Keep the first so many of each speaker.
+    shortest, random, first : int, optional
+        Keep the so many shortest, drawn at random (by `seed`), or first in order of id.
+
+    Raises
+    ------
+    UserError
+        if an id is not in the set, or more utterances are asked for than there are.
+    """
+    for wanted, known, what in ((utterances, data.utterances, "utterance"),
+                                (speakers, data.speakers, "speaker")):
+        if wanted is not None:
+            wanted = set(wanted)
+            for key in sorted(wanted, key=sort_key):
+                if key not in known:
+                    raise UserError(f"{what} '{key}' is not in the set; check the list", data.path)
+            keep = [u.utterance for u in data.utterances.values() if getattr(u, what) in wanted]
+            data = _restrict(data, keep)
+    if per_speaker is not None:
+        data = _restrict(data, [u for ids in data.speakers.values() for u in ids[:per_speaker]])
+    for count, choice in ((shortest, "shortest"), (random, "random"), (first, "first")):
+        if count is None:
+            continue
+        if not 1 <= count <= len(data):
+            raise UserError(f"asked for {count} of {len(data)} utterances ({choice}); "
+                            f"give 1 to {len(data)}", data.path)
+        ids = list(data.utterances)
+        if choice == "shortest":
+            seconds = utt2dur(data)
+            ids.sort(key=lambda u: (seconds[u], sort_key(u)))
+        elif choice == "random":
+            ids = [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
+        data = _restrict(data, ids[:count])
+    return data
+
+
+def combine(sets: Sequence[DataDir], path: PathLike) -> DataDir:
+    """Return the union of several sets, to be kept at `path` (see `copy_datadir`).
+
+    Optional tables that not every set has are left out.
+
+    Raises
+    ------
+    UserError
+        if an utterance is in two sets, or a recording or table entry differs between them.
+    """
+    utterances: dict[str, Utterance] = {}
+    wavs: dict[str, tuple[str, Path]] = {}
+    origin: dict[str, Path] = {}
+    for data in sets:
+        for key, utterance in data.utterances.items():
+            if key in utterances:
+                raise UserError(f"utterance '{key}' is in {origin[key]} too; rename it or leave "
+                                "it out of one of the two", data.path)
+            wav, before = wavs.setdefault(utterance.recording, (utterance.wav, data.path))
+            if wav != utterance.wav:
+                raise UserError(f"recording '{utterance.recording}' is {utterance.wav} here and "
+                                f"{wav} in {before}; rename one of the two", data.path)
+            utterances[key], origin[key] = utterance, data.path
+    shared = [n for n in (sets[0].tables if sets else ()) if all(n in d.tables for d in sets)]
+    tables = {name: table for name in shared if (table := _combine_table(sets, name)) is not None}
+    return DataDir(Path(path), _sorted(utterances.values()), tables)
+
+
+def utt2dur(data: DataDir) -> dict[str, float]:
+    """Return the length of each utterance in seconds: from ``utt2dur``, ``segments`` or the audio.
+
+    Raises
+    ------
+    UserError
+        if a recording has to be looked at and cannot be.
+    """
+    known = data.tables.get("utt2dur", {})
+    seconds = {}
+    for key, utterance in data.utterances.items():
+        try:
+            seconds[key] = float(known[key]) if key in known else utterance_duration(utterance)
+        except ValueError:
+            raise UserError(f"'{key}' lasts '{known[key]}'; give seconds, or remove the file",
+                            data.path / "utt2dur") from None
+    return seconds
+
+
+def _combine_table(sets: Sequence[DataDir], name: str) -> dict[str, str] | None:
+    merged: dict[str, str] = {}
+    for data in sets:
+        for key, value in data.tables[name].items():
+            if merged.setdefault(key, value) == value:
+                continue
+            if name == "cmvn.scp":
+                logger.warning("%s: speaker '%s' is in several sets; cmvn.scp is left out, "
+                               "make the features again", data.path, key)
+                return None
+            raise UserError(f"'{key}' is '{value}' here and '{merged[key]}' in another set; "
+                            "make them agree", data.path / name)
+    return merged
+
+
+def _restrict(data: DataDir, ids: Iterable[str]) -> DataDir:
+    """Return the set with these utterances only, its tables cut to match."""
+    kept = _sorted(data.utterances[key] for key in ids)
+    keys = {kind: {getattr(u, kind) for u in kept.values()}
+            for kind in ("utterance", "speaker", "recording")}
+    tables = {name: {k: v for k, v in table.items() if k in keys[table_kind(name)]}
+              for name, table in data.tables.items()}
+    return DataDir(data.path, kept, tables)
+
+
+def _sorted(utterances: Iterable[Utterance]) -> dict[str, Utterance]:
+    listed = sorted(utterances, key=lambda u: sort_key(u.utterance))
+    return {u.utterance: u for u in listed}
+
+
+def _seconds(value: float | None) -> str:
+    return "-1" if value is None else repr(float(value))
+
+
+def _mend(path: Path) -> str:
+    return f"add it, or run 'hybridasr fix-data {path}'"
+
+
+def _needed(path: Path) -> Path:
+    what = {"utt2spk": "<utterance> <speaker>' a line (unknown speaker: the utterance id again)",
+            "wav.scp": "<recording> <path>' a line", "text": "<utterance> <word> ...' a line"}
+    if not path.is_file():
+        raise UserError(f"no such file; make it, with one '{what[path.name]}", path)
+    return path
+
+
+def _read_texts(path: Path, speakers: dict[str, str],
+                need_text: bool) -> dict[str, tuple[str, ...]]:
+    if not need_text and not path.is_file():
+        return {}
+    texts = read_table(_needed(path), may_be_empty=True)
+    if need_text:
+        _same_keys(path.parent, "text", texts, "utt2spk", speakers)
+    return {key: tuple(split_fields(value)) for key, value in texts.items()}
+
+
+def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:
+    segments: dict[str, tuple[str, float, float | None]] = {}
+    for line, (key, value) in enumerate(read_table(path, fields=4).items(), 1):
+        recording, *times = split_fields(value)
+        try:
+            start, end = map(float, times)
+        except ValueError:
+            raise UserError(f"'{key}' is from '{times[0]}' to '{times[1]}'; give both in seconds",
+                            path, line) from None
+        if not (0 <= start < float("inf") and (end == -1 or start < end < float("inf"))):
+            raise UserError(f"'{key}' is from {start:g} to {end:g} s; the end must come after the "
+                            "start (-1: end of the recording)", path, line)
+        segments[key] = (recording, start, None if end == -1 else end)
+    return segments
+
+
+def _same_keys(path: Path, name: str, keys: Mapping, other: str, others: Mapping) -> None:
+    """Raise `UserError` for the first id that is in one file only."""
+    for here, table, there, opposite in ((name, keys, other, others), (other, others, name, keys)):
+        for line, key in enumerate(table, 1):
+            if key not in opposite:
+                raise UserError(f"utterance '{key}' has no entry in {there}; {_mend(path)}",
+                                path / here, line)
+
+
+def _absolute(utterance: Utterance) -> Utterance:
+    if not utterance.wav or is_pipe(utterance.wav):
+        return utterance
+    return replace(utterance, wav=os.path.abspath(utterance.wav))
+
+
+def _check_writable(path: Path, utterances: list[Utterance]) -> None:
+    seen: set[str] = set()
+    wavs: dict[str, str] = {}
+    for u in utterances:
+        for what, key in (("utterance", u.utterance), ("speaker", u.speaker),
+                          ("recording", u.recording), *(("word", word) for word in u.words)):
+            if key.split() != [key]:
+                raise UserError(f"{what} {key!r} of utterance '{u.utterance}' is empty or has "
+                                "white space in it; rename it", path)
+        if u.utterance in seen:
+            raise UserError(f"utterance '{u.utterance}' comes twice; give each its own id", path)
+        seen.add(u.utterance)
+        if wavs.setdefault(u.recording, u.wav) != u.wav:
+            raise UserError(f"recording '{u.recording}' is both {wavs[u.recording]} and {u.wav}; "
+                            "give each its own id", path)
+        if u.wav != u.wav.strip() or "\n" in u.wav:
+            raise UserError(f"the path {u.wav!r} of recording '{u.recording}' begins or ends with "
+                            "white space; rename the file", path)
+
+
+def _old_bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
