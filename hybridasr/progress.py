@@ -5,9 +5,11 @@ Bars go to stderr only when it is a terminal, so that logs and pipes stay clean.
 
 import logging
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -29,15 +31,58 @@ def progress(iterable: Iterable, total: int | None = None, desc: str = "", unit:
 
 
 @contextmanager
-def log_file(path: str | Path):
-    """Send every message of the package to `path` too while the block runs."""
+def job_log(path: str | Path, title: str, options: Mapping[str, Any] | None = None):
+    """Send every message to `path` too while the block runs, framed as Kaldi frames its logs.
+
+    The frame says what ran with which options, when it started and ended, and with what code.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="a", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    try:
-        yield path
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
+    begun = time.time()
+    with open(path, "w", encoding="utf-8", buffering=1) as file:
+        settings = "".join(f" --{name.replace('_', '-')}={value}"
+                           for name, value in (options or {}).items())
+        file.write(f"# {title}{settings}\n# Started at {_clock(begun)}\n#\n")
+        handler = logging.StreamHandler(file)
+        handler.setLevel(logging.DEBUG)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        code = 1
+        try:
+            yield path
+            code = 0
+        except BaseException as error:
+            file.write(f"ERROR {type(error).__name__}: {error}\n")
+            raise
+        finally:
+            logger.removeHandler(handler)
+            seconds = time.time() - begun
+            file.write(f"# Accounting: time={seconds:.0f} threads=1\n"
+                       f"# Ended (code {code}) at {_clock(time.time())}, "
+                       f"elapsed time {seconds:.0f} seconds\n")
+
+
+def show_messages(level: int = logging.INFO) -> None:
+    """Print the package's messages on stderr, without tearing the bars; for the command line."""
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    handler = _BarHandler()
+    handler.setLevel(level)
+    handler.setFormatter(_Plain())
+    logger.handlers = [handler]
+    logging.raiseExceptions = False  # a full disk must not print a traceback from a log
+
+
+class _BarHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        front = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return front + record.getMessage()
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%a %b %d %H:%M:%S %Z %Y", time.localtime(seconds))
