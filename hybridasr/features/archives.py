@@ -206,8 +206,10 @@ def _read_key(file: IO[bytes]) -> str | None:
 
 
 def _read_array(file: IO[bytes]) -> np.ndarray:
-    if (mark := _exactly(file, 2)) != b"\0B":
+    if (mark := _exactly(file, 1)) != b"\0":
         return _read_text_array(mark, file)
+    if (mark := _exactly(file, 1)) != b"B":
+        raise ValueError(f"{mark!r} after the zero byte, not B")
     first = file.read(1)
     if first == b"\4":
         (count,) = struct.unpack("<i", _exactly(file, 4))
@@ -240,7 +242,7 @@ def _exactly(file: IO[bytes], count: int) -> bytes:
 
 def _read_text_array(start: bytes, file: IO[bytes]) -> np.ndarray:
     """Read ``[ numbers ]`` (floats; rows on lines of their own) or bare integers on one line."""
-    line = start if start.endswith(b"\n") else start + file.readline()
+    line = start if start == b"\n" else start + file.readline()
     if b"[" not in line:
         return np.array(line.split(), dtype=np.int32)
     body = line.split(b"[", 1)[1]

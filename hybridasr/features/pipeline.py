@@ -14,6 +14,7 @@ import numpy as np
 
 from hybridasr.corpus.audio import load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.corpus.tables import read_table, sort_key
 from hybridasr.errors import UserError
 from hybridasr.features.archives import ScpTable, read_scp, write_matrices
 from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn
@@ -23,7 +24,7 @@ from hybridasr.features.transforms import add_deltas, splice
 from hybridasr.options import from_dict, option, to_dict
 from hybridasr.parallel import run_blocks, split_blocks
 from hybridasr.progress import logger
-from hybridasr.storage import PathLike, read_json, read_text, write_json, write_text
+from hybridasr.storage import PathLike, read_json, write_json, write_text
 
 CMVN_KINDS = ("speaker", "utterance", "sliding", "none")
 # Utterances a worker takes at a time: a tenth of a second of work or more.
@@ -162,12 +163,12 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
                 stats[speaker] = stats[speaker] + mine if speaker in stats else mine
                 durations[utterance], frames[utterance] = duration, len(features)
                 yield utterance, features
+        if not frames:
+            raise UserError(f"none of the {len(data.utterances)} utterances is as long as one "
+                            f"frame ({options.frame_length_ms:g} ms); check the recordings", path)
 
     write_matrices(path / "feats.ark", path / "feats.scp", matrices())
-    if not frames:
-        raise UserError(f"none of the {len(data.utterances)} utterances is as long as one frame "
-                        f"({options.frame_length_ms:g} ms); check the recordings", path)
-    speakers = sorted(stats, key=str.encode)
+    speakers = sorted(stats, key=sort_key)
     write_matrices(path / "cmvn.ark", path / "cmvn.scp", ((s, stats[s]) for s in speakers))
     write_text(path / "utt2num_frames", "".join(f"{u} {n}\n" for u, n in frames.items()))
     write_text(path / "utt2dur", "".join(f"{u} {d:.3f}\n" for u, d in durations.items()))
@@ -176,7 +177,7 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     _warn_of_missing(path, [u for u in data.utterances if u not in frames],
                      f"are shorter than one frame ({options.frame_length_ms:g} ms)")
     names = ("feats.scp", "cmvn.scp", "utt2num_frames", "utt2dur")
-    tables = {**data.tables, **{name: _read_table(path / name) for name in names}}
+    tables = {**data.tables, **{name: read_table(path / name) for name in names}}
     kept = {u: data.utterances[u] for u in frames}
     return replace(data, utterances=kept, tables=tables)
 
@@ -205,13 +206,13 @@ def load_feats(data: DataDir, pipeline: PipelineOptions,
         if no utterance has features, an archive is damaged or statistics are missing.
     """
     feats = _scp_table(data, "feats.scp")
-    stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
     wanted = [u for u in data.utterances.values() if u.utterance in feats]
     if not wanted:
         raise UserError(f"none of the {len(data.utterances)} utterances has features; "
                         f"run 'hybridasr make-feats {data.path}'", data.path / "feats.scp")
     _warn_of_missing(data.path, [u for u in data.utterances if u not in feats],
                      "have no features")
+    stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
     blocks = split_blocks(wanted, BLOCK_UTTERANCES)
     if pool is None:
         for block in blocks:
@@ -307,10 +308,6 @@ def _scp_table(data: DataDir, name: str) -> ScpTable:
         raise UserError(f"no such file; run 'hybridasr make-feats {data.path}' first",
                         data.path / name)
     return read_scp(data.path / name)
-
-
-def _read_table(path: Path) -> dict[str, str]:
-    return dict(line.split(" ", 1) for line in read_text(path).splitlines())
 
 
 def _warn_of_missing(path: Path, utterances: list[str], what: str) -> None:

@@ -32,7 +32,8 @@ def twin(samples, o):
     if o.snip_edges:
         starts = [s for s in range(0, len(x), shift) if s + length <= len(x)]
     else:
-        starts = [t * shift + shift // 2 - length // 2 for t in range((len(x) + shift // 2) // shift)]
+        count = (len(x) + shift // 2) // shift
+        starts = [t * shift + shift // 2 - length // 2 for t in range(count)]
     n = np.arange(length)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * n / (length - 1))
     window = {"povey": hann ** 0.85, "hanning": hann, "rectangular": np.ones(length),
