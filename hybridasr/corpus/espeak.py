@@ -34,7 +34,7 @@ _LOCK = threading.Lock()
 _PHONEME_INITIALS = {"j": "tS;", "q": "tS;h", "x": "S;"}
 _PHONEME_TONES = {"1": "55", "2": "35", "3": "214", "4": "51", "5": "11"}
 # Phrases that pypinyin 0.55 reads wrongly and that commands are full of: 调 is tiao2 here.
-_ADJUST = re.compile("调(?=[高低大小亮暗快慢到节整])")
+_ADJUST = re.compile("调(?=[高低大小亮暗快慢强弱冷热到成至温光音节整])")
 # Rare syllables that espeak cannot say at all.
 _NO_SOUND = re.compile(r"(?:hm|hng|m|ê|wong)[1-5]")
 _SYLLABLE = re.compile(r"([a-zêü]+?)([1-5]?)")
