@@ -219,3 +219,12 @@ def test_features_of_another_kind_are_refused(small_set):
 def test_options_out_of_range_are_refused(changes, message):
     with pytest.raises(UserError, match=message):
         PipelineOptions(**changes)
+
+
+def test_a_failed_run_leaves_no_options_to_trust(small_set):
+    with executor(1) as pool:
+        make_feats(small_set, OPTIONS, pool)
+        (small_set.path.parent / "b-1.wav").unlink()
+        with pytest.raises(UserError, match=r"b-1\.wav"):
+            make_feats(small_set, dataclasses.replace(OPTIONS, num_ceps=12), pool)
+    assert not (small_set.path / "feature.json").exists()
