@@ -23,7 +23,7 @@ LEVELS = (
     ("score",),
     ("train",),
     ("output", "plots", "recognizer"),
-    ("evaluate",),
+    ("evaluate", "mkgraph"),
     ("recipe",),
     ("cli", "__init__", "__main__"),
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridasr.errors import UserError
-from hybridasr.options import add_options, from_args, from_dict, option, to_dict
+from hybridasr.options import add_options, from_args, from_dict, from_strings, option, to_dict
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,22 @@ def test_wrong_type_names_option_and_type(values):
 
 def test_whole_number_is_good_for_a_float():
     assert from_dict(SearchOptions, {"beam": 10}).beam == 10
+
+
+def test_text_of_a_configuration_file_is_read_by_type():
+    values = {"beam": "10", "max_active": "200", "use_words": "no", "model": "exp/mono"}
+    assert from_strings(SearchOptions, values) == SearchOptions(10.0, 200, "word", False,
+                                                                "exp/mono")
+
+
+@pytest.mark.parametrize(("values", "reason"), [
+    ({"beam": "wide"}, "recipe.conf: option 'beam' is 'wide'; give a float"),
+    ({"use_words": "maybe"}, "option 'use_words' is 'maybe'; give a bool"),
+    ({"max-active": "3"}, "unknown option 'max-active'; did you mean 'max_active'"),
+])
+def test_bad_text_of_a_configuration_file_is_named(values, reason):
+    with pytest.raises(UserError, match=reason):
+        from_strings(SearchOptions, values, "recipe.conf")
 
 
 def test_range_check_of_the_class_applies_everywhere():
