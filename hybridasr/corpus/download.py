@@ -6,11 +6,13 @@ it belongs to lie beside the destination until the archive is complete. GitHub m
 on the fly and does not serve ranges: these begin anew after a break.
 """
 
+import gzip
 import os
 import shutil
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,7 +28,7 @@ from hybridasr.storage import read_json, write_error, write_json
 
 _CHUNK = 1 << 16  # bytes
 _TIMEOUT = (20, 60)  # seconds to connect, and of silence
-_NAME_CORPUS = "fetch it by hand and pass its folder with --corpus"
+_BY_HAND = "fetch it by hand and pass its folder with --corpus"
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _fetch(source: Source, archive: Path, address: str) -> None:
     except requests.HTTPError as error:
         code = error.response.status_code
         raise UserError(f"{host} answers {code} {error.response.reason}; try later, or look at "
-                        f"{address}, {_NAME_CORPUS}", source.url) from None
+                        f"{address}, {_BY_HAND}", source.url) from None
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError,
             requests.ReadTimeout) as error:
         raise _broken(source.url, part, type(error).__name__) from None
@@ -117,16 +119,16 @@ def _fetch(source: Source, archive: Path, address: str) -> None:
         if part.exists() and "Read timed out" in str(error):
             raise _broken(source.url, part, "ReadTimeout") from None
         raise UserError(f"cannot reach {host}; check the network (behind a proxy set "
-                        f"HTTPS_PROXY), or {_NAME_CORPUS} ({address})", source.url) from None
+                        f"HTTPS_PROXY), or {_BY_HAND} ({address})", source.url) from None
     except requests.RequestException as error:
-        raise UserError(f"cannot be fetched ({error}); {_NAME_CORPUS} ({address})",
+        raise UserError(f"cannot be fetched ({error}); {_BY_HAND} ({address})",
                         source.url) from None
     except ValueError as error:
         if "hash" not in str(error):
             raise
         raise UserError(f"the archive's SHA-256 is not {source.sha256}: damaged on the way or "
                         "changed at its source; run the same command again, or "
-                        f"{_NAME_CORPUS} ({address})", source.url) from None
+                        f"{_BY_HAND} ({address})", source.url) from None
 
 
 def _fetch_part(url: str, part: Path) -> None:
@@ -144,6 +146,7 @@ def _fetch_part(url: str, part: Path) -> None:
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
         if response.status_code == 416:  # nothing after what we have: complete, or another file
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            version_file.unlink()
             if total == str(done):
                 return
             part.unlink()
@@ -199,13 +202,14 @@ def _unpack(archive: Path, destination: Path, keep: str) -> None:
                 shutil.copyfileobj(stream, file)
         if not temporary.is_dir() or (keep and not (temporary / keep).is_dir()):
             raise UserError(f"no folder '{keep}' in it: the corpus has changed at its source; "
-                            "fetch it by hand and pass its folder with --corpus", archive)
+                            f"{_BY_HAND}", archive)
         if destination.is_dir():
             destination.rmdir()  # empty, or download_corpus would not have come here
         os.replace(temporary, destination)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         archive.unlink()
-        raise UserError(f"damaged archive ({error}), removed; run the same command again",
+        reason = str(error).split(":\n")[0]
+        raise UserError(f"damaged archive ({reason}), removed; run the same command again",
                         archive) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -14,6 +14,7 @@ import re
 import threading
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -65,6 +66,10 @@ def synthesize(text: str, language: str, voice: Voice) -> tuple[np.ndarray, int]
         if espeak is not installed, the voice is unknown, or nothing was spoken.
     """
     loader = _loader()
+    # espeak takes an unknown variant for none, in silence.
+    if not (Path(loader.get_data_path()) / "voices" / "!v" / voice.variant).is_file():
+        raise UserError(f"espeak-ng has no voice variant '{voice.variant}'; "
+                        "pip install -U espeakng-loader")
     chunks: list[bytes] = []
 
     def collect(wave, count, _events):
