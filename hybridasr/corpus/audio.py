@@ -187,12 +187,16 @@ def _open(source: str | Path, allow_pipes: bool) -> Iterator[soundfile.SoundFile
     """Open a recording; whatever is wrong becomes a `UserError` that names it."""
     if is_pipe(source):
         file: IO[bytes] | str = io.BytesIO(_run(str(source), allow_pipes))
-        head, size = file.read(16), file.seek(0, os.SEEK_END)
-        _check_riff(file, head, size, source)
-        file.seek(0)
+        head, whole = _look_at(file, source)
     else:
         file = os.fspath(source)
-        head = _look_at(source)
+        try:
+            with open(source, "rb") as opened:
+                head, whole = _look_at(opened, source)
+        except OSError as error:
+            raise _open_error(error, source) from None
+    if whole is not None:
+        file = io.BytesIO(whole)
     try:
         sound = soundfile.SoundFile(file)
     except (soundfile.LibsndfileError, TypeError, ValueError) as error:
@@ -201,57 +205,67 @@ def _open(source: str | Path, allow_pipes: bool) -> Iterator[soundfile.SoundFile
         yield sound
 
 
-def _look_at(path: PathLike) -> bytes:
-    """Return the first 16 bytes of a file that is there and is not empty."""
-    try:
-        with open(path, "rb") as file:
-            head, size = file.read(16), os.fstat(file.fileno()).st_size
-            if size == 0:
-                raise UserError("the file is empty (0 bytes); record or copy it again", path)
-            _check_riff(file, head, size, path)
-            return head
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError("no such recording; check the path (relative paths count from the "
-                        "current directory)", path) from None
-    except IsADirectoryError:
-        raise UserError("is a directory, not a recording; name a file in it", path) from None
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror}); check its permissions",
-                        path) from None
+def _look_at(file: IO[bytes], source: PathLike) -> tuple[bytes, bytes | None]:
+    """Look for faults that libsndfile does not tell.
 
-
-def _check_riff(file: IO[bytes], head: bytes, size: int, source: PathLike) -> None:
-    """Warn if a wav file ends before its header says; libsndfile does not tell."""
+    Warns of a wav file that ends before its header says. Where the header of one was never
+    finished (0 bytes of samples, but there are some), the second value is the mended contents.
+    Returns the beginning of the file first.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(48)
+    if size == 0:
+        raise UserError("the file is empty (0 bytes); copy or record it again", source)
+    position, end = 12, size
     if head[:4] not in (b"RIFF", b"RIFX") or head[8:12] != b"WAVE":
-        return
+        end = 0
     order = "<" if head[:4] == b"RIFF" else ">"
-    position = 12
-    while position + 8 <= size:
+    while position + 8 <= end:
         file.seek(position)
         name, length = struct.unpack(order + "4sI", file.read(8))
         position += 8
-        if name == b"data":
-            if size - position < length < _STREAMED:
-                logger.warning("%s: cut short: the header promises %d bytes of samples, %d are "
-                               "there; these are used", source, length, size - position)
-            return
-        position += length + length % 2
+        if name != b"data":
+            position += length + length % 2
+            continue
+        there = size - position
+        if length == 0 and there > 0:
+            file.seek(0)
+            contents = file.read()
+            sizes = [struct.pack(order + "I", min(n, _STREAMED)) for n in (size - 8, there)]
+            return head, (contents[:4] + sizes[0] + contents[8:position - 4] + sizes[1]
+                          + contents[position:])
+        if 0 < there < length < _STREAMED:
+            logger.warning("%s: cut short: the header promises %d bytes of samples, %d are "
+                           "there; these are used", source, length, there)
+        break
+    file.seek(0)
+    return head, None
+
+
+def _open_error(error: OSError, path: str | Path) -> UserError:
+    """Turn what the operating system says about a file into a line the user can act on."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return UserError("no such recording; check the path (relative paths count from the "
+                         "current directory)", path)
+    if isinstance(error, IsADirectoryError):
+        return UserError("is a directory, not a recording; name a file in it", path)
+    return UserError(f"cannot be read ({error.strerror}); check its permissions", path)
 
 
 def _why_unreadable(source: str | Path, head: bytes, error: Exception) -> str:
-    """Say in one line why libsndfile refused a file."""
+    """Say in one line why libsndfile refused a file that begins with `head`."""
     if is_pipe(source):
         return "the command's output is not audio; make it write wav (sox ... -t wav -)"
-    try:
-        text = head.decode("utf-8", "ignore")
-        if text and text.isprintable() or text.strip() and text.replace("\n", " ").isprintable():
-            if head[:4] in (b"RIFF", b"fLaC", b"OggS"):
-                return "its audio header is damaged; record or convert it again"
-            return f"is a text file, not audio (it begins with '{text.split()[0]}'); check the path"
-    except IndexError:
-        pass
     name = Path(source).name
-    reason = str(getattr(error, "error_string", "") or error).rstrip(".")
+    if head[:4] in (b"RIFF", b"RIFX", b"fLaC", b"OggS"):
+        return "its audio header is damaged; copy or record it again"
+    text = head.decode("utf-8", "ignore")
+    if text.split() and all(c.isprintable() or c.isspace() for c in text):
+        return f"is a text file, not audio (it begins with '{text.split()[0]}'); check the path"
+    if name.lower().endswith(".raw"):
+        return "raw samples have no header; convert it, e.g. sox -r 16000 -b 16 -e signed -c 1"
+    reason = str(getattr(error, "error_string", "") or error).rstrip(".").removeprefix("Error : ")
     return (f"not an audio file that can be read ({reason}); convert it, e.g. "
             f"ffmpeg -i '{name}' '{Path(name).stem}.flac'")
 
@@ -293,7 +307,8 @@ def _part(frames: int, rate: int, start: float, end: float | None,
           source: PathLike) -> tuple[int, int]:
     """Return first and one-past-last frame of a part in seconds."""
     if frames <= 0:
-        raise UserError("has no samples; record it again, or take it out of the set", source)
+        raise UserError("has no samples, or its header is damaged; record it again, or take it out "
+                        "of the set", source)
     length = frames / rate
     if not (0 <= start < length) or (end is not None and not end > start):
         shown = "the end" if end is None else f"{end:g}"
