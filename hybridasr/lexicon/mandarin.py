@@ -2,7 +2,8 @@
 
 Hanzi are read with pypinyin (extra `mandarin`), word by word, so that its phrase dictionary
 settles characters with several readings; `lexicon/mandarin_overrides.txt` mends what it gets
-wrong. Pinyin may be written `kong1`, `kōng`, `kong` (every tone in use) or joined, `kong1tiao2`.
+wrong, and `lexicon/mandarin_neutral.txt` lists words with a neutral last syllable.
+Pinyin may be written `kong1`, `kōng`, `kong` (every tone in use) or joined, `kong1tiao2`.
 """
 
 import itertools
@@ -137,6 +138,8 @@ def hanzi_readings(text: str) -> list[Syllables] | None:
             if reading is None:
                 return None
             options = [reading]
+            if word in _neutral_words() and reading[-1][-1] != "5":
+                options.append((*reading[:-1], reading[-1][:-1] + "5"))
         choices.append(options)
     combined = itertools.islice(itertools.product(*choices), MAX_READINGS)
     return [tuple(itertools.chain.from_iterable(parts)) for parts in combined]
@@ -183,6 +186,47 @@ def _read_word(word: str) -> Syllables | None:
     return tuple(syllables)
 
 
+def spell_numbers(text: str) -> str:
+    """Write Arabic numbers as they are read in Mandarin: "26度" -> "二十六度".
+
+    Numbers of more than eight digits, or with a leading zero, are read digit by digit.
+    """
+    return re.sub(r"[0-9]+(\.[0-9]+)?%?", lambda found: _spell_number(found[0]), text)
+
+
+def _spell_number(number: str) -> str:
+    if number.endswith("%"):
+        return "百分之" + _spell_number(number[:-1])
+    whole, _, fraction = number.partition(".")
+    if len(whole) > 8 or (len(whole) > 1 and whole[0] == "0"):
+        said = _spell_digits(whole)
+    else:
+        high, low = divmod(int(whole), 10000)
+        said = (_spell_below_10000(high) + "万" if high else "")
+        if low or not high:
+            said += ("零" if high and low < 1000 else "") + _spell_below_10000(low)
+        # Ten to nineteen begin with ten, not "one ten".
+        said = said[1:] if said.startswith("一十") else said
+    return said + ("点" + _spell_digits(fraction) if fraction else "")
+
+
+def _spell_digits(digits: str) -> str:
+    return "".join("零一二三四五六七八九"[int(digit)] for digit in digits)
+
+
+def _spell_below_10000(number: int) -> str:
+    if number == 0:
+        return "零"
+    said = ""
+    for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
+        digit = number // unit % 10
+        if digit:
+            said += _spell_digits(str(digit)) + name
+        elif said and not said.endswith("零") and number % unit:
+            said += "零"
+    return said
+
+
 def _cut(text: str) -> list[str]:
     """Cut a run of hanzi into known words, longest first from the left."""
     phrases, longest = _phrases()
@@ -201,7 +245,8 @@ def _cut(text: str) -> list[str]:
 @cache
 def _phrases() -> tuple[frozenset[str], int]:
     """Return every phrase with a known reading, and the length of the longest."""
-    phrases = frozenset({*_pypinyin().constants.PHRASES_DICT, *_overrides()})
+    known = _pypinyin().constants.PHRASES_DICT
+    phrases = frozenset({*known, *_overrides(), *_neutral_words()})
     return phrases, max(map(len, phrases))
 
 
@@ -216,6 +261,12 @@ def _overrides() -> dict[str, list[Syllables]]:
             raise UserError(str(error), tables_dir() / "mandarin_overrides.txt", number) from None
         readings.setdefault(word, []).append(tuple(syllables))
     return readings
+
+
+@cache
+def _neutral_words() -> frozenset[str]:
+    """Return the words whose last syllable is often neutral."""
+    return frozenset(word for _, words in read_table("mandarin_neutral.txt") for word in words)
 
 
 @cache

@@ -1,0 +1,126 @@
+"""Owns guesses: English spelling to CMU phones for words that no dictionary has.
+
+espeak-ng (package espeakng-loader) says the word in IPA, which `lexicon/ipa_to_cmu.txt` maps to
+CMU phones; where it is not installed, the letter rules of `lexicon/letter_rules.txt` are applied.
+Every guess is logged by name, for the user to correct in a lexicon of their own.
+"""
+
+import _ctypes
+import ctypes
+import re
+from functools import cache
+
+from hybridasr.lexicon.tables import read_table
+from hybridasr.progress import logger
+
+Phones = tuple[str, ...]
+
+# Constants of espeak's speak_lib.h.
+_OUTPUT_RETRIEVAL = 1
+_DO_NOT_EXIT = 0x8000
+_CHARS_UTF8 = 1
+_PHONEMES_IPA = 0x02
+_SEPARATOR = ord("_") << 8
+
+_STRESS = re.compile("[ˈˌ]")
+
+
+def guess_pronunciation(word: str) -> Phones | None:
+    """Guess how an English word is said.
+
+    Parameters
+    ----------
+    word : str
+        Letters, apostrophes and hyphens; anything else is refused.
+
+    Returns
+    -------
+    tuple of CMU phones, or None if the word holds no letter that can be read.
+    """
+    if not re.fullmatch(r"[^\W\d_][^\W\d_'’\-]*", word) or not word.isprintable():
+        return None
+    phones, means = _from_espeak(word), "espeak-ng"
+    if phones is None:
+        phones, means = apply_letter_rules(word), "letter rules"
+    if phones:
+        logger.warning("'%s' is in no dictionary; guessed '%s' (%s); if that is wrong, give it in "
+                       "a lexicon of your own", word, " ".join(phones), means)
+    return phones or None
+
+
+def apply_letter_rules(word: str) -> Phones:
+    """Spell a word by `lexicon/letter_rules.txt`; unknown letters are left out."""
+    rules, longest = _letter_rules()
+    text, start, phones = f"^{word.lower()}$", 0, []
+    while start < len(text):
+        for length in range(min(longest, len(text) - start), 0, -1):
+            if text[start : start + length] in rules:
+                phones += rules[text[start : start + length]]
+                break
+        start += length
+    return tuple(phones)
+
+
+def ipa_to_cmu(ipa: str, word: str = "") -> Phones | None:
+    """Map espeak's IPA, phonemes separated by _, to CMU phones; None if a symbol is unknown.
+
+    `word` is the spelling: it tells what a flap stands for.
+    """
+    table, longest = _ipa_table()
+    phones: list[str] = []
+    for phoneme in re.split(r"[_\s]+", _STRESS.sub("", ipa)):
+        start = 0
+        while start < len(phoneme):
+            for length in range(min(longest, len(phoneme) - start), 0, -1):
+                piece = phoneme[start : start + length]
+                if piece in table:
+                    break
+            else:
+                return None
+            phones += ("D",) if piece == "ɾ" and "t" not in word.lower() else table[piece]
+            start += length
+    return tuple(phones) or None
+
+
+def _from_espeak(word: str) -> Phones | None:
+    """Ask espeak-ng; None if it is not installed, does not start or says something odd."""
+    try:
+        import espeakng_loader
+    except ImportError:
+        return None
+    try:
+        library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
+    except OSError:
+        return None
+    # Loaded and unloaded for every word, as `corpus.espeak` does: a library that stayed would
+    # carry its state into the next synthesis.
+    try:
+        data = str(espeakng_loader.get_data_path()).encode()
+        if library.espeak_Initialize(_OUTPUT_RETRIEVAL, 0, data, _DO_NOT_EXIT) <= 0:
+            return None
+        if library.espeak_SetVoiceByName(b"en-us") != 0:
+            return None
+        translate = library.espeak_TextToPhonemes
+        translate.restype = ctypes.c_char_p
+        translate.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
+        text = ctypes.c_char_p(word.lower().encode())
+        said = translate(ctypes.byref(text), _CHARS_UTF8, _PHONEMES_IPA | _SEPARATOR)
+        ipa = said.decode() if said else ""
+        library.espeak_Terminate()
+    finally:
+        close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary
+        close(library._handle)
+    # "(" begins a switch to another language's voice.
+    return None if "(" in ipa else ipa_to_cmu(ipa, word)
+
+
+@cache
+def _ipa_table() -> tuple[dict[str, Phones], int]:
+    table = {symbol: tuple(phones) for _, (symbol, *phones) in read_table("ipa_to_cmu.txt")}
+    return table, max(map(len, table))
+
+
+@cache
+def _letter_rules() -> tuple[dict[str, Phones], int]:
+    rules = {letters: tuple(phones) for _, (letters, *phones) in read_table("letter_rules.txt")}
+    return rules, max(map(len, rules))
