@@ -133,6 +133,8 @@ def test_words_zh(tmp_path, caplog):
     assert len({u.speaker for u in sets["train"]}) == 2
     sizes = [sum(u.speaker == s for u in sets["train"]) for s in ("train00", "train01")]
     assert sizes == [166, 166]
+    by_position = sorted(sets["train"], key=lambda u: u.utterance.partition("-")[2])
+    assert [u.speaker for u in by_position[:4]] == ["train00", "train01"] * 2
     assert "1 of 400 files left out" in caplog.text
     assert detect_reader(tmp_path).name == "words_zh"
 
