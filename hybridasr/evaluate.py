@@ -16,6 +16,7 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import check_features, load_feats
+from hybridasr.lexicon.langdir import Lang
 from hybridasr.parallel import run_blocks, split_blocks
 from hybridasr.recognizer import Recognizer, load
 from hybridasr.score.wer import Scores, format_scores, score_texts, write_scores
@@ -112,6 +113,12 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
     return {"system": model.name, "test_set": data.path.name, "grammar": grammar,
             **scores.figures(), "rtf": read_json(destination / "summary.json")["rtf"],
             "train_seconds": info.get("train_seconds")}
+
+
+def homophone_classes(lang: Lang) -> dict[str, str]:
+    """Return word -> its first pronunciation, for scores in which homophones count as right."""
+    return {lang.word_name(word): " ".join(map(lang.phone_name, pronunciations[0][1]))
+            for word, pronunciations in lang.pronunciations.items()}
 
 
 def _decode_block(model: Path, graph: Path, options: SearchOptions,

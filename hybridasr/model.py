@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hybridasr.errors import UserError
 from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions

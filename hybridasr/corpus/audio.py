@@ -90,7 +90,7 @@ def load_audio(source: str | Path, sample_rate: int, channel: str | int = "mix",
         has no such channel or part, or if a command is not allowed or fails.
     """
     with _open(source, allow_pipes) as sound:
-        rate = sound.samplerate
+        rate, encoding = sound.samplerate, sound.subtype
         if strict_rate and rate != sample_rate:
             raise UserError(f"{rate} Hz, the model wants {sample_rate} Hz; convert it, or leave "
                             "out --strict-rate to have it resampled", source)
@@ -104,6 +104,10 @@ def load_audio(source: str | Path, sample_rate: int, channel: str | int = "mix",
         bad = int(np.flatnonzero(~np.isfinite(samples))[0])
         raise UserError(f"sample {first + bad} (at {(first + bad) / rate:.3f} s) is {samples[bad]};"
                         " write the file again with finite samples", source)
+    if encoding in ("FLOAT", "DOUBLE") and np.abs(samples).max() > FULL_SCALE * 100:
+        logger.warning("%s: its float samples reach %.0f, where 1 is full scale; if they are "
+                       "16-bit values, write it again as 16-bit", source,
+                       np.abs(samples).max() / FULL_SCALE)
     if rate != sample_rate:
         _note_rate(str(source), rate, sample_rate)
         samples = resample(samples, rate, sample_rate)
@@ -162,9 +166,8 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     -------
     float32 array (ceil(num_samples * new_rate / rate),)
     """
-    # Rates without a common factor would need a filter of millions of taps; the rounding moves
-    # the pitch by less than a millionth.
-    ratio = Fraction(new_rate, rate).limit_denominator(2000)
+    # Odd rates without a common factor would need a filter of many millions of taps.
+    ratio = Fraction(new_rate, rate).limit_denominator(20000)
     up, down = ratio.numerator, ratio.denominator
     if up == down:
         return samples

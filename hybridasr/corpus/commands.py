@@ -6,7 +6,7 @@ the good ones are never used alone in silence.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybridasr.errors import UserError
@@ -22,6 +22,7 @@ class Command:
     text: str
     id: str  # its own text unless the list gives one; several texts may share an id
     threshold: float | None = None  # 0..1; None = the model's own
+    line: int = 0  # where the list has it, from 1
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -46,7 +47,7 @@ def read_commands(path: str | Path) -> list[Command]:
         if not line:
             continue
         try:
-            command = _parse(line)
+            command = replace(_parse(line), line=number)
         except ValueError as error:
             faults.append((number, str(error)))
             continue

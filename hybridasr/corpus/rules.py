@@ -147,7 +147,7 @@ def _line_faults(path: Path, number: int, line: str) -> Iterator[Fault]:
     fields = split_fields(line, 2)
     key = fields[0] if fields else ""
     if "\r" in line:
-        yield Fault(path, number, key, f"'{key}' has a carriage return in its line (a Windows file"
+        yield Fault(path, number, key, f"carriage return in the line of '{key}' (a Windows file"
                     ")", fix)
     kinds: dict[str, tuple[str, int]] = {}
     for kind, character in bad_characters(line):

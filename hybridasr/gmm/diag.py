@@ -75,7 +75,8 @@ class GmmScorer:
         float32 (num_frames, num_pdfs or len(pdfs))
         """
         if feats.ndim != 2 or feats.shape[1] != self.linear.shape[1]:
-            raise ValueError(f"features {feats.shape}, the model has {self.linear.shape[1]} columns")
+            raise ValueError(f"features {feats.shape}, the model has {self.linear.shape[1]} "
+                             "columns")
         if pdfs is None:
             pdfs = np.arange(len(self.offsets) - 1, dtype=np.int32)
         return _loglikes(np.ascontiguousarray(feats, np.float32), pdfs.astype(np.int32),

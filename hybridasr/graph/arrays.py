@@ -59,7 +59,7 @@ class DecodingGraph:
         target = np.asarray(target, np.int32)
         num_states = len(final)
         for name, states in (("source", source), ("target", target)):
-            if len(states) and not (0 <= states.min() and states.max() < num_states):
+            if len(states) and not (states.min() >= 0 and states.max() < num_states):
                 raise ValueError(f"an arc's {name} is outside 0..{num_states - 1}")
         epsilon = ilabel == 0
         order = np.lexsort((epsilon, source))

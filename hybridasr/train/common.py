@@ -114,7 +114,7 @@ def word_ids(utterance: Utterance, words: dict[str, int], oov: int) -> tuple[int
     return tuple(words.get(word, oov) for word in utterance.words)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def read_block(path: Path) -> tuple[Block, np.ndarray]:
     """Return a block and its features (read once a process; the features stay on disk)."""
     with open(path, "rb") as file:

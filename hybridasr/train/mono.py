@@ -11,6 +11,7 @@ import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,8 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     blocks = write_blocks(data, model, destination / "blocks", pool)
     model = _flat_model(model, blocks, pool)
     clock["prepare"] = time.perf_counter() - begun
-    run = digest(to_dict(options), to_dict(features), to_dict(pipeline), read_text(lang.path / "topo"),
+    run = digest(to_dict(options), to_dict(features), to_dict(pipeline),
+                 read_text(lang.path / "topo"),
                  read_text(lang.path / "lexiconp.txt"), *(_block_digest(path) for path in blocks))
     checkpoint = destination / "checkpoint.npz"
     resumed = load_checkpoint(checkpoint, run, model)
@@ -113,7 +115,8 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     result: Iteration | None = None
     unaligned: list[str] = []
     for iteration in progress(range(first, options.num_iters), desc="mono", unit="iteration"):
-        result = _one_pass(pool, blocks, model, options, iteration, iteration in realign, alignments)
+        result = _one_pass(pool, blocks, model, options, iteration, iteration in realign,
+                           alignments)
         if iteration == 0 or iteration in realign:
             unaligned = result.failed
         if result.stats.frames == 0:
@@ -143,6 +146,16 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     read_block.cache_clear()
     shutil.rmtree(blocks[0].parent, ignore_errors=True)
     return model
+
+
+def training_line(directory: Path, info: dict[str, Any], nj: int) -> str:
+    """Return the health line of a trained model, as Kaldi's gmm_dir_info."""
+    seconds = info["seconds"]
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    return (f"{directory}: {nj} jobs, {info['hours']:.2f} h, align logprob/frame "
+            f"{info['loglike']:.2f}, failed {info['unaligned']} of {info['utterances']}, "
+            f"{info['pdfs']} pdfs, {info['gaussians']} gaussians, {info['train_seconds']:.1f} s "
+            f"(job seconds: {parts})")
 
 
 def _one_pass(pool: Executor, blocks: list[Path], model: AcousticModel, options: MonoOptions,

@@ -1,0 +1,128 @@
+"""Owns the verbs on data directories and features."""
+
+import argparse
+from pathlib import Path
+
+from hybridasr.cli.verb import Verb, add_nj, add_pipes
+
+
+def _prepare_data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reader", help="corpus reader (default: found from the layout)")
+    parser.add_argument("--test-speaker", help="speaker to test on, where the reader has a choice")
+    parser.add_argument("corpus", type=Path, help="folder of the recordings")
+    parser.add_argument("data", type=Path, help="where the data directories go")
+
+
+def _prepare_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import write_datadir
+    from hybridasr.corpus.readers import ReaderOptions, detect_reader, find_reader
+    from hybridasr.progress import logger
+
+    reader = find_reader(args.reader) if args.reader else detect_reader(args.corpus)
+    sets = reader.read(args.corpus, ReaderOptions(test_speaker=args.test_speaker))
+    for name, utterances in sets.items():
+        data = write_datadir(args.data / name, utterances)
+        logger.info("%s: %d utterances, %d speakers", data.path, len(data), len(data.speakers))
+
+
+def _data_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, help="data directory")
+
+
+def _validate_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.validate import check_datadir
+    from hybridasr.progress import logger
+
+    check_datadir(args.data)
+    logger.info("%s: valid", args.data)
+
+
+def _fix_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.validate import fix_datadir
+    from hybridasr.progress import logger
+
+    logger.info("%s", fix_datadir(args.data))
+
+
+def _split_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--per-utt", action="store_true", help="speakers may be divided")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("parts", type=int)
+
+
+def _split_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir, split_datadir
+
+    split_datadir(read_datadir(args.data, need_text=False), args.parts, args.per_utt)
+
+
+def _subset_arguments(parser: argparse.ArgumentParser) -> None:
+    for name in ("first", "shortest", "random", "per-speaker"):
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"N utterances: {name}")
+    parser.add_argument("--speakers", help="keep these speakers (commas between)")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("destination", type=Path)
+
+
+def _subset_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import copy_datadir, read_datadir, subset
+
+    speakers = args.speakers.split(",") if args.speakers else None
+    data = subset(read_datadir(args.data, need_text=False), first=args.first,
+                  shortest=args.shortest, random=args.random, per_speaker=args.per_speaker,
+                  speakers=speakers)
+    copy_datadir(data, args.destination)
+
+
+def _combine_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("destination", type=Path)
+    parser.add_argument("data", type=Path, nargs="+")
+
+
+def _combine_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import combine, read_datadir
+
+    combine([read_datadir(path, need_text=False) for path in args.data], args.destination)
+
+
+def _feats_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.features.mfcc import FeatureOptions
+    from hybridasr.options import add_options
+
+    parser.add_argument("--model", type=Path, help="take the options of this model directory")
+    add_nj(parser)
+    add_pipes(parser)
+    add_options(parser, FeatureOptions)
+    _data_argument(parser)
+
+
+def _make_feats(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.features.mfcc import FeatureOptions
+    from hybridasr.features.pipeline import make_feats
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+
+    options = from_args(FeatureOptions, args)
+    if args.model:
+        from hybridasr.model import load_model
+
+        options = load_model(args.model).features
+    with executor(args.nj) as pool:
+        make_feats(read_datadir(args.data, need_text=False), options, pool, args.allow_pipes)
+
+
+VERBS = {
+    "prepare-data": Verb("write Kaldi data directories for a folder of recordings",
+                         _prepare_data_arguments, _prepare_data),
+    "validate-data": Verb("check a data directory; name every fault with its line and remedy",
+                          _data_argument, _validate_data),
+    "fix-data": Verb("sort a data directory and drop what cannot be mended (keeps .backup)",
+                     _data_argument, _fix_data),
+    "split-data": Verb("cut a data directory into split<N>/<j>, by speaker", _split_arguments,
+                       _split_data),
+    "subset-data": Verb("copy a part of a data directory", _subset_arguments, _subset_data),
+    "combine-data": Verb("join data directories", _combine_arguments, _combine_data),
+    "make-feats": Verb("compute features and CMVN statistics of a data directory",
+                       _feats_arguments, _make_feats),
+}

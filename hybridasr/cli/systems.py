@@ -1,0 +1,239 @@
+"""Owns the verbs that make and use systems: language, training, graphs, decoding, recognition."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from hybridasr.cli.verb import Verb, add_nj
+
+
+def _lang_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.lexicon.langdir import LangOptions
+    from hybridasr.options import add_options
+
+    parser.add_argument("--lexicon", type=Path, metavar="FILE",
+                        help="own pronunciations (<word> <phone> ...), which win over all others")
+    parser.add_argument("--oov", default="error", choices=("error", "guess", "spn"),
+                        help="a word without pronunciation: stop, guess, or spoken noise (error)")
+    add_options(parser, LangOptions)
+    parser.add_argument("words", type=Path, nargs="+",
+                        help="data directories (their text) and command lists")
+    parser.add_argument("lang", type=Path, help="the lang directory to write")
+
+
+def _prepare_lang(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.commands import read_commands
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.graph.lexicon_fst import write_lexicon_fsts
+    from hybridasr.lexicon.langdir import LangOptions, prepare_lang
+    from hybridasr.lexicon.lexicon import build_lexicon
+    from hybridasr.lexicon.phones import default_phone_set
+    from hybridasr.options import from_args
+
+    words: set[str] = set()
+    places: dict[str, tuple[Path, int]] = {}
+    for source in args.words:
+        if source.is_dir():
+            for utterance in read_datadir(source).utterances.values():
+                words.update(utterance.words)
+            continue
+        for command in read_commands(source):
+            words.update(command.words)
+            places.update(dict.fromkeys(command.words, (source, command.line)))
+    lexicon = build_lexicon(words, args.oov, args.lexicon, places=places)
+    write_lexicon_fsts(prepare_lang(lexicon, default_phone_set(), args.lang,
+                                    from_args(LangOptions, args)))
+
+
+def _lm_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--order", type=int, default=3, help="longest n-gram, 1 to 3 (3)")
+    parser.add_argument("text", type=Path, help="data directory, or its text file")
+    parser.add_argument("arpa", type=Path, help="the ARPA file to write")
+
+
+def _train_lm(args: argparse.Namespace) -> None:
+    from hybridasr.lm.arpa import write_arpa
+    from hybridasr.lm.ngram import estimate_ngram
+    from hybridasr.storage import read_text
+
+    path = args.text / "text" if args.text.is_dir() else args.text
+    sentences = [line.split()[1:] for line in read_text(path).splitlines()]
+    write_arpa(args.arpa, estimate_ngram(sentences, args.order))
+
+
+def _mono_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.features.pipeline import PipelineOptions
+    from hybridasr.options import add_options
+    from hybridasr.train.mono import MonoOptions
+
+    add_nj(parser)
+    add_options(parser, MonoOptions)
+    add_options(parser, PipelineOptions)
+    for name in ("data", "lang", "exp"):
+        parser.add_argument(name, type=Path)
+
+
+def _train_mono(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.features.pipeline import PipelineOptions, read_feature_options
+    from hybridasr.lexicon.langdir import read_lang
+    from hybridasr.options import from_args, to_dict
+    from hybridasr.parallel import executor
+    from hybridasr.progress import job_log, logger
+    from hybridasr.train.mono import MonoOptions, train_mono, training_line
+
+    options = from_args(MonoOptions, args)
+    log = args.exp / "log" / "train.log"
+    with job_log(log, "hybridasr train-mono", to_dict(options)), executor(args.nj) as pool:
+        model = train_mono(read_datadir(args.data), read_lang(args.lang),
+                           read_feature_options(args.data), from_args(PipelineOptions, args),
+                           args.exp, pool, options)
+        logger.info("%s", training_line(args.exp, model.info, args.nj))
+
+
+def _graph_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.graph.compose import GraphOptions
+    from hybridasr.mkgraph import KINDS
+    from hybridasr.options import add_options
+
+    parser.add_argument("--grammar", default="commands", choices=KINDS, help="commands: one an "
+                        "utterance; loop: any number; ngram: from --arpa (commands)")
+    parser.add_argument("--commands", type=Path, metavar="FILE",
+                        help="command list (default: every word of the model's lexicon)")
+    parser.add_argument("--arpa", type=Path, metavar="FILE", help="language model for ngram")
+    add_options(parser, GraphOptions)
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
+    parser.add_argument("graph", type=Path, nargs="?", help="graph directory (MODEL/graph)")
+
+
+def _mkgraph(args: argparse.Namespace) -> None:
+    from hybridasr.graph.compose import GraphOptions
+    from hybridasr.mkgraph import grammar_phrases, make_graph
+    from hybridasr.model import load_model
+    from hybridasr.options import from_args
+    from hybridasr.progress import logger
+
+    model = load_model(args.model)
+    phrases = grammar_phrases(model.lang, args.commands) if args.grammar != "ngram" else ()
+    logger.info("%s", make_graph(model, args.graph or args.model / "graph", args.grammar, phrases,
+                                 args.arpa, from_args(GraphOptions, args)))
+
+
+def _decode_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.options import add_options
+
+    add_nj(parser)
+    add_options(parser, SearchOptions)
+    parser.add_argument("--model", type=Path, help="model directory (default: above the graph)")
+    for name in ("graph", "data", "decode"):
+        parser.add_argument(name, type=Path)
+
+
+def _decode(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.evaluate import decode_set
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+
+    with executor(args.nj) as pool:
+        decode_set(args.model or args.graph.parent, args.graph, read_datadir(args.data, False),
+                   args.decode, from_args(SearchOptions, args), pool)
+
+
+def _score_arguments(parser: argparse.ArgumentParser) -> None:
+    for name in ("data", "decode"):
+        parser.add_argument(name, type=Path)
+
+
+def _score(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.evaluate import score_set
+    from hybridasr.score.wer import format_scores
+
+    print(format_scores(score_set(read_datadir(args.data), args.decode)))
+
+
+def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.options import add_options
+
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
+    parser.add_argument("--channel", default="mix", help="mix, or the channel's number from 0 (mix)")
+    parser.add_argument("--strict-rate", action="store_true",
+                        help="refuse another sampling rate instead of resampling")
+    add_options(parser, SearchOptions)
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
+    parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads")
+
+
+def _recognize(args: argparse.Namespace) -> None:
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.errors import UserError
+    from hybridasr.options import from_args
+    from hybridasr.recognizer import load
+
+    recognizer = load(args.model, from_args(SearchOptions, args), args.graph)
+    failures = []
+    for path in args.audio:
+        try:
+            result = recognizer.recognize(path, channel=args.channel, strict_rate=args.strict_rate)
+        except UserError as error:
+            # The other files are still worth their lines.
+            failures.append(str(error))
+            continue
+        print(json.dumps({"file": path, **result}, ensure_ascii=False), flush=True)
+    for line in failures[:-1]:
+        sys.stderr.write(f"error: {line}\n")
+    if failures:
+        raise UserError(failures[-1])
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.options import add_options
+
+    add_nj(parser)
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
+    parser.add_argument("--homophones", action="store_true",
+                        help="words of equal pronunciation count as right for each other")
+    add_options(parser, SearchOptions)
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
+    parser.add_argument("data", type=Path, help="data directory; features are made if missing")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.evaluate import evaluate, homophone_classes
+    from hybridasr.features.pipeline import make_feats
+    from hybridasr.model import load_model
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+
+    model, data = load_model(args.model), read_datadir(args.data)
+    with executor(args.nj) as pool:
+        if "feats.scp" not in data.tables:
+            data = make_feats(data, model.features, pool)
+        row = evaluate(args.model, args.graph or args.model / "graph", read_datadir(args.data),
+                       args.model / f"decode_{args.data.name}", from_args(SearchOptions, args),
+                       pool, homophone_classes(model.lang) if args.homophones else None)
+    print(json.dumps([row], ensure_ascii=False, indent=2))
+
+
+VERBS = {
+    "prepare-lang": Verb("lexicon and lang directory for the words of data and command lists",
+                         _lang_arguments, _prepare_lang),
+    "train-lm": Verb("n-gram language model with Witten-Bell smoothing, as ARPA",
+                     _lm_arguments, _train_lm),
+    "train-mono": Verb("train a monophone GMM-HMM: DATA LANG EXP", _mono_arguments, _train_mono),
+    "mkgraph": Verb("build the decoding graph of a model", _graph_arguments, _mkgraph),
+    "decode": Verb("decode a data directory: GRAPH DATA DECODE", _decode_arguments, _decode),
+    "score": Verb("word error rates of a decode directory", _score_arguments, _score),
+    "recognize": Verb("recognise recordings; one line of JSON each",
+                      _recognize_arguments, _recognize),
+    "evaluate": Verb("decode and score a data directory; rows of results.json on stdout",
+                     _evaluate_arguments, _evaluate),
+}

@@ -1,0 +1,47 @@
+"""Owns what the verbs share: their form, the parser, common arguments."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: what it is for, its arguments, what it does."""
+
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that names the nearest option for one it does not know."""
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse `words`; exit 2 with a usage line if they are wrong."""
+        args, unknown = self.parse_known_args(words)
+        if unknown:
+            known = [text for action in self._actions for text in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unexpected argument '{unknown[0]}'{hint}")
+        return args
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit 2."""
+        sys.stderr.write(f"{self.prog}: {message} (see {self.prog} --help)\n")
+        sys.exit(2)
+
+
+def add_nj(parser: argparse.ArgumentParser, default: int = 1) -> None:
+    """Add --nj."""
+    parser.add_argument("--nj", type=int, default=default, help=f"parallel jobs ({default})")
+
+
+def add_pipes(parser: argparse.ArgumentParser) -> None:
+    """Add --allow-pipes."""
+    parser.add_argument("--allow-pipes", action="store_true",
+                        help="run the shell commands ('... |') of wav.scp")

@@ -1,0 +1,332 @@
+"""Owns recipes: the numbered stages from recordings to the table of results.
+
+What differs between corpora is configuration (``egs/<recipe>/recipe.conf``); the stages are the
+same for all. A stage that is done and whose inputs and options are unchanged is skipped, so the
+same command goes on where it was interrupted. Each stage calls what the verb of its name calls.
+"""
+
+import configparser
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hybridasr.corpus.commands import read_commands
+from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
+from hybridasr.corpus.download import download_corpus
+from hybridasr.corpus.readers import (
+    Reader,
+    ReaderOptions,
+    detect_reader,
+    find_reader,
+    missing_corpus_message,
+)
+from hybridasr.corpus.validate import check_datadir
+from hybridasr.decode.search import SearchOptions
+from hybridasr.errors import UserError
+from hybridasr.evaluate import evaluate, homophone_classes
+from hybridasr.features.mfcc import FeatureOptions
+from hybridasr.features.pipeline import PipelineOptions, make_feats
+from hybridasr.graph.compose import GraphOptions
+from hybridasr.graph.lexicon_fst import write_lexicon_fsts
+from hybridasr.lexicon.langdir import LangOptions, prepare_lang, read_lang
+from hybridasr.lexicon.lexicon import build_lexicon
+from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.mkgraph import grammar_phrases, make_graph
+from hybridasr.options import from_strings, to_dict
+from hybridasr.parallel import executor
+from hybridasr.progress import job_log, logger
+from hybridasr.score.tables import add_result, read_results
+from hybridasr.stages import run_stage
+from hybridasr.storage import PathLike, digest, read_text
+from hybridasr.train.mono import MonoOptions, train_mono, training_line
+
+SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
+            "mono": MonoOptions, "graph": GraphOptions, "search": SearchOptions}
+STAGES = {
+    "corpus": "find, download or synthesise the recordings; write data/<set>",
+    "lang": "lexicon and data/lang",
+    "features": "features and CMVN statistics of every set",
+    "mono": "train exp/mono",
+    "graph": "build exp/mono/graph (HCLG)",
+    "decode": "recognise the test sets and score them",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The configuration of one recipe."""
+
+    name: str
+    directory: Path
+    title: str
+    reader: str  # a reader's name, or "auto" for any folder that one of them knows
+    test: tuple[str, ...]
+    grammar: str  # commands: one an utterance; loop: any number of them
+    phrases: str  # lexicon: all words; texts: all training transcripts; or a command list's name
+    lexicon: str | None = None
+    homophones: bool = False  # whether words of equal pinyin count as right for each other
+    options: dict[str, Any] = field(default_factory=dict)  # section -> options
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the caller of a recipe chooses."""
+
+    work: Path
+    corpus: Path | None = None
+    download: bool = False
+    commands: Path | None = None
+    nj: int = 2
+    stage: int = 1
+    stop_stage: int = len(STAGES)
+    test_speaker: str | None = None
+    oov: str = "error"
+    allow_pipes: bool = False
+
+
+def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None = None) -> Recipe:
+    """Read ``recipe.conf`` of a recipe; `overrides` replace values, section by section.
+
+    Raises
+    ------
+    UserError
+        if the recipe does not exist, or a section or option is unknown.
+    """
+    directory = Path(directory)
+    path = directory / "recipe.conf"
+    if not path.is_file():
+        names = sorted(p.parent.name for p in directory.parent.glob("*/recipe.conf"))
+        raise UserError(f"no recipe '{directory.name}'; choose one of {', '.join(names)}")
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(read_text(path))
+        unknown = set(parser.sections()) - set(SECTIONS) - {"recipe"}
+        if unknown:
+            raise UserError(f"unknown section [{sorted(unknown)[0]}]; known: {', '.join(SECTIONS)}",
+                            path)
+        options = {}
+        for name, options_class in SECTIONS.items():
+            values = dict(parser[name]) if parser.has_section(name) else {}
+            values.update((overrides or {}).get(name, {}))
+            options[name] = from_strings(options_class, values, f"{path} [{name}]")
+        main = dict(parser["recipe"])
+        return Recipe(directory.name, directory, main["title"], main["reader"],
+                      tuple(main["test"].split()), main["grammar"], main["phrases"],
+                      main.get("lexicon"),
+                      parser.getboolean("recipe", "homophones", fallback=False), options)
+    except configparser.Error as error:
+        raise UserError(f"{error.message.splitlines()[0]}; mend the file", path) from None
+    except KeyError as error:
+        raise UserError(f"[recipe] lacks {error}; add it", path) from None
+
+
+def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
+    """Run the stages from `run.stage` to `run.stop_stage`; return the rows of results.json.
+
+    Raises
+    ------
+    UserError
+        with the line that says what to mend; what was finished is kept.
+    """
+    if not 1 <= run.stage <= run.stop_stage <= len(STAGES):
+        raise UserError(f"--stage {run.stage} and --stop-stage {run.stop_stage} must be in order "
+                        f"and from 1 to {len(STAGES)}")
+    logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
+                run.nj)
+    with executor(run.nj) as pool:
+        runner = _Runner(recipe, run, pool)
+        for number, name in enumerate(STAGES, 1):
+            if run.stage <= number <= run.stop_stage:
+                getattr(runner, name)()
+    return read_results(run.work / "results.json")
+
+
+class _Runner:
+    """The stages, one method each; what one hands to the next is on disk."""
+
+    def __init__(self, recipe: Recipe, run: RunOptions, pool: Executor):
+        self.recipe, self.run, self.pool = recipe, run, pool
+        self.options = recipe.options
+        self.data = run.work / "data"
+        self.lang_dir = self.data / "lang"
+        self.mono_dir = run.work / "exp" / "mono"
+        self.graph_dir = self.mono_dir / "graph"
+
+    def corpus(self) -> None:
+        """Find, download or synthesise the recordings; write a data directory for each set."""
+        reader, root = self._find_corpus()
+        commands = self.run.commands if reader.name == "commands_zh" else None
+        options = ReaderOptions(test_speaker=self.run.test_speaker, nj=self.run.nj,
+                                commands=str(commands) if commands else None)
+        # What is synthesised follows from the options; what is found is known by its listing.
+        chosen = {"reader": reader.name, "corpus": str(root),
+                  "test speaker": self.run.test_speaker,
+                  "recordings": "" if reader.name == "commands_zh" else _listing(root)}
+
+        def write() -> str:
+            sets = reader.read(root, options)
+            for name in ("train", *self.recipe.test):
+                if not sets.get(name):
+                    raise UserError(f"no recordings for the set '{name}'; {reader.expected()}",
+                                    root)
+            sizes = []
+            for name, utterances in sets.items():
+                data = write_datadir(self.data / name, utterances)
+                check_datadir(data.path)
+                sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
+            return "; ".join(sizes)
+
+        self._stage("corpus", [chosen, *([commands] if commands else [])],
+                    self._files("wav.scp", "text", "utt2spk", "spk2utt"), write,
+                    self.data / "log" / "corpus.log", options)
+
+    def lang(self) -> None:
+        """Find the pronunciation of every word; write data/lang."""
+        user = self.recipe.directory / self.recipe.lexicon if self.recipe.lexicon else None
+        phrase_file = self._phrase_file()
+        inputs = [*self._files("text"), {"oov": self.run.oov}, self.options["lang"],
+                  *(path for path in (user, phrase_file) if path)]
+
+        def write() -> str:
+            words = {word for data in self._sets(self.every_set) for utterance in
+                     data.utterances.values() for word in utterance.words}
+            places = {}
+            for command in read_commands(phrase_file) if phrase_file else ():
+                words.update(command.words)
+                places.update(dict.fromkeys(command.words, (phrase_file, command.line)))
+            lexicon = build_lexicon(words, self.run.oov, user, places=places)
+            lang = prepare_lang(lexicon, default_phone_set(), self.lang_dir, self.options["lang"])
+            write_lexicon_fsts(lang)
+            return (f"{len(lexicon.entries)} words, "
+                    f"{len(lang.nonsilence_phones) + len(lang.silence_phones)} phones")
+
+        self._stage("lang", inputs, [self.lang_dir / "lang.json", self.lang_dir / "L.fst"], write,
+                    self.data / "log" / "lang.log", self.options["lang"])
+
+    def features(self) -> None:
+        """Compute features and CMVN statistics of every set."""
+        for name in self.every_set:
+            directory = self.data / name
+
+            def write(directory: Path = directory) -> str:
+                data = make_feats(read_datadir(directory), self.options["features"], self.pool,
+                                  self.run.allow_pipes)
+                hours = sum(float(value) for value in data.tables["utt2dur"].values()) / 3600
+                return f"{len(data)} utterances, {hours:.2f} h"
+
+            files = [directory / file for file in ("wav.scp", "utt2spk", "segments")]
+            self._stage(f"features of {name}",
+                        [*(path for path in files if path.exists()), self.options["features"]],
+                        [directory / "feats.scp", directory / "cmvn.scp"], write,
+                        self.data / "log" / f"features_{name}.log", self.options["features"])
+
+    def mono(self) -> None:
+        """Train the monophone system."""
+        options = self.options["mono"]
+
+        def write() -> str:
+            model = train_mono(read_datadir(self.data / "train"), read_lang(self.lang_dir),
+                               self.options["features"], self.options["pipeline"], self.mono_dir,
+                               self.pool, options)
+            return training_line(self.mono_dir, model.info, self.run.nj)
+
+        train = [self.data / "train" / name for name in ("text", "feats.ark", "cmvn.ark")]
+        self._stage("mono", [*train, self.lang_dir / "lexiconp.txt", self.lang_dir / "lang.json",
+                             options, self.options["pipeline"]],
+                    [self.mono_dir / "model.json"], write, self.mono_dir / "log" / "train.log",
+                    options)
+
+    def graph(self) -> None:
+        """Build the decoding graph."""
+        phrase_file = self._phrase_file()
+
+        def write() -> str:
+            return make_graph(self.mono_dir, self.graph_dir, self.recipe.grammar, self._phrases(),
+                              options=self.options["graph"])
+
+        inputs = [self.mono_dir / "gmm.npz", self.mono_dir / "lang", self.data / "train" / "text",
+                  {"grammar": self.recipe.grammar, "phrases": self.recipe.phrases},
+                  self.options["graph"], *([phrase_file] if phrase_file else [])]
+        self._stage("graph", inputs, [self.graph_dir / "graph.npz"], write,
+                    self.mono_dir / "log" / "mkgraph.log", self.options["graph"])
+
+    def decode(self) -> None:
+        """Recognise and score the test sets; rewrite results.json and print it as a table."""
+        results = self.run.work / "results.json"
+        for name in self.recipe.test:
+            destination = self.mono_dir / f"decode_{name}"
+
+            def write(name: str = name, destination: Path = destination) -> str:
+                data = read_datadir(self.data / name)
+                classes = homophone_classes(read_lang(self.mono_dir / "lang"))
+                row = evaluate(self.mono_dir, self.graph_dir, data, destination,
+                               self.options["search"], self.pool,
+                               classes if self.recipe.homophones else None)
+                add_result(results, row)
+                return f"{destination}: WER {row['wer']:.2f} %, real-time factor {row['rtf']:.4f}"
+
+            files = [self.data / name / file for file in ("text", "feats.ark", "cmvn.ark")]
+            self._stage(f"decode {name}",
+                        [self.mono_dir / "gmm.npz", self.graph_dir / "graph.npz", *files,
+                         self.options["search"], {"homophones": self.recipe.homophones}],
+                        [destination / "text", results], write,
+                        self.mono_dir / "log" / f"decode_{name}.log", self.options["search"])
+
+    @property
+    def every_set(self) -> tuple[str, ...]:
+        """The sets that are trained and tested on."""
+        return ("train", *self.recipe.test)
+
+    def _files(self, *names: str) -> list[Path]:
+        return [self.data / part / name for part in self.every_set for name in names]
+
+    def _sets(self, names: tuple[str, ...]) -> list[DataDir]:
+        return [read_datadir(self.data / name) for name in names]
+
+    def _stage(self, name: str, inputs: list, outputs: list[Path],
+               function: Callable[[], str], log: Path, options: Any) -> None:
+        def logged() -> str:
+            with job_log(log, f"{self.recipe.name}: {name}", to_dict(options)):
+                line = function()
+                logger.debug("%s", line)
+            return f"{name}: {line}"
+
+        run_stage(self.run.work, name, inputs, outputs, logged)
+
+    def _find_corpus(self) -> tuple[Reader, Path]:
+        name, given = self.recipe.reader, self.run.corpus
+        if given is not None:
+            if not given.is_dir():
+                raise UserError("no such corpus folder; check --corpus", given)
+            reader = None if name == "auto" else find_reader(name)
+            # Any folder that some reader knows works with the settings of any recipe.
+            return (reader if reader and reader.matches(given) else detect_reader(given)), given
+        if name == "commands_zh":
+            return find_reader(name), self.run.work / "corpus"
+        if name != "auto" and self.run.download:
+            return find_reader(name), download_corpus(name, self.run.work / "downloads")
+        if name == "auto":
+            raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per "
+                            "command, or Kaldi's train/ and test/ data directories)")
+        raise UserError(missing_corpus_message(name))
+
+    def _phrase_file(self) -> Path | None:
+        if self.run.commands:
+            return self.run.commands
+        if self.recipe.phrases in ("lexicon", "texts"):
+            return None
+        return self.recipe.directory / self.recipe.phrases
+
+    def _phrases(self) -> list[tuple[str, ...]]:
+        if self.recipe.phrases == "texts" and not self.run.commands:
+            (train,) = self._sets(("train",))
+            return sorted({u.words for u in train.utterances.values() if u.words})
+        return grammar_phrases(read_lang(self.mono_dir / "lang"), self._phrase_file())
+
+
+def _listing(root: Path) -> str:
+    """Digest of the names and sizes of all files below a folder."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return digest([[str(path.relative_to(root)), path.stat().st_size] for path in files])
