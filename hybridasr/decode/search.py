@@ -109,138 +109,139 @@ def _viterbi(start, arc_offsets, eps_offsets, arc_pdfs, weights, nextstate, fina
              acoustic_scale, beam, max_active, min_active):
     """Return (arcs of the best path in order, whether it ends in a final state)."""
     num_states = len(final)
-    cost = np.full(num_states, np.inf)  # of the tokens being made
-    token = np.full(num_states, -1, np.int64)  # their entries in the trace
-    old_cost = np.empty(1024)
-    old_state = np.empty(1024, np.int32)
-    old_token = np.empty(1024, np.int64)
+    # The token of a state in this frame: its cost and its entry in the trace.
+    cost = np.full(num_states, np.inf)
+    token = np.full(num_states, -1, np.int64)
     active = np.empty(num_states, np.int32)
+    queue = np.empty(num_states, np.int32)
     queued = np.zeros(num_states, np.bool_)
-    queue = np.empty(num_states, np.int32)  # ring: a state is in it at most once
-    trace_arc = np.empty(4096, np.int32)
-    trace_from = np.empty(4096, np.int64)
-    used = 0
-    num_active = 1
-    active[0] = start
+    trace_arc = np.empty(num_states + 4096, np.int32)
+    trace_from = np.empty(num_states + 4096, np.int64)
     cost[start] = 0.0
+    active[0] = start
+    num_active, used, cutoff = 1, 0, np.inf
+    num_active, used = _close(arc_offsets, eps_offsets, weights, nextstate, cutoff, cost, token,
+                              active, num_active, queue, queued, trace_arc, trace_from, used)
+    for frame in range(len(loglikes)):
+        if used + num_states > len(trace_arc):
+            trace_arc, trace_from = _grown(trace_arc), _grown(trace_from)
+        states = active[:num_active].copy()
+        costs = cost[states]
+        tokens = token[states]
+        for state in states:
+            cost[state] = np.inf
+            token[state] = -1
+        limit, width = _limits(costs, beam, max_active, min_active)
+        num_active, used, cutoff = _emit(
+            arc_offsets, eps_offsets, arc_pdfs, weights, nextstate, loglikes[frame],
+            acoustic_scale, states, costs, tokens, limit, width, cost, token, active, trace_arc,
+            trace_from, used)
+        num_active, used = _close(arc_offsets, eps_offsets, weights, nextstate, cutoff, cost,
+                                  token, active, num_active, queue, queued, trace_arc, trace_from,
+                                  used)
+    return _best_path(cost, token, final, active[:num_active], trace_arc, trace_from)
+
+
+@numba.njit(cache=True)
+def _limits(costs, beam, max_active, min_active):
+    """Return (the worst cost that survives, the beam that amounts to)."""
+    if len(costs) <= min_active:
+        return np.inf, np.inf
+    best = costs.min()
+    if len(costs) > max_active:
+        kept = np.partition(costs, max_active)[max_active]
+        if kept < best + beam:
+            return kept, kept - best + 0.5
+    wanted = np.partition(costs, min_active)[min_active]
+    if wanted > best + beam:
+        return wanted, wanted - best + 0.5
+    return best + beam, beam
+
+
+@numba.njit(cache=True)
+def _emit(arc_offsets, eps_offsets, arc_pdfs, weights, nextstate, row, acoustic_scale, states,
+          costs, tokens, limit, width, cost, token, active, trace_arc, trace_from, used):
+    """Move surviving tokens over emitting arcs; return (active states, trace used, cutoff)."""
+    num_active = 0
     cutoff = np.inf
-    for frame in range(-1, len(loglikes)):
-        if frame >= 0:
-            # Move the survivors over their emitting arcs. First take them out of the tables.
-            if num_active > len(old_cost):
-                old_cost = np.empty(2 * num_active)
-                old_state = np.empty(2 * num_active, np.int32)
-                old_token = np.empty(2 * num_active, np.int64)
-            best = np.inf
-            best_slot = 0
-            for slot in range(num_active):
-                state = active[slot]
-                old_state[slot] = state
-                old_cost[slot] = cost[state]
-                old_token[slot] = token[state]
-                if cost[state] < best:
-                    best = cost[state]
-                    best_slot = slot
-                cost[state] = np.inf
-                token[state] = -1
-            limit = best + beam
-            width = beam
-            if num_active > max_active:
-                kept = np.partition(old_cost[:num_active], max_active)[max_active]
-                if kept < limit:
-                    limit = kept
-                    width = kept - best + 0.5
-            if num_active > min_active and min_active > 0:
-                wanted = np.partition(old_cost[:num_active], min_active)[min_active]
-                if wanted > limit:
-                    limit = wanted
-                    width = wanted - best + 0.5
-            elif num_active <= min_active:
-                limit = np.inf
-            old_count = num_active
-            num_active = 0
-            row = loglikes[frame]
-            # The best token's arcs give an early bound on the next frame's cutoff.
-            cutoff = np.inf
-            if limit < np.inf:
-                state = old_state[best_slot]
-                for arc in range(arc_offsets[state], eps_offsets[state]):
-                    reached = best + weights[arc] - acoustic_scale * row[arc_pdfs[arc]]
-                    cutoff = min(cutoff, reached + width)
-            for slot in range(old_count):
-                if old_cost[slot] > limit:
-                    continue
-                state = old_state[slot]
-                for arc in range(arc_offsets[state], eps_offsets[state]):
-                    reached = old_cost[slot] + weights[arc] - acoustic_scale * row[arc_pdfs[arc]]
-                    if reached >= cutoff:
-                        continue
-                    if limit < np.inf:
-                        cutoff = min(cutoff, reached + width)
-                    target = nextstate[arc]
-                    if reached < cost[target]:
-                        if token[target] < 0:
-                            if used == len(trace_arc):
-                                trace_arc = _grown(trace_arc)
-                                trace_from = _grown(trace_from)
-                            token[target] = used
-                            used += 1
-                            active[num_active] = target
-                            num_active += 1
-                        cost[target] = reached
-                        trace_arc[token[target]] = arc
-                        trace_from[token[target]] = old_token[slot]
-            if num_active == 0:
-                return np.empty(0, np.int32), False
-        # Close over epsilon arcs. A token's trace entry is rewritten only when its cost falls,
-        # and predecessors are never rewritten after their successors unless they fall too.
-        head = 0
-        waiting = 0
-        for slot in range(num_active):
-            state = active[slot]
-            if eps_offsets[state] < arc_offsets[state + 1]:
-                queue[waiting] = state
-                queued[state] = True
-                waiting += 1
-        while waiting > 0:
-            state = queue[head]
-            head = head + 1 if head + 1 < num_states else 0
-            waiting -= 1
-            queued[state] = False
-            for arc in range(eps_offsets[state], arc_offsets[state + 1]):
-                reached = cost[state] + weights[arc]
-                target = nextstate[arc]
-                if reached >= cost[target] or reached >= cutoff:
-                    continue
-                if cost[target] == np.inf:
-                    if used == len(trace_arc):
-                        trace_arc = _grown(trace_arc)
-                        trace_from = _grown(trace_from)
-                    token[target] = used
-                    used += 1
-                    active[num_active] = target
-                    num_active += 1
-                cost[target] = reached
-                trace_arc[token[target]] = arc
-                trace_from[token[target]] = token[state]
-                if eps_offsets[target] < arc_offsets[target + 1] and not queued[target]:
-                    tail = head + waiting
-                    queue[tail if tail < num_states else tail - num_states] = target
-                    queued[target] = True
-                    waiting += 1
-    best_final = np.inf
-    best_any = np.inf
-    end_final = -1
-    end_any = -1
+    if width < np.inf and len(states) > 0:
+        # The best token's arcs bound the next frame's cutoff from the start.
+        slot = np.argmin(costs)
+        for arc in range(arc_offsets[states[slot]], eps_offsets[states[slot]]):
+            reached = costs[slot] + weights[arc] - acoustic_scale * row[arc_pdfs[arc]]
+            cutoff = min(cutoff, reached + width)
+    for slot in range(len(states)):
+        if costs[slot] > limit:
+            continue
+        state = states[slot]
+        for arc in range(arc_offsets[state], eps_offsets[state]):
+            reached = costs[slot] + weights[arc] - acoustic_scale * row[arc_pdfs[arc]]
+            target = nextstate[arc]
+            if reached > cutoff or reached >= cost[target]:
+                continue
+            cutoff = min(cutoff, reached + width)
+            if token[target] < 0:
+                token[target] = used
+                active[num_active] = target
+                num_active += 1
+                used += 1
+            cost[target] = reached
+            trace_arc[token[target]] = arc
+            trace_from[token[target]] = tokens[slot]
+    return num_active, used, cutoff
+
+
+@numba.njit(cache=True)
+def _close(arc_offsets, eps_offsets, weights, nextstate, cutoff, cost, token, active, num_active,
+           queue, queued, trace_arc, trace_from, used):
+    """Relax epsilon arcs until nothing falls; return (active states, trace used).
+
+    `queue` is a ring in which a state is at most once.
+    """
+    head, waiting = 0, 0
     for slot in range(num_active):
-        state = active[slot]
+        if eps_offsets[active[slot]] < arc_offsets[active[slot] + 1]:
+            queue[waiting] = active[slot]
+            queued[active[slot]] = True
+            waiting += 1
+    while waiting > 0:
+        state = queue[head]
+        queued[state] = False
+        head = (head + 1) % len(queue)
+        waiting -= 1
+        for arc in range(eps_offsets[state], arc_offsets[state + 1]):
+            reached = cost[state] + weights[arc]
+            target = nextstate[arc]
+            if reached > cutoff or reached >= cost[target]:
+                continue
+            if cost[target] == np.inf:
+                token[target] = used
+                active[num_active] = target
+                num_active += 1
+                used += 1
+            cost[target] = reached
+            trace_arc[token[target]] = arc
+            trace_from[token[target]] = token[state]
+            if eps_offsets[target] < arc_offsets[target + 1] and not queued[target]:
+                queue[(head + waiting) % len(queue)] = target
+                queued[target] = True
+                waiting += 1
+    return num_active, used
+
+
+@numba.njit(cache=True)
+def _best_path(cost, token, final, active, trace_arc, trace_from):
+    """Follow the best final token, or the best of all if none is final, back to the start."""
+    best_final, best_any = np.inf, np.inf
+    end_final, end_any = -1, -1
+    for state in active:
         if cost[state] < best_any:
-            best_any = cost[state]
-            end_any = state
+            best_any, end_any = cost[state], state
         if cost[state] + final[state] < best_final:
-            best_final = cost[state] + final[state]
-            end_final = state
+            best_final, end_final = cost[state] + final[state], state
     end = end_final if end_final >= 0 else end_any
+    if end < 0:
+        return np.empty(0, np.int32), False
     length = 0
     entry = token[end]
     while entry >= 0:
@@ -257,7 +258,7 @@ def _viterbi(start, arc_offsets, eps_offsets, arc_pdfs, weights, nextstate, fina
 
 @numba.njit(cache=True)
 def _grown(values):
-    """Return a copy with twice the room."""
+    """Return a copy with at least twice the room."""
     larger = np.empty(2 * len(values), values.dtype)
     larger[:len(values)] = values
     return larger
