@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
+from hybridasr.lexicon.g2p import guess_pronunciation
 from hybridasr.lexicon.tables import read_table
 
 Phones = tuple[str, ...]
@@ -40,8 +41,6 @@ def pronunciations(word: str, guess: bool = False) -> list[Phones] | None:
     if re.fullmatch(r"[A-Z]{2,5}", word):
         return [tuple(phone for letter in key for phone in _table()[letter][-1])]
     if guess:
-        from hybridasr.lexicon.g2p import guess_pronunciation
-
         guessed = guess_pronunciation(key)
         return [guessed] if guessed else None
     return None
