@@ -83,7 +83,8 @@ def from_strings(options_class: type[T], values: dict[str, str], source: str = "
         try:
             parsed[name] = _parse_bool(text) if kind is bool else kind(text)
         except (ValueError, argparse.ArgumentTypeError):
-            raise UserError(f"option '{name}' is '{text}'; give a {kind.__name__}", source) from None
+            raise UserError(f"option '{name}' is '{text}'; give a {kind.__name__}",
+                            source) from None
     return from_dict(options_class, parsed, source)
 
 
@@ -107,4 +108,6 @@ def _parse_bool(text: str) -> bool:
 
 
 def _show(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else "none" if value is None else str(value)
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

@@ -109,7 +109,8 @@ def read_json(path: PathLike) -> Any:
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise UserError(f"not JSON ({error.msg}); restore or remake it", path, error.lineno) from None
+        raise UserError(f"not JSON ({error.msg}); restore or remake it", path,
+                        error.lineno) from None
 
 
 def write_arrays(path: PathLike, **arrays: np.ndarray) -> None:

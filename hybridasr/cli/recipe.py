@@ -9,11 +9,12 @@ from hybridasr.cli.verb import Verb, add_nj, add_pipes
 def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.recipe import SECTIONS, STAGES
 
-    stages = "\n".join(f"  {n}  {name:9} {what}" for n, (name, what) in enumerate(STAGES.items(), 1))
+    stages = "\n".join(f"  {number}  {name:9} {what}"
+                       for number, (name, what) in enumerate(STAGES.items(), 1))
     parser.description += f"\n\nstages:\n{stages}"
     parser.add_argument("--recipes", type=Path, default=Path("egs"), help=argparse.SUPPRESS)
-    parser.add_argument("--recipe", help="commands_zh (default), dsp20, digits, yesno, words_zh, or "
-                        "own (default with --corpus)")
+    parser.add_argument("--recipe", help="commands_zh (default), dsp20, digits, yesno, words_zh "
+                        "or own (default with --corpus)")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="folder of the recordings: a "
                         "public corpus, one sub-folder per command, or Kaldi's train/ and test/")
     parser.add_argument("--download", action="store_true", help="fetch the recipe's public corpus")

@@ -161,7 +161,8 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
 
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
-    parser.add_argument("--channel", default="mix", help="mix, or the channel's number from 0 (mix)")
+    parser.add_argument("--channel", default="mix",
+                        help="mix, or the channel's number from 0 (mix)")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
     add_options(parser, SearchOptions)

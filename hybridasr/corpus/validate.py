@@ -270,12 +270,12 @@ def _matrix_shape(entry: str) -> tuple[int, int] | None:
         head = file.read(22)
     if len(head) < 15:
         raise ValueError("the archive ends before it")
-    if head[:2] != b"\0B":
+    if head.lstrip().startswith(b"["):  # an archive of text
         return None
-    if head[2:5] in (b"FM ", b"DM "):
+    if head[:5] in (b"\0BFM ", b"\0BDM "):
         _, rows, _, columns = struct.unpack("<bibi", head[5:15])
         return rows, columns
-    if head[2:4] == b"CM":  # compressed: two floats of range first
+    if head[:4] == b"\0BCM":  # compressed: two floats of range first
         at = 5 if head[4:5] == b" " else 6
         return struct.unpack("<ii", head[at + 8:at + 16]) if len(head) >= at + 16 else None
     raise ValueError("no matrix there")

@@ -244,13 +244,21 @@ def check_features(data_dir: PathLike, expected: FeatureOptions) -> None:
             raise UserError(f"{columns} columns found, {expected.dim} expected "
                             f"({expected.kind}); {mend}", path / "feats.scp")
         return
-    found = from_dict(FeatureOptions, read_json(path / "feature.json"), str(path / "feature.json"))
+    found = read_feature_options(path)
     ours, theirs = _comparable(expected), _comparable(found)
     wrong = [f"{name} expected {ours[name]}, found {theirs[name]}"
              for name in ours if ours[name] != theirs[name]]
     if wrong:
         raise UserError(f"features of another kind: {'; '.join(wrong)}; {mend}",
                         path / "feature.json")
+
+
+def read_feature_options(data_dir: PathLike) -> FeatureOptions:
+    """Return the options with which `make_feats` made the features of a set."""
+    path = Path(data_dir) / "feature.json"
+    if not path.exists():
+        raise UserError(f"no such file; run 'hybridasr make-feats {data_dir}' first", path)
+    return from_dict(FeatureOptions, read_json(path), str(path))
 
 
 def _comparable(options: FeatureOptions) -> dict[str, object]:

@@ -111,7 +111,9 @@ def read_topology(text: str, source: str = "topo") -> Topology:
             if not fields or fields[0] != str(number):
                 raise UserError(f"states are not numbered from 0 in order at '{state.strip()}'; "
                                 "restore the file", source)
-            pdf_class = int(fields[fields.index("<PdfClass>") + 1]) if "<PdfClass>" in fields else -1
+            pdf_class = -1
+            if "<PdfClass>" in fields:
+                pdf_class = int(fields[fields.index("<PdfClass>") + 1])
             arcs = tuple((int(fields[i + 1]), float(fields[i + 2]))
                          for i, field in enumerate(fields) if field == "<Transition>")
             states.append(HmmState(pdf_class, arcs))
