@@ -34,6 +34,7 @@ def test_questions():
     tone3 = next(q for q in questions if "a3" in q and "van3" in q and "a1" not in q)
     assert all(p.endswith("3") for p in tone3)
     assert any({"b", "p", "m", "f"} == {*q} for q in questions)
+    assert ("ei1", "ei2", "ei3", "ei4", "ei5") in questions
 
 
 def test_restrict_keeps_the_optional_silence_and_drops_empty_questions():
