@@ -117,11 +117,13 @@ def read_datadir(path: PathLike, need_text: bool = True) -> DataDir:
 
 
 def write_datadir(path: PathLike, utterances: Iterable[Utterance],
-                  tables: Mapping[str, Mapping[str, str]] | None = None) -> DataDir:
+                  tables: Mapping[str, Mapping[str, str]] | None = None,
+                  with_text: bool = True) -> DataDir:
     """Write utterances as a data directory, sorted; recording paths become absolute.
 
     Where the directory exists with other recordings, segments or speakers, its optional tables
-    (features and such) are stale, and are removed unless given in `tables`.
+    (features and such) are stale, and are removed unless given in `tables`. `with_text` False
+    leaves out ``text``: what is said is not known.
 
     Raises
     ------
@@ -144,7 +146,8 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
     if changed:
         for name in (*TABLES, *_FEATURE_FILES):
             (path / name).unlink(missing_ok=True)
-    files["text"] = format_table({u.utterance: " ".join(u.words) for u in listed})
+    words = {u.utterance: " ".join(u.words) for u in listed}
+    files["text"] = format_table(words) if with_text else ""
     files["spk2utt"] = format_table({s: " ".join(ids) for s, ids in data.speakers.items()})
     files.update((name, format_table(table)) for name, table in data.tables.items())
     for name, text in files.items():
@@ -157,9 +160,8 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
 
 def copy_datadir(data: DataDir, path: PathLike) -> DataDir:
     """Write a set with all its tables, and what belongs to its features, to another directory."""
-    files = [data.path / n for n in _FEATURE_FILES if "feats.scp" in data.tables]
-    texts = {file.name: file.read_text("utf-8") for file in files if file.is_file()}
-    written = write_datadir(path, data.utterances.values(), data.tables)
+    texts = _feature_files(data) if "feats.scp" in data.tables else {}
+    written = write_datadir(path, data.utterances.values(), data.tables, _has_text(data))
     for name, text in texts.items():
         write_text(written.path / name, text)
     return written
@@ -256,9 +258,9 @@ def subset(data: DataDir, *, utterances: Iterable[str] | None = None,
 
 
 def combine(sets: Sequence[DataDir], path: PathLike) -> DataDir:
-    """Return the union of several sets, to be kept at `path` (see `copy_datadir`).
+    """Write the union of several sets as a data directory.
 
-    Optional tables that not every set has are left out.
+    Optional tables that not every set has are left out, and so are features of different kinds.
 
     Raises
     ------
@@ -280,7 +282,15 @@ def combine(sets: Sequence[DataDir], path: PathLike) -> DataDir:
             utterances[key], origin[key] = utterance, data.path
     shared = [n for n in (sets[0].tables if sets else ()) if all(n in d.tables for d in sets)]
     tables = {name: table for name in shared if (table := _combine_table(sets, name)) is not None}
-    return DataDir(Path(path), _sorted(utterances.values()), tables)
+    texts = [_feature_files(data) for data in sets]
+    if "feats.scp" in tables and any(t != texts[0] for t in texts):
+        logger.warning("%s: the sets have features of different kinds, which are left out; make "
+                       "them again", path)
+        tables = {n: t for n, t in tables.items() if n not in ("feats.scp", "cmvn.scp", "vad.scp")}
+    written = write_datadir(path, utterances.values(), tables, any(map(_has_text, sets)))
+    for name, text in texts[0].items() if "feats.scp" in tables else ():
+        write_text(written.path / name, text)
+    return written
 
 
 def utt2dur(data: DataDir) -> dict[str, float]:
@@ -315,6 +325,18 @@ def _combine_table(sets: Sequence[DataDir], name: str) -> dict[str, str] | None:
             raise UserError(f"'{key}' is '{value}' here and '{merged[key]}' in another set; "
                             "make them agree", data.path / name)
     return merged
+
+
+def _feature_files(data: DataDir) -> dict[str, str]:
+    """Return the contents of the files of a set that say how its features were made."""
+    files = [data.path / name for name in _FEATURE_FILES]
+    return {file.name: file.read_text("utf-8") for file in files if file.is_file()}
+
+
+def _has_text(data: DataDir) -> bool:
+    """Return whether what is said in a set is known (it may be nothing)."""
+    return (any(u.words for u in data.utterances.values()) or not data.path.is_dir()
+            or (data.path / "text").is_file())
 
 
 def _restrict(data: DataDir, ids: Iterable[str]) -> DataDir:

@@ -47,6 +47,9 @@ class FixSummary:
         told.append(f"{self.path}: {self.kept} utterances kept, {changed} changed{backup}")
         return told
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
 
 def fix_datadir(path: PathLike, check_audio: bool = True) -> FixSummary:
     """Mend a data directory in place.

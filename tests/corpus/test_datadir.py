@@ -275,9 +275,35 @@ def test_combine(tmp_path):
     assert list(both.utterances) == ["a-000", "a-001", "b-000"]
     assert set(both.tables) == {"utt2dur"}
     assert list(both.tables["utt2dur"]) == list(both.utterances)
-    assert both.path == tmp_path
+    assert read_datadir(tmp_path) == both
     with pytest.raises(UserError, match="^/sets/one: utterance 'a-000' is in /sets/one too"):
         combine([one, two, one], tmp_path)
+
+
+def test_combine_features(tmp_path, caplog):
+    sets = []
+    for name in "ab":
+        write_datadir(tmp_path / name, [speech(name, 1)])
+        write_files(tmp_path / name, {"feats.scp": f"{name}-1 f.ark:4\n", "feature.json": "{}"})
+        sets.append(read_datadir(tmp_path / name))
+    combine(sets, tmp_path / "both")
+    assert (tmp_path / "both/feats.scp").read_text() == "a-1 f.ark:4\nb-1 f.ark:4\n"
+    assert (tmp_path / "both/feature.json").read_text() == "{}"
+    (tmp_path / "b/feature.json").write_text("{1}")
+    both = combine(sets, tmp_path / "both2")
+    assert both.tables == {}
+    assert "features of different kinds" in caplog.text
+    assert not (tmp_path / "both2/feature.json").exists()
+
+
+def test_a_set_without_text_stays_without(tmp_path):
+    write_datadir(tmp_path / "a", [speech("s", 1, words=())])
+    assert (tmp_path / "a/text").read_text() == "s-1\n"
+    copy_datadir(read_datadir(tmp_path / "a"), tmp_path / "b")
+    assert (tmp_path / "b/text").read_text() == "s-1\n"
+    (tmp_path / "a/text").unlink()
+    copy_datadir(read_datadir(tmp_path / "a", need_text=False), tmp_path / "b")
+    assert not (tmp_path / "b/text").exists()
 
 
 def test_combine_refuses_two_meanings_of_one_id(tmp_path, caplog):
