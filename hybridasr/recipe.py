@@ -30,6 +30,7 @@ from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions, make_feats
 from hybridasr.graph.compose import GraphOptions
 from hybridasr.graph.lexicon_fst import write_lexicon_fsts
+from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang, read_lang
 from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
@@ -187,7 +188,7 @@ class _Runner:
         user = self.recipe.directory / self.recipe.lexicon if self.recipe.lexicon else None
         phrase_file = self._phrase_file()
         inputs = [*self._files("text"), {"oov": self.run.oov}, self.options["lang"],
-                  *(path for path in (user, phrase_file) if path)]
+                  tables_dir(), *(path for path in (user, phrase_file) if path)]
 
         def write() -> str:
             words = {word for data in self._sets(self.every_set) for utterance in
@@ -197,7 +198,8 @@ class _Runner:
                 words.update(command.words)
                 places.update(dict.fromkeys(command.words, (phrase_file, command.line)))
             lexicon = build_lexicon(words, self.run.oov, user, places=places)
-            lang = prepare_lang(lexicon, default_phone_set(), self.lang_dir, self.options["lang"])
+            lang = prepare_lang(lexicon, default_phone_set().covering(lexicon.phones),
+                                self.lang_dir, self.options["lang"])
             write_lexicon_fsts(lang)
             return (f"{len(lexicon.entries)} words, "
                     f"{len(lang.nonsilence_phones) + len(lang.silence_phones)} phones")

@@ -42,8 +42,8 @@ def _prepare_lang(args: argparse.Namespace) -> None:
             words.update(command.words)
             places.update(dict.fromkeys(command.words, (source, command.line)))
     lexicon = build_lexicon(words, args.oov, args.lexicon, places=places)
-    write_lexicon_fsts(prepare_lang(lexicon, default_phone_set(), args.lang,
-                                    from_args(LangOptions, args)))
+    phones = default_phone_set().covering(lexicon.phones)
+    write_lexicon_fsts(prepare_lang(lexicon, phones, args.lang, from_args(LangOptions, args)))
 
 
 def _lm_arguments(parser: argparse.ArgumentParser) -> None:
