@@ -140,6 +140,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:
+                logger.info("stage %d: %s", number, STAGES[name])
                 getattr(runner, name)()
     return read_results(run.work / "results.json")
 
