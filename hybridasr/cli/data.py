@@ -1,6 +1,7 @@
 """Owns the verbs on data directories and features."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from hybridasr.cli.verb import Verb, add_nj, add_pipes
@@ -30,10 +31,16 @@ def _data_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def _validate_data(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.validate import check_datadir
+    from hybridasr.corpus.validate import has_errors, validate_datadir
+    from hybridasr.errors import UserError
     from hybridasr.progress import logger
 
-    check_datadir(args.data)
+    faults = validate_datadir(args.data)
+    for fault in faults:
+        sys.stderr.write(f"{fault}\n")
+    if has_errors(faults):
+        raise UserError(f"not valid; mend it by hand, or run 'hybridasr fix-data {args.data}'",
+                        args.data)
     logger.info("%s: valid", args.data)
 
 

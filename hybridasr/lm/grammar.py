@@ -9,6 +9,10 @@ from collections.abc import Sequence
 import pynini
 
 from hybridasr.errors import UserError
+from hybridasr.lm.arpa import read_arpa
+from hybridasr.lm.ngram import BEGIN, END, NgramModel
+from hybridasr.progress import logger
+from hybridasr.storage import PathLike
 
 GO_ON = 0.5  # probability that another phrase follows in a loop
 
@@ -58,5 +62,69 @@ def command_grammar(phrases: Sequence[Sequence[str]], words: dict[str, int],
     return pynini.determinize(fst).minimize().arcsort("ilabel")
 
 
-def ngram_grammar(arpa, words):
-    raise UserError("not yet")
+def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini.Fst:
+    """Return the acceptor of a backoff n-gram model, as Kaldi's arpa2fst makes it.
+
+    A state stands for a history; a backoff arc has #0 on its input side and nothing on its
+    output side. As backing off is always allowed, a path that backs off although the longer
+    n-gram is there may exist; it is the usual approximation of such graphs.
+
+    Parameters
+    ----------
+    model : NgramModel, or the path of an ARPA file
+    words : dict word -> id
+        Of words.txt; n-grams with other words are left out, with a warning.
+
+    Raises
+    ------
+    UserError
+        if no word of the model is in `words`.
+    """
+    if not isinstance(model, NgramModel):
+        model = read_arpa(model)
+    unknown = sorted(word for word in model.vocabulary if word not in words and word != END)
+    if unknown:
+        logger.warning("%d words of the language model are not in words.txt and are left out: %s",
+                       len(unknown), " ".join(unknown[:10]))
+    if not any(word in words for word in model.vocabulary if word != END):
+        raise UserError("no word of the language model is in words.txt; prepare the lang directory "
+                        "with the words of the text")
+    left_out = set(unknown)
+    tables = [{ngram: entry for ngram, entry in table.items() if left_out.isdisjoint(ngram)}
+              for table in model.ngrams]
+    fst = pynini.Fst()
+    states = {history: fst.add_state() for history in _histories(tables)}
+    fst.set_start(states[_known((BEGIN,), states)])
+    for table in tables:
+        for ngram, (probability, _) in table.items():
+            history, word = ngram[:-1], ngram[-1]
+            if history not in states or word == BEGIN:
+                continue
+            cost = -probability * math.log(10)
+            if word == END:
+                fst.set_final(states[history], cost)
+            else:
+                after = states[_known(ngram, states)]
+                fst.add_arc(states[history], pynini.Arc(words[word], words[word], cost, after))
+    for history, state in states.items():
+        if history:
+            backoff = tables[len(history) - 1].get(history, (0.0, 0.0))[1]
+            fst.add_arc(state, pynini.Arc(words["#0"], 0, -backoff * math.log(10),
+                                          states[_known(history[1:], states)]))
+    return fst.connect().arcsort("ilabel")
+
+
+def _histories(tables: list[dict]) -> list[tuple[str, ...]]:
+    """List the histories that some n-gram continues, and all their endings."""
+    found = {()}
+    for table in tables[1:]:
+        for ngram in table:
+            found.update(ngram[start:-1] for start in range(len(ngram)))
+    return sorted(found, key=lambda history: (len(history), history))
+
+
+def _known(history: tuple[str, ...], states: dict[tuple[str, ...], int]) -> tuple[str, ...]:
+    """Return the longest ending of `history` that has a state."""
+    while history not in states:
+        history = history[1:]
+    return history
