@@ -45,7 +45,7 @@ def job_log(path: str | Path, title: str, options: Mapping[str, Any] | None = No
         file.write(f"# {title}{settings}\n# Started at {_clock(begun)}\n#\n")
         handler = logging.StreamHandler(file)
         handler.setLevel(logging.DEBUG)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setFormatter(_Plain())
         logger.addHandler(handler)
         code = 1
         try:

@@ -85,6 +85,7 @@ class RunOptions:
     test_speaker: str | None = None
     oov: str = "error"
     allow_pipes: bool = False
+    channel: str = "mix"
 
 
 def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None = None) -> Recipe:
@@ -215,13 +216,14 @@ class _Runner:
 
             def write(directory: Path = directory) -> str:
                 data = make_feats(read_datadir(directory), self.options["features"], self.pool,
-                                  self.run.allow_pipes)
+                                  self.run.allow_pipes, self.run.channel)
                 hours = sum(float(value) for value in data.tables["utt2dur"].values()) / 3600
                 return f"{len(data)} utterances, {hours:.2f} h"
 
             files = [directory / file for file in ("wav.scp", "utt2spk", "segments")]
             self._stage(f"features of {name}",
-                        [*(path for path in files if path.exists()), self.options["features"]],
+                        [*(path for path in files if path.exists()), self.options["features"],
+                         {"channel": self.run.channel}],
                         [directory / "feats.scp", directory / "cmvn.scp"], write,
                         self.data / "log" / f"features_{name}.log", self.options["features"])
 

@@ -97,6 +97,8 @@ def _feats_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
 
     parser.add_argument("--model", type=Path, help="take the options of this model directory")
+    parser.add_argument("--channel", default="mix",
+                        help="mix, or the channel's number from 0 (mix)")
     add_nj(parser)
     add_pipes(parser)
     add_options(parser, FeatureOptions)
@@ -116,7 +118,8 @@ def _make_feats(args: argparse.Namespace) -> None:
 
         options = load_model(args.model).features
     with executor(args.nj) as pool:
-        make_feats(read_datadir(args.data, need_text=False), options, pool, args.allow_pipes)
+        make_feats(read_datadir(args.data, need_text=False), options, pool, args.allow_pipes,
+                   args.channel)
 
 
 VERBS = {

@@ -1,6 +1,9 @@
 """Owns the verb behind egs/run.sh."""
 
 import argparse
+import os
+import shutil
+import sys
 from pathlib import Path
 
 from hybridasr.cli.verb import Verb, add_nj, add_pipes
@@ -28,6 +31,8 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-speaker", metavar="NAME", help="speaker to test on (digits, own)")
     parser.add_argument("--oov", default="error", choices=("error", "guess", "spn"),
                         help="a word without pronunciation: stop, guess, or spoken noise (error)")
+    parser.add_argument("--channel", default="mix",
+                        help="of recordings with several: mix, or the number from 0 (mix)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.OPTION=VALUE",
                         help="replace a value of recipe.conf, e.g. mono.totgauss=2000; sections: "
                         + ", ".join(SECTIONS))
@@ -52,10 +57,17 @@ def _run_recipe(args: argparse.Namespace) -> None:
     rows = run_recipe(recipe, RunOptions(
         work=work, corpus=args.corpus, download=args.download, commands=args.commands, nj=args.nj,
         stage=args.stage, stop_stage=args.stop_stage, test_speaker=args.test_speaker, oov=args.oov,
-        allow_pipes=args.allow_pipes))
+        allow_pipes=args.allow_pipes, channel=args.channel))
     if rows:
         print(f"\n{format_table(rows)}\n\nresults: {work / 'results.json'}\n"
-              f"try it:  hybridasr recognize {work / 'exp' / 'mono'} FILE.wav")
+              f"try it:  {_program()} recognize {work / 'exp' / 'mono'} FILE.wav")
+
+
+def _program() -> str:
+    """Return how to call the package's program from here."""
+    if shutil.which("hybridasr"):
+        return "hybridasr"
+    return os.path.relpath(Path(sys.executable).parent / "hybridasr")
 
 
 VERBS = {

@@ -125,7 +125,7 @@ def recognition_features(samples: np.ndarray, feature_options: FeatureOptions,
 
 
 def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
-               allow_pipes: bool = False) -> DataDir:
+               allow_pipes: bool = False, channel: str | int = "mix") -> DataDir:
     """Compute raw features and CMVN statistics of a set and write them into its directory.
 
     Writes ``feats.ark/.scp``, ``cmvn.ark/.scp`` (per speaker), ``utt2num_frames``, ``utt2dur``,
@@ -152,7 +152,7 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     stats: dict[str, np.ndarray] = {}
 
     def matrices() -> Iterator[tuple[str, np.ndarray]]:
-        blocks = [(block, options, allow_pipes)
+        blocks = [(block, options, allow_pipes, channel)
                   for block in split_blocks(list(data.utterances.values()), BLOCK_UTTERANCES)]
         for results in run_blocks(pool, _features_of_block, blocks, desc=f"features {path.name}"):
             for utterance, features, duration in results:
@@ -268,12 +268,13 @@ def _comparable(options: FeatureOptions) -> dict[str, object]:
 
 
 def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
-                       allow_pipes: bool) -> list[tuple[str, np.ndarray, float]]:
+                       allow_pipes: bool, channel: str | int
+                       ) -> list[tuple[str, np.ndarray, float]]:
     """Return (id, raw features, seconds) of each utterance."""
     results = []
     for utterance in utterances:
         try:
-            samples = load_utterance(utterance, options.sample_rate, allow_pipes=allow_pipes)
+            samples = load_utterance(utterance, options.sample_rate, channel, allow_pipes)
         except UserError as error:
             raise UserError(f"utterance '{utterance.utterance}': {error}") from error
         try:
