@@ -65,8 +65,7 @@ class Recognizer:
 
     def warm_up(self) -> None:
         """Compile or load the kernels, so that the first result is as quick as the later ones."""
-        dim = self._scorer.linear.shape[1]
-        self.decode(np.zeros((2, dim), np.float32))
+        self.decode(np.zeros((2, self._scorer.dim), np.float32))
 
     def recognize(self, audio: PathLike | np.ndarray, rate: int | None = None,
                   channel: str | int = "mix", strict_rate: bool = False) -> dict[str, Any]:

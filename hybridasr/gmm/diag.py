@@ -45,21 +45,25 @@ class DiagGmm:
     def scorer(self) -> "GmmScorer":
         """Return the precomputed form that the kernels use."""
         inverse = 1.0 / self.variances
+        dim = self.means.shape[1]
         constants = np.log(self.weights) - 0.5 * (
-            self.means.shape[1] * LOG_2PI
-            + np.log(self.variances).sum(1) + (self.means**2 * inverse).sum(1))
-        return GmmScorer(constants.astype(np.float32), (self.means * inverse).astype(np.float32),
-                         (-0.5 * inverse).astype(np.float32), self.offsets.astype(np.int64))
+            dim * LOG_2PI + np.log(self.variances).sum(1) + (self.means**2 * inverse).sum(1))
+        return GmmScorer(constants.astype(np.float32), _padded(self.means * inverse),
+                         _padded(-0.5 * inverse), self.offsets.astype(np.int64), dim)
 
 
 @dataclass(frozen=True)
 class GmmScorer:
-    """log w N(x) of Gaussian g = constants[g] + linear[g] x + quadratic[g] x^2 (all float32)."""
+    """log w N(x) of Gaussian g = constants[g] + linear[g] x + quadratic[g] x^2 (all float32).
+
+    Rows are padded with zeros to whole vector registers; `dim` is the features' true dimension.
+    """
 
     constants: np.ndarray
     linear: np.ndarray
     quadratic: np.ndarray
     offsets: np.ndarray
+    dim: int
 
     def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
         """Score every frame under every pdf, or under the chosen ones.
@@ -74,9 +78,8 @@ class GmmScorer:
         -------
         float32 (num_frames, num_pdfs or len(pdfs))
         """
-        if feats.ndim != 2 or feats.shape[1] != self.linear.shape[1]:
-            raise ValueError(f"features {feats.shape}, the model has {self.linear.shape[1]} "
-                             "columns")
+        if feats.ndim != 2 or feats.shape[1] != self.dim:
+            raise ValueError(f"features {feats.shape}, the model has {self.dim} columns")
         if pdfs is None:
             pdfs = np.arange(len(self.offsets) - 1, dtype=np.int32)
         return _loglikes(np.ascontiguousarray(feats, np.float32), pdfs.astype(np.int32),
@@ -123,73 +126,70 @@ class GmmStats:
         self.frames += other.frames
 
 
-_BLOCK = 32  # frames scored together: one lane each, and the block stays in the first cache
+VECTOR = 8  # float32 numbers in a common vector register
 
 
-@numba.njit(cache=True, fastmath={"contract"})
+def _padded(rows: np.ndarray) -> np.ndarray:
+    missing = -rows.shape[1] % VECTOR
+    return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, missing))), np.float32)
+
+
+# Reordering sums is what lets the compiler use vector instructions for them.
+_FAST = {"contract", "reassoc", "nsz"}
+
+
+@numba.njit(cache=True, fastmath=_FAST)
 def _loglikes(feats, pdfs, constants, linear, quadratic, offsets):
-    num_frames, dim = feats.shape
-    out = np.empty((num_frames, len(pdfs)), np.float32)
-    largest = 1
-    for pdf in pdfs:
-        largest = max(largest, offsets[pdf + 1] - offsets[pdf])
-    block = np.zeros((dim, _BLOCK), np.float32)
-    scores = np.empty((largest, _BLOCK), np.float32)
-    best = np.empty(_BLOCK, np.float32)
-    for begin in range(0, num_frames, _BLOCK):
-        count = min(_BLOCK, num_frames - begin)
-        for lane in range(count):
-            for d in range(dim):
-                block[d, lane] = feats[begin + lane, d]
+    out = np.empty((len(feats), len(pdfs)), np.float32)
+    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
+    x = np.zeros(linear.shape[1], np.float32)  # padded with zeros, as linear and quadratic are
+    for frame in range(len(feats)):
+        for d in range(feats.shape[1]):
+            x[d] = feats[frame, d]
         for column in range(len(pdfs)):
-            first = offsets[pdfs[column]]
-            size = offsets[pdfs[column] + 1] - first
-            for lane in range(_BLOCK):
-                best[lane] = -np.inf
+            start = offsets[pdfs[column]]
+            size = offsets[pdfs[column] + 1] - start
+            best = _component_scores(x, constants, linear, quadratic, start, size, scores)
+            total = 0.0
             for i in range(size):
-                row = scores[i]
-                for lane in range(_BLOCK):
-                    row[lane] = constants[first + i]
-                for d in range(dim):
-                    a = linear[first + i, d]
-                    b = quadratic[first + i, d]
-                    x = block[d]
-                    for lane in range(_BLOCK):
-                        row[lane] += x[lane] * (a + b * x[lane])
-                for lane in range(_BLOCK):
-                    best[lane] = max(best[lane], row[lane])
-            for lane in range(count):
-                total = 0.0
-                for i in range(size):
-                    difference = scores[i, lane] - best[lane]
-                    if difference > NEGLIGIBLE:
-                        total += math.exp(difference)
-                out[begin + lane, column] = best[lane] + math.log(total)
+                difference = scores[i] - best
+                if difference > NEGLIGIBLE:
+                    total += math.exp(difference)
+            out[frame, column] = best + math.log(total)
     return out
 
 
-@numba.njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
+@numba.njit(cache=True, fastmath=_FAST)
+def _component_scores(x, constants, linear, quadratic, start, size, scores):
+    """Fill `scores` with the log likelihoods of one pdf's Gaussians; return the best."""
+    best = np.float32(-np.inf)
+    for i in range(size):
+        a = linear[start + i]
+        b = quadratic[start + i]
+        score = np.float32(0.0)
+        for d in range(len(x)):
+            score += x[d] * (a[d] + b[d] * x[d])
+        scores[i] = score + constants[start + i]
+        best = max(best, scores[i])
+    return best
+
+
+@numba.njit(cache=True, fastmath=_FAST)
 def _accumulate(feats, frame_pdfs, constants, linear, quadratic, offsets, occupancy, first, second):
     dim = feats.shape[1]
-    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float64)
+    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
+    x = np.zeros(linear.shape[1], np.float32)
     loglike = 0.0
     frames = 0
     for frame in range(len(feats)):
         pdf = frame_pdfs[frame]
         if pdf < 0:
             continue
-        x = feats[frame]
+        for d in range(dim):
+            x[d] = feats[frame, d]
         start = offsets[pdf]
         size = offsets[pdf + 1] - start
-        best = -np.inf
-        for i in range(size):
-            a = linear[start + i]
-            b = quadratic[start + i]
-            score = np.float32(0.0)
-            for d in range(dim):
-                score += x[d] * (a[d] + b[d] * x[d])
-            scores[i] = score + constants[start + i]
-            best = max(best, scores[i])
+        best = _component_scores(x, constants, linear, quadratic, start, size, scores)
         total = 0.0
         for i in range(size):
             difference = scores[i] - best
