@@ -1,0 +1,96 @@
+"""Transition model: numbering, costs in graphs, re-estimation."""
+
+import gzip
+import re
+
+import numpy as np
+import pytest
+
+from hybridasr.hmm.topology import make_topology, read_topology
+from hybridasr.hmm.transitions import TransitionModel
+from hybridasr.tree.tree import allowed_tuples, monophone_tree
+
+TOPOLOGY = make_topology([2, 3], [1])
+
+
+def model():
+    tree = monophone_tree([[1], [2], [3]], TOPOLOGY)
+    return TransitionModel(TOPOLOGY, allowed_tuples(tree, TOPOLOGY))
+
+
+def test_numbering_is_by_phone_state_and_arc():
+    transitions = model()
+    assert transitions.num_states == 5 + 3 + 3
+    assert transitions.num_tids == 4 + 4 + 4 + 4 + 2 + 2 * 6
+    state = transitions.transition_state(2, 1, 6)
+    first, second = transitions.tids(state)
+    assert transitions.self_loop(state) == first == transitions.transition_id(state, 0)
+    assert transitions.tid_next[second] == 2
+    assert not transitions.tid_is_self_loop[second]
+    assert transitions.tid_pdf[[first, second]].tolist() == [6, 6]
+    last = transitions.transition_id(transitions.transition_state(3, 2, 10), 1)
+    assert transitions.tid_is_final[last]
+    with pytest.raises(KeyError):
+        transitions.transition_state(2, 1, 5)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("system", ["kaldi_tri1_dsp20", "kaldi_tri1_words_zh"])
+def test_numbers_and_probabilities_of_kaldi(ref_root, system):
+    with gzip.open(ref_root / system / "final.mdl.txt.gz", "rt") as file:
+        text = file.read()
+    text = text[:text.index("</TransitionModel>")]
+    body = re.search(r"<Triples> \d+ (.*?)</Triples>", text, re.DOTALL)[1]
+    triples = np.array(body.split(), int).reshape(-1, 3)
+    log_probs = np.array(re.search(r"<LogProbs>\s*\[(.*?)\]", text, re.DOTALL)[1].split(), float)
+    transitions = TransitionModel(read_topology(text), map(tuple, triples.tolist()), log_probs)
+    np.testing.assert_array_equal(transitions.tuples, triples)
+    assert transitions.num_tids == len(log_probs) - 1
+    # Numbered right, the probabilities of each state sum to one.
+    for start, end in zip(transitions.first_tid[:-1], transitions.first_tid[1:], strict=True):
+        assert np.exp(log_probs[start:end]).sum() == pytest.approx(1.0, abs=1e-4)
+    # Every transition-id of Kaldi's alignments follows from the one before it.
+    for line in (ref_root / system / "forced_alignment.txt").read_text().splitlines():
+        tids = np.array(line.split()[1:], int)
+        loops = transitions.tid_is_self_loop[tids]
+        assert not loops[0]
+        assert (transitions.tid_state[tids[1:]][loops[1:]]
+                == transitions.tid_state[tids[:-1]][loops[1:]]).all()
+        forward = tids[~loops]
+        inside = ~transitions.tid_is_final[forward[:-1]]
+        assert (transitions.tid_next[forward[:-1]][inside]
+                == transitions.tid_hmm_state[forward[1:]][inside]).all()
+
+
+def test_costs_by_hand():
+    transitions = model()
+    state = transitions.transition_state(2, 0, 5)
+    loop, onward = transitions.tids(state)
+    costs = transitions.scaled_costs(1.0, 1.0)
+    np.testing.assert_allclose(costs[1:], -transitions.log_probs[1:], rtol=1e-5, atol=1e-6)
+    costs = transitions.scaled_costs(0.5, 0.1)
+    assert costs[0] == 0
+    assert costs[loop] == pytest.approx(-0.1 * np.log(0.75), rel=1e-5)
+    # One way out only: nothing relative to the others, the scaled chance of leaving.
+    assert costs[onward] == pytest.approx(-0.1 * np.log(0.25), rel=1e-5)
+    silence = transitions.tids(transitions.transition_state(1, 1, 1))
+    assert costs[silence[1]] == pytest.approx(-0.5 * np.log(0.25 / 0.75) - 0.1 * np.log(0.75),
+                                              rel=1e-5)
+    assert transitions.non_self_loop_log_prob(state) == pytest.approx(np.log(0.25), rel=1e-5)
+
+
+def test_update_is_relative_frequency_with_a_floor():
+    transitions = model()
+    counts = np.zeros(transitions.num_tids + 1)
+    rich = transitions.tids(transitions.transition_state(2, 0, 5))
+    counts[list(rich)] = [60, 40]
+    skewed = transitions.tids(transitions.transition_state(2, 1, 6))
+    counts[list(skewed)] = [1000, 0]
+    poor = transitions.tids(transitions.transition_state(3, 0, 8))
+    counts[list(poor)] = [3, 1]
+    updated = transitions.updated(counts)
+    np.testing.assert_allclose(np.exp(updated.log_probs[list(rich)]), [0.6, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(updated.log_probs[list(skewed)]), [0.99, 0.01], rtol=2e-2)
+    np.testing.assert_array_equal(updated.log_probs[list(poor)], transitions.log_probs[list(poor)])
+    for start, end in zip(updated.first_tid[:-1], updated.first_tid[1:], strict=True):
+        assert np.exp(updated.log_probs[start:end]).sum() == pytest.approx(1.0, abs=1e-5)
