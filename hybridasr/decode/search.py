@@ -149,7 +149,7 @@ def _limits(costs, beam, max_active, min_active):
         return np.inf, np.inf
     best = costs.min()
     if len(costs) > max_active:
-        kept = np.partition(costs, max_active)[max_active]
+        kept = np.partition(costs, max_active - 1)[max_active - 1]
         if kept < best + beam:
             return kept, kept - best + 0.5
     wanted = np.partition(costs, min_active)[min_active]

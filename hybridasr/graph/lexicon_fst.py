@@ -21,10 +21,13 @@ def lexicon_fst(lang: Lang, disambig: bool) -> pynini.Fst:
     fst.add_states(3)
     fst.set_start(START)
     fst.set_final(LOOP)
-    quiet, pause = _weight(1.0 - lang.sil_prob), _weight(lang.sil_prob)
-    fst.add_arc(START, pynini.Arc(0, 0, quiet, LOOP))
+    # What it costs to go on without and with silence; without is all there is if it is never.
+    onward = [(-math.log(1.0 - lang.sil_prob), LOOP)]
     if lang.sil_prob > 0:
-        fst.add_arc(START, pynini.Arc(0, 0, pause, SILENCE))
+        onward.append((-math.log(lang.sil_prob), SILENCE))
+    for cost, target in onward:
+        fst.add_arc(START, pynini.Arc(0, 0, cost, target))
+    if lang.sil_prob > 0:
         after = fst.add_state() if disambig else LOOP
         fst.add_arc(SILENCE, pynini.Arc(lang.optional_silence, 0, 0, after))
         if disambig:
@@ -38,10 +41,8 @@ def lexicon_fst(lang: Lang, disambig: bool) -> pynini.Fst:
             following = fst.add_state()
             fst.add_arc(state, pynini.Arc(phone, label, cost, following))
             state, label, cost = following, 0, 0.0
-        fst.add_arc(state, pynini.Arc(phones[-1], label, cost - math.log(1 - lang.sil_prob), LOOP))
-        if lang.sil_prob > 0:
-            fst.add_arc(state, pynini.Arc(phones[-1], label, cost - math.log(lang.sil_prob),
-                                          SILENCE))
+        for pause, target in onward:
+            fst.add_arc(state, pynini.Arc(phones[-1], label, cost + pause, target))
     if disambig:
         fst.add_arc(LOOP, pynini.Arc(lang.disambig_phones[0], lang.words["#0"], 0, LOOP))
     return fst.arcsort("olabel")
@@ -53,6 +54,3 @@ def write_lexicon_fsts(lang: Lang) -> None:
         with atomic_path(lang.path / name) as path:
             lexicon_fst(lang, disambig).write(str(path))
 
-
-def _weight(probability: float) -> float:
-    return -math.log(probability)
