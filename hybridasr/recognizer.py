@@ -24,6 +24,8 @@ from hybridasr.storage import PathLike
 
 # A recording whose loudest sample is below this (16-bit range) holds nothing but rounding.
 SILENT_PEAK = 2.0
+# Seconds that hold a word: longer audio in which no word even begins has no speech.
+SHORTEST_WORD = 0.25
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ class Recognizer:
         feats = recognition_features(samples, self.model.features, self.model.pipeline, name)
         decoded = self.decode(feats)
         if not decoded.complete:
-            return _result(decoded.words, decoded.times, "too-short", True)
+            silent = not decoded.words and len(feats) * self._shift >= SHORTEST_WORD
+            return _result(decoded.words, decoded.times, "no-speech" if silent else "too-short",
+                           True)
         reason = None if decoded.words else "no-speech"
         return _result(decoded.words, decoded.times, reason, False)
 

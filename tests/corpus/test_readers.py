@@ -207,6 +207,9 @@ def test_missing_and_empty_folder_say_what_is_expected(tmp_path, name):
 
 def test_detect_lists_layouts(tmp_path):
     make(tmp_path, "notes.txt")
+    with pytest.raises(UserError, match="holds no recordings .*wav.*check the path"):
+        detect_reader(tmp_path)
+    make(tmp_path, "loose.wav")
     with pytest.raises(UserError, match="none of the known layouts.*recordings/DIGIT_SPEAKER"):
         detect_reader(tmp_path)
     with pytest.raises(UserError, match="no corpus reader 'timit'; known are commands_zh"):

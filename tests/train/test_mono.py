@@ -21,7 +21,8 @@ from hybridasr.storage import read_arrays
 from hybridasr.train import mono
 from hybridasr.train.mono import MonoOptions, train_mono
 
-OPTIONS = MonoOptions(num_iters=14, max_iter_inc=8, totgauss=40, realign_iters="1 2 3 4 5 7 9 11 13")
+OPTIONS = MonoOptions(num_iters=14, max_iter_inc=8, totgauss=40,
+                      realign_iters="1 2 3 4 5 7 9 11 13")
 
 
 def train(world, path, nj=1, options=OPTIONS, data=None):

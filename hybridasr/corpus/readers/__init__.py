@@ -14,7 +14,7 @@ from hybridasr.corpus.readers import (
     words_zh,
     yesno,
 )
-from hybridasr.corpus.readers.base import Reader, ReaderOptions
+from hybridasr.corpus.readers.base import AUDIO_SUFFIXES, Reader, ReaderOptions
 from hybridasr.errors import UserError
 
 __all__ = ["READERS", "Reader", "ReaderOptions", "detect_reader", "find_reader",
@@ -55,5 +55,7 @@ def detect_reader(path: str | Path) -> Reader:
     for reader in READERS.values():
         if reader.matches(path):
             return reader
+    if not any(file.suffix.lower() in AUDIO_SUFFIXES for file in path.rglob("*")):
+        raise UserError(f"holds no recordings ({' '.join(AUDIO_SUFFIXES)}); check the path", path)
     layouts = "; ".join(f"{r.name}: {r.layout}" for r in READERS.values())
     raise UserError(f"none of the known layouts; give a folder with one of these: {layouts}", path)
