@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from hybridasr.errors import UserError
 
 T = TypeVar("T")
+_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -64,7 +65,7 @@ def from_dict(options_class: type[T], values: dict[str, Any], source: str = "opt
             raise UserError(f"unknown option '{name}'; {hint}", source)
         kind = _plain_type(hints[name])
         if value is not None and not isinstance(value, (int, float) if kind is float else kind):
-            raise UserError(f"option '{name}' is {value!r}; give a {kind.__name__}", source)
+            raise UserError(f"option '{name}' is {value!r}; give {_KINDS[kind]}", source)
     return options_class(**values)
 
 
@@ -83,7 +84,7 @@ def from_strings(options_class: type[T], values: dict[str, str], source: str = "
         try:
             parsed[name] = _parse_bool(text) if kind is bool else kind(text)
         except (ValueError, argparse.ArgumentTypeError):
-            raise UserError(f"option '{name}' is '{text}'; give a {kind.__name__}",
+            raise UserError(f"option '{name}' is '{text}'; give {_KINDS[kind]}",
                             source) from None
     return from_dict(options_class, parsed, source)
 

@@ -39,7 +39,9 @@ def job_log(path: str | Path, title: str, options: Mapping[str, Any] | None = No
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     begun = time.time()
-    with open(path, "w", encoding="utf-8", buffering=1) as file:
+    # What an interrupted run had written stays in front of what the next one adds.
+    ended = not path.exists() or "# Ended (code 0)" in path.read_text(encoding="utf-8")
+    with open(path, "w" if ended else "a", encoding="utf-8", buffering=1) as file:
         settings = "".join(f" --{name.replace('_', '-')}={value}"
                            for name, value in (options or {}).items())
         file.write(f"# {title}{settings}\n# Started at {_clock(begun)}\n#\n")

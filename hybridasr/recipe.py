@@ -104,7 +104,7 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(read_text(path))
-        unknown = set(parser.sections()) - set(SECTIONS) - {"recipe"}
+        unknown = {*parser.sections(), *(overrides or {})} - set(SECTIONS) - {"recipe"}
         if unknown:
             raise UserError(f"unknown section [{sorted(unknown)[0]}]; known: {', '.join(SECTIONS)}",
                             path)

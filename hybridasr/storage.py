@@ -65,7 +65,9 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
 def write_error(error: OSError, path: PathLike) -> UserError:
     """Turn an operating-system error on `path` into the line a user can act on."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # numpy reports a write that the disk cut short without an error number.
+    cut_short = error.errno is None and "written" in str(error)
+    if cut_short or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError("no space left on the disk; free some, then run the same command again "
                          "(what was finished is kept)", path)
     return UserError(f"{error.strerror or error}; check the path and its permissions", path)

@@ -85,7 +85,7 @@ def test_unknown_name_suggests_the_nearest():
 @pytest.mark.parametrize("values", [{"beam": "13"}, {"max_active": 1.5}, {"use_words": "true"},
                                     {"grammar": 3}])
 def test_wrong_type_names_option_and_type(values):
-    with pytest.raises(UserError, match=f"option '{next(iter(values))}' is .*; give a "):
+    with pytest.raises(UserError, match=f"option '{next(iter(values))}' is .*; give "):
         from_dict(SearchOptions, values)
 
 
@@ -100,8 +100,8 @@ def test_text_of_a_configuration_file_is_read_by_type():
 
 
 @pytest.mark.parametrize(("values", "reason"), [
-    ({"beam": "wide"}, "recipe.conf: option 'beam' is 'wide'; give a float"),
-    ({"use_words": "maybe"}, "option 'use_words' is 'maybe'; give a bool"),
+    ({"beam": "wide"}, "recipe.conf: option 'beam' is 'wide'; give a number"),
+    ({"use_words": "maybe"}, "option 'use_words' is 'maybe'; give true or false"),
     ({"max-active": "3"}, "unknown option 'max-active'; did you mean 'max_active'"),
 ])
 def test_bad_text_of_a_configuration_file_is_named(values, reason):

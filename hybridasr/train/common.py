@@ -235,9 +235,10 @@ def name_some(names: list[str]) -> str:
 
 
 def save_checkpoint(path: Path, digest: str, iteration: int, model: AcousticModel,
-                    alignments: list[np.ndarray]) -> None:
-    """Write the state that the next iteration starts from."""
+                    alignments: list[np.ndarray], seconds: float) -> None:
+    """Write the state that the next iteration starts from, and the time spent so far."""
     write_arrays(path, digest=np.array(digest), iteration=np.array(iteration),
+                 seconds=np.array(seconds),
                  weights=model.gmm.weights, means=model.gmm.means, variances=model.gmm.variances,
                  offsets=model.gmm.offsets, log_probs=model.transitions.log_probs,
                  alignment=np.concatenate(alignments),
@@ -245,8 +246,9 @@ def save_checkpoint(path: Path, digest: str, iteration: int, model: AcousticMode
 
 
 def load_checkpoint(path: Path, digest: str,
-                    model: AcousticModel) -> tuple[int, AcousticModel, list[np.ndarray]] | None:
-    """Return (iteration, model, alignments) of an interrupted training of the same inputs."""
+                    model: AcousticModel
+                    ) -> tuple[int, AcousticModel, list[np.ndarray], float] | None:
+    """Return (iteration, model, alignments, seconds) of a training of the same inputs."""
     if not path.is_file():
         return None
     try:
@@ -261,4 +263,5 @@ def load_checkpoint(path: Path, digest: str,
     transitions = TransitionModel(old.topology, map(tuple, old.tuples.tolist()),
                                   saved["log_probs"])
     alignments = np.split(saved["alignment"], np.cumsum(saved["lengths"])[:-1])
-    return int(saved["iteration"]), replace(model, gmm=gmm, transitions=transitions), alignments
+    return (int(saved["iteration"]), replace(model, gmm=gmm, transitions=transitions), alignments,
+            float(saved["seconds"]))

@@ -107,7 +107,8 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     resumed = load_checkpoint(checkpoint, run, model)
     first, alignments = 0, []
     if resumed:
-        first, model, alignments = resumed
+        first, model, alignments, before = resumed
+        begun -= before
         logger.info("resuming after iteration %d", first - 1)
     realign = {int(part) for part in options.realign_iters.split()}
     start_gauss = model.gmm.num_pdfs
@@ -131,7 +132,8 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
         clock["align"] += result.align_seconds
         clock["accumulate"] += result.stats_seconds
         _log_iteration(iteration, result, model, len(data.utterances), iteration in realign)
-        save_checkpoint(checkpoint, run, iteration + 1, model, alignments)
+        save_checkpoint(checkpoint, run, iteration + 1, model, alignments,
+                        time.perf_counter() - begun)
     seconds = time.perf_counter() - begun
     info = dict(model.info, train_seconds=round(seconds, 2),
                 seconds={name: round(value, 2) for name, value in clock.items()},
