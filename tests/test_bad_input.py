@@ -174,7 +174,7 @@ def rewrite(table, function):
     (rewrite("wav.scp", lambda lines: lines[1:]), "wav.scp"),
     (rewrite("text", lambda lines: [lines[0].replace(" ", "\u3000"), *lines[1:]]), "text"),
     (lambda directory: (directory / "utt2spk").unlink(), "utt2spk"),
-    (rewrite("text", lambda lines: [lines[0] + " 囧xq", *lines[1:]]), "pronunciation for '囧xq'"),
+    (rewrite("text", lambda lines: [lines[0] + " 囧xq", *lines[1:]]), "no pronunciation for"),
     (rewrite("wav.scp", lambda lines: [lines[0].split()[0] + " flac -dc x.flac |", *lines[1:]]),
      "--allow-pipes"),
 ], ids=["twice", "unsorted", "missing key", "wide space", "missing file", "no pronunciation",
