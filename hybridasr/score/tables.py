@@ -21,7 +21,7 @@ _SHOWN_ORDER = ("system", "test_set", "grammar", "wer", "wer_low", "wer_high", "
                 "words", "utterances", "rtf", "train_seconds")
 _TITLES = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER %",
            "ser": "SER %", "test_set": "test set", "rtf": "RTF", "train_seconds": "train s"}
-_FORMATS = {"rtf": ".3f", "train_seconds": ".1f"}
+_FORMATS = {"rtf": ".4f", "train_seconds": ".1f"}
 
 
 def add_result(path: str | Path, row: Mapping[str, Any]) -> list[dict[str, Any]]:

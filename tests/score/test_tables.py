@@ -56,10 +56,10 @@ def test_table_is_aligned_and_leaves_out_empty_columns():
              "train_seconds": None},
             {"system": "tri2b", "test_set": "strangers", "grammar": None, "wer": 7.0, "n": 3}]
     assert format_table(rows) == (
-        "system  test set   grammar  WER %  95 % from     to  SER %  words    RTF  n\n"
-        "------  ---------  -------  -----  ---------  -----  -----  -----  -----  -\n"
-        "mono    test       word     13.45      12.80  14.10  13.45  20138  0.020  -\n"
-        "tri2b   strangers  -         7.00          -      -      -      -      -  3")
+        "system  test set   grammar  WER %  95 % from     to  SER %  words     RTF  n\n"
+        "------  ---------  -------  -----  ---------  -----  -----  -----  ------  -\n"
+        "mono    test       word     13.45      12.80  14.10  13.45  20138  0.0200  -\n"
+        "tri2b   strangers  -         7.00          -      -      -      -       -  3")
 
 
 def test_wide_characters_take_two_places():
