@@ -1,7 +1,8 @@
 """Owns the model directory: all that is needed to score and decode, as plain arrays and JSON.
 
     model.json          format, kind, features, topology, tree, figures of the training
-    gmm.npz             weights, means, variances, offsets, transition log probabilities
+    gmm.npz             weights, means, variances, offsets, transition log probabilities; CMVN
+                        statistics of the training set
     lang/               phones.txt words.txt lexicon: a copy of the lang directory
     graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
 
@@ -12,6 +13,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.features.mfcc import FeatureOptions
@@ -38,6 +41,7 @@ class AcousticModel:
     features: FeatureOptions
     pipeline: PipelineOptions
     info: dict[str, Any] = field(default_factory=dict)
+    cmvn: np.ndarray | None = None  # CMVN statistics of the training set, (2, dim + 1)
 
     def save(self, directory: PathLike) -> None:
         """Write the directory; model.json last, so that it marks a complete model."""
@@ -46,7 +50,8 @@ class AcousticModel:
         write_arrays(directory / "gmm.npz", weights=self.gmm.weights, means=self.gmm.means,
                      variances=self.gmm.variances, offsets=self.gmm.offsets,
                      transition_log_probs=self.transitions.log_probs,
-                     transition_tuples=self.transitions.tuples)
+                     transition_tuples=self.transitions.tuples,
+                     **({} if self.cmvn is None else {"cmvn": self.cmvn}))
         write_json(directory / "model.json", {
             "format": FORMAT, "kind": "gmm", "features": to_dict(self.features),
             "pipeline": to_dict(self.pipeline),
@@ -83,7 +88,7 @@ def load_model(directory: PathLike) -> AcousticModel:
     except KeyError as error:
         raise UserError(f"entry {error} is missing; train the model again", path) from None
     return AcousticModel(gmm, transitions, tree, read_lang(directory / "lang"), features, pipeline,
-                         values.get("info", {}))
+                         values.get("info", {}), arrays.get("cmvn"))
 
 
 def copy_lang(source: PathLike, destination: PathLike) -> None:

@@ -103,7 +103,8 @@ class Recognizer:
             name = Path(audio).stem
         if len(samples) and np.abs(samples).max() < SILENT_PEAK:
             return _result([], [], "no-speech", False)
-        feats = recognition_features(samples, self.model.features, self.model.pipeline, name)
+        feats = recognition_features(samples, self.model.features, self.model.pipeline, name,
+                                     self.model.cmvn)
         decoded = self.decode(feats)
         if not decoded.complete:
             silent = not decoded.words and len(feats) * self._shift >= SHORTEST_WORD

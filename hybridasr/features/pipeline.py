@@ -17,7 +17,7 @@ from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.corpus.tables import read_table, sort_key
 from hybridasr.errors import UserError
 from hybridasr.features.archives import ScpTable, read_scp, write_matrices
-from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn
+from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn, sum_stats
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.mfcc import compute_features
 from hybridasr.features.transforms import add_deltas, splice
@@ -46,13 +46,15 @@ class PipelineOptions:
     splice_right: int = option(0, "frames after the frame that are put beside it")
     cmvn_min_window: int = option(100, "frames of the sliding window at the start")
     cmvn_center: bool = option(False, "centre the sliding window on the frame")
+    cmvn_prior_frames: int = option(50, "frames that the training set's mean counts for beside a "
+                                        "recording's own when its speaker is unknown")
 
     def __post_init__(self):
         """Refuse values outside their range."""
         if self.cmvn not in CMVN_KINDS:
             raise UserError(f"option cmvn is {self.cmvn!r}; give one of {', '.join(CMVN_KINDS)}")
         least = {"cmvn_window": 1, "cmvn_min_window": 1, "delta_order": 0, "delta_window": 1,
-                 "splice_left": 0, "splice_right": 0}
+                 "splice_left": 0, "splice_right": 0, "cmvn_prior_frames": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise UserError(f"option {name} is {getattr(self, name)}; give {bound} or more")
@@ -102,8 +104,12 @@ def feature_dim(feature_options: FeatureOptions, pipeline: PipelineOptions) -> i
 
 
 def recognition_features(samples: np.ndarray, feature_options: FeatureOptions,
-                         pipeline: PipelineOptions, seed_id: str = "") -> np.ndarray:
+                         pipeline: PipelineOptions, seed_id: str = "",
+                         prior: np.ndarray | None = None) -> np.ndarray:
     """Return what a model sees of one recording, which counts as its own speaker.
+
+    The mean of a single word is as much of the word as of the speaker and the room; the training
+    set's, counted as `cmvn_prior_frames`, steadies it (as in Kaldi's online CMVN).
 
     Parameters
     ----------
@@ -115,13 +121,28 @@ def recognition_features(samples: np.ndarray, feature_options: FeatureOptions,
         What is done to them.
     seed_id : str
         Seeds the dither.
+    prior : array (2, dim + 1), optional
+        CMVN statistics of the training set; used with cmvn "speaker" only.
 
     Returns
     -------
     float32 array (frames, feature_dim); no rows if shorter than one window
     """
     raw = compute_features(samples, feature_options, seed_id)
-    return apply_pipeline(raw, cmvn_stats(raw) if len(raw) else np.zeros(0), pipeline)
+    if len(raw) == 0:
+        return np.zeros((0, feature_dim(feature_options, pipeline)), np.float32)
+    stats = cmvn_stats(raw)
+    if prior is not None:
+        stats = stats + prior * (pipeline.cmvn_prior_frames / prior[0, -1])
+    return apply_pipeline(raw, stats, pipeline)
+
+
+def training_cmvn(data: DataDir, pipeline: PipelineOptions) -> np.ndarray | None:
+    """Return the CMVN statistics of a whole set, (2, dim + 1); None if the recipe uses none."""
+    if pipeline.cmvn != "speaker":
+        return None
+    table = _scp_table(data, "cmvn.scp")
+    return sum_stats(np.asarray(table[speaker], np.float64) for speaker in table)
 
 
 def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,

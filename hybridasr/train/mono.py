@@ -19,7 +19,7 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.align import AlignOptions
 from hybridasr.errors import UserError
 from hybridasr.features.mfcc import FeatureOptions
-from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.pipeline import PipelineOptions, training_cmvn
 from hybridasr.gmm.update import UpdateOptions, estimate, initial_gmm, split
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
@@ -142,7 +142,7 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
                 options=to_dict(options))
     if result is not None:
         info.update(loglike=round(result.loglike, 4), hours=round(result.stats.frames / 360000, 4))
-    model = replace(model, info=info)
+    model = replace(model, info=info, cmvn=training_cmvn(data, pipeline))
     model.save(destination)
     checkpoint.unlink(missing_ok=True)
     read_block.cache_clear()

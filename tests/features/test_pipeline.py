@@ -12,6 +12,7 @@ from hybridasr.corpus.datadir import Utterance, read_datadir, subset, write_data
 from hybridasr.errors import UserError
 from hybridasr.features import pipeline as room
 from hybridasr.features.archives import read_scp, write_matrices
+from hybridasr.features.cmvn import cmvn_stats
 from hybridasr.features.mfcc import FeatureOptions, compute_features
 from hybridasr.features.pipeline import (
     PipelineOptions,
@@ -228,3 +229,17 @@ def test_a_failed_run_leaves_no_options_to_trust(small_set):
         with pytest.raises(UserError, match=r"b-1\.wav"):
             make_feats(small_set, dataclasses.replace(OPTIONS, num_ceps=12), pool)
     assert not (small_set.path / "feature.json").exists()
+
+
+def test_prior_steadies_the_mean_of_a_single_recording():
+    samples = samples_of("a-1")
+    raw = compute_features(samples, OPTIONS, "a-1")
+    prior = cmvn_stats(raw + 3.0) * 7  # any number of frames: only its mean counts
+    options = PipelineOptions(delta_order=0, cmvn_prior_frames=25)
+    found = recognition_features(samples, OPTIONS, options, "a-1", prior)
+    own, frames = raw.mean(0), len(raw)
+    mean = (frames * own + 25 * (own + 3.0)) / (frames + 25)
+    np.testing.assert_allclose(found, raw - mean, rtol=1e-4, atol=1e-3)
+    without = PipelineOptions(delta_order=0, cmvn_prior_frames=0)
+    np.testing.assert_allclose(recognition_features(samples, OPTIONS, without, "a-1", prior),
+                               raw - own, rtol=1e-4, atol=1e-3)
