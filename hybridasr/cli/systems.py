@@ -85,7 +85,7 @@ def _train_mono(args: argparse.Namespace) -> None:
 
     options = from_args(MonoOptions, args)
     log = args.exp / "log" / "train.log"
-    with job_log(log, "hybridasr train-mono", to_dict(options)), executor(args.nj) as pool:
+    with executor(args.nj) as pool, job_log(log, "hybridasr train-mono", to_dict(options)):
         model = train_mono(read_datadir(args.data), read_lang(args.lang),
                            read_feature_options(args.data), from_args(PipelineOptions, args),
                            args.exp, pool, options)
