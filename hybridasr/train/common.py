@@ -223,6 +223,12 @@ def run_pass(pool: Executor, function, calls: list[tuple], desc: str) -> Iterati
     return total
 
 
+def count_unaligned(blocks: list[Path], alignments: list[np.ndarray]) -> int:
+    """Count the utterances that the last alignment left out."""
+    return sum(int((alignment[read_block(path)[0].frame_offsets[:-1]] == 0).sum())
+               for path, alignment in zip(blocks, alignments, strict=True))
+
+
 def pdf_occupancy(gmm: DiagGmm, stats: GmmStats) -> np.ndarray:
     """Return the frames of each pdf: float64 (num_pdfs,)."""
     return np.add.reduceat(stats.occupancy, gmm.offsets[:-1])

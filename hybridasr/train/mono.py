@@ -33,6 +33,7 @@ from hybridasr.train.common import (
     Iteration,
     accumulate_block,
     align_block,
+    count_unaligned,
     equal_block,
     load_checkpoint,
     name_some,
@@ -113,17 +114,13 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     realign = {int(part) for part in options.realign_iters.split()}
     start_gauss = model.gmm.num_pdfs
     step = max(0, options.totgauss - start_gauss) // max(1, options.max_iter_inc)
-    result: Iteration | None = None
-    unaligned: list[str] = []
     for iteration in progress(range(first, options.num_iters), desc="mono", unit="iteration"):
         result = _one_pass(pool, blocks, model, options, iteration, iteration in realign,
                            alignments)
-        if iteration == 0 or iteration in realign:
-            unaligned = result.failed
         if result.stats.frames == 0:
             raise UserError("no utterance could be aligned: every one is shorter than its HMM or "
-                            f"fits no path (first: {name_some(unaligned)}); check text and audio",
-                            data.path)
+                            f"fits no path (first: {name_some(result.failed)}); check text and "
+                            "audio", data.path)
         alignments = result.alignments
         started = time.perf_counter()
         target = start_gauss + step * min(max(0, iteration - 1), options.max_iter_inc)
@@ -132,16 +129,16 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
         clock["align"] += result.align_seconds
         clock["accumulate"] += result.stats_seconds
         _log_iteration(iteration, result, model, len(data.utterances), iteration in realign)
-        save_checkpoint(checkpoint, run, iteration + 1, model, alignments,
-                        time.perf_counter() - begun)
+        if iteration + 1 < options.num_iters:
+            save_checkpoint(checkpoint, run, iteration + 1, model, alignments,
+                            time.perf_counter() - begun)
     seconds = time.perf_counter() - begun
     info = dict(model.info, train_seconds=round(seconds, 2),
                 seconds={name: round(value, 2) for name, value in clock.items()},
                 gaussians=model.gmm.num_gaussians, pdfs=model.gmm.num_pdfs,
-                utterances=len(data.utterances), unaligned=len(unaligned),
+                utterances=len(data.utterances), unaligned=count_unaligned(blocks, alignments),
+                loglike=round(result.loglike, 4), hours=round(result.stats.frames / 360000, 4),
                 options=to_dict(options))
-    if result is not None:
-        info.update(loglike=round(result.loglike, 4), hours=round(result.stats.frames / 360000, 4))
     model = replace(model, info=info, cmvn=training_cmvn(data, pipeline))
     model.save(destination)
     checkpoint.unlink(missing_ok=True)
