@@ -43,6 +43,12 @@ def package_sources() -> dict[str, str]:
     return sources
 
 
+def test_every_folder_is_a_package():
+    """A folder without __init__.py works from a checkout and is missing once installed."""
+    folders = {path.parent for path in (REPOSITORY / PACKAGE).rglob("*.py")}
+    assert [str(f) for f in sorted(folders) if not (f / "__init__.py").is_file()] == []
+
+
 def imports(name: str, source: str, modules) -> Iterator[tuple[str, bool]]:
     """Yield (module imported, whether inside a function) for imports within the package."""
     def visit(node, inside):

@@ -137,7 +137,8 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
                 seconds={name: round(value, 2) for name, value in clock.items()},
                 gaussians=model.gmm.num_gaussians, pdfs=model.gmm.num_pdfs,
                 utterances=len(data.utterances), unaligned=count_unaligned(blocks, alignments),
-                loglike=round(result.loglike, 4), hours=round(result.stats.frames / 360000, 4),
+                loglike=round(result.loglike, 4),
+                hours=round(result.stats.frames * features.frame_shift_ms / 3.6e6, 4),
                 options=to_dict(options))
     model = replace(model, info=info, cmvn=training_cmvn(data, pipeline))
     model.save(destination)
