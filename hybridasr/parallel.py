@@ -5,13 +5,16 @@ order, so that sums (and therefore models) are the same for every ``--nj``.
 """
 
 import concurrent.futures as futures
+import logging
+import logging.handlers
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from hybridasr.errors import UserError
-from hybridasr.progress import progress
+from hybridasr.progress import logger, progress
 
 T = TypeVar("T")
 
@@ -39,13 +42,20 @@ def executor(nj: int = 1) -> Iterator[futures.Executor]:
         return
     # spawn: numba and BLAS threads do not survive a fork; it behaves the same everywhere.
     context = multiprocessing.get_context("spawn")
-    pool = futures.ProcessPoolExecutor(nj, mp_context=context, initializer=_start_worker)
+    messages = context.Queue()
+    listener = logging.handlers.QueueListener(messages, _Forward())
+    pool = futures.ProcessPoolExecutor(nj, mp_context=context, initializer=_start_worker,
+                                       initargs=(messages, logger.getEffectiveLevel()))
+    listener.start()
     try:
         yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
-    pool.shutdown()
+    else:
+        pool.shutdown()
+    finally:
+        listener.stop()
 
 
 def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Sequence[tuple],
@@ -71,8 +81,16 @@ def split_blocks(items: Sequence[T], size: int) -> list[list[T]]:
     return [list(items[start:start + size]) for start in range(0, len(items), size)]
 
 
-def _start_worker() -> None:
-    import signal
-
+def _start_worker(messages: Any, level: int) -> None:
     # Ctrl-C is for the parent, which then ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logger.setLevel(level)
+    logger.propagate = False
+    logger.addHandler(logging.handlers.QueueHandler(messages))
+
+
+class _Forward(logging.Handler):
+    """Hands the workers' messages to the parent's log, as if they had been its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.handle(record)

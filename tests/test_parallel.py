@@ -8,6 +8,7 @@ import pytest
 
 from hybridasr.errors import UserError
 from hybridasr.parallel import executor, run_blocks, split_blocks
+from hybridasr.progress import job_log, logger
 
 
 def add_up(values: list[float]) -> tuple[np.float32, int]:
@@ -23,6 +24,10 @@ def refuse(utterance: str) -> None:
 
 def die() -> None:
     os._exit(1)
+
+
+def warn(name: str) -> None:
+    logger.warning("%s is odd", name)
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +77,12 @@ def test_a_dying_worker_is_a_user_error():
 def test_number_of_jobs_is_checked(nj):
     with pytest.raises(UserError, match=f"--nj is {nj}; give 1 or more"), executor(nj):
         pass
+
+
+@pytest.mark.parametrize("nj", [1, 2])
+def test_messages_of_workers_reach_the_log(tmp_path, nj):
+    with job_log(tmp_path / "job.log", "test"), executor(nj) as pool:
+        list(run_blocks(pool, warn, [("one.wav",), ("two.wav",)]))
+    lines = (tmp_path / "job.log").read_text().splitlines()
+    assert sorted(line for line in lines if not line.startswith("#")) == [
+        "warning: one.wav is odd", "warning: two.wav is odd"]
