@@ -205,7 +205,8 @@ def _empty_model(lang: Lang, features: FeatureOptions, pipeline: PipelineOptions
 
 def _flat_model(model: AcousticModel, blocks: list[Path], pool: Executor) -> AcousticModel:
     count, first, second = 0, 0.0, 0.0
-    for frames, sums, squares in run_blocks(pool, _moments, [(path,) for path in blocks]):
+    for frames, sums, squares in run_blocks(pool, _moments, [(path,) for path in blocks],
+                                             "mean and variance"):
         count, first, second = count + frames, first + sums, second + squares
     mean = first / count
     variance = np.maximum(second / count - mean**2, UpdateOptions().min_variance)
