@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybridasr.corpus.commands import read_commands
-from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
+from hybridasr.corpus.datadir import read_datadir, write_datadir
 from hybridasr.corpus.download import download_corpus
 from hybridasr.corpus.readers import (
     Reader,
@@ -29,12 +28,10 @@ from hybridasr.evaluate import evaluate, homophone_classes
 from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions, make_feats
 from hybridasr.graph.compose import GraphOptions
-from hybridasr.graph.lexicon_fst import write_lexicon_fsts
 from hybridasr.lexicon import tables_dir
-from hybridasr.lexicon.langdir import LangOptions, prepare_lang, read_lang
-from hybridasr.lexicon.lexicon import build_lexicon
-from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.lexicon.langdir import LangOptions, read_lang
 from hybridasr.mkgraph import grammar_phrases, make_graph
+from hybridasr.mklang import make_lang
 from hybridasr.options import from_strings, to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
@@ -193,18 +190,9 @@ class _Runner:
                   tables_dir(), *(path for path in (user, phrase_file) if path)]
 
         def write() -> str:
-            words = {word for data in self._sets(self.every_set) for utterance in
-                     data.utterances.values() for word in utterance.words}
-            places = {}
-            for command in read_commands(phrase_file) if phrase_file else ():
-                words.update(command.words)
-                places.update(dict.fromkeys(command.words, (phrase_file, command.line)))
-            lexicon = build_lexicon(words, self.run.oov, user, places=places)
-            lang = prepare_lang(lexicon, default_phone_set().covering(lexicon.phones),
-                                self.lang_dir, self.options["lang"])
-            write_lexicon_fsts(lang)
-            return (f"{len(lexicon.entries)} words, "
-                    f"{len(lang.nonsilence_phones) + len(lang.silence_phones)} phones")
+            sources = [self.data / name for name in self.every_set]
+            return make_lang(sources + ([phrase_file] if phrase_file else []), self.lang_dir,
+                             self.options["lang"], self.run.oov, user)
 
         self._stage("lang", inputs, [self.lang_dir / "lang.json", self.lang_dir / "L.fst"], write,
                     self.data / "log" / "lang.log", self.options["lang"])
@@ -287,9 +275,6 @@ class _Runner:
     def _files(self, *names: str) -> list[Path]:
         return [self.data / part / name for part in self.every_set for name in names]
 
-    def _sets(self, names: tuple[str, ...]) -> list[DataDir]:
-        return [read_datadir(self.data / name) for name in names]
-
     def _stage(self, name: str, inputs: list, outputs: list[Path],
                function: Callable[[], str], log: Path, options: Any) -> None:
         def logged() -> str:
@@ -326,7 +311,7 @@ class _Runner:
 
     def _phrases(self) -> list[tuple[str, ...]]:
         if self.recipe.phrases == "texts" and not self.run.commands:
-            (train,) = self._sets(("train",))
+            train = read_datadir(self.data / "train")
             return sorted({u.words for u in train.utterances.values() if u.words})
         return grammar_phrases(read_lang(self.mono_dir / "lang"), self._phrase_file())
 

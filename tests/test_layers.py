@@ -23,7 +23,7 @@ LEVELS = (
     ("score",),
     ("train",),
     ("output", "plots", "recognizer"),
-    ("evaluate", "mkgraph"),
+    ("evaluate", "mkgraph", "mklang"),
     ("recipe",),
     ("cli", "__init__", "__main__"),
 )

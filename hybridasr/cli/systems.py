@@ -23,27 +23,11 @@ def _lang_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_lang(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.commands import read_commands
-    from hybridasr.corpus.datadir import read_datadir
-    from hybridasr.graph.lexicon_fst import write_lexicon_fsts
-    from hybridasr.lexicon.langdir import LangOptions, prepare_lang
-    from hybridasr.lexicon.lexicon import build_lexicon
-    from hybridasr.lexicon.phones import default_phone_set
+    from hybridasr.lexicon.langdir import LangOptions
+    from hybridasr.mklang import make_lang
     from hybridasr.options import from_args
 
-    words: set[str] = set()
-    places: dict[str, tuple[Path, int]] = {}
-    for source in args.words:
-        if source.is_dir():
-            for utterance in read_datadir(source).utterances.values():
-                words.update(utterance.words)
-            continue
-        for command in read_commands(source):
-            words.update(command.words)
-            places.update(dict.fromkeys(command.words, (source, command.line)))
-    lexicon = build_lexicon(words, args.oov, args.lexicon, places=places)
-    phones = default_phone_set().covering(lexicon.phones)
-    write_lexicon_fsts(prepare_lang(lexicon, phones, args.lang, from_args(LangOptions, args)))
+    make_lang(args.words, args.lang, from_args(LangOptions, args), args.oov, args.lexicon)
 
 
 def _lm_arguments(parser: argparse.ArgumentParser) -> None:
