@@ -209,8 +209,9 @@ class _Runner:
                 return f"{len(data)} utterances, {hours:.2f} h"
 
             files = [directory / file for file in ("wav.scp", "utt2spk", "segments")]
+            files += map(Path, read_datadir(directory).recordings.values())
             self._stage(f"features of {name}",
-                        [*(path for path in files if path.exists()), self.options["features"],
+                        [*(path for path in files if path.is_file()), self.options["features"],
                          {"channel": self.run.channel}],
                         [directory / "feats.scp", directory / "cmvn.scp"], write,
                         self.data / "log" / f"features_{name}.log", self.options["features"])

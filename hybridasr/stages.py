@@ -19,6 +19,7 @@ from hybridasr.progress import logger
 from hybridasr.storage import digest, read_json, write_json
 
 _FORMAT = 1
+_SHOWN = 3  # changes that are named one by one
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Stage:
             changes = _name_changes(old["files"], old["options"], state)
         except (UserError, KeyError, TypeError, AttributeError):
             return "stale", "its record is damaged"
-        return ("stale", "; ".join(changes)) if changes else ("done", "")
+        more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
+        return ("stale", "; ".join(changes[:_SHOWN] + more)) if changes else ("done", "")
 
 
 def run_stage(workdir: str | Path, name: str, inputs: Sequence[Any], outputs: Sequence[Path],

@@ -258,3 +258,16 @@ def test_closed_pipe(mono, world):  # noqa: F811
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     assert "Traceback" not in run.stderr
     assert run.stdout == "{"
+
+
+def test_a_recording_made_anew_is_noticed(tmp_path):
+    corpus = folder_corpus(tmp_path / "c")
+    words = small(*run_recipe(corpus, tmp_path / "w"))
+    hybridasr(*words)
+    assert hybridasr(*words).stderr.count("skipped: done") == 7
+    # Same name, same length: only the content tells.
+    soundfile.write(corpus / "打开" / "ann-0.wav", noise(0.8, seed=99), RATE)
+    messages = hybridasr(*words).stderr
+    assert "ann-0.wav changed" in messages
+    assert "features of test skipped: done" in messages
+    assert "mono: data/train/feats.ark changed" in messages
