@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,10 @@ def test_dsp20(data_root, tmp_path):
     assert row["wer"] <= 14.4  # Kaldi's train_mono.sh
     info = json.loads((tmp_path / "exp/mono/model.json").read_text())["info"]
     assert info["unaligned"] == 0
+    log = (tmp_path / "exp/mono/log/train.log").read_text()
+    likelihoods = [float(v) for v in re.findall(r"log likelihood a frame (-?[\d.]+)", log)]
+    assert len(likelihoods) == 40
+    assert (np.diff(likelihoods) > -1e-4).all()  # falls in no iteration, here not even at a split
     files = sorted((data_root / "dsp20" / "speech_data" / "spk24").glob("*.flac"))[:5]
     done = subprocess.run([sys.executable, "-m", "hybridasr.cli", "recognize",
                            str(tmp_path / "exp" / "mono"), *map(str, files)],

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def main() -> None:
     corpora = {"dsp20": "dsp20", "digits": "fsdd", "words_zh": "audio-cmn", "yesno": "yesno"}
     print(f"{cpu()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, --nj {args.nj}")
     print(f"{'recipe':12} {'test':10} {'WER %':>7} {'bar %':>6} {'train s':>8} {'RTF':>7} "
-          f"{'total s':>8}  seconds of training by part, summed over jobs")
+          f"{'total s':>8} {'falls':>5}  seconds of training by part, summed over jobs")
     for name in args.only:
         folds = FSDD_SPEAKERS if name == "digits" else (None,)
         errors = []
@@ -66,9 +67,17 @@ def main() -> None:
             errors.append(row["wer"])
             print(f"{name:12} {speaker or 'test':10} {row['wer']:7.2f} "
                   f"{'' if speaker else BARS[name]:>6} {row['train_seconds']:8.1f} "
-                  f"{row['rtf']:7.4f} {total:8.1f}  {info['seconds']}", flush=True)
+                  f"{row['rtf']:7.4f} {total:8.1f} {falls(target):5d}  {info['seconds']}",
+                  flush=True)
         if len(errors) > 1:
             print(f"{name:12} {'average':10} {sum(errors) / len(errors):7.2f} {BARS[name]:>6}")
+
+
+def falls(work: Path) -> int:
+    """Count the iterations in which the log likelihood a frame fell, after splits too."""
+    log = (work / "exp/mono/log/train.log").read_text()
+    values = [float(value) for value in re.findall(r"log likelihood a frame (-?[\d.]+)", log)]
+    return sum(after < before for before, after in zip(values[:-1], values[1:], strict=True))
 
 
 def cpu() -> str:
