@@ -5,11 +5,13 @@ from pathlib import Path
 
 from hybridasr.corpus.commands import read_commands
 from hybridasr.corpus.datadir import read_datadir
+from hybridasr.corpus.tables import lines_of
+from hybridasr.errors import UserError
 from hybridasr.graph.lexicon_fst import write_lexicon_fsts
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, read_text
 
 
 def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptions,
@@ -33,18 +35,25 @@ def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptio
     Raises
     ------
     UserError
-        if a source cannot be read, or a word has no pronunciation.
+        if a source cannot be read, there are no words, or one has no pronunciation; the line
+        names the file and line that has it.
     """
+    sources = list(sources)
     words: set[str] = set()
     places: dict[str, tuple[PathLike, int]] = {}
     for source in sources:
         if source.is_dir():
             for utterance in read_datadir(source).utterances.values():
                 words.update(utterance.words)
+            for number, line in enumerate(lines_of(read_text(source / "text")), 1):
+                for word in line.split()[1:]:
+                    places.setdefault(word, (source / "text", number))
             continue
         for command in read_commands(source):
             words.update(command.words)
             places.update(dict.fromkeys(command.words, (source, command.line)))
+    if not words:
+        raise UserError("no word in any transcript; write what is said into text", sources[0])
     found = build_lexicon(words, oov, lexicon, places=places)
     lang = prepare_lang(found, default_phone_set().covering(found.phones), destination, options)
     write_lexicon_fsts(lang)

@@ -24,7 +24,14 @@ from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.options import from_dict, to_dict
-from hybridasr.storage import PathLike, read_arrays, read_json, write_arrays, write_json
+from hybridasr.storage import (
+    PathLike,
+    atomic_write,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_json,
+)
 from hybridasr.tree.tree import MonophoneTree, tree_from_dict
 
 FORMAT = 1
@@ -46,6 +53,7 @@ class AcousticModel:
     def save(self, directory: PathLike) -> None:
         """Write the directory; model.json last, so that it marks a complete model."""
         directory = Path(directory)
+        (directory / "model.json").unlink(missing_ok=True)
         copy_lang(self.lang.path, directory / "lang")
         write_arrays(directory / "gmm.npz", weights=self.gmm.weights, means=self.gmm.means,
                      variances=self.gmm.variances, offsets=self.gmm.offsets,
@@ -73,7 +81,10 @@ def load_model(directory: PathLike) -> AcousticModel:
         raise UserError("no model.json there; give a model directory such as exp/mono "
                         "(is its training finished?)", directory)
     values = read_json(path)
-    if values.get("format", 0) > FORMAT:
+    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        raise UserError("is not the description of a model (no format number); train the model "
+                        "again", path)
+    if values["format"] > FORMAT:
         raise UserError(f"model format {values['format']}, this version reads up to {FORMAT}; "
                         "upgrade hybridasr", path)
     try:
@@ -82,6 +93,7 @@ def load_model(directory: PathLike) -> AcousticModel:
         topology = read_topology(values["topology"], str(path))
         tree = tree_from_dict(values["tree"], str(path))
         arrays = read_arrays(directory / "gmm.npz")
+        _check_arrays(arrays, tree.num_pdfs, directory / "gmm.npz")
         gmm = DiagGmm(*(arrays[name] for name in ("weights", "means", "variances", "offsets")))
         transitions = TransitionModel(topology, map(tuple, arrays["transition_tuples"].tolist()),
                                       arrays["transition_log_probs"])
@@ -91,12 +103,30 @@ def load_model(directory: PathLike) -> AcousticModel:
                          values.get("info", {}), arrays.get("cmvn"))
 
 
+def _check_arrays(arrays: dict[str, np.ndarray], num_pdfs: int, path: Path) -> None:
+    """Refuse arrays that the search would take for memory that is not theirs."""
+    means, offsets = arrays["means"], arrays["offsets"]
+    fit = (means.ndim == 2 and means.shape == arrays["variances"].shape
+           and arrays["weights"].shape == means.shape[:1] and offsets.shape == (num_pdfs + 1,)
+           and offsets[0] == 0 and offsets[-1] == len(means))
+    if not fit:
+        raise UserError(f"its arrays do not fit each other, or the {num_pdfs} pdfs of the tree; "
+                        "train the model again", path)
+    odd = [name for name in ("weights", "means", "variances", "transition_log_probs")
+           if np.isnan(arrays[name]).any()]
+    if odd:
+        raise UserError(f"{odd[0]} has values that are not numbers; train the model again", path)
+
+
 def copy_lang(source: PathLike, destination: PathLike) -> None:
     """Copy a lang directory's text files (the FSTs stay behind: graphs are already built)."""
     source, destination = Path(source), Path(destination)
     if source.resolve() == destination.resolve():
         return
     shutil.rmtree(destination, ignore_errors=True)
-    shutil.copytree(source, destination, ignore=shutil.ignore_patterns("*.fst"))
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and path.suffix != ".fst":
+            with atomic_write(destination / path.relative_to(source), "wb") as file:
+                file.write(path.read_bytes())
 
 

@@ -8,7 +8,9 @@ import concurrent.futures as futures
 import logging
 import logging.handlers
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -50,7 +52,8 @@ def executor(nj: int = 1) -> Iterator[futures.Executor]:
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # A worker that still starts needs what would go with the pool: wait for it.
+        pool.shutdown(cancel_futures=True)
         raise
     else:
         pool.shutdown()
@@ -65,8 +68,10 @@ def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Seque
         for block in progress(blocks, desc=desc, unit=unit):
             yield function(*block)
         return
-    pending = [pool.submit(function, *block) for block in blocks]
+    pending: list[futures.Future] = []
     try:
+        with _interrupts_held():
+            pending += [pool.submit(function, *block) for block in blocks]
         for future in progress(pending, desc=desc, unit=unit):
             yield future.result()
     except futures.process.BrokenProcessPool:
@@ -81,12 +86,36 @@ def split_blocks(items: Sequence[T], size: int) -> list[list[T]]:
     return [list(items[start:start + size]) for start in range(0, len(items), size)]
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait while the block runs; processes started in it never see one.
+
+    A worker could otherwise be interrupted before `_start_worker` makes it deaf.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
 def _start_worker(messages: Any, level: int) -> None:
     # Ctrl-C is for the parent, which then ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     logger.setLevel(level)
     logger.propagate = False
     logger.addHandler(logging.handlers.QueueHandler(messages))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class _Forward(logging.Handler):

@@ -7,9 +7,9 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tqdm import tqdm
 
@@ -37,31 +37,48 @@ def job_log(path: str | Path, title: str, options: Mapping[str, Any] | None = No
     The frame says what ran with which options, when it started and ended, and with what code.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     begun = time.time()
-    # What an interrupted run had written stays in front of what the next one adds.
-    ended = not path.exists() or "# Ended (code 0)" in path.read_text(encoding="utf-8")
-    with open(path, "w" if ended else "a", encoding="utf-8", buffering=1) as file:
-        settings = "".join(f" --{name.replace('_', '-')}={value}"
-                           for name, value in (options or {}).items())
-        file.write(f"# {title}{settings}\n# Started at {_clock(begun)}\n#\n")
-        handler = logging.StreamHandler(file)
-        handler.setLevel(logging.DEBUG)
-        handler.setFormatter(_Plain())
-        logger.addHandler(handler)
-        code = 1
-        try:
-            yield path
-            code = 0
-        except BaseException as error:
-            file.write(f"ERROR {type(error).__name__}: {error}\n")
-            raise
-        finally:
-            logger.removeHandler(handler)
-            seconds = time.time() - begun
-            file.write(f"# Accounting: time={seconds:.0f} threads=1\n"
+    settings = "".join(f" --{name.replace('_', '-')}={value}"
+                       for name, value in (options or {}).items())
+    file = _open_log(path, f"# {title}{settings}\n# Started at {_clock(begun)}\n#\n")
+    handler = logging.StreamHandler(file)
+    handler.setLevel(logging.DEBUG)
+    handler.setFormatter(_Plain())
+    logger.addHandler(handler)
+    code, last = 1, ""
+    try:
+        yield path
+        code = 0
+    except BaseException as error:
+        last = f"ERROR {type(error).__name__}: {error}\n"
+        raise
+    finally:
+        logger.removeHandler(handler)
+        seconds = time.time() - begun
+        # A full disk has an error of its own by now, which must not be hidden by the log's.
+        with suppress(OSError), file:
+            file.write(f"{last}# Accounting: time={seconds:.0f} threads=1\n"
                        f"# Ended (code {code}) at {_clock(time.time())}, "
                        f"elapsed time {seconds:.0f} seconds\n")
+
+
+def _open_log(path: Path, header: str) -> IO[str]:
+    """Open a log and write its first lines; what an interrupted run had written stays in front."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ended = not path.exists() or b"# Ended (code 0)" in path.read_bytes()
+        file = open(path, "w" if ended else "a", encoding="utf-8",  # noqa: SIM115
+                    errors="backslashreplace", buffering=1)
+        try:
+            file.write(header)
+        except OSError:
+            with suppress(OSError):
+                file.close()
+            raise
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write names no file of its own
+        raise
+    return file
 
 
 def show_messages(level: int = logging.INFO) -> None:

@@ -101,7 +101,7 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(read_text(path))
-        unknown = {*parser.sections(), *(overrides or {})} - set(SECTIONS) - {"recipe"}
+        unknown = ({*parser.sections()} - {"recipe"} | {*(overrides or {})}) - set(SECTIONS)
         if unknown:
             raise UserError(f"unknown section [{sorted(unknown)[0]}]; known: {', '.join(SECTIONS)}",
                             path)
@@ -313,7 +313,11 @@ class _Runner:
     def _phrases(self) -> list[tuple[str, ...]]:
         if self.recipe.phrases == "texts" and not self.run.commands:
             train = read_datadir(self.data / "train")
-            return sorted({u.words for u in train.utterances.values() if u.words})
+            phrases = sorted({u.words for u in train.utterances.values() if u.words})
+            if not phrases:
+                raise UserError("no utterance has words; write what is said, or give --commands",
+                                train.path / "text")
+            return phrases
         return grammar_phrases(read_lang(self.mono_dir / "lang"), self._phrase_file())
 
 

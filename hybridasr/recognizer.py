@@ -134,7 +134,13 @@ def load(model: PathLike, options: SearchOptions | None = None,
     loaded = load_model(model)
     if not (directory / "graph.npz").is_file():
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
-    return Recognizer(loaded, DecodingGraph.load(directory / "graph.npz"), options)
+    found = DecodingGraph.load(directory / "graph.npz")
+    known = len(loaded.transitions.tid_pdf), max(loaded.lang.words.values()) + 1
+    used = (int(labels.max(initial=0)) for labels in (found.ilabel, found.olabel))
+    if any(label >= count for label, count in zip(used, known, strict=True)):
+        raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
+                        f"{directory}'", directory)
+    return Recognizer(loaded, found, options)
 
 
 def _result(words: Sequence[str], times: Sequence[tuple[str, float, float]], reason: str | None,

@@ -8,8 +8,10 @@ import argparse
 import difflib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 # One thread a process: jobs are the parallelism, and sums come out the same on every machine.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -19,8 +21,6 @@ from hybridasr import __version__
 from hybridasr.cli import data, recipe, systems
 from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
-from hybridasr.progress import show_messages
-from hybridasr.storage import write_error
 
 VERBS: dict[str, Verb] = {**recipe.VERBS, **data.VERBS, **systems.VERBS}
 
@@ -28,6 +28,27 @@ VERBS: dict[str, Verb] = {**recipe.VERBS, **data.VERBS, **systems.VERBS}
 def main(words: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
     words = list(sys.argv[1:] if words is None else words)
+    _open_streams()
+    with _stopping() as stopped_by:
+        try:
+            code = _run(words)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted; the same command goes on from here\n")
+            return 128 + (stopped_by[0] if stopped_by else signal.SIGINT)
+        except BrokenPipeError:
+            _drop_output()
+            return 0
+        except Exception as error:
+            if "--debug" in words:
+                raise
+            _drop_output()
+            sys.stderr.write(f"error: {_line(error)}\n")
+            return 1
+    return code
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["--version"]:
         print(f"hybridasr {__version__}")
         return 0
@@ -49,28 +70,77 @@ def main(words: Sequence[str] | None = None) -> int:
         args = parser.parse(words[1:])
     except SystemExit as stop:
         return int(stop.code or 0)
-    return _guarded(verb, args)
+    from hybridasr.progress import show_messages
 
-
-def _guarded(verb: Verb, args: argparse.Namespace) -> int:
     show_messages(logging.DEBUG if args.debug else logging.INFO)
-    try:
-        verb.run(args)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command goes on from here\n")
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (UserError, OSError) as error:
-        if args.debug:
-            raise
-        if isinstance(error, OSError):
-            error = write_error(error, error.filename or "output")
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    verb.run(args)
     return 0
+
+
+def _line(error: Exception) -> str:
+    """Return what the user is told of an error, in one line."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        from hybridasr.storage import write_error
+
+        return str(write_error(error, error.filename or "output"))
+    if isinstance(error, MemoryError):
+        return "out of memory; give a smaller --nj, or shorter recordings"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"a fault of the program ({what}); please report it with what --debug prints"
+
+
+@contextmanager
+def _stopping() -> Iterator[list[int]]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield what came.
+
+    The second one must not disturb the clean-up; the third ends the program at once.
+    """
+    came: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise KeyboardInterrupt
+        if len(came) > 2:
+            os._exit(128 + number)
+
+    usual = (signal.default_int_handler, signal.SIG_DFL)
+    old = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What the caller has chosen stays (nohup ignores SIGHUP).
+        if number is not None and signal.getsignal(number) in usual:
+            try:
+                old[number] = signal.signal(number, stop)
+            except ValueError:  # not the main thread
+                break
+    try:
+        yield came
+    finally:
+        # Whoever was interrupted is about to end, and the second one may still come.
+        for number, handler in old.items() if not came else ():
+            signal.signal(number, handler)
+
+
+def _open_streams() -> None:
+    """Make output possible where the streams are closed, or know only some characters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            # In JSON this is a valid escape, too.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Send the rest of the output nowhere, so that its failure is not told again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _overview() -> str:

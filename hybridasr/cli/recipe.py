@@ -18,12 +18,12 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipes", type=Path, default=Path("egs"), help=argparse.SUPPRESS)
     parser.add_argument("--recipe", help="commands_zh (default), dsp20, digits, yesno, words_zh "
                         "or own (default with --corpus)")
-    parser.add_argument("--corpus", type=Path, metavar="DIR", help="folder of the recordings: a "
+    parser.add_argument("--corpus", type=_folder, metavar="DIR", help="folder of the recordings: a "
                         "public corpus, one sub-folder per command, or Kaldi's train/ and test/")
     parser.add_argument("--download", action="store_true", help="fetch the recipe's public corpus")
     parser.add_argument("--commands", type=Path, metavar="FILE", help="command list for the "
                         "grammar (and, in commands_zh, for the synthetic speakers)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="work directory (work/RECIPE)")
+    parser.add_argument("--work", type=_folder, metavar="DIR", help="work directory (work/RECIPE)")
     parser.add_argument("--stage", type=int, default=1, metavar="N", help="first stage (1)")
     parser.add_argument("--stop-stage", type=int, default=len(STAGES), metavar="N",
                         help=f"last stage ({len(STAGES)})")
@@ -61,6 +61,13 @@ def _run_recipe(args: argparse.Namespace) -> None:
     if rows:
         print(f"\n{format_table(rows)}\n\nresults: {work / 'results.json'}\n"
               f"try it:  {_program()} recognize {work / 'exp' / 'mono'} FILE.wav")
+
+
+def _folder(text: str) -> Path:
+    # An unset variable in a script would otherwise mean the current directory.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; give a folder")
+    return Path(text)
 
 
 def _program() -> str:

@@ -189,10 +189,11 @@ def _low_pass(factor: int) -> np.ndarray:
 def _open(source: str | Path, allow_pipes: bool) -> Iterator[soundfile.SoundFile]:
     """Open a recording; whatever is wrong becomes a `UserError` that names it."""
     if is_pipe(source):
-        file: IO[bytes] | str = io.BytesIO(_run(str(source), allow_pipes))
+        file: IO[bytes] | str | bytes = io.BytesIO(_run(str(source), allow_pipes))
         head, whole = _look_at(file, source)
     else:
-        file = os.fspath(source)
+        # As bytes, a name need not be UTF-8; Windows has no such names.
+        file = os.fspath(source) if os.name == "nt" else os.fsencode(source)
         try:
             with open(source, "rb") as opened:
                 head, whole = _look_at(opened, source)

@@ -420,15 +420,23 @@ def _check_writable(path: Path, utterances: list[Utterance]) -> None:
             if key.split() != [key]:
                 raise UserError(f"{what} {key!r} of utterance '{u.utterance}' is empty or has "
                                 "white space in it; rename it", path)
+            if not _is_text(key):
+                raise UserError(f"{what} {key!r} of utterance '{u.utterance}' is not UTF-8 (in "
+                                f"{u.wav!r}); rename the file or folder", path)
         if u.utterance in seen:
             raise UserError(f"utterance '{u.utterance}' comes twice; give each its own id", path)
         seen.add(u.utterance)
         if wavs.setdefault(u.recording, u.wav) != u.wav:
             raise UserError(f"recording '{u.recording}' is both {wavs[u.recording]} and {u.wav}; "
                             "give each its own id", path)
-        if u.wav != u.wav.strip() or "\n" in u.wav:
+        if u.wav != u.wav.strip() or "\n" in u.wav or not _is_text(u.wav):
             raise UserError(f"the path {u.wav!r} of recording '{u.recording}' begins or ends with "
-                            "white space; rename the file", path)
+                            "white space, has a line break, or is not UTF-8; rename the file", path)
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name can be written; of a file whose name is not UTF-8 it cannot."""
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in name)
 
 
 def _old_bytes(path: Path) -> bytes:

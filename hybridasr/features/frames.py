@@ -163,7 +163,8 @@ def prepare_samples(samples: np.ndarray, options: FeatureOptions, seed_id: str) 
         raise UserError(f"{where}: sample {bad} is {samples[bad]}, not a finite number; "
                         "convert the recording again")
     if options.dither > 0:
-        generator = np.random.default_rng([options.seed, zlib.crc32(seed_id.encode())])
+        seed = zlib.crc32(seed_id.encode(errors="surrogatepass"))  # file names may be no UTF-8
+        generator = np.random.default_rng([options.seed, seed])
         noise = generator.standard_normal(len(samples), dtype=np.float32)
         if options.dither != 1.0:
             noise *= np.float32(options.dither)

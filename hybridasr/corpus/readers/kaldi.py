@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.corpus.readers.base import Reader, ReaderOptions, Sets
+from hybridasr.corpus.rules import CORE
+from hybridasr.corpus.validate import validate_datadir
 from hybridasr.errors import UserError
 
 
@@ -19,7 +21,18 @@ def _read(path: Path, options: ReaderOptions) -> Sets:
         if not (path / name / "wav.scp").is_file():
             raise UserError(f"no {name}/wav.scp in it; {READER.expected()}", path)
     folders = sorted(file.parent for file in path.glob("*/wav.scp"))
+    for folder in folders:
+        _check(folder)
     return {folder.name: list(read_datadir(folder).utterances.values()) for folder in folders}
+
+
+def _check(folder: Path) -> None:
+    """Refuse a set with faults that copying it does not mend, where the user can mend them."""
+    for fault in validate_datadir(folder, check_audio=False, limit=None):
+        mended = (fault.file.name == "spk2utt" or fault.file.name not in CORE
+                  or fault.what.startswith(("not sorted", "carriage return", "begins with")))
+        if fault.severity == "error" and not mended:
+            raise UserError(str(fault))
 
 
 READER = Reader(
