@@ -1,0 +1,145 @@
+"""Owns reading of Kaldi's GMM models in text form: transition model and diagonal mixtures.
+
+Reads what ``gmm-copy --binary=false`` writes (``final.mdl``, gzipped or not). Transition-ids keep
+their numbers, so alignments of both programs compare id by id.
+"""
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.gmm.diag import DiagGmm
+from hybridasr.hmm.topology import Topology, read_topology
+from hybridasr.hmm.transitions import TransitionModel
+from hybridasr.kaldi.tokens import TokenReader, open_tokens
+from hybridasr.storage import PathLike
+
+
+def read_model(path: PathLike) -> tuple[TransitionModel, DiagGmm]:
+    """Read a Kaldi GMM model.
+
+    Parameters
+    ----------
+    path : path
+        Text form; gzipped if the name ends in ``.gz``.
+
+    Returns
+    -------
+    (TransitionModel, DiagGmm)
+        The log probabilities are the file's, not the topology's.
+
+    Raises
+    ------
+    UserError
+        if the file is missing, binary or damaged: names line and expected token.
+    """
+    reader = open_tokens(path)
+    transitions = _transition_model(reader)
+    gmm = _mixtures(reader)
+    if transitions.num_pdfs > gmm.num_pdfs:
+        raise UserError(f"the transition model uses {transitions.num_pdfs} pdfs, the mixtures are "
+                        f"{gmm.num_pdfs}; restore the file", path)
+    reader.finish()
+    return transitions, gmm
+
+
+def _transition_model(reader: TokenReader) -> TransitionModel:
+    reader.expect("<TransitionModel>")
+    reader.expect("<Topology>")
+    topology = _topology(reader)
+    tuples = _tuples(reader, topology)
+    model = TransitionModel(topology, tuples)
+    reader.expect("<LogProbs>")
+    log_probs = reader.numbers("<LogProbs>", model.num_tids + 1)
+    if log_probs.max() > 1e-4:
+        raise reader.error(f"<LogProbs> holds {log_probs.max():g}, at most 0 is expected")
+    reader.expect("</LogProbs>")
+    reader.expect("</TransitionModel>")
+    return TransitionModel(topology, tuples, log_probs)
+
+
+def _topology(reader: TokenReader) -> Topology:
+    body = reader.until("</Topology>")
+    if "<ForwardPdfClass>" in body:
+        raise reader.error("<PdfClass> is expected, <ForwardPdfClass> found: the model is one of "
+                           "Kaldi's chain models, which this version does not read")
+    try:
+        topology = read_topology(body, str(reader.source))
+    except (ValueError, IndexError) as error:
+        raise reader.error(f"<Topology> is damaged ({error})") from None
+    for entry in topology.entries:
+        for number, state in enumerate(entry.states):
+            for to, probability in state.transitions:
+                if not 0 <= to < len(entry.states) or not 0 < probability <= 1:
+                    raise reader.error(f"<Topology> has the transition {number} to {to} with "
+                                       f"probability {probability:g}, a state from 0 to "
+                                       f"{len(entry.states) - 1} is expected and a probability "
+                                       "above 0 and up to 1")
+            if not state.transitions and number < len(entry.states) - 1:
+                raise reader.error(f"<Topology> has no <Transition> from state {number}")
+    return topology
+
+
+def _tuples(reader: TokenReader, topology: Topology) -> list[tuple[int, int, int]]:
+    """Read (phone, HMM state, pdf), or (phone, state, pdf, pdf of the self-loop)."""
+    kind = reader.expect("<Triples>", "<Tuples>")
+    count = reader.integer(f"the number of {kind}", 1)
+    rows: list[tuple[int, int, int]] = []
+    for _ in range(count):
+        place = reader.place
+        phone, state = reader.integer("a phone"), reader.integer("an HMM state")
+        pdf = reader.integer("a pdf", 0)
+        if kind == "<Tuples>" and reader.integer("the pdf of a self-loop") != pdf:
+            raise reader.error("the pdf of the self-loop differs from the forward one: the model "
+                               "is one of Kaldi's chain models, which this version does not read")
+        try:
+            states = topology.for_phone(phone).states[:-1]
+        except UserError:
+            raise reader.error(f"{kind} has phone {phone}, which <Topology> lacks") from None
+        if not 0 <= state < len(states) or states[state].pdf_class < 0:
+            raise reader.error(f"{kind} has state {state} of phone {phone}, which does not emit")
+        row = (phone, state, pdf)
+        if rows and row <= rows[-1]:
+            # The order is the numbering of the transition-states.
+            raise reader.error(f"{kind} has {row} after {rows[-1]}, ascending order is expected",
+                               place)
+        rows.append(row)
+    reader.expect("</Triples>" if kind == "<Triples>" else "</Tuples>")
+    return rows
+
+
+def _mixtures(reader: TokenReader) -> DiagGmm:
+    reader.expect("<DIMENSION>")
+    dim = reader.integer("the dimension", 1)
+    reader.expect("<NUMPDFS>")
+    parts = [_mixture(reader, pdf, dim)
+             for pdf in range(reader.integer("the number of pdfs", 1))]
+    weights, linear, inverse = (np.concatenate(column) for column in zip(*parts, strict=True))
+    offsets = np.cumsum([0] + [len(part[0]) for part in parts]).astype(np.int64)
+    return DiagGmm(weights, linear / inverse, 1.0 / inverse, offsets)
+
+
+def _mixture(reader: TokenReader, pdf: int,
+             dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read weights (n,), means times inverse variances (n, dim), inverse variances (n, dim)."""
+    reader.expect("<DiagGMM>")
+    constants = None
+    if reader.peek() == "<GCONSTS>":
+        reader.expect("<GCONSTS>")
+        # They follow from the rest; only their number is of use.
+        constants = reader.numbers(f"<GCONSTS> of pdf {pdf}")
+    reader.expect("<WEIGHTS>")
+    name = f"<WEIGHTS> of pdf {pdf}"
+    weights = reader.numbers(name, None if constants is None else len(constants))
+    if len(weights) == 0 or weights.min() <= 0:
+        raise reader.error(f"{name} has {len(weights)} numbers, the least "
+                           f"{weights.min(initial=np.inf):g}; numbers above 0 are expected")
+    shape = (len(weights), dim)
+    reader.expect("<MEANS_INVVARS>")
+    linear = reader.numbers(f"<MEANS_INVVARS> of pdf {pdf}", len(weights) * dim).reshape(shape)
+    reader.expect("<INV_VARS>")
+    name = f"<INV_VARS> of pdf {pdf}"
+    inverse = reader.numbers(name, len(weights) * dim).reshape(shape)
+    if inverse.min() <= 0:
+        raise reader.error(f"{name} holds {inverse.min():g}; numbers above 0 are expected")
+    reader.expect("</DiagGMM>")
+    return weights, linear, inverse
