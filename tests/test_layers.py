@@ -19,6 +19,7 @@ LEVELS = (
     ("model",),
     ("graph",),
     ("decode",),
+    ("kaldi",),
     ("confidence",),
     ("score",),
     ("train",),

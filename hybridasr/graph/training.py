@@ -1,6 +1,7 @@
 """Owns training graphs: every way to say one known transcript, as flat arrays, without pynini.
 
-Takes words, the lang directory's pronunciations, a tree and a transition model; gives a
+Takes words, the lang directory's pronunciations, a tree of any context width and a transition
+model; phones become windows of phones, windows become HMM states. Gives a
 `DecodingGraph` whose input labels are transition-ids and whose weights hold pronunciation and
 silence costs only. Transition costs change with every iteration and are added by `arc_costs`.
 Self-loops come after the forward transition of their state, as in Kaldi's graphs
@@ -9,6 +10,7 @@ Self-loops come after the forward transition of their state, as in Kaldi's graph
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +21,7 @@ from hybridasr.lexicon.langdir import Lang
 from hybridasr.tree.tree import ContextTree
 
 
-@dataclass(frozen=True)
-class PhoneArc:
+class PhoneArc(NamedTuple):
     """One phone (0 = nothing) between two nodes of a phone lattice, with the word it begins."""
 
     source: int
@@ -73,33 +74,132 @@ def phone_lattice(words: tuple[int, ...], lang: Lang) -> tuple[list[PhoneArc], i
     return arcs, node
 
 
+class WindowArc(NamedTuple):
+    """A phone in context (empty window = nothing) between two nodes, with the word it begins."""
+
+    source: int
+    target: int
+    window: tuple[int, ...]
+    word: int
+    cost: float
+
+
+def window_lattice(phone_arcs: list[PhoneArc], last: int, width: int,
+                   central: int) -> tuple[list[WindowArc], list[int], int]:
+    """Expand a phone lattice so that every arc knows its phone's neighbours.
+
+    A node of the result is a node of the lattice with the phones behind it and those promised
+    next; where several phones may follow, there is a node for each. Beyond both ends of the
+    utterance the neighbours are 0, as in Kaldi. Silence is a neighbour like any other phone.
+
+    Parameters
+    ----------
+    phone_arcs, last
+        From `phone_lattice`; every node leads to `last`.
+    width, central : int
+        Phones in a window, and the place of the phone itself among them.
+
+    Returns
+    -------
+    (arcs, final nodes, number of nodes); node 0 is the first
+    """
+    if width == 1:
+        return ([WindowArc(arc.source, arc.target, (arc.phone,) * (arc.phone > 0), arc.word,
+                           arc.cost) for arc in phone_arcs],
+                [last], 1 + max(arc.target for arc in phone_arcs))
+    outgoing: dict[int, list[PhoneArc]] = {}
+    for arc in phone_arcs:
+        outgoing.setdefault(arc.source, []).append(arc)
+    ahead = width - 1 - central
+    found: dict[tuple[int, int], dict[tuple[int, ...], None]] = {}
+
+    def following(node: int, count: int) -> dict[tuple[int, ...], None]:
+        """Return the sequences of `count` phones that may come next, in a fixed order."""
+        if count == 0:
+            return {(): None}
+        if (node, count) not in found:
+            ways = dict.fromkeys([(0,) * count] if node == last else [])
+            for arc in outgoing.get(node, ()):
+                if arc.phone == 0:
+                    ways |= following(arc.target, count)
+                else:
+                    ways |= {(arc.phone, *rest): None
+                             for rest in following(arc.target, count - 1)}
+            found[node, count] = ways
+        return found[node, count]
+
+    # The first node promises nothing yet: its promise is None.
+    numbers: dict[tuple, int] = {(0, (0,) * central, None): 0}
+    queue = list(numbers)
+    arcs: list[WindowArc] = []
+    for place, (node, left, promise) in enumerate(queue):
+        for arc in outgoing.get(node, ()):
+            nexts = following(arc.target, ahead)
+            if arc.phone == 0:
+                steps = [((), left, promise)] if promise is None or promise in nexts else []
+            elif promise and promise[0] != arc.phone:
+                steps = []
+            else:
+                steps = [((*left, arc.phone, *right), (*left, arc.phone)[1:], right)
+                         for right in nexts if not promise or right[:-1] == promise[1:]]
+            for window, behind, right in steps:
+                key = (arc.target, behind, right)
+                if key not in numbers:
+                    numbers[key] = len(numbers)
+                    queue.append(key)
+                arcs.append(WindowArc(place, numbers[key], window, arc.word, arc.cost))
+    finals = [number for (node, _, _), number in numbers.items() if node == last]
+    return arcs, finals, len(numbers)
+
+
 class TrainingGraphs:
-    """Builds training graphs for monophone trees; phones are expanded from prepared templates."""
+    """Builds training graphs; phones in context are expanded from prepared templates.
+
+    A template belongs to a phone and its pdfs: contexts that the tree does not tell apart share
+    one.
+    """
 
     def __init__(self, lang: Lang, transitions: TransitionModel, tree: ContextTree):
         self.lang = lang
-        self._templates = {phone: _template(phone, transitions, tree)
-                           for phone in transitions.topology.phones}
+        self.transitions = transitions
+        self.tree = tree
+        self._by_window: dict[tuple[int, ...], _Template] = {}
+        self._by_pdfs: dict[tuple[int, tuple[int, ...]], _Template] = {}
 
     def build(self, words: tuple[int, ...]) -> DecodingGraph:
-        """Return the graph of one transcript, transition costs left out."""
-        phone_arcs, last = phone_lattice(words, self.lang)
-        num_nodes = 1 + max(arc.target for arc in phone_arcs)
+        """Return the graph of one transcript, transition costs left out.
+
+        Raises
+        ------
+        UserError
+            if a word has no pronunciation, or tree and transition model do not belong together.
+        """
+        arcs, finals, num_nodes = window_lattice(
+            *phone_lattice(words, self.lang), self.tree.context_width, self.tree.central_position)
         rows: list[tuple[int, int, int, int, float]] = []  # source, target, tid, word, cost
-        for arc in phone_arcs:
-            if arc.phone == 0:
+        for arc in arcs:
+            if not arc.window:
                 rows.append((arc.source, arc.target, 0, arc.word, arc.cost))
                 continue
-            template = self._templates[arc.phone]
+            template = self._by_window.get(arc.window) or self._template(arc.window)
             rows += [(arc.source, num_nodes + node, tid, arc.word, arc.cost)
                      for node, tid in template.entries]
             rows += [(num_nodes + a, num_nodes + b, tid, 0, 0.0) for a, b, tid in template.inner]
             rows += [(num_nodes + node, arc.target, 0, 0, 0.0) for node in template.exits]
             num_nodes += template.num_nodes
         final = np.full(num_nodes, np.inf, np.float32)
-        final[last] = 0.0
+        final[finals] = 0.0
         source, target, tids, labels, costs = map(np.array, zip(*rows, strict=True))
         return DecodingGraph.from_arcs(0, source, tids, labels, costs, target, final)
+
+    def _template(self, window: tuple[int, ...]) -> "_Template":
+        phone = window[self.tree.central_position]
+        states = self.transitions.topology.for_phone(phone).states[:-1]
+        pdfs = tuple(self.tree.pdf(window, state.pdf_class) for state in states)
+        if (phone, pdfs) not in self._by_pdfs:
+            self._by_pdfs[phone, pdfs] = _template(phone, pdfs, self.transitions)
+        self._by_window[window] = self._by_pdfs[phone, pdfs]
+        return self._by_window[window]
 
 
 def arc_costs(graph: DecodingGraph, transition_costs: np.ndarray) -> np.ndarray:
@@ -120,12 +220,18 @@ class _Template:
     exits: list[int]
 
 
-def _template(phone: int, transitions: TransitionModel, tree: ContextTree) -> _Template:
+def _template(phone: int, pdfs: tuple[int, ...], transitions: TransitionModel) -> _Template:
+    """Build the template of a phone whose emitting states have these pdfs."""
     states = transitions.topology.for_phone(phone).states
     nodes: dict[tuple[int, int], tuple[int, int]] = {}  # (state, next state) -> (node, tid)
     loops = {}
-    for number, state in enumerate(states[:-1]):
-        tstate = transitions.transition_state(phone, number, tree.pdf((phone,), state.pdf_class))
+    for number, (state, pdf) in enumerate(zip(states[:-1], pdfs, strict=True)):
+        try:
+            tstate = transitions.transition_state(phone, number, pdf)
+        except KeyError:
+            raise UserError(f"the tree gives pdf {pdf} to state {number} of phone {phone}, the "
+                            "transition model does not allow it; use the tree that the model was "
+                            "trained with") from None
         loops[number] = transitions.self_loop(tstate)
         for index, (to, _) in enumerate(state.transitions):
             if to != number:
