@@ -2,7 +2,9 @@
 
     model.json          format, kind, features, topology, tree, figures of the training
     gmm.npz             weights, means, variances, offsets, transition log probabilities; CMVN
-                        statistics of the training set
+                        statistics of the training set; the feature transform (LDA, MLLT)
+    adapt.npz           of a speaker-adaptive system: its speaker-independent mixtures, the
+                        basis of the speakers' transforms
     lang/               phones.txt words.txt lexicon: a copy of the lang directory
     graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
 
@@ -19,6 +21,7 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
@@ -32,23 +35,63 @@ from hybridasr.storage import (
     write_arrays,
     write_json,
 )
-from hybridasr.tree.tree import MonophoneTree, tree_from_dict
+from hybridasr.tree.tree import DecisionTree, tree_from_dict
 
 FORMAT = 1
+GMM_ARRAYS = ("weights", "means", "variances", "offsets")
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What a speaker-adaptive system needs to adapt to a new speaker.
+
+    Attributes
+    ----------
+    gmm : DiagGmm
+        For features that are not adapted yet (Kaldi's final.alimdl), Gaussian by Gaussian that
+        of the adapted model.
+    basis : float64 (num_directions, dim, dim + 1)
+        Of the speakers' transforms, most important first.
+    """
+
+    gmm: DiagGmm
+    basis: np.ndarray
 
 
 @dataclass(frozen=True)
 class AcousticModel:
-    """A GMM acoustic model with everything that it was trained with."""
+    """A GMM acoustic model with everything that it was trained with.
+
+    Attributes
+    ----------
+    transform : float64 (dim, expanded dim), optional
+        LDA and MLLT, applied to what `features.pipeline.expand` gives.
+    adaptation : Adaptation, optional
+        Of a system that was trained speaker-adaptively.
+    """
 
     gmm: DiagGmm
     transitions: TransitionModel
-    tree: MonophoneTree
+    tree: DecisionTree
     lang: Lang
     features: FeatureOptions
     pipeline: PipelineOptions
     info: dict[str, Any] = field(default_factory=dict)
     cmvn: np.ndarray | None = None  # CMVN statistics of the training set, (2, dim + 1)
+    transform: np.ndarray | None = None
+    adaptation: Adaptation | None = None
+
+    @property
+    def silence_pdfs(self) -> list[int]:
+        """The pdfs of silence phones that no other phone has."""
+        silent, spoken = set(), set()
+        for phone, _, pdf in self.transitions.tuples.tolist():
+            (silent if phone in self.lang.silence_phones else spoken).add(pdf)
+        return sorted(silent - spoken)
+
+    def final_features(self, expanded: np.ndarray) -> np.ndarray:
+        """Apply the transform to spliced frames or frames with deltas, float32 (frames, dim)."""
+        return expanded if self.transform is None else apply_transform(expanded, self.transform)
 
     def save(self, directory: PathLike) -> None:
         """Write the directory; model.json last, so that it marks a complete model."""
@@ -59,12 +102,19 @@ class AcousticModel:
                      variances=self.gmm.variances, offsets=self.gmm.offsets,
                      transition_log_probs=self.transitions.log_probs,
                      transition_tuples=self.transitions.tuples,
-                     **({} if self.cmvn is None else {"cmvn": self.cmvn}))
+                     **{name: array for name, array in (("cmvn", self.cmvn),
+                                                        ("transform", self.transform))
+                        if array is not None})
+        if self.adaptation is None:
+            (directory / "adapt.npz").unlink(missing_ok=True)
+        else:
+            write_arrays(directory / "adapt.npz", basis=self.adaptation.basis,
+                         **{name: getattr(self.adaptation.gmm, name) for name in GMM_ARRAYS})
         write_json(directory / "model.json", {
             "format": FORMAT, "kind": "gmm", "features": to_dict(self.features),
             "pipeline": to_dict(self.pipeline),
             "topology": self.transitions.topology.to_text(), "tree": self.tree.to_dict(),
-            "info": self.info})
+            "adapted": self.adaptation is not None, "info": self.info})
 
 
 def load_model(directory: PathLike) -> AcousticModel:
@@ -94,13 +144,24 @@ def load_model(directory: PathLike) -> AcousticModel:
         tree = tree_from_dict(values["tree"], str(path))
         arrays = read_arrays(directory / "gmm.npz")
         _check_arrays(arrays, tree.num_pdfs, directory / "gmm.npz")
-        gmm = DiagGmm(*(arrays[name] for name in ("weights", "means", "variances", "offsets")))
+        gmm = DiagGmm(*(arrays[name] for name in GMM_ARRAYS))
+        adaptation = _load_adaptation(directory / "adapt.npz", gmm) if values.get("adapted") \
+            else None
         transitions = TransitionModel(topology, map(tuple, arrays["transition_tuples"].tolist()),
                                       arrays["transition_log_probs"])
     except KeyError as error:
         raise UserError(f"entry {error} is missing; train the model again", path) from None
     return AcousticModel(gmm, transitions, tree, read_lang(directory / "lang"), features, pipeline,
-                         values.get("info", {}), arrays.get("cmvn"))
+                         values.get("info", {}), arrays.get("cmvn"), arrays.get("transform"),
+                         adaptation)
+
+
+def _load_adaptation(path: Path, adapted: DiagGmm) -> Adaptation:
+    arrays = read_arrays(path)
+    gmm = DiagGmm(*(arrays[name] for name in GMM_ARRAYS))
+    if gmm.means.shape != adapted.means.shape or not np.array_equal(gmm.offsets, adapted.offsets):
+        raise UserError("does not fit the mixtures of gmm.npz; train the model again", path)
+    return Adaptation(gmm, arrays["basis"])
 
 
 def _check_arrays(arrays: dict[str, np.ndarray], num_pdfs: int, path: Path) -> None:

@@ -38,7 +38,8 @@ from hybridasr.progress import job_log, logger
 from hybridasr.score.tables import add_result, read_results
 from hybridasr.stages import run_stage
 from hybridasr.storage import PathLike, digest, read_text
-from hybridasr.train.mono import MonoOptions, train_mono, training_line
+from hybridasr.train.em import training_line
+from hybridasr.train.mono import MonoOptions, train_mono
 
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
             "mono": MonoOptions, "graph": GraphOptions, "search": SearchOptions}

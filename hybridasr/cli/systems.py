@@ -65,7 +65,8 @@ def _train_mono(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args, to_dict
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
-    from hybridasr.train.mono import MonoOptions, train_mono, training_line
+    from hybridasr.train.em import training_line
+    from hybridasr.train.mono import MonoOptions, train_mono
 
     options = from_args(MonoOptions, args)
     log = args.exp / "log" / "train.log"

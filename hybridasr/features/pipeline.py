@@ -84,17 +84,30 @@ def apply_pipeline(raw: np.ndarray, stats: np.ndarray | None,
     """
     if options.cmvn == "speaker" and stats is None:
         raise UserError("no CMVN statistics of the speaker; run 'hybridasr make-feats'")
-    features = raw
-    if options.cmvn == "sliding":
-        features = sliding_cmvn(raw, options.cmvn_window, options.cmvn_min_window,
-                                options.cmvn_center, options.norm_vars)
-    elif options.cmvn != "none" and len(raw):
-        stats = cmvn_stats(raw) if options.cmvn == "utterance" else stats
-        features = apply_cmvn(raw, stats, options.norm_vars)
+    return expand(_normalized(raw, stats, options), options)
+
+
+def expand(features: np.ndarray, options: PipelineOptions) -> np.ndarray:
+    """Append deltas and neighbouring frames to normalised features, float32 (frames, columns)."""
     if options.delta_order:
         features = add_deltas(features, options.delta_order, options.delta_window)
     features = splice(features, options.splice_left, options.splice_right)
     return np.ascontiguousarray(features, dtype=np.float32)
+
+
+def base_pipeline(options: PipelineOptions) -> PipelineOptions:
+    """Return the recipe without what `expand` does: normalisation only."""
+    return replace(options, delta_order=0, splice_left=0, splice_right=0)
+
+
+def _normalized(raw: np.ndarray, stats: np.ndarray | None, options: PipelineOptions) -> np.ndarray:
+    if options.cmvn == "sliding":
+        return sliding_cmvn(raw, options.cmvn_window, options.cmvn_min_window,
+                            options.cmvn_center, options.norm_vars)
+    if options.cmvn == "none" or len(raw) == 0:
+        return raw
+    stats = cmvn_stats(raw) if options.cmvn == "utterance" else stats
+    return apply_cmvn(raw, stats, options.norm_vars)
 
 
 def feature_dim(feature_options: FeatureOptions, pipeline: PipelineOptions) -> int:

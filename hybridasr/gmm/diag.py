@@ -85,7 +85,8 @@ class GmmScorer:
         return _loglikes(np.ascontiguousarray(feats, np.float32), pdfs.astype(np.int32),
                          self.constants, self.linear, self.quadratic, self.offsets)
 
-    def accumulate(self, feats: np.ndarray, frame_pdfs: np.ndarray, stats: "GmmStats") -> None:
+    def accumulate(self, feats: np.ndarray, frame_pdfs: np.ndarray, stats: "GmmStats",
+                   others: np.ndarray | None = None) -> None:
         """Add the statistics of aligned frames to `stats`, in place.
 
         Parameters
@@ -93,9 +94,13 @@ class GmmScorer:
         feats : float32 (num_frames, dim)
         frame_pdfs : int32 (num_frames,)
             The pdf of each frame; -1 leaves the frame out.
+        others : float32 (num_frames, dim), optional
+            Features that the statistics are of, where they are not those of the posteriors.
         """
+        feats = np.ascontiguousarray(feats, np.float32)
+        others = feats if others is None else np.ascontiguousarray(others, np.float32)
         total, frames = _accumulate(
-            np.ascontiguousarray(feats, np.float32), frame_pdfs.astype(np.int32), self.constants,
+            feats, others, frame_pdfs.astype(np.int32), self.constants,
             self.linear, self.quadratic, self.offsets, stats.occupancy, stats.first, stats.second)
         stats.loglike += total
         stats.frames += frames
@@ -175,7 +180,8 @@ def _component_scores(x, constants, linear, quadratic, start, size, scores):
 
 
 @numba.njit(cache=True, fastmath=_FAST)
-def _accumulate(feats, frame_pdfs, constants, linear, quadratic, offsets, occupancy, first, second):
+def _accumulate(feats, others, frame_pdfs, constants, linear, quadratic, offsets, occupancy, first,
+                second):
     dim = feats.shape[1]
     scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
     x = np.zeros(linear.shape[1], np.float32)
@@ -205,7 +211,8 @@ def _accumulate(feats, frame_pdfs, constants, linear, quadratic, offsets, occupa
             sums = first[start + i]
             squares = second[start + i]
             for d in range(dim):
-                weighted = posterior * x[d]
+                value = others[frame, d]
+                weighted = posterior * value
                 sums[d] += weighted
-                squares[d] += weighted * x[d]
+                squares[d] += weighted * value
     return loglike, frames

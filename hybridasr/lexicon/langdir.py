@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import make_topology
@@ -36,12 +37,25 @@ class LangOptions:
 
     sil_prob: float = option(0.5, "probability of silence between words; 0 = never")
     position_dependent: bool = option(False, "mark phones by their place in the word (_B _E _I _S)")
-    share_tones: bool = option(False, "tone variants of a final share one tree root")
+    share_tones: bool = option(False, "tone variants of a final share the pdfs of a monophone "
+                                      "system and one tree root")
+    tone_roots: bool = option(True, "tone variants of a final share one tree root")
     used_phones_only: bool = option(True, "list only phones that the lexicon uses")
 
     def __post_init__(self):
         if not 0.0 <= self.sil_prob < 1.0:
             raise UserError(f"sil-prob is {self.sil_prob}; give a number from 0 to below 1")
+
+
+class Root(NamedTuple):
+    """Phones that share a tree root; `shared`: their HMM states do too; `split`: it may be split.
+
+    A line of phones/roots.int, as in Kaldi: ``shared split 4 5 6``.
+    """
+
+    phones: tuple[int, ...]
+    shared: bool = True
+    split: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,8 @@ class Lang:
     oov : int
         Word id of <UNK>.
     sets : list of list of int
-        Phones that share a tree root.
+        Phones that share the pdfs of a monophone system.
+    roots : list of Root
     extra_questions : list of list of int
     pronunciations : dict word id -> list of (probability, phone ids)
         Position suffixes applied, no disambiguation symbols.
@@ -80,6 +95,7 @@ class Lang:
     sil_prob: float
     oov: int
     sets: list[list[int]]
+    roots: list[Root]
     extra_questions: list[list[int]]
     pronunciations: dict[int, list[IntPronunciation]]
     position_dependent: bool = False
@@ -198,7 +214,8 @@ def read_lang(path: PathLike) -> Lang:
     path = Path(path)
     needed = ["lang.json", "words.txt", "phones.txt", "topo", "oov.int", "lexiconp.txt"]
     needed += [f"phones/{name}.int" for name in
-               ("silence", "nonsilence", "disambig", "optional_silence", "sets", "extra_questions")]
+               ("silence", "nonsilence", "disambig", "optional_silence", "sets", "roots",
+                "extra_questions")]
     for name in needed:
         if not (path / name).is_file():
             raise UserError(f"{name} is missing; {_REMEDY}", path)
@@ -221,6 +238,7 @@ def read_lang(path: PathLike) -> Lang:
         sil_prob=options.sil_prob,
         oov=int(read_text(path / "oov.int")),
         sets=_read_ints(path, "sets"),
+        roots=_read_roots(path / "phones/roots.int"),
         extra_questions=_read_ints(path, "extra_questions"),
         pronunciations=_to_ints(lexicon, words, phones, options.position_dependent,
                                 path / "lexiconp.txt"),
@@ -288,7 +306,9 @@ def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOp
     def ids(group: Iterable[str]) -> list[int]:
         return sorted(phones[v] for phone in group for v in variants(phone))
 
-    groups = phone_set.sets if options.share_tones else [(p,) for s in phone_set.sets for p in s]
+    alone = [(p,) for s in phone_set.sets for p in s]
+    groups = phone_set.sets if options.share_tones else alone
+    roots = phone_set.sets if options.share_tones or options.tone_roots else alone
     questions = [ids(question) for question in phone_set.extra_questions]
     if options.position_dependent:
         for suffix in ("", *POSITIONS):
@@ -306,6 +326,7 @@ def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOp
         sil_prob=options.sil_prob,
         oov=words[UNKNOWN_WORD],
         sets=sorted(ids(group) for group in groups),
+        roots=[Root(tuple(group)) for group in sorted(map(ids, roots))],
         extra_questions=[list(q) for q in dict.fromkeys(map(tuple, questions))],
         pronunciations=pronunciations,
         position_dependent=options.position_dependent,
@@ -349,12 +370,15 @@ def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
         files[f"phones/{name}.txt"] = "".join(f"{lang.phone_name(i)}\n" for i in members)
         files[f"phones/{name}.int"] = "".join(f"{i}\n" for i in members)
         files[f"phones/{name}.csl"] = ":".join(map(str, members)) + "\n"
-    groups = {"sets": ("", lang.sets), "roots": ("shared split ", lang.sets),
-              "extra_questions": ("", lang.extra_questions)}
-    for name, (front, rows) in groups.items():
-        named = [[lang.phone_name(i) for i in row] for row in rows]
-        files[f"phones/{name}.txt"] = "".join(f"{front}{' '.join(row)}\n" for row in named)
-        files[f"phones/{name}.int"] = "".join(f"{front}{' '.join(map(str, r))}\n" for r in rows)
+    kinds = [f"{'' if r.shared else 'not-'}shared {'' if r.split else 'not-'}split "
+             for r in lang.roots]
+    groups = {"sets": [("", row) for row in lang.sets],
+              "roots": [(kind, root.phones) for kind, root in zip(kinds, lang.roots, strict=True)],
+              "extra_questions": [("", row) for row in lang.extra_questions]}
+    for name, rows in groups.items():
+        for ending, show in (("txt", lang.phone_name), ("int", str)):
+            files[f"phones/{name}.{ending}"] = "".join(
+                f"{front}{' '.join(map(show, row))}\n" for front, row in rows)
     align = [((0, 0), (lang.optional_silence,))]
     align += [((word, word), phones) for word, prons in lang.pronunciations.items()
               for _, phones in prons]
@@ -370,6 +394,20 @@ def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
             f"{lang.phone_name(p)} {place}\n" for p, place in places)
         files["phones/word_boundary.int"] = "".join(f"{p} {place}\n" for p, place in places)
     return files
+
+
+def _read_roots(file: Path) -> list[Root]:
+    roots = []
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        fields = line.split()
+        kinds = ({"shared", "not-shared"}, {"split", "not-split"})
+        if len(fields) < 3 or any(f not in k for f, k in zip(fields, kinds, strict=False)) \
+                or not all(field.isdecimal() for field in fields[2:]):
+            raise UserError("is not '[not-]shared [not-]split <phone> ...'; mend the line, or "
+                            + _REMEDY, file, number)
+        roots.append(Root(tuple(map(int, fields[2:])), fields[0] == "shared",
+                          fields[1] == "split"))
+    return roots
 
 
 def _read_ints(path: Path, name: str) -> list[list[int]]:

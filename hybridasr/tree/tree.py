@@ -1,14 +1,19 @@
-"""Owns the map from phones in context to pdfs.
+"""Owns the phonetic decision tree: from a phone in its context to a pdf.
 
-Takes the sets of phones that share pdfs; gives `pdf(window, pdf_class)`. Context width 1 is the
-monophone tree (Kaldi's MonophoneContextDependencyShared).
+A tree asks about the phones of a window and about the pdf-class (which HMM state of the phone)
+until it reaches a leaf. Context width 1 is the monophone tree; `tree.build` grows larger ones,
+`kaldi.trees` reads Kaldi's.
 """
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import Topology
+
+PDF_CLASS = -1  # the key under which a tree asks for the pdf-class
 
 
 class ContextTree(Protocol):
@@ -24,27 +29,105 @@ class ContextTree(Protocol):
 
 
 @dataclass(frozen=True)
-class MonophoneTree:
-    """Pdfs by phone set alone: the pdf-classes of a set are numbered consecutively."""
+class Leaf:
+    """A pdf."""
 
-    first_pdf: dict[int, int]  # phone -> pdf of its pdf-class 0
-    num_classes: dict[int, int]  # phone -> number of pdf-classes
+    pdf: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Whether the value of `key` is one of `values`: then `yes`, else `no`."""
+
+    key: int
+    values: frozenset[int]
+    yes: "Node"
+    no: "Node"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One branch for each value of `key`; None where there is none."""
+
+    key: int
+    branches: tuple["Node | None", ...]
+
+
+Node = Leaf | Split | Table
+
+
+@dataclass(frozen=True)
+class DecisionTree:
+    """A tree over windows of phones.
+
+    Attributes
+    ----------
+    context_width, central_position : int
+        Phones in a window, and where the phone itself stands among them, from 0.
+    num_pdfs : int
+        One more than the largest pdf of a leaf.
+    root : Node
+        Keys are places in the window, or `PDF_CLASS`.
+    """
+
+    context_width: int
+    central_position: int
     num_pdfs: int
-    context_width: int = 1
-    central_position: int = 0
+    root: Node
 
     def pdf(self, window: tuple[int, ...], pdf_class: int) -> int:
-        """Return the pdf of ``window[0]``; phones of one set share theirs."""
-        return self.first_pdf[window[0]] + pdf_class
+        """Return the pdf of the phone in the middle of `window` (0 = beyond the utterance).
 
-    def to_dict(self) -> dict:
+        Raises
+        ------
+        UserError
+            if the window has another width, or the tree no answer for it.
+        """
+        for node, _ in self.path(window, pdf_class):
+            if isinstance(node, Leaf):
+                return node.pdf
+        raise UserError(f"the tree has no pdf for pdf-class {pdf_class} of phone "
+                        f"{window[self.central_position]} in {window}; use the tree and phones of "
+                        "the same system")
+
+    def path(self, window: tuple[int, ...], pdf_class: int) -> Iterator[tuple[Node, int]]:
+        """Yield every node from the root to the leaf, with the value that it asks for."""
+        if len(window) != self.context_width:
+            raise UserError(f"window {window} has {len(window)} phones, the tree's have "
+                            f"{self.context_width}; use the tree of the same system")
+        node: Node | None = self.root
+        while node is not None:
+            value = 0
+            if not isinstance(node, Leaf):
+                value = pdf_class if node.key == PDF_CLASS else window[node.key]
+            yield node, value
+            if isinstance(node, Leaf):
+                return
+            if isinstance(node, Split):
+                node = node.yes if value in node.values else node.no
+            else:
+                node = node.branches[value] if 0 <= value < len(node.branches) else None
+
+    def to_dict(self) -> dict[str, Any]:
         """Return a form for JSON."""
-        return {"kind": "monophone", "num_pdfs": self.num_pdfs,
-                "phones": [[p, self.first_pdf[p], self.num_classes[p]]
-                           for p in sorted(self.first_pdf)]}
+        return {"kind": "decision", "context_width": self.context_width,
+                "central_position": self.central_position, "num_pdfs": self.num_pdfs,
+                "root": _to_json(self.root)}
 
 
-def monophone_tree(sets: list[list[int]], topology: Topology) -> MonophoneTree:
+def tree_from_dict(values: dict[str, Any], source: str = "tree.json") -> DecisionTree:
+    """Rebuild a tree from `DecisionTree.to_dict`."""
+    if values.get("kind") != "decision":
+        raise UserError(f"tree kind {values.get('kind')!r} is unknown to this version; train the "
+                        "model again, or upgrade hybridasr", source)
+    root = _from_json(values["root"])
+    if root is None:
+        raise UserError("the tree is empty; train the model again", source)
+    return DecisionTree(values["context_width"], values["central_position"], values["num_pdfs"],
+                        root)
+
+
+def monophone_tree(sets: list[list[int]], topology: Topology) -> DecisionTree:
     """Build the monophone tree: one run of pdfs for each set of phones.
 
     Raises
@@ -52,32 +135,79 @@ def monophone_tree(sets: list[list[int]], topology: Topology) -> MonophoneTree:
     UserError
         if the phones of a set have different numbers of pdf-classes.
     """
-    first_pdf, num_classes, total = {}, {}, 0
+    branches: list[Node | None] = [None] * (1 + max(map(max, sets)))
+    total = 0
     for phones in sets:
         sizes = {topology.for_phone(phone).num_pdf_classes for phone in phones}
         if len(sizes) != 1:
             raise UserError(f"phones {phones} share pdfs but not a topology; "
                             "put silence and speech phones into different sets")
         size = sizes.pop()
+        table = Table(PDF_CLASS, tuple(Leaf(total + pdf_class) for pdf_class in range(size)))
         for phone in phones:
-            first_pdf[phone], num_classes[phone] = total, size
+            branches[phone] = table
         total += size
-    return MonophoneTree(first_pdf, num_classes, total)
+    return DecisionTree(1, 0, total, Table(0, tuple(branches)))
 
 
-def tree_from_dict(values: dict, source: str = "tree.json") -> MonophoneTree:
-    """Rebuild a tree from `MonophoneTree.to_dict`."""
-    if values.get("kind") != "monophone":
-        raise UserError(f"tree kind {values.get('kind')!r} is unknown to this version; "
-                        "upgrade hybridasr", source)
-    phones = values["phones"]
-    return MonophoneTree({p: first for p, first, _ in phones}, {p: n for p, _, n in phones},
-                         values["num_pdfs"])
+def allowed_tuples(tree: DecisionTree, topology: Topology) -> list[tuple[int, int, int]]:
+    """Return every (phone, HMM state, pdf) that some context of the phone allows."""
+    tuples = []
+    for phone in topology.phones:
+        states = topology.for_phone(phone).states
+        by_class = {pdf_class: sorted(_reachable(tree.root, tree.central_position, phone,
+                                                 pdf_class))
+                    for pdf_class in {state.pdf_class for state in states} if pdf_class >= 0}
+        tuples += [(phone, number, pdf) for number, state in enumerate(states)
+                   if state.pdf_class >= 0 for pdf in by_class[state.pdf_class]]
+    return tuples
 
 
-def allowed_tuples(tree: MonophoneTree, topology: Topology) -> list[tuple[int, int, int]]:
-    """Return every (phone, HMM state, pdf) that a monophone tree allows."""
-    return [(phone, number, tree.pdf((phone,), state.pdf_class))
-            for phone in topology.phones
-            for number, state in enumerate(topology.for_phone(phone).states)
-            if state.pdf_class >= 0]
+def leaves(node: Node | None) -> Iterator[Leaf]:
+    """Yield the leaves below a node, from left (yes) to right."""
+    if isinstance(node, Leaf):
+        yield node
+    elif isinstance(node, Split):
+        yield from itertools.chain(leaves(node.yes), leaves(node.no))
+    elif isinstance(node, Table):
+        yield from itertools.chain.from_iterable(map(leaves, node.branches))
+
+
+def _reachable(node: Node | None, central: int, phone: int, pdf_class: int) -> Iterable[int]:
+    """Return the pdfs of all contexts of a phone."""
+    if node is None:
+        return set()
+    if isinstance(node, Leaf):
+        return {node.pdf}
+    known = {PDF_CLASS: pdf_class, central: phone}.get(node.key)
+    if isinstance(node, Split):
+        below = [node.yes, node.no] if known is None else [
+            node.yes if known in node.values else node.no]
+    elif known is None:
+        below = [branch for branch in node.branches if branch is not None]
+    else:
+        below = [node.branches[known]] if known < len(node.branches) else []
+    return set().union(*(_reachable(child, central, phone, pdf_class) for child in below))
+
+
+def _to_json(node: Node | None) -> Any:
+    if node is None:
+        return None
+    if isinstance(node, Leaf):
+        return node.pdf
+    if isinstance(node, Split):
+        return ["split", node.key, sorted(node.values), _to_json(node.yes), _to_json(node.no)]
+    return ["table", node.key, [_to_json(branch) for branch in node.branches]]
+
+
+def _from_json(value: Any) -> Node | None:
+    if value is None:
+        return None
+    if isinstance(value, int):
+        return Leaf(value)
+    if value[0] == "split":
+        yes, no = _from_json(value[3]), _from_json(value[4])
+        assert yes is not None
+        assert no is not None
+        return Split(value[1], frozenset(value[2]), yes, no)
+    return Table(value[1], tuple(map(_from_json, value[2])))

@@ -1,0 +1,488 @@
+"""Owns the pitch tracker, and the pitch features of a recording.
+
+Takes float32 samples in 16-bit range, gives float32 (frames, 2): normalised cross-correlation and
+pitch in hertz. The signal is brought down to 4 kHz; the correlation of each frame with itself is
+measured at whole lags and interpolated at lags that lie a fixed ratio apart; the cheapest path
+through those is the pitch track. There is no decision between voiced and unvoiced: every frame has
+a pitch. Ghahremani et al., "A pitch extraction algorithm tuned for automatic speech recognition",
+ICASSP 2014; Kaldi: feat/pitch-functions.cc, with the whole recording given at once.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.features.frames import FeatureOptions, prepare_samples
+from hybridasr.features.pitch_process import ProcessPitchOptions, process_pitch
+from hybridasr.options import option
+
+__all__ = ["PitchOptions", "ProcessPitchOptions", "compute_pitch", "pitch_features",
+           "process_pitch"]
+
+# Only for the check of the samples: a pitch tracker wants neither dither nor mirrored edges.
+_AS_THEY_ARE = FeatureOptions(dither=0.0)
+# Frames worked on at a time; bounds the memory of a long recording.
+BLOCK_FRAMES = 256
+# Columns of the correlations are padded to a multiple of this, so that vector loops have no rest.
+VECTOR = 16
+# Back-pointers are int16: a lag a byte pair, as many bytes a frame as the samples take.
+MAX_STATES = np.iinfo(np.int16).max
+
+
+@dataclass(frozen=True)
+class PitchOptions:
+    """How the pitch is tracked; the defaults are Kaldi's."""
+
+    sample_rate: int = option(16000, "sampling rate of the samples in hertz")
+    frame_length_ms: float = option(25.0, "length of a frame in milliseconds")
+    frame_shift_ms: float = option(10.0, "step between frames in milliseconds")
+    min_f0: float = option(50.0, "lowest pitch looked for in hertz")
+    max_f0: float = option(400.0, "highest pitch looked for in hertz")
+    soft_min_f0: float = option(10.0, "pitch in hertz that is made dear, as a soft lower limit")
+    penalty_factor: float = option(0.1, "price of a change of pitch between two frames")
+    delta_pitch: float = option(0.005, "smallest relative change of pitch that is told apart")
+    nccf_ballast: float = option(7000.0, "how strongly the correlation of quiet frames is reduced")
+    preemphasis: float = option(0.0, "pre-emphasis coefficient, 0 for none")
+    resample_frequency: int = option(4000, "rate in hertz that the correlation is measured at")
+    lowpass_cutoff: float = option(1000.0, "cut-off of the low-pass filter before it, in hertz")
+    lowpass_filter_width: int = option(1, "width of that filter in zero crossings")
+    upsample_filter_width: int = option(5, "width of the interpolation between lags")
+    snip_edges: bool = option(True, "only frames that lie wholly inside the recording")
+
+    def __post_init__(self):
+        """Refuse values that contradict each other."""
+        half = self.resample_frequency / 2
+        checks = [
+            (self.resample_frequency >= 1, "resample_frequency", "1 Hz or more"),
+            (self.sample_rate > self.resample_frequency, "sample_rate",
+             f"a rate above resample_frequency ({self.resample_frequency} Hz), or leave the pitch "
+             "out"),
+            (0 < self.lowpass_cutoff <= half, "lowpass_cutoff", f"above 0 to {half:g} Hz"),
+            (self.lowpass_filter_width >= 1, "lowpass_filter_width", "1 or more"),
+            (self.upsample_filter_width >= 1, "upsample_filter_width", "1 or more"),
+            (0 < self.min_f0 < self.max_f0, "min_f0", f"above 0 to below max_f0 ({self.max_f0:g})"),
+            (self.max_f0 * self.upsample_filter_width <= 2 * self.resample_frequency, "max_f0",
+             "at most 2 resample_frequency / upsample_filter_width"),
+            (self.window_samples >= 2, "frame_length_ms", "a frame of 2 samples or more"),
+            (self.shift_samples >= 1, "frame_shift_ms", "a step of 1 sample or more"),
+            (0 <= self.preemphasis <= 1, "preemphasis", "a value from 0 to 1"),
+            (self.soft_min_f0 >= 0, "soft_min_f0", "0 or more"),
+            (self.penalty_factor > 0, "penalty_factor", "more than 0"),
+            (self.nccf_ballast >= 0, "nccf_ballast", "0 or more"),
+        ]
+        for good, name, wanted in checks:
+            if not good:
+                raise UserError(f"option {name} is {getattr(self, name)!r}; give {wanted}")
+        smallest = math.expm1(math.log(self.max_f0 / self.min_f0) / (MAX_STATES - 1))
+        if not self.delta_pitch >= smallest:
+            raise UserError(f"option delta_pitch is {self.delta_pitch!r}; give {smallest:.2g} or "
+                            "more")
+
+    @property
+    def window_samples(self) -> int:
+        """Length of a frame in samples at `resample_frequency`."""
+        return int(self.resample_frequency * self.frame_length_ms / 1000)
+
+    @property
+    def shift_samples(self) -> int:
+        """Step between frames in samples at `resample_frequency`."""
+        return int(self.resample_frequency * self.frame_shift_ms / 1000)
+
+
+def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None) -> np.ndarray:
+    """Track the pitch of one recording.
+
+    Parameters
+    ----------
+    samples : array (num_samples,)
+        In 16-bit range (-32768..32767), at `options.sample_rate` hertz.
+    options : PitchOptions, optional
+        Default: Kaldi's values.
+
+    Returns
+    -------
+    float32 array (num_frames, 2)
+        Normalised cross-correlation (-1..1) and pitch in hertz. As in Kaldi the frames are counted
+        at `resample_frequency`, which can give one more or less than other features have.
+
+    Raises
+    ------
+    UserError
+        if a sample is not finite.
+    """
+    options = options or PitchOptions()
+    samples = prepare_samples(samples, _AS_THEY_ARE, "")
+    tables = _tables(options)
+    signal = np.empty(-(-len(samples) * options.resample_frequency // options.sample_rate),
+                      dtype=np.float32)
+    count = _num_frames(len(signal), options)
+    if count == 0:
+        return np.zeros((0, 2), dtype=np.float32)
+    _resample(samples, tables.filter_first, tables.filter, tables.unit, signal)
+    voicing = np.empty((count, tables.interpolation.shape[0]), dtype=np.float32)
+    # The ballast keeps quiet frames from having an opinion. It is relative to the variance (Kaldi's
+    # takes in the last half a millisecond only for the last frames), so that goes to 1.
+    deviation = float(np.std(signal, dtype=np.float64))
+    if deviation > np.finfo(np.float32).tiny:
+        signal *= np.float32(1 / deviation)
+    costs = _local_costs(signal, voicing, tables, options)
+    path = cheapest_path(costs, count, len(tables.lags), tables.penalty)
+    correlation = np.einsum("fl,fl->f", voicing, tables.interpolation.T[path])
+    return np.stack([correlation, 1 / tables.lags[path]], axis=1).astype(np.float32)
+
+
+def pitch_features(samples: np.ndarray, sample_rate: int, frame_length_ms: float,
+                   frame_shift_ms: float, num_frames: int, seed_id: str) -> np.ndarray:
+    """Compute the pitch features of one recording, to stand beside its other features.
+
+    Parameters
+    ----------
+    samples : array (num_samples,)
+        In 16-bit range (-32768..32767).
+    sample_rate : int
+        Of the samples, in hertz; above 4000.
+    frame_length_ms, frame_shift_ms : float
+        Those of the other features, in milliseconds.
+    num_frames : int
+        How many frames the other features have: the last frame of the pitch is repeated, or
+        frames at the end are dropped, until it has as many.
+    seed_id : str
+        Utterance id; seeds the noise of the slope.
+
+    Returns
+    -------
+    float32 array (num_frames, 3)
+        As from `process_pitch`; zeros if the recording is too short for a frame.
+
+    Raises
+    ------
+    UserError
+        if a sample is not finite, or the sampling rate is too low.
+    """
+    options = PitchOptions(sample_rate=sample_rate, frame_length_ms=frame_length_ms,
+                           frame_shift_ms=frame_shift_ms)
+    samples = prepare_samples(samples, _AS_THEY_ARE, seed_id)  # its message names the utterance
+    features = process_pitch(compute_pitch(samples, options), seed_id=seed_id)
+    if len(features) == 0:
+        return np.zeros((num_frames, 3), dtype=np.float32)
+    return features[np.minimum(np.arange(num_frames), len(features) - 1)]
+
+
+def cheapest_path(costs: Iterable[np.ndarray], num_frames: int, num_states: int,
+                  penalty: float) -> np.ndarray:
+    """Find the path of least cost, where a change of state costs `penalty` times its square.
+
+    Parameters
+    ----------
+    costs : iterable of float32 (frames of the block, >= num_states)
+        Cost of being in a state, frame by frame; the blocks follow each other in time.
+    num_frames, num_states : int
+        Of all blocks together; columns from `num_states` on are left out.
+    penalty : float
+        Above 0.
+
+    Returns
+    -------
+    int64 array (num_frames,)
+        The state in each frame.
+    """
+    forward = np.zeros(num_states, dtype=np.float32)
+    before = np.empty((num_frames, num_states), dtype=np.int16)
+    done = 0
+    for block in costs:
+        _advance(block, penalty, forward, before[done:done + len(block)])
+        done += len(block)
+    path = np.empty(num_frames, dtype=np.int64)
+    _trace_back(before, int(np.argmin(forward)), path)
+    return path
+
+
+class _Tables(NamedTuple):
+    """What depends on the options alone; T states (lags), L whole lags, padded to a multiple."""
+
+    lags: np.ndarray  # float64 (T,), in seconds
+    first_lag: int  # in samples, that of column 0
+    last_lag: int
+    interpolation: np.ndarray  # float32 (L, T): correlations at whole lags to those at `lags`
+    cost: np.ndarray  # float32 (L, T padded): the same to local costs
+    cost_range: np.ndarray  # int64 (L, 2): the columns of `cost` that are not 0
+    filter: np.ndarray  # float32 (output samples of a unit, taps)
+    filter_first: np.ndarray  # int64 (output samples of a unit,): input sample of the first tap
+    unit: int  # input samples of a unit, after which input and output meet again
+    penalty: float
+
+
+@lru_cache(maxsize=16)
+def _tables(options: PitchOptions) -> _Tables:
+    rate, width = options.resample_frequency, options.upsample_filter_width
+    steps = int(math.log(options.max_f0 / options.min_f0) / math.log1p(options.delta_pitch) + 1e-9)
+    lags = (1 + options.delta_pitch) ** np.arange(steps + 1) / options.max_f0
+    first_lag = math.ceil(rate / options.max_f0 - width / 2)
+    last_lag = math.floor(rate / options.min_f0 + width / 2)
+    whole = np.arange(first_lag, last_lag + 1)
+    interpolation = np.zeros((_padded(len(whole)), len(lags)))
+    interpolation[:len(whole)] = _windowed_sinc(lags - whole[:, None] / rate, rate / 2, width,
+                                                rate)
+    # The paper's cost of a state is 1 - correlation * (1 - soft_min_f0 * lag); the 1 is the same
+    # for all and is left out.
+    cost = np.zeros((len(interpolation), _padded(len(lags))), dtype=np.float32)
+    cost[:, :len(lags)] = interpolation * (options.soft_min_f0 * lags - 1)
+    cost_range = np.zeros((len(cost), 2), dtype=np.int64)
+    for row, used in zip(cost_range, cost, strict=True):
+        nonzero = np.flatnonzero(used)
+        if len(nonzero):
+            row[:] = nonzero[0] // VECTOR * VECTOR, _padded(int(nonzero[-1]) + 1)
+    taps, first, unit = _resampling_filter(options)
+    return _Tables(lags, first_lag, last_lag, interpolation.astype(np.float32), cost, cost_range,
+                   taps, first, unit, options.penalty_factor * math.log1p(options.delta_pitch) ** 2)
+
+
+def _resampling_filter(options: PitchOptions) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the fields `filter`, `filter_first` and `unit` of the tables."""
+    common = math.gcd(options.sample_rate, options.resample_frequency)
+    reach = options.lowpass_filter_width / (2 * options.lowpass_cutoff)
+    centres = np.arange(options.resample_frequency // common) / options.resample_frequency
+    first = np.floor((centres - reach) * options.sample_rate).astype(np.int64) + 1
+    taps = math.ceil(2 * reach * options.sample_rate)
+    inputs = (first[:, None] + np.arange(taps)) / options.sample_rate
+    weights = _windowed_sinc(inputs - centres[:, None], options.lowpass_cutoff,
+                             options.lowpass_filter_width, options.sample_rate)
+    return weights.astype(np.float32), first, options.sample_rate // common
+
+
+def _windowed_sinc(seconds: np.ndarray, cutoff: float, width: int, rate: float) -> np.ndarray:
+    """Low-pass filter at times around its centre: a sinc under a Hann window, per input sample."""
+    window = 0.5 + 0.5 * np.cos(2 * np.pi * cutoff / width * seconds)
+    window[np.abs(seconds) >= width / (2 * cutoff)] = 0
+    return 2 * cutoff / rate * np.sinc(2 * cutoff * seconds) * window
+
+
+def _padded(size: int) -> int:
+    return -(-size // VECTOR) * VECTOR
+
+
+def _num_frames(length: int, options: PitchOptions) -> int:
+    """Return how many frames a resampled signal of `length` samples gives."""
+    spare = length - options.window_samples
+    if spare < 0:
+        return 0
+    if options.snip_edges:
+        return 1 + spare // options.shift_samples
+    return int(length / options.shift_samples + 0.5)
+
+
+def _local_costs(signal: np.ndarray, voicing: np.ndarray, tables: _Tables,
+                 options: PitchOptions) -> Iterator[np.ndarray]:
+    """Yield the cost of each state, block by block, and fill `voicing` (num_frames, L)."""
+    size = options.window_samples
+    first = 0 if options.snip_edges else (
+        options.shift_samples // 2 - (size + tables.last_lag) // 2)
+    block = np.empty((min(len(voicing), BLOCK_FRAMES), tables.cost.shape[1]), dtype=np.float32)
+    for done in range(0, len(voicing), BLOCK_FRAMES):
+        rows = voicing[done:done + BLOCK_FRAMES]
+        _measure(signal, first + done * options.shift_samples, options.shift_samples, size,
+                 tables.first_lag, tables.last_lag, np.float32(options.preemphasis),
+                 np.float32(options.nccf_ballast * size ** 2), tables.cost, tables.cost_range,
+                 rows, block[:len(rows)])
+        yield block[:len(rows)]
+
+
+@numba.njit(cache=True, fastmath=True)
+def _resample(samples, first, weights, unit, signal):
+    """Fill `signal`; see `_Tables` for the filter. Outside the recording there is silence."""
+    units, taps = weights.shape
+    for k in range(len(signal)):
+        phase = k % units
+        start = first[phase] + k // units * unit
+        total = np.float32(0.0)
+        for tap in range(max(0, -start), min(taps, len(samples) - start)):
+            total += weights[phase, tap] * samples[start + tap]
+        signal[k] = total
+
+
+@numba.njit(cache=True, fastmath=True)
+def _measure(signal, first, shift, size, first_lag, last_lag, preemphasis, ballast, cost,
+             cost_range, voicing, block):
+    """Fill `voicing` (F, L) and `block` (F, T padded) for frames from sample `first` on."""
+    num_lags = cost.shape[0]
+    window = np.zeros(size + first_lag + num_lags, dtype=np.float32)
+    inner = np.empty(num_lags, dtype=np.float32)
+    energy = np.empty(num_lags, dtype=np.float32)
+    sums = np.empty((2, len(window)), dtype=np.float32)
+    correlation = np.empty(num_lags, dtype=np.float32)
+    tiny = np.float32(1e-30)  # guards 0 / 0 in digital silence; the signal has variance 1
+    for frame in range(len(voicing)):
+        _cut(signal, first + frame * shift, size + last_lag, size, preemphasis, window)
+        own = _sliding_energy(window, size, first_lag, sums, energy)
+        _correlate(window, size, first_lag, inner)
+        out = voicing[frame]
+        for lag in range(num_lags):
+            norm = own * energy[lag]
+            out[lag] = inner[lag] / np.sqrt(max(norm, tiny))
+            correlation[lag] = inner[lag] / np.sqrt(norm + ballast + tiny)
+        row = block[frame]
+        row[:] = 0
+        for lag in range(num_lags):
+            value, weights = correlation[lag], cost[lag]
+            for state in range(cost_range[lag, 0], cost_range[lag, 1]):
+                row[state] += weights[state] * value
+
+
+@numba.njit(cache=True, fastmath=True)
+def _cut(signal, start, length, size, preemphasis, window):
+    """Fill `window` up to `length`, less the mean of its first `size` samples."""
+    low, high = max(0, -start), min(length, len(signal) - start)
+    window[:low] = 0
+    window[low:high] = signal[start + low:start + high]
+    window[max(low, high):length] = 0
+    if preemphasis > 0 and low < high:
+        for i in range(high - 1, low, -1):
+            window[i] -= preemphasis * window[i - 1]
+        window[low] *= np.float32(1.0) - preemphasis
+    # In float64, so that a constant frame has no correlation, instead of one of rounding errors.
+    total = 0.0
+    for i in range(size):
+        total += window[i]
+    mean = np.float32(total / size)
+    for i in range(length):
+        window[i] -= mean
+
+
+@numba.njit(cache=True, fastmath=True)
+def _sliding_energy(window, size, first_lag, sums, energy):
+    """Fill `energy[l]` with that of `size` samples from `first_lag` + l on; return that from 0 on.
+
+    Sums of 1, 2, 4, ... samples are put together: as quick as a running sum in vector operations,
+    and nothing is subtracted, which would leave rounding errors where the signal turns silent.
+    """
+    reach = len(window)
+    now, then = sums[0], sums[1]
+    for i in range(reach):
+        now[i] = window[i] * window[i]
+    own = np.float32(0.0)
+    energy[:] = 0
+    offset, width = 0, 1
+    while width <= size:
+        if size & width:
+            own += now[offset]
+            ahead = now[first_lag + offset:]
+            for lag in range(len(energy)):
+                energy[lag] += ahead[lag]
+            offset += width
+        reach -= width
+        ahead = now[width:]
+        for i in range(reach):
+            then[i] = now[i] + ahead[i]
+        now, then = then, now
+        width *= 2
+    return own
+
+
+@numba.njit(cache=True, fastmath=True)
+def _correlate(window, size, first_lag, inner):
+    """Fill `inner[l]` with the products of the first `size` samples and those a lag further."""
+    inner[:] = 0
+    num_lags = len(inner)
+    whole = size - size % 4
+    for i in range(0, whole, 4):
+        # Four at a time: a quarter of the loads and stores of the sums.
+        a, b, c, d = window[i], window[i + 1], window[i + 2], window[i + 3]
+        ahead = window[i + first_lag:]
+        for lag in range(num_lags):
+            inner[lag] += (a * ahead[lag] + b * ahead[lag + 1]
+                           + c * ahead[lag + 2] + d * ahead[lag + 3])
+    for i in range(whole, size):
+        ahead = window[i + first_lag:]
+        for lag in range(num_lags):
+            inner[lag] += window[i] * ahead[lag]
+
+
+@numba.njit(cache=True, fastmath=True)
+def _advance(block, penalty, forward, before):
+    """Take the cheapest paths to each state, `forward` (T,), through the frames of `block`.
+
+    The best predecessors of all states are the lower envelope of parabolas, one on each old
+    state: two of them cross once, so a stack finds the envelope in linear time (Felzenszwalb and
+    Huttenlocher, "Distance transforms of sampled functions", 2012). It is exact. Most states can
+    be told from their neighbours to be no part of it, which vector operations do beforehand.
+    """
+    size = len(forward)
+    hull = np.empty(size, dtype=np.int64)  # the old states of the envelope,
+    starts = np.empty(size + 1, dtype=np.int64)  # and the first new state of each
+    useful = np.empty(size, dtype=np.uint8)
+    old = np.empty(size, dtype=np.float32)
+    half = np.float32(0.5 / penalty)
+    for frame in range(len(block)):
+        old[:] = forward
+        _find_useful(old, half, useful)
+        count = _envelope(old, useful, penalty, hull, starts)
+        back, local = before[frame], block[frame]
+        for k in range(count):
+            state = hull[k]
+            base = old[state]
+            for i in range(starts[k], starts[k + 1]):
+                step = np.float32(i - state)
+                forward[i] = base + np.float32(penalty) * step * step
+                back[i] = state
+        lowest = np.float32(np.inf)
+        for i in range(size):
+            forward[i] += local[i]
+            lowest = min(lowest, forward[i])
+        # Costs stay near 0, where float32 is precise.
+        for i in range(size):
+            forward[i] -= lowest
+
+
+@numba.njit(cache=True, fastmath=True)
+def _find_useful(old, half, useful):
+    """Mark the states that can be the best predecessor of any, as far as their neighbours tell.
+
+    State j costs state i no more than j + 1 does while i <= j + 1/2 + half (old[j+1] - old[j]),
+    and no more than j - 1 does while i >= j - 1/2 + half (old[j] - old[j-1]). A little more is
+    let through, for rounding.
+    """
+    last = len(old) - 1
+    slack = np.float32(0.5 + 0.1)
+    for j in range(1, last):
+        high = slack + half * (old[j + 1] - old[j])
+        low = half * (old[j] - old[j - 1]) - slack
+        useful[j] = (low <= high) & (high >= np.float32(-j)) & (low <= np.float32(last - j))
+    useful[0] = useful[last] = 1
+
+
+@numba.njit(cache=True)
+def _envelope(old, useful, penalty, hull, starts):
+    """Fill `hull` and `starts` from the useful states; return how many they are."""
+    size = len(old)
+    count = 0
+    for j in range(size):
+        if not useful[j]:
+            continue
+        start = 0
+        while count > 0:
+            top = hull[count - 1]
+            crossing = 0.5 * (j + top + (np.float64(old[j]) - old[top]) / (penalty * (j - top)))
+            start = size if crossing >= size else max(0, int(np.floor(crossing)) + 1)
+            if start > starts[count - 1]:
+                break
+            count -= 1
+            start = 0
+        if start < size:
+            hull[count], starts[count] = j, start
+            count += 1
+    starts[count] = size
+    return count
+
+
+@numba.njit(cache=True)
+def _trace_back(before, state, path):
+    """Follow the back-pointers `before` (F, T) from the last `state` and fill `path` (F,)."""
+    for frame in range(len(path) - 1, -1, -1):
+        path[frame] = state
+        state = before[frame, state]

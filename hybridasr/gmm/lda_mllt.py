@@ -1,0 +1,198 @@
+"""Owns LDA and MLLT: linear transforms of the features that separate the pdfs.
+
+LDA projects spliced frames to fewer dimensions (Haeb-Umbach & Ney 1992; Kaldi's
+lda-estimate.cc); MLLT, or a global semi-tied covariance, turns them so that diagonal covariances
+fit (Gales 1999; Kaldi's mllt.cc).
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.gmm.diag import DiagGmm
+from hybridasr.gmm.moments import gaussian_posteriors, pdf_frames, weighted_moments
+
+SMALLEST_EIGENVALUE = 1e-6  # of a within-class covariance, relative to the largest
+
+
+@dataclass
+class LdaStats:
+    """Frames (C,), sums (C, D) of each class; second moments (D, D) of all; float64."""
+
+    counts: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+    @classmethod
+    def zeros(cls, num_classes: int, dim: int) -> "LdaStats":
+        """Return empty statistics."""
+        return cls(np.zeros(num_classes), np.zeros((num_classes, dim)), np.zeros((dim, dim)))
+
+    def accumulate(self, feats: np.ndarray, classes: np.ndarray) -> None:
+        """Add frames, in place.
+
+        Parameters
+        ----------
+        feats : float32 (num_frames, dim)
+        classes : int32 (num_frames,)
+            -1 leaves the frame out.
+        """
+        used = classes >= 0
+        if not used.any():
+            return
+        wide, labels = feats[used].astype(np.float64), classes[used]
+        order = np.argsort(labels, kind="stable")
+        found, starts = np.unique(labels[order], return_index=True)
+        self.counts += np.bincount(labels, minlength=len(self.counts))
+        self.first[found] += np.add.reduceat(wide[order], starts)
+        self.second += wide.T @ wide
+
+    def add(self, other: "LdaStats") -> None:
+        """Add the statistics of another block, in place."""
+        self.counts += other.counts
+        self.first += other.first
+        self.second += other.second
+
+
+@dataclass(frozen=True)
+class LdaResult:
+    """The projection (dim, D), the whole transform (D, D) and its eigenvalues, descending."""
+
+    matrix: np.ndarray
+    full: np.ndarray
+    eigenvalues: np.ndarray
+
+
+def estimate_lda(stats: LdaStats, dim: int) -> LdaResult:
+    """Return the transform whose first rows separate the classes best.
+
+    The within-class covariance becomes the identity, the between-class one diagonal.
+
+    Raises
+    ------
+    UserError
+        if `dim` is larger than the features have, or there are too few frames.
+    """
+    total = stats.counts.sum()
+    wide = stats.second.shape[0]
+    if dim > wide:
+        raise UserError(f"LDA to {dim} dimensions from {wide}; splice more frames, or give a "
+                        "smaller --dim")
+    if total <= wide:
+        raise UserError(f"LDA needs more than {wide} frames of speech, {int(total)} are there; "
+                        "give more recordings")
+    mean = stats.first.sum(0) / total
+    seen = stats.counts > 0
+    means = stats.first[seen] / stats.counts[seen, None]
+    weighted = means * stats.counts[seen, None]
+    between = means.T @ weighted / total - np.outer(mean, mean)
+    within = (stats.second - means.T @ weighted) / total
+    values, vectors = np.linalg.eigh(within)
+    floored = np.maximum(values, SMALLEST_EIGENVALUE * values[-1])
+    whiten = (vectors / np.sqrt(floored)).T
+    eigenvalues, rotation = np.linalg.eigh(whiten @ between @ whiten.T)
+    full = rotation[:, ::-1].T @ whiten
+    # A sign of its own for each row: the same on every machine.
+    full *= np.sign(full[np.arange(wide), np.abs(full).argmax(1)])[:, None]
+    return LdaResult(full[:dim].copy(), full, eigenvalues[::-1].copy())
+
+
+@dataclass
+class MlltStats:
+    """For each dimension i: sum of gamma / var_i (x - mu)(x - mu)', float64 (D, D, D); frames."""
+
+    g: np.ndarray
+    beta: float = 0.0
+
+    @classmethod
+    def zeros(cls, dim: int) -> "MlltStats":
+        """Return empty statistics."""
+        return cls(np.zeros((dim, dim, dim)))
+
+    def add(self, other: "MlltStats") -> None:
+        """Add the statistics of another block, in place."""
+        self.g += other.g
+        self.beta += other.beta
+
+
+def accumulate_mllt(gmm: DiagGmm, feats: np.ndarray, frame_pdfs: np.ndarray,
+                    stats: MlltStats) -> None:
+    """Add aligned frames to `stats`, in place.
+
+    Parameters
+    ----------
+    feats : float32 (num_frames, dim)
+    frame_pdfs : int32 (num_frames,)
+        -1 leaves the frame out.
+    """
+    dim = feats.shape[1]
+    for pdf, rows in pdf_frames(feats, frame_pdfs):
+        gaussians = slice(gmm.offsets[pdf], gmm.offsets[pdf + 1])
+        # Around the first mean, so that float32 products keep their digits.
+        origin = gmm.means[gaussians][0]
+        near = (feats[rows] - origin).astype(np.float32)
+        means = gmm.means[gaussians] - origin
+        posteriors = gaussian_posteriors(gmm, pdf, feats[rows])
+        counts, first = posteriors.sum(0), posteriors.T @ near
+        second = weighted_moments(posteriors, near)
+        cross = first[:, :, None] * means[:, None, :]
+        second -= cross + cross.transpose(0, 2, 1)
+        second += counts[:, None, None] * means[:, :, None] * means[:, None, :]
+        inverse = 1.0 / gmm.variances[gaussians]
+        stats.g += (inverse.T @ second.reshape(len(second), -1)).reshape(dim, dim, dim)
+        stats.beta += len(rows)
+
+
+def estimate_mllt(stats: MlltStats, num_iters: int = 200,
+                  tolerance: float = 1e-6) -> tuple[np.ndarray, float]:
+    """Return the transform (D, D) and the gain in log likelihood a frame.
+
+    Each row in turn takes its best value, the others fixed, until a whole round gains less than
+    `tolerance` a frame; no step lowers the likelihood.
+    """
+    dim = len(stats.g)
+    if stats.beta <= dim:
+        return np.eye(dim), 0.0
+    g = 0.5 * (stats.g + stats.g.transpose(0, 2, 1)) / stats.beta
+    smallest = 1e-6 * np.trace(g, axis1=1, axis2=2)[:, None, None] / dim
+    inverses = np.linalg.inv(g + smallest * np.eye(dim))
+    matrix = np.eye(dim)
+    before = first = mllt_objective(matrix, g)
+    for _ in range(num_iters):
+        _mllt_round(matrix, np.linalg.inv(matrix), inverses)
+        now = mllt_objective(matrix, g)
+        if now - before < tolerance:
+            break
+        before = now
+    return matrix, max(before, now) - first
+
+
+def mllt_objective(matrix: np.ndarray, g: np.ndarray) -> float:
+    """Return log |det M| - 1/2 sum_i m_i G_i m_i', G being a frame's average."""
+    quadratic = np.einsum("ij,ijk,ik->", matrix, g, matrix)
+    return float(np.linalg.slogdet(matrix)[1] - 0.5 * quadratic)
+
+
+@numba.njit(cache=True)
+def _mllt_round(matrix, inverse, inverse_g):
+    """Update every row of `matrix` in place; `inverse` follows (Sherman & Morrison)."""
+    dim = len(matrix)
+    for row in range(dim):
+        cofactor = inverse[:, row].copy()  # times the determinant, which cancels
+        direction = inverse_g[row] @ cofactor
+        new = direction / np.sqrt(np.dot(cofactor, direction))
+        change = new - matrix[row]
+        left = inverse[:, row].copy()
+        factor = 1.0 + np.dot(change, left)
+        right = change @ inverse
+        for i in range(dim):
+            for j in range(dim):
+                inverse[i, j] -= left[i] * right[j] / factor
+        matrix[row] = new
+
+
+def transform_means(gmm: DiagGmm, matrix: np.ndarray) -> DiagGmm:
+    """Return the mixtures with every mean transformed (Kaldi's gmm-transform-means)."""
+    return DiagGmm(gmm.weights, gmm.means @ matrix.T, gmm.variances, gmm.offsets)

@@ -1,0 +1,42 @@
+"""Owns the first triphone system: MFCC with deltas, a tree, mixtures (Kaldi's train_deltas.sh)."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.model import AcousticModel
+from hybridasr.train.context import grow_system, prepare_state, read_source
+from hybridasr.train.em import Clock, EmOptions, run_em
+from hybridasr.train.finish import finish, run_digest
+from hybridasr.tree.build import TreeOptions
+
+
+@dataclass(frozen=True)
+class DeltasOptions(EmOptions, TreeOptions):
+    """Schedule, sizes and tree of a triphone system (names and defaults of train_deltas.sh)."""
+
+    def __post_init__(self):
+        EmOptions.__post_init__(self)
+        TreeOptions.__post_init__(self)
+
+
+def train_deltas(data: DataDir, lang: Lang, source: Path, pipeline: PipelineOptions,
+                 destination: Path, pool: Executor, options: DeltasOptions) -> AcousticModel:
+    """Train a triphone system on the alignments in `source` and write it to `destination`.
+
+    Raises
+    ------
+    UserError
+        if the alignments do not fit data or lexicon.
+    """
+    clock = Clock()
+    state = prepare_state(data, lang, read_source(source, data, lang), pipeline, destination, pool)
+    state = state.with_view(pool)
+    clock.add("prepare", clock.elapsed)
+    state, _ = grow_system(state, options, pool, clock)
+    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+                           run_digest(state, options), clock)
+    return finish(data, state, result, options, clock, destination, pool)

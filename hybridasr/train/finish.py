@@ -1,0 +1,54 @@
+"""Owns the end of a training: the last alignment, the figures, the model directory.
+
+Beside the model lies the alignment of the training set with it (``ali.ark``, ``ali.scp``), from
+which the next system starts.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.features.archives import write_matrices
+from hybridasr.features.pipeline import training_cmvn
+from hybridasr.model import AcousticModel, Adaptation
+from hybridasr.options import to_dict
+from hybridasr.storage import digest, read_text
+from hybridasr.train.blocks import block_digest, by_utterance, remove_blocks
+from hybridasr.train.em import Clock, TrainState, align_all, training_info
+from hybridasr.train.passes import PassResult
+
+
+def run_digest(state: TrainState, options: Any) -> str:
+    """Return a digest of everything that a training depends on."""
+    model = state.model
+    return digest(to_dict(options), to_dict(model.features), to_dict(model.pipeline),
+                  read_text(model.lang.path / "topo"), read_text(model.lang.path / "lexiconp.txt"),
+                  model.tree.to_dict(), *(block_digest(ref) for ref in state.refs),
+                  *(alignment.tobytes() for alignment in state.alignments))
+
+
+def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, clock: Clock,
+           destination: Path, pool: Any, adaptation: Adaptation | None = None) -> AcousticModel:
+    """Align once more, write the model directory and remove what only the training needed."""
+    last = align_all(state, options.alignment(), pool, "last alignment", collect=False)
+    state = replace(state, alignments=last.alignments)
+    clock.add("align", last.align_seconds)
+    write_alignments(destination, by_utterance(state.refs, state.alignments))
+    if state.speakers:
+        write_matrices(destination / "trans.ark", destination / "trans.scp",
+                       sorted(state.speakers.items()))
+    model = replace(state.model, info=training_info(state, result, options, clock),
+                    cmvn=training_cmvn(data, state.model.pipeline), adaptation=adaptation)
+    model.save(destination)
+    (destination / "checkpoint.npz").unlink(missing_ok=True)
+    remove_blocks(state.refs)
+    return model
+
+
+def write_alignments(directory: Path, alignments) -> None:
+    """Write ``ali.ark`` and ``ali.scp``: transition-ids of each utterance, as Kaldi's vectors."""
+    write_matrices(directory / "ali.ark", directory / "ali.scp",
+                   ((name, np.asarray(ids, np.int32)) for name, ids in alignments))

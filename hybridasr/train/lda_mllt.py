@@ -1,0 +1,136 @@
+"""Owns the system on LDA and MLLT features (Kaldi's train_lda_mllt.sh).
+
+Frames are spliced and projected by LDA, whose classes are the pdfs of the alignments; in some
+iterations a maximum-likelihood linear transform is estimated on top, the means following.
+"""
+
+import logging
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.errors import UserError
+from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.gmm.diag import DiagGmm
+from hybridasr.gmm.lda_mllt import (
+    LdaStats,
+    MlltStats,
+    accumulate_mllt,
+    estimate_lda,
+    estimate_mllt,
+    transform_means,
+)
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.model import AcousticModel
+from hybridasr.options import option
+from hybridasr.parallel import run_blocks
+from hybridasr.train.blocks import BlockRef, expanded, read_view
+from hybridasr.train.context import grow_system, prepare_state, read_source
+from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
+from hybridasr.train.finish import finish, run_digest
+from hybridasr.tree.build import TreeOptions
+
+logger = logging.getLogger("hybridasr")
+
+
+@dataclass(frozen=True)
+class LdaMlltOptions(EmOptions, TreeOptions):
+    """Schedule, sizes, tree and transform (names and defaults of train_lda_mllt.sh)."""
+
+    dim: int = option(40, "dimension after LDA")
+    mllt_iters: str = option("2 4 6 12", "iterations that estimate MLLT")
+
+    def __post_init__(self):
+        EmOptions.__post_init__(self)
+        TreeOptions.__post_init__(self)
+        if self.dim < 1:
+            raise UserError(f"dim is {self.dim}; give 1 or more")
+        read_iterations(self.mllt_iters, "mllt-iters")
+
+
+def train_lda_mllt(data: DataDir, lang: Lang, source: Path, pipeline: PipelineOptions,
+                   destination: Path, pool: Executor, options: LdaMlltOptions) -> AcousticModel:
+    """Train a system on LDA+MLLT features and write it to `destination`.
+
+    Parameters
+    ----------
+    pipeline : PipelineOptions
+        With splicing; what LDA projects.
+
+    Raises
+    ------
+    UserError
+        if the alignments do not fit data or lexicon, or there are too few columns for `dim`.
+    """
+    clock = Clock()
+    state = prepare_state(data, lang, read_source(source, data, lang), pipeline, destination, pool)
+    matrix = _estimate_lda(state, options.dim, pool)
+    state = replace(state, model=replace(state.model, transform=matrix)).with_view(pool)
+    clock.add("prepare", clock.elapsed)
+    state, _ = grow_system(state, options, pool, clock)
+    event = Event(read_iterations(options.mllt_iters, "mllt-iters"),
+                  lambda iteration, now: _mllt(iteration, now, pool))
+    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+                           run_digest(state, options), clock, event)
+    return finish(data, state, result, options, clock, destination, pool)
+
+
+def _estimate_lda(state: TrainState, dim: int, pool: Executor) -> np.ndarray:
+    """Return the projection (dim, expanded dim); silence does not count."""
+    model = state.model
+    classes = model.transitions.tid_pdf.copy()
+    classes[np.isin(classes, model.silence_pdfs)] = -1
+    calls = [(ref, classes[alignment], model.transitions.num_pdfs, model.pipeline)
+             for ref, alignment in zip(state.refs, state.alignments, strict=True)]
+    total: LdaStats | None = None
+    for part in run_blocks(pool, _lda_stats, calls, desc="LDA"):
+        if total is None:
+            total = part
+        else:
+            total.add(part)
+    assert total is not None
+    return estimate_lda(total, dim).matrix
+
+
+def _lda_stats(ref: BlockRef, classes: np.ndarray, num_classes: int,
+               pipeline: PipelineOptions) -> LdaStats:
+    feats = expanded(ref, pipeline)
+    stats = LdaStats.zeros(num_classes, feats.shape[1])
+    stats.accumulate(feats, classes)
+    return stats
+
+
+def _mllt(iteration: int, state: TrainState, pool: Executor) -> TrainState:
+    """Estimate MLLT on the current features; change features and means."""
+    model = state.model
+    calls = [(ref, model.gmm, _speech_pdfs(model)[alignment])
+             for ref, alignment in zip(state.refs, state.alignments, strict=True)]
+    total: MlltStats | None = None
+    for part in run_blocks(pool, _mllt_stats, calls, desc=f"MLLT {iteration}"):
+        if total is None:
+            total = part
+        else:
+            total.add(part)
+    assert total is not None
+    matrix, gain = estimate_mllt(total)
+    logger.debug("iteration %d: MLLT gains %.4f log likelihood a frame", iteration, gain)
+    assert model.transform is not None
+    model = replace(model, transform=matrix @ model.transform,
+                    gmm=transform_means(model.gmm, matrix))
+    return replace(state, model=model).with_view(pool)
+
+
+def _speech_pdfs(model: AcousticModel) -> np.ndarray:
+    """Return the pdf of each transition-id, -1 for silence."""
+    pdfs = model.transitions.tid_pdf.copy()
+    pdfs[np.isin(pdfs, model.silence_pdfs)] = -1
+    return pdfs
+
+
+def _mllt_stats(ref: BlockRef, gmm: DiagGmm, pdfs: np.ndarray) -> MlltStats:
+    stats = MlltStats.zeros(gmm.means.shape[1])
+    accumulate_mllt(gmm, read_view(ref), pdfs, stats)
+    return stats
