@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hybridasr.corpus.datadir import DataDir
+from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.corpus.tables import sort_key
+from hybridasr.decode.adapt import AdaptOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import check_features, load_feats
@@ -39,7 +41,7 @@ class Hypothesis:
 
 
 def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, options: SearchOptions,
-               pool: Executor) -> dict[str, list[str]]:
+               pool: Executor, adapt: AdaptOptions | None = None) -> dict[str, list[str]]:
     """Decode every utterance of a set and write the decode directory.
 
     Writes ``text``, ``ctm``, ``summary.json`` (real-time factor) and ``log/decode.log``.
@@ -53,15 +55,20 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
     UserError
         if the features are not those the model was trained with, or none can be decoded.
     """
-    recognizer = load(model, options, graph)
+    adapt = adapt or AdaptOptions()
+    recognizer = load(model, options, graph, adapt)
     check_features(data.path, recognizer.model.features)
     features = data.tables.get("feats.scp", {})
     wanted = [u for u in data.utterances.values() if not features or u.utterance in features]
-    blocks = [(model, graph, options, replace(data, utterances={u.utterance: u for u in block}))
-              for block in split_blocks(wanted, BLOCK_UTTERANCES)]
+    parts = split_blocks(wanted, BLOCK_UTTERANCES)
+    if recognizer.model.adaptation is not None and adapt.fmllr_passes:
+        parts = _by_speaker(wanted)
+    blocks = [(model, graph, options, adapt,
+               replace(data, utterances={u.utterance: u for u in part})) for part in parts]
     found: list[Hypothesis] = []
     for part in run_blocks(pool, _decode_block, blocks, desc=f"decode {data.path.name}"):
         found += part
+    found.sort(key=lambda item: sort_key(item.utterance))
     if not found:
         raise UserError("no utterance to decode has features; run make-feats", data.path)
     duration = sum(item.duration for item in found)
@@ -104,9 +111,10 @@ def score_set(data: DataDir, destination: Path,
 
 
 def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options: SearchOptions,
-             pool: Executor, equivalent: dict[str, str] | None = None) -> dict[str, Any]:
+             pool: Executor, equivalent: dict[str, str] | None = None,
+             adapt: AdaptOptions | None = None) -> dict[str, Any]:
     """Decode and score a set; return its row of results.json."""
-    decode_set(model, graph, data, destination, options, pool)
+    decode_set(model, graph, data, destination, options, pool, adapt)
     scores = score_set(data, destination, equivalent)
     info = read_json(model / "model.json")["info"]
     grammar = read_json(graph / "graph.json")["grammar"] if (graph / "graph.json").is_file() else ""
@@ -121,17 +129,29 @@ def homophone_classes(lang: Lang) -> dict[str, str]:
             for word, pronunciations in lang.pronunciations.items()}
 
 
-def _decode_block(model: Path, graph: Path, options: SearchOptions,
+def _by_speaker(utterances: list[Utterance]) -> list[list[Utterance]]:
+    speakers: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        speakers.setdefault(utterance.speaker, []).append(utterance)
+    return list(speakers.values())
+
+
+def _decode_block(model: Path, graph: Path, options: SearchOptions, adapt: AdaptOptions,
                   data: DataDir) -> list[Hypothesis]:
-    recognizer = _loaded(model, graph, options, _stamp(model, graph))
+    recognizer = _loaded(model, graph, options, adapt, _stamp(model, graph))
     shift = recognizer.model.features.frame_shift_ms / 1000
+    loaded = list(load_feats(data, recognizer.model.pipeline))
+    groups = [[item] for item in loaded]
+    if recognizer.model.adaptation is not None and adapt.fmllr_passes:
+        groups = [loaded]  # the block is one speaker
     results = []
-    for utterance, feats in load_feats(data, recognizer.model.pipeline):
+    for group in groups:
         begun = time.perf_counter()
-        decoded = recognizer.decode(feats)
-        seconds = time.perf_counter() - begun
-        results.append(Hypothesis(utterance, decoded.words, decoded.times, decoded.complete,
-                                  seconds, len(feats) * shift))
+        decoded = recognizer.decode_speaker([feats for _, feats in group])
+        seconds = (time.perf_counter() - begun) / len(group)
+        results += [Hypothesis(utterance, item.words, item.times, item.complete, seconds,
+                               len(feats) * shift)
+                    for (utterance, feats), item in zip(group, decoded, strict=True)]
     return results
 
 
@@ -140,9 +160,10 @@ def _stamp(model: Path, graph: Path) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(model: Path, graph: Path, options: SearchOptions, stamp: tuple[int, int]) -> Recognizer:
+def _loaded(model: Path, graph: Path, options: SearchOptions, adapt: AdaptOptions,
+            stamp: tuple[int, int]) -> Recognizer:
     del stamp  # part of the key: a model made anew under the same name is read anew
-    recognizer = load(model, options, graph)
+    recognizer = load(model, options, graph, adapt)
     # The first call compiles or loads the kernels: not part of the real-time factor.
     recognizer.warm_up()
     return recognizer

@@ -3,8 +3,8 @@
     model.json          format, kind, features, topology, tree, figures of the training
     gmm.npz             weights, means, variances, offsets, transition log probabilities; CMVN
                         statistics of the training set; the feature transform (LDA, MLLT)
-    adapt.npz           of a speaker-adaptive system: its speaker-independent mixtures, the
-                        basis of the speakers' transforms
+    adapt.npz           of a speaker-adaptive system: mixtures for features that are not adapted,
+                        the statistics that steady a speaker's transform
     lang/               phones.txt words.txt lexicon: a copy of the lang directory
     graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
 
@@ -23,6 +23,7 @@ from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.diag import DiagGmm
+from hybridasr.gmm.fmllr import FmllrStats
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang, read_lang
@@ -50,12 +51,13 @@ class Adaptation:
     gmm : DiagGmm
         For features that are not adapted yet (Kaldi's final.alimdl), Gaussian by Gaussian that
         of the adapted model.
-    basis : float64 (num_directions, dim, dim + 1)
-        Of the speakers' transforms, most important first.
+    prior : FmllrStats
+        Average statistics of a frame of the adapted training set, whose best transform is the
+        identity.
     """
 
     gmm: DiagGmm
-    basis: np.ndarray
+    prior: FmllrStats
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class AcousticModel:
         if self.adaptation is None:
             (directory / "adapt.npz").unlink(missing_ok=True)
         else:
-            write_arrays(directory / "adapt.npz", basis=self.adaptation.basis,
+            prior = self.adaptation.prior
+            write_arrays(directory / "adapt.npz", k=prior.k, g=prior.g.astype(np.float32),
                          **{name: getattr(self.adaptation.gmm, name) for name in GMM_ARRAYS})
         write_json(directory / "model.json", {
             "format": FORMAT, "kind": "gmm", "features": to_dict(self.features),
@@ -161,7 +164,7 @@ def _load_adaptation(path: Path, adapted: DiagGmm) -> Adaptation:
     gmm = DiagGmm(*(arrays[name] for name in GMM_ARRAYS))
     if gmm.means.shape != adapted.means.shape or not np.array_equal(gmm.offsets, adapted.offsets):
         raise UserError("does not fit the mixtures of gmm.npz; train the model again", path)
-    return Adaptation(gmm, arrays["basis"])
+    return Adaptation(gmm, FmllrStats(1.0, arrays["k"], arrays["g"].astype(np.float64)))
 
 
 def _check_arrays(arrays: dict[str, np.ndarray], num_pdfs: int, path: Path) -> None:

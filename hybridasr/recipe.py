@@ -22,6 +22,7 @@ from hybridasr.corpus.readers import (
     missing_corpus_message,
 )
 from hybridasr.corpus.validate import check_datadir
+from hybridasr.decode.adapt import AdaptOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluate import evaluate, homophone_classes
@@ -39,17 +40,19 @@ from hybridasr.score.tables import add_result, read_results
 from hybridasr.stages import run_stage
 from hybridasr.storage import PathLike, digest, read_text
 from hybridasr.train.em import training_line
-from hybridasr.train.mono import MonoOptions, train_mono
+from hybridasr.train.mono import train_mono
+from hybridasr.train.systems import KINDS, LADDER
 
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
-            "mono": MonoOptions, "graph": GraphOptions, "search": SearchOptions}
+            **{name: rung.options for name, rung in LADDER.items()},
+            "graph": GraphOptions, "search": SearchOptions, "adapt": AdaptOptions}
 STAGES = {
     "corpus": "find, download or synthesise the recordings; write data/<set>",
     "lang": "lexicon and data/lang",
     "features": "features and CMVN statistics of every set",
-    "mono": "train exp/mono",
-    "graph": "build exp/mono/graph (HCLG)",
-    "decode": "recognise the test sets and score them",
+    "mono": "monophones: train exp/mono, build its graph, recognise and score the test sets",
+    **{name: f"{KINDS[rung.kind].what}: the same with exp/{name}"
+       for name, rung in LADDER.items() if rung.kind in KINDS},
 }
 
 
@@ -64,6 +67,7 @@ class Recipe:
     test: tuple[str, ...]
     grammar: str  # commands: one an utterance; loop: any number of them
     phrases: str  # lexicon: all words; texts: all training transcripts; or a command list's name
+    systems: tuple[str, ...]  # those of the ladder that are trained, in order
     lexicon: str | None = None
     homophones: bool = False  # whether words of equal pinyin count as right for each other
     options: dict[str, Any] = field(default_factory=dict)  # section -> options
@@ -114,12 +118,25 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
         main = dict(parser["recipe"])
         return Recipe(directory.name, directory, main["title"], main["reader"],
                       tuple(main["test"].split()), main["grammar"], main["phrases"],
-                      main.get("lexicon"),
+                      _read_systems(main["systems"], path), main.get("lexicon"),
                       parser.getboolean("recipe", "homophones", fallback=False), options)
     except configparser.Error as error:
         raise UserError(f"{error.message.splitlines()[0]}; mend the file", path) from None
     except KeyError as error:
         raise UserError(f"[recipe] lacks {error}; add it", path) from None
+
+
+def _read_systems(text: str, path: Path) -> tuple[str, ...]:
+    systems = tuple(text.split())
+    for place, name in enumerate(systems):
+        if name not in LADDER:
+            raise UserError(f"[recipe] systems: no system '{name}'; known: {', '.join(LADDER)}",
+                            path)
+        source = LADDER[name].source
+        if source and source not in systems[:place]:
+            raise UserError(f"[recipe] systems: {name} starts from {source}, which must come "
+                            "before it", path)
+    return systems
 
 
 def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
@@ -139,8 +156,13 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:
+                if name in LADDER and name not in recipe.systems:
+                    continue
                 logger.info("stage %d: %s", number, STAGES[name])
-                getattr(runner, name)()
+                if name in LADDER:
+                    runner.system(name)
+                else:
+                    getattr(runner, name)()
     return read_results(run.work / "results.json")
 
 
@@ -152,8 +174,7 @@ class _Runner:
         self.options = recipe.options
         self.data = run.work / "data"
         self.lang_dir = self.data / "lang"
-        self.mono_dir = run.work / "exp" / "mono"
-        self.graph_dir = self.mono_dir / "graph"
+        self.exp = run.work / "exp"
 
     def corpus(self) -> None:
         """Find, download or synthesise the recordings; write a data directory for each set."""
@@ -217,57 +238,66 @@ class _Runner:
                         [directory / "feats.scp", directory / "cmvn.scp"], write,
                         self.data / "log" / f"features_{name}.log", self.options["features"])
 
-    def mono(self) -> None:
-        """Train the monophone system."""
-        options = self.options["mono"]
+    def system(self, name: str) -> None:
+        """Train a system of the ladder, build its graph, recognise and score the test sets."""
+        self._train(name)
+        self._graph(self.exp / name)
+        for test_set in self.recipe.test:
+            self._decode(self.exp / name, test_set)
+
+    def _train(self, name: str) -> None:
+        rung, options, destination = LADDER[name], self.options[name], self.exp / name
+        source = self.exp / rung.source if rung.source else None
 
         def write() -> str:
-            model = train_mono(read_datadir(self.data / "train"), read_lang(self.lang_dir),
-                               self.options["features"], self.options["pipeline"], self.mono_dir,
-                               self.pool, options)
-            return training_line(self.mono_dir, model.info, self.run.nj)
+            data, lang = read_datadir(self.data / "train"), read_lang(self.lang_dir)
+            if source is None:
+                model = train_mono(data, lang, self.options["features"], self.options["pipeline"],
+                                   destination, self.pool, options)
+            else:
+                model = KINDS[rung.kind].train(data, lang, source, destination, self.pool, options)
+            return training_line(destination, model.info, self.run.nj)
 
-        train = [self.data / "train" / name for name in ("text", "feats.ark", "cmvn.ark")]
-        self._stage("mono", [*train, self.lang_dir / "lexiconp.txt", self.lang_dir / "lang.json",
-                             options, self.options["pipeline"]],
-                    [self.mono_dir / "model.json"], write, self.mono_dir / "log" / "train.log",
-                    options)
+        inputs = [self.data / "train" / file for file in ("text", "feats.ark", "cmvn.ark")]
+        inputs += [self.lang_dir / "lexiconp.txt", self.lang_dir / "lang.json",
+                   self.lang_dir / "phones" / "roots.int", options, self.options["pipeline"]]
+        if source is not None:
+            inputs += [source / "gmm.npz", source / "ali.ark"]
+        self._stage(name, inputs, [destination / "model.json", destination / "ali.ark"], write,
+                    destination / "log" / "train.log", options)
 
-    def graph(self) -> None:
-        """Build the decoding graph."""
+    def _graph(self, model: Path) -> None:
         phrase_file = self._phrase_file()
 
         def write() -> str:
-            return make_graph(self.mono_dir, self.graph_dir, self.recipe.grammar, self._phrases(),
+            return make_graph(model, model / "graph", self.recipe.grammar, self._phrases(model),
                               options=self.options["graph"])
 
-        inputs = [self.mono_dir / "gmm.npz", self.mono_dir / "lang", self.data / "train" / "text",
+        inputs = [model / "gmm.npz", model / "lang", self.data / "train" / "text",
                   {"grammar": self.recipe.grammar, "phrases": self.recipe.phrases},
                   self.options["graph"], *([phrase_file] if phrase_file else [])]
-        self._stage("graph", inputs, [self.graph_dir / "graph.npz"], write,
-                    self.mono_dir / "log" / "mkgraph.log", self.options["graph"])
+        self._stage(f"graph {model.name}", inputs, [model / "graph" / "graph.npz"], write,
+                    model / "log" / "mkgraph.log", self.options["graph"])
 
-    def decode(self) -> None:
-        """Recognise and score the test sets; rewrite results.json and print it as a table."""
+    def _decode(self, model: Path, test_set: str) -> None:
         results = self.run.work / "results.json"
-        for name in self.recipe.test:
-            destination = self.mono_dir / f"decode_{name}"
+        destination = model / f"decode_{test_set}"
+        search, adapt = self.options["search"], self.options["adapt"]
 
-            def write(name: str = name, destination: Path = destination) -> str:
-                data = read_datadir(self.data / name)
-                classes = homophone_classes(read_lang(self.mono_dir / "lang"))
-                row = evaluate(self.mono_dir, self.graph_dir, data, destination,
-                               self.options["search"], self.pool,
-                               classes if self.recipe.homophones else None)
-                add_result(results, row)
-                return f"{destination}: WER {row['wer']:.2f} %, real-time factor {row['rtf']:.4f}"
+        def write() -> str:
+            data = read_datadir(self.data / test_set)
+            classes = homophone_classes(read_lang(model / "lang"))
+            row = evaluate(model, model / "graph", data, destination, search, self.pool,
+                           classes if self.recipe.homophones else None, adapt)
+            add_result(results, row)
+            return f"{destination}: WER {row['wer']:.2f} %, real-time factor {row['rtf']:.4f}"
 
-            files = [self.data / name / file for file in ("text", "feats.ark", "cmvn.ark")]
-            self._stage(f"decode {name}",
-                        [self.mono_dir / "gmm.npz", self.graph_dir / "graph.npz", *files,
-                         self.options["search"], {"homophones": self.recipe.homophones}],
-                        [destination / "text", results], write,
-                        self.mono_dir / "log" / f"decode_{name}.log", self.options["search"])
+        files = [self.data / test_set / file for file in ("text", "feats.ark", "cmvn.ark")]
+        self._stage(f"decode {model.name} {test_set}",
+                    [model / "gmm.npz", model / "graph" / "graph.npz", *files, search, adapt,
+                     {"homophones": self.recipe.homophones}],
+                    [destination / "text", results], write,
+                    model / "log" / f"decode_{test_set}.log", search)
 
     @property
     def every_set(self) -> tuple[str, ...]:
@@ -311,7 +341,7 @@ class _Runner:
             return None
         return self.recipe.directory / self.recipe.phrases
 
-    def _phrases(self) -> list[tuple[str, ...]]:
+    def _phrases(self, model: Path) -> list[tuple[str, ...]]:
         if self.recipe.phrases == "texts" and not self.run.commands:
             train = read_datadir(self.data / "train")
             phrases = sorted({u.words for u in train.utterances.values() if u.words})
@@ -319,7 +349,7 @@ class _Runner:
                 raise UserError("no utterance has words; write what is said, or give --commands",
                                 train.path / "text")
             return phrases
-        return grammar_phrases(read_lang(self.mono_dir / "lang"), self._phrase_file())
+        return grammar_phrases(read_lang(model / "lang"), self._phrase_file())
 
 
 def _listing(root: Path) -> str:

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from hybridasr.corpus.audio import load_audio
+from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import recognition_features
+from hybridasr.features.pipeline import feature_dim, recognition_features
+from hybridasr.gmm.diag import GmmScorer
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.model import AcousticModel, load_model
 from hybridasr.storage import PathLike
@@ -42,20 +44,51 @@ class Recognizer:
     """A loaded model with its graph; safe to use for any number of recordings in turn."""
 
     def __init__(self, model: AcousticModel, graph: DecodingGraph,
-                 options: SearchOptions | None = None):
+                 options: SearchOptions | None = None, adapt: AdaptOptions | None = None):
         self.model = model
         self.options = options or SearchOptions()
+        self.adapt = adapt or AdaptOptions()
         self._graph = graph
         self._arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
         self._scorer = model.gmm.scorer()
         self._shift = model.features.frame_shift_ms / 1000
 
     def decode(self, feats: np.ndarray) -> Decoded:
-        """Decode final features, float32 (num_frames, dim)."""
+        """Decode one utterance, which counts as its own speaker.
+
+        Parameters
+        ----------
+        feats : float32 (num_frames, dim)
+            As from `features.pipeline.recognition_features`.
+        """
+        return self.decode_speaker([feats])[0]
+
+    def decode_speaker(self, utterances: Sequence[np.ndarray]) -> list[Decoded]:
+        """Decode utterances of one speaker; a speaker-adaptive system adapts to all of them.
+
+        Parameters
+        ----------
+        utterances : sequence of float32 (num_frames, dim)
+            As from `features.pipeline.load_feats`.
+        """
+        feats = [self.model.final_features(frames) for frames in utterances]
+        if self.model.adaptation is None:
+            return [self._decoded(self._search(frames, self._scorer)) for frames in feats]
+        paths: dict[int, BestPath | None] = {}
+
+        def find(number: int, frames: np.ndarray, scorer: GmmScorer) -> np.ndarray | None:
+            path = paths[number] = self._search(frames, scorer)
+            return None if path is None else path.transition_ids
+
+        adapt_speaker(self.model, feats, find, self.adapt)
+        return [self._decoded(paths[number]) for number in range(len(feats))]
+
+    def _search(self, feats: np.ndarray, scorer: GmmScorer) -> BestPath | None:
         if len(feats) == 0:
-            return Decoded([], [], False, None)
-        loglikes = self._scorer.loglikes(feats)
-        path = search(self._graph, self._arc_pdfs, loglikes, self.options)
+            return None
+        return search(self._graph, self._arc_pdfs, scorer.loglikes(feats), self.options)
+
+    def _decoded(self, path: BestPath | None) -> Decoded:
         if path is None:
             return Decoded([], [], False, None)
         lang = self.model.lang
@@ -67,7 +100,8 @@ class Recognizer:
 
     def warm_up(self) -> None:
         """Compile or load the kernels, so that the first result is as quick as the later ones."""
-        self.decode(np.zeros((2, self._scorer.dim), np.float32))
+        self.decode(np.zeros((2, feature_dim(self.model.features, self.model.pipeline)),
+                             np.float32))
 
     def recognize(self, audio: PathLike | np.ndarray, rate: int | None = None,
                   channel: str | int = "mix", strict_rate: bool = False) -> dict[str, Any]:
@@ -115,7 +149,7 @@ class Recognizer:
 
 
 def load(model: PathLike, options: SearchOptions | None = None,
-         graph: PathLike | None = None) -> Recognizer:
+         graph: PathLike | None = None, adapt: AdaptOptions | None = None) -> Recognizer:
     """Load a model directory with its graph.
 
     Parameters
@@ -140,7 +174,7 @@ def load(model: PathLike, options: SearchOptions | None = None,
     if any(label >= count for label, count in zip(used, known, strict=True)):
         raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
                         f"{directory}'", directory)
-    return Recognizer(loaded, found, options)
+    return Recognizer(loaded, found, options, adapt)
 
 
 def _result(words: Sequence[str], times: Sequence[tuple[str, float, float]], reason: str | None,

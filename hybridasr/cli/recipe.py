@@ -60,7 +60,7 @@ def _run_recipe(args: argparse.Namespace) -> None:
         allow_pipes=args.allow_pipes, channel=args.channel))
     if rows:
         print(f"\n{format_table(rows)}\n\nresults: {work / 'results.json'}\n"
-              f"try it:  {_program()} recognize {work / 'exp' / 'mono'} FILE.wav")
+              f"try it:  {_program()} recognize {work / 'exp' / rows[-1]['system']} FILE.wav")
 
 
 def _folder(text: str) -> Path:

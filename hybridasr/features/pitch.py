@@ -9,7 +9,7 @@ ICASSP 2014; Kaldi: feat/pitch-functions.cc, with the whole recording given at o
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,7 +19,12 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.features.frames import FeatureOptions, prepare_samples
-from hybridasr.features.pitch_process import ProcessPitchOptions, process_pitch
+from hybridasr.features.pitch_process import (
+    MAX_STATES,
+    ProcessPitchOptions,
+    cheapest_path,
+    process_pitch,
+)
 from hybridasr.options import option
 
 __all__ = ["PitchOptions", "ProcessPitchOptions", "compute_pitch", "pitch_features",
@@ -31,8 +36,8 @@ _AS_THEY_ARE = FeatureOptions(dither=0.0)
 BLOCK_FRAMES = 256
 # Columns of the correlations are padded to a multiple of this, so that vector loops have no rest.
 VECTOR = 16
-# Back-pointers are int16: a lag a byte pair, as many bytes a frame as the samples take.
-MAX_STATES = np.iinfo(np.int16).max
+# So many lags are interpolated from at a time; each state is loaded and stored as often less.
+GROUP = 4
 
 
 @dataclass(frozen=True)
@@ -174,35 +179,6 @@ def pitch_features(samples: np.ndarray, sample_rate: int, frame_length_ms: float
     return features[np.minimum(np.arange(num_frames), len(features) - 1)]
 
 
-def cheapest_path(costs: Iterable[np.ndarray], num_frames: int, num_states: int,
-                  penalty: float) -> np.ndarray:
-    """Find the path of least cost, where a change of state costs `penalty` times its square.
-
-    Parameters
-    ----------
-    costs : iterable of float32 (frames of the block, >= num_states)
-        Cost of being in a state, frame by frame; the blocks follow each other in time.
-    num_frames, num_states : int
-        Of all blocks together; columns from `num_states` on are left out.
-    penalty : float
-        Above 0.
-
-    Returns
-    -------
-    int64 array (num_frames,)
-        The state in each frame.
-    """
-    forward = np.zeros(num_states, dtype=np.float32)
-    before = np.empty((num_frames, num_states), dtype=np.int16)
-    done = 0
-    for block in costs:
-        _advance(block, penalty, forward, before[done:done + len(block)])
-        done += len(block)
-    path = np.empty(num_frames, dtype=np.int64)
-    _trace_back(before, int(np.argmin(forward)), path)
-    return path
-
-
 class _Tables(NamedTuple):
     """What depends on the options alone; T states (lags), L whole lags, padded to a multiple."""
 
@@ -211,7 +187,7 @@ class _Tables(NamedTuple):
     last_lag: int
     interpolation: np.ndarray  # float32 (L, T): correlations at whole lags to those at `lags`
     cost: np.ndarray  # float32 (L, T padded): the same to local costs
-    cost_range: np.ndarray  # int64 (L, 2): the columns of `cost` that are not 0
+    cost_range: np.ndarray  # int64 (L / GROUP, 2): columns of `cost` that are not 0 in its rows
     filter: np.ndarray  # float32 (output samples of a unit, taps)
     filter_first: np.ndarray  # int64 (output samples of a unit,): input sample of the first tap
     unit: int  # input samples of a unit, after which input and output meet again
@@ -233,9 +209,9 @@ def _tables(options: PitchOptions) -> _Tables:
     # for all and is left out.
     cost = np.zeros((len(interpolation), _padded(len(lags))), dtype=np.float32)
     cost[:, :len(lags)] = interpolation * (options.soft_min_f0 * lags - 1)
-    cost_range = np.zeros((len(cost), 2), dtype=np.int64)
-    for row, used in zip(cost_range, cost, strict=True):
-        nonzero = np.flatnonzero(used)
+    cost_range = np.zeros((len(cost) // GROUP, 2), dtype=np.int64)
+    for row, used in zip(cost_range, cost.reshape(-1, GROUP, cost.shape[1]), strict=True):
+        nonzero = np.flatnonzero(used.any(axis=0))
         if len(nonzero):
             row[:] = nonzero[0] // VECTOR * VECTOR, _padded(int(nonzero[-1]) + 1)
     taps, first, unit = _resampling_filter(options)
@@ -301,8 +277,10 @@ def _resample(samples, first, weights, unit, signal):
         phase = k % units
         start = first[phase] + k // units * unit
         total = np.float32(0.0)
-        for tap in range(max(0, -start), min(taps, len(samples) - start)):
-            total += weights[phase, tap] * samples[start + tap]
+        low, high = max(0, -start), min(taps, len(samples) - start)
+        weight, part = weights[phase, low:high], samples[start + low:start + high]
+        for tap in range(len(part)):
+            total += weight[tap] * part[tap]
         signal[k] = total
 
 
@@ -328,10 +306,16 @@ def _measure(signal, first, shift, size, first_lag, last_lag, preemphasis, balla
             correlation[lag] = inner[lag] / np.sqrt(norm + ballast + tiny)
         row = block[frame]
         row[:] = 0
-        for lag in range(num_lags):
-            value, weights = correlation[lag], cost[lag]
-            for state in range(cost_range[lag, 0], cost_range[lag, 1]):
-                row[state] += weights[state] * value
+        for group in range(len(cost_range)):
+            low, high, lag = cost_range[group, 0], cost_range[group, 1], group * GROUP
+            part = row[low:high]
+            weight_0, value_0 = cost[lag, low:high], correlation[lag]
+            weight_1, value_1 = cost[lag + 1, low:high], correlation[lag + 1]
+            weight_2, value_2 = cost[lag + 2, low:high], correlation[lag + 2]
+            weight_3, value_3 = cost[lag + 3, low:high], correlation[lag + 3]
+            for i in range(len(part)):
+                part[i] += (weight_0[i] * value_0 + weight_1[i] * value_1
+                            + weight_2[i] * value_2 + weight_3[i] * value_3)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -401,88 +385,3 @@ def _correlate(window, size, first_lag, inner):
         ahead = window[i + first_lag:]
         for lag in range(num_lags):
             inner[lag] += window[i] * ahead[lag]
-
-
-@numba.njit(cache=True, fastmath=True)
-def _advance(block, penalty, forward, before):
-    """Take the cheapest paths to each state, `forward` (T,), through the frames of `block`.
-
-    The best predecessors of all states are the lower envelope of parabolas, one on each old
-    state: two of them cross once, so a stack finds the envelope in linear time (Felzenszwalb and
-    Huttenlocher, "Distance transforms of sampled functions", 2012). It is exact. Most states can
-    be told from their neighbours to be no part of it, which vector operations do beforehand.
-    """
-    size = len(forward)
-    hull = np.empty(size, dtype=np.int64)  # the old states of the envelope,
-    starts = np.empty(size + 1, dtype=np.int64)  # and the first new state of each
-    useful = np.empty(size, dtype=np.uint8)
-    old = np.empty(size, dtype=np.float32)
-    half = np.float32(0.5 / penalty)
-    for frame in range(len(block)):
-        old[:] = forward
-        _find_useful(old, half, useful)
-        count = _envelope(old, useful, penalty, hull, starts)
-        back, local = before[frame], block[frame]
-        for k in range(count):
-            state = hull[k]
-            base = old[state]
-            for i in range(starts[k], starts[k + 1]):
-                step = np.float32(i - state)
-                forward[i] = base + np.float32(penalty) * step * step
-                back[i] = state
-        lowest = np.float32(np.inf)
-        for i in range(size):
-            forward[i] += local[i]
-            lowest = min(lowest, forward[i])
-        # Costs stay near 0, where float32 is precise.
-        for i in range(size):
-            forward[i] -= lowest
-
-
-@numba.njit(cache=True, fastmath=True)
-def _find_useful(old, half, useful):
-    """Mark the states that can be the best predecessor of any, as far as their neighbours tell.
-
-    State j costs state i no more than j + 1 does while i <= j + 1/2 + half (old[j+1] - old[j]),
-    and no more than j - 1 does while i >= j - 1/2 + half (old[j] - old[j-1]). A little more is
-    let through, for rounding.
-    """
-    last = len(old) - 1
-    slack = np.float32(0.5 + 0.1)
-    for j in range(1, last):
-        high = slack + half * (old[j + 1] - old[j])
-        low = half * (old[j] - old[j - 1]) - slack
-        useful[j] = (low <= high) & (high >= np.float32(-j)) & (low <= np.float32(last - j))
-    useful[0] = useful[last] = 1
-
-
-@numba.njit(cache=True)
-def _envelope(old, useful, penalty, hull, starts):
-    """Fill `hull` and `starts` from the useful states; return how many they are."""
-    size = len(old)
-    count = 0
-    for j in range(size):
-        if not useful[j]:
-            continue
-        start = 0
-        while count > 0:
-            top = hull[count - 1]
-            crossing = 0.5 * (j + top + (np.float64(old[j]) - old[top]) / (penalty * (j - top)))
-            start = size if crossing >= size else max(0, int(np.floor(crossing)) + 1)
-            if start > starts[count - 1]:
-                break
-            count -= 1
-            start = 0
-        if start < size:
-            hull[count], starts[count] = j, start
-            count += 1
-    starts[count] = size
-    return count
-
-
-@numba.njit(cache=True)
-def _trace_back(before, state, path):
-    """Follow the back-pointers `before` (F, T) from the last `state` and fill `path` (F,)."""
-    for frame in range(len(path) - 1, -1, -1):
-        path[frame] = state
-        state = before[frame, state]

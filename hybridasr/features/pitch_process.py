@@ -1,23 +1,30 @@
-"""Owns the pitch features: what the recogniser sees of a raw pitch track.
+"""Owns what follows on the correlations of a pitch tracker: the cheapest path, and the features.
 
-Takes (frames, 2) of normalised cross-correlation and pitch in hertz, gives float32 (frames, 3):
-how voiced a frame is, its log pitch against the surroundings, and the slope of the log pitch.
+The path takes the cost of each lag in each frame and gives a lag for each frame. The features take
+(frames, 2) of normalised cross-correlation and pitch in hertz, and give float32 (frames, 3): how
+voiced a frame is, its log pitch against the surroundings, and the slope of the log pitch.
 Ghahremani et al., "A pitch extraction algorithm tuned for automatic speech recognition", ICASSP
-2014, section 4; Kaldi: feat/pitch-functions.cc (OnlineProcessPitch).
+2014; Kaldi: feat/pitch-functions.cc (PitchFrameInfo, OnlineProcessPitch).
 """
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.options import option
 
-__all__ = ["ProcessPitchOptions", "process_pitch", "voicing_probability"]
+__all__ = ["ProcessPitchOptions", "cheapest_path", "process_pitch", "voicing_probability"]
 
 # Tells the noise of the slope apart from the dither of the same utterance, which has its seed, too.
 _NOISE_STREAM = 1
+# Up to this many states away the best predecessor is looked for one by one.
+NEAR = 24
+# Back-pointers are int16: a lag a byte pair, as many bytes a frame as the samples take.
+MAX_STATES = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True)
@@ -133,3 +140,179 @@ def _noise(size: int, options: ProcessPitchOptions, seed_id: str) -> np.ndarray 
     seed = zlib.crc32(seed_id.encode(errors="surrogatepass"))  # file names may be no UTF-8
     generator = np.random.default_rng([options.seed, seed, _NOISE_STREAM])
     return options.delta_pitch_noise_stddev * generator.standard_normal(size)
+
+
+def cheapest_path(costs: Iterable[np.ndarray], num_frames: int, num_states: int,
+                  penalty: float) -> np.ndarray:
+    """Find the path of least cost, where a change of state costs `penalty` times its square.
+
+    Parameters
+    ----------
+    costs : iterable of float32 (frames of the block, >= num_states)
+        Cost of being in a state, frame by frame; the blocks follow each other in time.
+    num_frames, num_states : int
+        Of all blocks together; columns from `num_states` on are left out.
+    penalty : float
+        Above 0.
+
+    Returns
+    -------
+    int64 array (num_frames,)
+        The state in each frame.
+    """
+    forward = np.zeros(num_states, dtype=np.float32)
+    before = np.empty((num_frames, num_states), dtype=np.int16)
+    done = 0
+    for block in costs:
+        _advance(block, penalty, forward, before[done:done + len(block)])
+        done += len(block)
+    path = np.empty(num_frames, dtype=np.int64)
+    _trace_back(before, int(np.argmin(forward)), path)
+    return path
+
+
+@numba.njit(cache=True, fastmath=True)
+def _advance(block, penalty, forward, before):
+    """Take the cheapest paths to each state, `forward` (T,), through the frames of `block`.
+
+    Exact in both ways that it finds the best predecessors. In quiet frames the costs are so flat
+    that none can be far away; there, all that are near are tried.
+    """
+    size = len(forward)
+    scratch = (np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64),
+               np.empty(size, dtype=np.uint8), np.empty(size, dtype=np.int16))
+    # Margins that are never the cheapest save the near search from looking after the ends.
+    old = np.full(size + 2 * NEAR, np.float32(1e30), dtype=np.float32)
+    inside = old[NEAR:NEAR + size]
+    offset = np.empty(size, dtype=np.float32)
+    prices = np.empty(2 * size, dtype=np.float32)  # of a change by i - size
+    for i in range(2 * size):
+        prices[i] = penalty * (i - size) ** 2
+    for frame in range(len(block)):
+        inside[:] = forward
+        # To go one state further costs (2 d + 1) penalties at distance d: more than any step of
+        # the old costs can save.
+        reach = 0.5 * (_steepest(inside) / penalty + 1)
+        if reach < NEAR + 1:
+            _search_near(old, int(reach), np.float32(penalty), forward, offset, before[frame])
+        else:
+            _search_envelope(inside, penalty, prices, scratch, forward, before[frame])
+        local = block[frame]
+        lowest = np.float32(1e30)
+        for i in range(size):
+            forward[i] += local[i]
+            lowest = min(lowest, forward[i])
+        # Costs stay near 0, where float32 is precise.
+        for i in range(size):
+            forward[i] -= lowest
+
+
+@numba.njit(cache=True, fastmath=True)
+def _steepest(old):
+    ahead = old[1:]
+    steepest = np.float32(0.0)
+    for i in range(len(ahead)):
+        steepest = max(steepest, abs(ahead[i] - old[i]))
+    return steepest
+
+
+@numba.njit(cache=True, fastmath=True)
+def _search_near(old, reach, penalty, forward, offset, back):
+    """Fill `forward` and `back` from predecessors up to `reach` states away.
+
+    `old` has NEAR more states at either end; `forward` holds the old costs.
+    """
+    size = len(forward)
+    offset[:] = 0
+    for step in range(1, reach + 1):
+        left, right = old[NEAR - step:NEAR - step + size], old[NEAR + step:NEAR + step + size]
+        distance = np.float32(step)
+        price = penalty * distance * distance
+        for i in range(size):
+            best, chosen = forward[i], offset[i]
+            chosen = -distance if left[i] + price < best else chosen
+            best = min(best, left[i] + price)
+            chosen = distance if right[i] + price < best else chosen
+            forward[i] = min(best, right[i] + price)
+            offset[i] = chosen
+    for i in range(size):
+        back[i] = i + np.int64(offset[i])
+
+
+@numba.njit(cache=True, fastmath=True)
+def _search_envelope(old, penalty, prices, scratch, forward, back):
+    """Fill `forward` and `back` from predecessors at any distance.
+
+    The costs of all paths to a state are the lower envelope of parabolas, one on each old state:
+    two of them cross once, so a stack finds the envelope in linear time (Felzenszwalb and
+    Huttenlocher, "Distance transforms of sampled functions", 2012). Many states can be told from
+    their neighbours to be no part of it, which vector operations do beforehand.
+    """
+    hull, starts, useful, entered = scratch
+    size = len(old)
+    _find_useful(old, np.float32(0.5 / penalty), useful)
+    count = _envelope(old, useful, penalty, hull, starts)
+    entered[:] = 0
+    for k in range(count):
+        entered[starts[k]] = hull[k]
+    # The predecessor of a state is the last one entered; a running maximum is free of branches.
+    state = np.int64(0)
+    for i in range(size):
+        state = max(state, np.int64(entered[i]))
+        back[i] = state
+        at = np.uint64(state)  # unsigned: numba need not look for negative indices
+        forward[i] = old[at] + prices[np.uint64(size + i) - at]
+
+
+@numba.njit(cache=True, fastmath=True)
+def _find_useful(old, half, useful):
+    """Mark the states that can be the best predecessor of any, as far as their neighbours tell.
+
+    State j costs state i no more than j + 1 does while i <= j + 1/2 + half (old[j+1] - old[j]),
+    and no more than j - 1 does while i >= j - 1/2 + half (old[j] - old[j-1]). A little more is
+    let through, for rounding.
+    """
+    last = len(old) - 1
+    slack = np.float32(0.5 + 0.1)
+    for j in range(1, last):
+        high = slack + half * (old[j + 1] - old[j])
+        low = half * (old[j] - old[j - 1]) - slack
+        useful[j] = (low <= high) & (high >= np.float32(-j)) & (low <= np.float32(last - j))
+    useful[0] = useful[last] = 1
+
+
+@numba.njit(cache=True)
+def _envelope(old, useful, penalty, hull, starts):
+    """Fill `hull` with the old states of the envelope, `starts` with the first new one of each.
+
+    Returns
+    -------
+    int
+        how many they are
+    """
+    size = len(old)
+    count = 0
+    for j in range(size):
+        if not useful[j]:
+            continue
+        start = 0
+        while count > 0:
+            top = hull[count - 1]
+            crossing = 0.5 * (j + top + (np.float64(old[j]) - old[top]) / (penalty * (j - top)))
+            start = 0 if crossing < 0 else int(min(crossing, size - 1.0)) + 1
+            if start > starts[count - 1]:
+                break
+            count -= 1
+            start = 0
+        if start < size:
+            hull[count], starts[count] = j, start
+            count += 1
+    return count
+
+
+@numba.njit(cache=True)
+def _trace_back(before, state, path):
+    """Follow the back-pointers `before` (F, T) from the last `state` and fill `path` (F,)."""
+    for frame in range(len(path) - 1, -1, -1):
+        path[frame] = state
+        state = before[frame, state]

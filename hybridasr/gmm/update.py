@@ -20,6 +20,7 @@ class UpdateOptions:
     min_occupancy: float = option(10.0, "Gaussians with fewer frames are removed")
     min_weight: float = option(1e-5, "Gaussians with a smaller weight are removed")
     min_variance: float = option(0.001, "floor of every variance")
+    remove: bool = option(True, "remove such Gaussians; false: they stay as they were")
 
 
 def initial_gmm(mean: np.ndarray, variance: np.ndarray, num_pdfs: int) -> DiagGmm:
@@ -32,9 +33,9 @@ def initial_gmm(mean: np.ndarray, variance: np.ndarray, num_pdfs: int) -> DiagGm
 def estimate(gmm: DiagGmm, stats: GmmStats, options: UpdateOptions | None = None) -> DiagGmm:
     """Return the re-estimated mixtures.
 
-    A Gaussian below the occupancy or weight floor is removed and its pdf's weights are
-    renormalised; a pdf that would lose its last Gaussian keeps its best one; a pdf without any
-    frame stays as it was.
+    A Gaussian below the occupancy or weight floor is removed (or, without `remove`, keeps mean and
+    variance) and its pdf's weights are renormalised; a pdf that would lose its last Gaussian
+    keeps its best one; a pdf without any frame stays as it was.
     """
     options = options or UpdateOptions()
     pdf_of = np.repeat(np.arange(gmm.num_pdfs), np.diff(gmm.offsets))
@@ -51,6 +52,9 @@ def estimate(gmm: DiagGmm, stats: GmmStats, options: UpdateOptions | None = None
     weights = np.where(pdf_occupancy[pdf_of] > 0, weights, gmm.weights)
     # A single frame has no variance: move the mean, keep the spread.
     seen = keep & (stats.occupancy > 0)
+    if not options.remove:
+        keep[:] = True
+        weights = np.maximum(weights, options.min_weight)
     counts = stats.occupancy[seen, None]
     means[seen] = stats.first[seen] / counts
     spread = stats.second[seen] / counts - means[seen] ** 2
@@ -119,3 +123,28 @@ def split(gmm: DiagGmm, occupancy: np.ndarray, total: int, power: float, seed: i
         variances += v
     return DiagGmm(np.array(weights), np.array(means), np.array(variances),
                    np.concatenate([[0], np.cumsum(targets)]).astype(np.int64))
+
+
+def merged(gmm: DiagGmm, pdf: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weights, means and variances of a pdf with at most `size` Gaussians.
+
+    The two whose union, of the same mean and variance, loses least log likelihood become one,
+    again and again (Kaldi's DiagGmm::Merge).
+    """
+    rows = slice(gmm.offsets[pdf], gmm.offsets[pdf + 1])
+    weights, means = gmm.weights[rows].copy(), gmm.means[rows].copy()
+    variances = gmm.variances[rows].copy()
+    while len(weights) > size:
+        total = weights[:, None] + weights[None, :]
+        share = (weights[:, None] / total)[..., None]
+        mean = share * means[:, None] + (1 - share) * means[None, :]
+        spread = (share * (variances + means**2)[:, None]
+                  + (1 - share) * (variances + means**2)[None, :] - mean**2)
+        own = weights * np.log(variances).sum(1)
+        loss = total * np.log(spread).sum(-1) - own[:, None] - own[None, :]
+        np.fill_diagonal(loss, np.inf)
+        first, second = sorted(np.unravel_index(int(np.argmin(loss)), loss.shape))
+        weights[first] = total[first, second]
+        means[first], variances[first] = mean[first, second], spread[first, second]
+        weights, means, variances = (np.delete(a, second, 0) for a in (weights, means, variances))
+    return weights, means, variances

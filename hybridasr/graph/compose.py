@@ -1,20 +1,22 @@
 """Owns HCLG: composition, determinisation and minimisation of H, C, L and G (on pynini).
 
-For monophones C is the identity. The order is Kaldi's (utils/mkgraph.sh): LG, determinised and
-minimised; H on it, determinised; disambiguation symbols out; minimised; self-loops. All of it in
-the tropical semiring, so that the best path of every word sequence keeps its weight exactly.
+The order is Kaldi's (utils/mkgraph.sh): LG, determinised and minimised; its phones put into
+context; H on that, determinised; disambiguation symbols out; minimised; self-loops. All of it in
+the tropical semiring, so that the best path of every word sequence keeps its weight exactly. Arcs
+move between OpenFst and flat arrays all at once, as bytes of OpenFst's file format.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pynini
 
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
+from hybridasr.graph.context import expand_context
 from hybridasr.graph.hmm_fst import add_self_loops, hmm_fst
 from hybridasr.graph.lexicon_fst import lexicon_fst
+from hybridasr.graph.openfst import FlatFst, fst_bytes, parse_fst
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.options import option
@@ -38,29 +40,32 @@ def make_hclg(lang: Lang, grammar: pynini.Fst, transitions: TransitionModel, tre
     ----------
     grammar : pynini.Fst
         Acceptor of words (ids of words.txt); #0 may be on the input side of backoff arcs.
+    tree : ContextTree
+        Of any context width; 1 to 3 phones are usual.
 
     Raises
     ------
     UserError
-        if the grammar accepts nothing that the lexicon can say, or the tree has context.
+        if the grammar accepts nothing that the lexicon can say, or the tree does not belong to
+        the lexicon or the transition model.
     """
     options = options or GraphOptions()
-    if tree.context_width != 1:
-        raise UserError(f"a tree of context width {tree.context_width} has no graph in this "
-                        "version; use a monophone model")
     lg = pynini.compose(lexicon_fst(lang, disambig=True), grammar.copy().arcsort("ilabel"))
     if lg.start() < 0:
         raise UserError("the grammar holds no word of the lexicon; check the command list",
                         lang.path)
-    lg = _minimized(pynini.determinize(lg.rmepsilon())).arcsort("ilabel")
-    hclg = pynini.determinize(pynini.compose(hmm_fst(lang, transitions, tree), lg).rmepsilon())
+    lg = _minimized(pynini.determinize(lg.rmepsilon()))
+    clg = expand_context(_to_flat(lg), tree, transitions.topology, lang.disambig_phones)
+    # Symbols in the order of their labels: #0, #1 ... and that for "not yet".
+    symbols = range(transitions.num_tids + 1,
+                    transitions.num_tids + 2 + len(lang.disambig_phones))
+    h = hmm_fst(clg.logical_phones, len(symbols), transitions)
+    hclg = pynini.determinize(pynini.compose(h, _from_flat(clg.fst)))
     # Symbols between words go first. #0 goes last and its arcs stay as epsilons: closing over
     # the backoff arcs of a language model would give every history all words.
-    first = transitions.num_tids + 1
-    symbols = range(first, first + len(lang.disambig_phones))
     hclg = hclg.relabel_pairs(ipairs=[(symbol, 0) for symbol in symbols[1:]])
     hclg = _minimized(hclg.rmepsilon())
-    hclg = hclg.relabel_pairs(ipairs=[(first, 0)]).connect()
+    hclg = hclg.relabel_pairs(ipairs=[(symbols[0], 0)]).connect()
     costs = transitions.scaled_costs(options.transition_scale, options.self_loop_scale)
     return add_self_loops(from_fst(hclg), transitions, costs)
 
@@ -73,27 +78,23 @@ def _minimized(fst: pynini.Fst) -> pynini.Fst:
 
 def from_fst(fst: pynini.Fst) -> DecodingGraph:
     """Copy an OpenFst transducer into flat arrays."""
-    rows = [(state, arc.ilabel, arc.olabel, float(arc.weight), arc.nextstate)
-            for state in fst.states() for arc in fst.arcs(state)]
-    final = np.array([float(fst.final(state)) for state in fst.states()], np.float32)
-    if fst.start() < 0 or not rows:
+    flat = _to_flat(fst)
+    if flat.start < 0 or not flat.num_arcs:
         raise UserError("the graph is empty; check the grammar and the lexicon")
-    source, ilabel, olabel, weight, target = map(np.array, zip(*rows, strict=True))
-    return DecodingGraph.from_arcs(fst.start(), source, ilabel, olabel, weight, target, final)
+    return flat.to_graph()
 
 
 def to_fst(graph: DecodingGraph) -> pynini.Fst:
     """Copy flat arrays into an OpenFst transducer."""
-    fst = pynini.Fst()
-    fst.add_states(graph.num_states)
-    fst.set_start(graph.start)
-    for state in np.flatnonzero(np.isfinite(graph.final)).tolist():
-        fst.set_final(state, float(graph.final[state]))
-    source = np.repeat(np.arange(graph.num_states), np.diff(graph.arc_offsets)).tolist()
-    for state, *arc in zip(source, graph.ilabel.tolist(), graph.olabel.tolist(),
-                           graph.weight.tolist(), graph.nextstate.tolist(), strict=True):
-        fst.add_arc(state, pynini.Arc(*arc))
-    return fst
+    return _from_flat(graph)
+
+
+def _to_flat(fst: pynini.Fst) -> FlatFst:
+    return parse_fst(fst.write_to_string())
+
+
+def _from_flat(fst: FlatFst | DecodingGraph) -> pynini.Fst:
+    return pynini.Fst.read_from_string(fst_bytes(fst))
 
 
 def write_graph(directory: PathLike, graph: DecodingGraph, grammar: pynini.Fst,

@@ -1,4 +1,4 @@
-"""Owns H: from transition-ids to phones, self-loops left out, and the adding of self-loops.
+"""Owns H: from transition-ids to logical phones, self-loops left out, and the adding of self-loops.
 
 H has no weights: a transition-id's cost depends on nothing but the id, so costs are added to the
 finished graph (`TransitionModel.scaled_costs`). The input labels above the last transition-id
@@ -8,36 +8,56 @@ stand for the disambiguation symbols.
 import numpy as np
 import pynini
 
+from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
+from hybridasr.graph.context import LogicalPhone
+from hybridasr.graph.openfst import FlatFst, fst_bytes
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.langdir import Lang
-from hybridasr.tree.tree import ContextTree
 
 
-def hmm_fst(lang: Lang, transitions: TransitionModel, tree: ContextTree) -> pynini.Fst:
-    """Return H for monophones: any sequence of phones; arcs sorted by output label."""
-    fst = pynini.Fst()
-    loop = fst.add_state()
-    fst.set_start(loop)
-    fst.set_final(loop)
-    for phone in transitions.topology.phones:
+def hmm_fst(logical_phones: list[LogicalPhone], num_symbols: int,
+            transitions: TransitionModel) -> pynini.Fst:
+    """Return H: any sequence of logical phones; arcs sorted by output label.
+
+    Parameters
+    ----------
+    logical_phones : list of (phone, pdfs)
+        Output labels from 1 on.
+    num_symbols : int
+        The output labels after those pass through as disambiguation symbols.
+
+    Raises
+    ------
+    UserError
+        if the transition model does not have the pdfs.
+    """
+    rows: list[tuple[int, int, int, int]] = []  # source, tid, label, target
+    loop, num_states = 0, 1
+    for label, (phone, pdfs) in enumerate(logical_phones, 1):
         states = transitions.topology.for_phone(phone).states
-        inside = {number: fst.add_state() for number in range(len(states) - 1)}
-        inside[len(states) - 1] = loop
-        for number, state in enumerate(states[:-1]):
-            pdf = tree.pdf((phone,), state.pdf_class)
-            tstate = transitions.transition_state(phone, number, pdf)
+        inside = [*range(num_states, num_states + len(states) - 1), loop]
+        num_states += len(states) - 1
+        for number, (state, pdf) in enumerate(zip(states[:-1], pdfs, strict=True)):
+            try:
+                tid = transitions.transition_id(
+                    transitions.transition_state(phone, number, pdf), 0)
+            except KeyError:
+                raise UserError(f"the tree gives pdf {pdf} to state {number} of phone {phone}, "
+                                "the transition model does not allow it; use the tree that the "
+                                "model was trained with") from None
             for index, (to, _) in enumerate(state.transitions):
                 if to == number:
                     continue
-                tid = transitions.transition_id(tstate, index)
                 if number == 0:
-                    fst.add_arc(loop, pynini.Arc(tid, phone, 0, inside[to]))
-                fst.add_arc(inside[number], pynini.Arc(tid, 0, 0, inside[to]))
-    for number, symbol in enumerate(lang.disambig_phones):
-        fst.add_arc(loop, pynini.Arc(transitions.num_tids + 1 + number, symbol, 0, loop))
-    fst.connect()
-    return fst.arcsort("olabel")
+                    rows.append((loop, tid + index, label, inside[to]))
+                rows.append((inside[number], tid + index, 0, inside[to]))
+    for number in range(1, num_symbols + 1):
+        rows.append((loop, transitions.num_tids + number, len(logical_phones) + number, loop))
+    source, tids, labels, target = np.array(rows, np.int64).T
+    final = np.full(num_states, np.inf, np.float32)
+    final[loop] = 0.0
+    fst = FlatFst.from_arcs(loop, source, tids, labels, np.zeros(len(rows)), target, final)
+    return pynini.Fst.read_from_string(fst_bytes(fst)).connect().arcsort("olabel")
 
 
 def add_self_loops(graph: DecodingGraph, transitions: TransitionModel,
@@ -62,8 +82,8 @@ def add_self_loops(graph: DecodingGraph, transitions: TransitionModel,
     source = np.repeat(np.arange(graph.num_states), np.diff(graph.arc_offsets))
     target = graph.nextstate.astype(np.int64)
     entered = np.where(graph.ilabel > 0, loops[graph.ilabel], 0)  # self-loop wanted behind the arc
-    pairs, index = np.unique(np.stack([target, entered]), axis=1, return_inverse=True)
-    index = index.reshape(-1)
+    keys, index = np.unique(target * len(loops) + entered, return_inverse=True)
+    pairs = np.stack(np.divmod(keys, len(loops)))
     kinds = np.bincount(pairs[0], minlength=graph.num_states)
     kinds[graph.start] += 1  # entered by nothing as well
     wants = pairs[1] > 0

@@ -5,10 +5,13 @@ the first phone. L_disambig tells homophones and prefixes apart by symbols #1 #2
 silence by a symbol of its own and lets #0 of a backoff grammar through.
 """
 
+import itertools
 import math
 
+import numpy as np
 import pynini
 
+from hybridasr.graph.openfst import FlatFst, fst_bytes
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.storage import atomic_path
 
@@ -17,35 +20,63 @@ START, LOOP, SILENCE = 0, 1, 2
 
 def lexicon_fst(lang: Lang, disambig: bool) -> pynini.Fst:
     """Return L, or L_disambig if `disambig`; arcs sorted by output label."""
-    fst = pynini.Fst()
-    fst.add_states(3)
-    fst.set_start(START)
-    fst.set_final(LOOP)
-    # What it costs to go on without and with silence; without is all there is if it is never.
-    onward = [(-math.log(1.0 - lang.sil_prob), LOOP)]
-    if lang.sil_prob > 0:
-        onward.append((-math.log(lang.sil_prob), SILENCE))
-    for cost, target in onward:
-        fst.add_arc(START, pynini.Arc(0, 0, cost, target))
-    if lang.sil_prob > 0:
-        after = fst.add_state() if disambig else LOOP
-        fst.add_arc(SILENCE, pynini.Arc(lang.optional_silence, 0, 0, after))
-        if disambig:
-            fst.add_arc(after, pynini.Arc(lang.silence_disambig, 0, 0, LOOP))
     flat = lang.disambig_pronunciations if disambig else [
         (word, probability, phones) for word, choices in lang.pronunciations.items()
         for probability, phones in choices]
-    for word, probability, phones in flat:
-        state, label, cost = LOOP, word, -math.log(probability)
-        for phone in phones[:-1]:
-            following = fst.add_state()
-            fst.add_arc(state, pynini.Arc(phone, label, cost, following))
-            state, label, cost = following, 0, 0.0
-        for pause, target in onward:
-            fst.add_arc(state, pynini.Arc(phones[-1], label, cost + pause, target))
+    rows, num_states = _pauses(lang, disambig)
+    arcs = np.array(rows, np.float64).T
+    # Source, phone, word, cost, target of every arc within words; the last one of a word splits
+    # into going on without and with silence.
+    words, probabilities, phones = zip(*flat, strict=True)
+    lengths = np.fromiter(map(len, phones), np.int64, len(phones))
+    ends = np.cumsum(lengths)
+    begins = ends - lengths
+    total = int(ends[-1])
+    phone = np.fromiter(itertools.chain.from_iterable(phones), np.float64, total)
+    word, cost = np.zeros(total), np.zeros(total)
+    word[begins] = words
+    cost[begins] = -np.log(probabilities)
+    inside = np.ones(total, bool)
+    inside[ends - 1] = False
+    target = np.zeros(total, np.int64)
+    target[inside] = num_states + np.arange(total - len(flat))
+    source = np.roll(target, 1)
+    source[begins] = LOOP
+    within = np.array([source, phone, word, cost, target])
+    parts = [arcs, within[:, inside]]
+    for pause, after in _onward(lang):
+        last = within[:, ~inside]
+        last[3] += pause
+        last[4] = after
+        parts.append(last)
+    source, phone, word, cost, target = np.concatenate(parts, axis=1)
+    final = np.full(num_states + total - len(flat), np.inf, np.float32)
+    final[LOOP] = 0.0
+    fst = FlatFst.from_arcs(START, source.astype(np.int64), phone, word, cost, target, final)
+    return pynini.Fst.read_from_string(fst_bytes(fst)).arcsort("olabel")
+
+
+def _onward(lang: Lang) -> list[tuple[float, int]]:
+    """What it costs to go on without and with silence; without is all there is if it is never."""
+    ways = [(-math.log(1.0 - lang.sil_prob), LOOP)]
+    if lang.sil_prob > 0:
+        ways.append((-math.log(lang.sil_prob), SILENCE))
+    return ways
+
+
+def _pauses(lang: Lang, disambig: bool) -> tuple[list[tuple[float, ...]], int]:
+    """Return the arcs (source, phone, word, cost, target) outside words, and the states so far."""
+    arcs: list[tuple[float, ...]] = [(START, 0, 0, cost, after) for cost, after in _onward(lang)]
+    num_states = 3
+    if lang.sil_prob > 0:
+        after = num_states if disambig else LOOP
+        arcs.append((SILENCE, lang.optional_silence, 0, 0.0, after))
+        if disambig:
+            arcs.append((after, lang.silence_disambig, 0, 0.0, LOOP))
+            num_states += 1
     if disambig:
-        fst.add_arc(LOOP, pynini.Arc(lang.disambig_phones[0], lang.words["#0"], 0, LOOP))
-    return fst.arcsort("olabel")
+        arcs.append((LOOP, lang.disambig_phones[0], lang.words["#0"], 0.0, LOOP))
+    return arcs, num_states
 
 
 def write_lexicon_fsts(lang: Lang) -> None:
@@ -53,4 +84,3 @@ def write_lexicon_fsts(lang: Lang) -> None:
     for name, disambig in (("L.fst", False), ("L_disambig.fst", True)):
         with atomic_path(lang.path / name) as path:
             lexicon_fst(lang, disambig).write(str(path))
-

@@ -72,6 +72,10 @@ class FlatFst:
     def from_arcs(cls, start: int, source: np.ndarray, ilabel: np.ndarray, olabel: np.ndarray,
                   weight: np.ndarray, target: np.ndarray, final: np.ndarray) -> "FlatFst":
         """Sort arcs into rows; each state's keep their order."""
+        for states in (source, target):
+            if len(states) and not (np.min(states) >= 0 and np.max(states) < len(final)):
+                # OpenFst would take it and crash.
+                raise ValueError(f"an arc's state is outside 0..{len(final) - 1}")
         counts = np.bincount(source, minlength=len(final))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         order = np.argsort(source, kind="stable")

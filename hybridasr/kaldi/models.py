@@ -49,9 +49,10 @@ def _transition_model(reader: TokenReader) -> TransitionModel:
     tuples = _tuples(reader, topology)
     model = TransitionModel(topology, tuples)
     reader.expect("<LogProbs>")
+    place = reader.place
     log_probs = reader.numbers("<LogProbs>", model.num_tids + 1)
     if log_probs.max() > 1e-4:
-        raise reader.error(f"<LogProbs> holds {log_probs.max():g}, at most 0 is expected")
+        raise reader.error(f"<LogProbs> holds {log_probs.max():g}, at most 0 is expected", place)
     reader.expect("</LogProbs>")
     reader.expect("</TransitionModel>")
     return TransitionModel(topology, tuples, log_probs)
@@ -90,13 +91,16 @@ def _tuples(reader: TokenReader, topology: Topology) -> list[tuple[int, int, int
         pdf = reader.integer("a pdf", 0)
         if kind == "<Tuples>" and reader.integer("the pdf of a self-loop") != pdf:
             raise reader.error("the pdf of the self-loop differs from the forward one: the model "
-                               "is one of Kaldi's chain models, which this version does not read")
+                               "is one of Kaldi's chain models, which this version does not read",
+                               place)
         try:
             states = topology.for_phone(phone).states[:-1]
         except UserError:
-            raise reader.error(f"{kind} has phone {phone}, which <Topology> lacks") from None
+            raise reader.error(f"{kind} has phone {phone}, which <Topology> lacks",
+                               place) from None
         if not 0 <= state < len(states) or states[state].pdf_class < 0:
-            raise reader.error(f"{kind} has state {state} of phone {phone}, which does not emit")
+            raise reader.error(f"{kind} has state {state} of phone {phone}, which does not emit",
+                               place)
         row = (phone, state, pdf)
         if rows and row <= rows[-1]:
             # The order is the numbering of the transition-states.
@@ -128,18 +132,21 @@ def _mixture(reader: TokenReader, pdf: int,
         # They follow from the rest; only their number is of use.
         constants = reader.numbers(f"<GCONSTS> of pdf {pdf}")
     reader.expect("<WEIGHTS>")
+    place = reader.place
     name = f"<WEIGHTS> of pdf {pdf}"
     weights = reader.numbers(name, None if constants is None else len(constants))
     if len(weights) == 0 or weights.min() <= 0:
         raise reader.error(f"{name} has {len(weights)} numbers, the least "
-                           f"{weights.min(initial=np.inf):g}; numbers above 0 are expected")
+                           f"{weights.min(initial=np.inf):g}; numbers above 0 are expected", place)
     shape = (len(weights), dim)
     reader.expect("<MEANS_INVVARS>")
     linear = reader.numbers(f"<MEANS_INVVARS> of pdf {pdf}", len(weights) * dim).reshape(shape)
     reader.expect("<INV_VARS>")
+    place = reader.place
     name = f"<INV_VARS> of pdf {pdf}"
     inverse = reader.numbers(name, len(weights) * dim).reshape(shape)
     if inverse.min() <= 0:
-        raise reader.error(f"{name} holds {inverse.min():g}; numbers above 0 are expected")
+        raise reader.error(f"{name} holds {inverse.min():g}; numbers above 0 are expected",
+                           place)
     reader.expect("</DiagGMM>")
     return weights, linear, inverse

@@ -15,6 +15,7 @@ from hybridasr.errors import UserError
 from hybridasr.storage import PathLike, read_text
 
 _TOKEN = re.compile(r"\s*(\S+)")
+_LARGEST = 2**31 - 1  # Kaldi's whole numbers have 32 bits
 _REMEDY = "restore the file, or copy it from Kaldi's again with --binary=false"
 
 
@@ -27,11 +28,10 @@ class TokenReader:
         self.place = 0  # where the next token is looked for
 
     def error(self, message: str, place: int | None = None) -> UserError:
-        """Return an error at `place` (default: at the next token)."""
-        if place is None:
-            found = _TOKEN.match(self.text, self.place)
-            place = found.start(1) if found else len(self.text.rstrip())
-        line = self.text.count("\n", 0, place) + 1
+        """Return an error at the first token from `place` on (default: at the next token)."""
+        found = _TOKEN.match(self.text, self.place if place is None else place)
+        at = found.start(1) if found else len(self.text.rstrip())
+        line = self.text.count("\n", 0, at) + 1
         return UserError(f"{message}; {_REMEDY}", self.source, line)
 
     def peek(self) -> str:
@@ -66,6 +66,8 @@ class TokenReader:
                              else f"ends where {name} is expected") from None
         if least is not None and value < least:
             raise self.error(f"{name} is {value}, at least {least} is expected")
+        if abs(value) > _LARGEST:
+            raise self.error(f"{name} is {value}, at most {_LARGEST} is expected")
         self.take(name)
         return value
 
@@ -84,7 +86,7 @@ class TokenReader:
         if not np.isfinite(values).all():
             raise self._not_a_number(name)
         if size is not None and len(values) != size:
-            raise self.error(f"{name} has {len(values)} numbers, {size} are expected")
+            raise self.error(f"{name} has {len(values)} numbers, {size} are expected", begin)
         self.place = end + 1
         return values
 

@@ -1,13 +1,14 @@
 """Owns the first triphone system: MFCC with deltas, a tree, mixtures (Kaldi's train_deltas.sh)."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.pipeline import base_pipeline
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model import AcousticModel
+from hybridasr.options import option
 from hybridasr.train.context import grow_system, prepare_state, read_source
 from hybridasr.train.em import Clock, EmOptions, run_em
 from hybridasr.train.finish import finish, run_digest
@@ -18,13 +19,15 @@ from hybridasr.tree.build import TreeOptions
 class DeltasOptions(EmOptions, TreeOptions):
     """Schedule, sizes and tree of a triphone system (names and defaults of train_deltas.sh)."""
 
+    delta_order: int = option(2, "derivatives appended, 0 for none")
+
     def __post_init__(self):
         EmOptions.__post_init__(self)
         TreeOptions.__post_init__(self)
 
 
-def train_deltas(data: DataDir, lang: Lang, source: Path, pipeline: PipelineOptions,
-                 destination: Path, pool: Executor, options: DeltasOptions) -> AcousticModel:
+def train_deltas(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
+                 options: DeltasOptions) -> AcousticModel:
     """Train a triphone system on the alignments in `source` and write it to `destination`.
 
     Raises
@@ -33,8 +36,9 @@ def train_deltas(data: DataDir, lang: Lang, source: Path, pipeline: PipelineOpti
         if the alignments do not fit data or lexicon.
     """
     clock = Clock()
-    state = prepare_state(data, lang, read_source(source, data, lang), pipeline, destination, pool)
-    state = state.with_view(pool)
+    found = read_source(source, data, lang)
+    pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
+    state = prepare_state(data, lang, found, pipeline, destination, pool).with_view(pool)
     clock.add("prepare", clock.elapsed)
     state, _ = grow_system(state, options, pool, clock)
     state, result = run_em(state, options, pool, destination / "checkpoint.npz",

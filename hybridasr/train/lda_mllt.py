@@ -13,7 +13,7 @@ import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.pipeline import PipelineOptions, base_pipeline
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.lda_mllt import (
     LdaStats,
@@ -41,24 +41,20 @@ class LdaMlltOptions(EmOptions, TreeOptions):
     """Schedule, sizes, tree and transform (names and defaults of train_lda_mllt.sh)."""
 
     dim: int = option(40, "dimension after LDA")
+    context: int = option(3, "frames to each side of a frame that LDA sees")
     mllt_iters: str = option("2 4 6 12", "iterations that estimate MLLT")
 
     def __post_init__(self):
         EmOptions.__post_init__(self)
         TreeOptions.__post_init__(self)
-        if self.dim < 1:
-            raise UserError(f"dim is {self.dim}; give 1 or more")
+        if self.dim < 1 or self.context < 0:
+            raise UserError(f"dim is {self.dim} and context {self.context}; give at least 1 and 0")
         read_iterations(self.mllt_iters, "mllt-iters")
 
 
-def train_lda_mllt(data: DataDir, lang: Lang, source: Path, pipeline: PipelineOptions,
-                   destination: Path, pool: Executor, options: LdaMlltOptions) -> AcousticModel:
+def train_lda_mllt(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
+                   options: LdaMlltOptions) -> AcousticModel:
     """Train a system on LDA+MLLT features and write it to `destination`.
-
-    Parameters
-    ----------
-    pipeline : PipelineOptions
-        With splicing; what LDA projects.
 
     Raises
     ------
@@ -66,7 +62,10 @@ def train_lda_mllt(data: DataDir, lang: Lang, source: Path, pipeline: PipelineOp
         if the alignments do not fit data or lexicon, or there are too few columns for `dim`.
     """
     clock = Clock()
-    state = prepare_state(data, lang, read_source(source, data, lang), pipeline, destination, pool)
+    found = read_source(source, data, lang)
+    pipeline = replace(base_pipeline(found.model.pipeline), splice_left=options.context,
+                       splice_right=options.context)
+    state = prepare_state(data, lang, found, pipeline, destination, pool)
     matrix = _estimate_lda(state, options.dim, pool)
     state = replace(state, model=replace(state.model, transform=matrix)).with_view(pool)
     clock.add("prepare", clock.elapsed)

@@ -1,5 +1,6 @@
 """HCLG against composition by hand: every word sequence, every path, every weight."""
 
+import dataclasses
 import itertools
 import math
 
@@ -12,7 +13,11 @@ from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.compose import GraphOptions, from_fst, make_hclg, to_fst, write_graph
 from hybridasr.graph.lexicon_fst import lexicon_fst, write_lexicon_fsts
+from hybridasr.graph.openfst import read_fst
 from hybridasr.graph.training import TrainingGraphs, arc_costs
+from hybridasr.kaldi.langs import read_kaldi_lang
+from hybridasr.kaldi.models import read_model
+from hybridasr.kaldi.trees import read_tree
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
 from hybridasr.lm.ngram import estimate_ngram
 
@@ -239,11 +244,63 @@ def test_what_cannot_be_built(system):
     with pytest.raises(UserError, match="no word of the lexicon"):
         make_hclg(lang, empty, transitions, tree)
 
-    class Triphones:
-        context_width = 3
 
-    with pytest.raises(UserError, match="context width 3"):
-        make_hclg(lang, grammar_of("commands", lang), transitions, Triphones())
+# Graphs made by Kaldi from the same lexicon, tree and transition model.
+
+@pytest.fixture(scope="module", params=["kaldi_tri1_dsp20", "kaldi_tri1_words_zh"])
+def kaldi(request, ref_root):
+    """(lang, transitions, tree, cost of each word in G, HCLG made here, Kaldi's)."""
+    path = ref_root / request.param
+    lang, tree = read_kaldi_lang(path), read_tree(path / "tree.txt")
+    transitions, _ = read_model(path / "final.mdl.txt.gz")
+    grammar = pynini.Fst.read(str(path / "G.fst"))
+    words = {arc.ilabel: float(arc.weight) for arc in grammar.arcs(grammar.start())}
+    ours = make_hclg(lang, grammar, transitions, tree)
+    return lang, transitions, tree, words, ours, read_fst(path / "HCLG.fst")
+
+
+def said_as(fst, word):
+    """The acceptor of all transition-id sequences, with weights, that say one word."""
+    acceptor = pynini.Fst()
+    acceptor.add_states(2)
+    acceptor.set_start(0)
+    acceptor.set_final(1)
+    acceptor.add_arc(0, pynini.Arc(word, word, 0, 1))
+    return pynini.compose(fst, acceptor).project("input").rmepsilon()
+
+
+def least_cost(sequences):
+    return float(pynini.shortestdistance(sequences, reverse=True)[sequences.start()])
+
+
+def test_kaldis_graph_says_the_same(kaldi):
+    lang, transitions, tree, words, ours, theirs = kaldi
+    ours, theirs = to_fst(ours).arcsort("olabel"), to_fst(theirs).arcsort("olabel")
+    builder, costs = TrainingGraphs(lang, transitions, tree), transitions.scaled_costs(1.0, 0.1)
+    rng = np.random.default_rng(1)
+    for word in rng.choice(list(words), min(200, len(words)), replace=False).tolist():
+        a, b = said_as(ours, word), said_as(theirs, word)
+        naive = builder.build((word,))
+        naive = dataclasses.replace(naive, weight=arc_costs(naive, costs))
+        exact = words[word] + least_cost(to_fst(naive))
+        assert least_cost(a) == pytest.approx(exact, abs=1e-5), word
+        # Kaldi rounds the weights on its way to multiples of 1/1024 (fstminimizeencoded).
+        assert least_cost(b) == pytest.approx(exact, abs=5e-3), word
+        # The same set of transition-id sequences ...
+        plain = [pynini.determinize(pynini.arcmap(x, map_type="rmweight")).minimize()
+                 for x in (a, b)]
+        assert pynini.equivalent(*plain), word
+        # ... and the same weights, looked at along random ones.
+        for seed in range(3):
+            path = pynini.arcmap(pynini.randgen(b, seed=word + seed), map_type="rmweight")
+            assert least_cost(pynini.compose(path, a)) == pytest.approx(
+                least_cost(pynini.compose(path, b)), abs=5e-3), word
+
+
+def test_as_small_as_kaldis_graph(kaldi):
+    *_, ours, theirs = kaldi
+    assert 0.9 * theirs.num_states < ours.num_states <= theirs.num_states
+    assert 0.9 * theirs.num_arcs < ours.num_arcs <= theirs.num_arcs
 
 
 def test_arrays():

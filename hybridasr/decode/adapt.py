@@ -1,0 +1,83 @@
+"""Owns adaptation to a speaker while recognising or aligning: fMLLR from a first pass.
+
+The first pass scores the features as they are with the system's speaker-independent mixtures;
+from its path an affine transform is estimated, with which the adapted mixtures score the next
+pass, and so on (Kaldi's decode_fmllr.sh, align_fmllr.sh).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.features.transforms import apply_transform
+from hybridasr.gmm.diag import GmmScorer
+from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, estimate_fmllr
+from hybridasr.model import AcousticModel
+from hybridasr.options import option
+
+# Finds the path of an utterance, given its number, its features and who scores them: the
+# transition-ids (num_frames,), or None.
+Pass = Callable[[int, np.ndarray, GmmScorer], np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """How a speaker-adaptive system adapts to a new speaker."""
+
+    fmllr_passes: int = option(2, "times that the speaker's transform is estimated, 0: never")
+    silence_weight: float = option(0.01, "weight of silence frames in the estimate")
+    prior_frames: float = option(200.0, "frames that the training set counts for in the estimate: "
+                                        "steadies speakers with little speech")
+
+    def __post_init__(self):
+        if self.fmllr_passes < 0 or self.prior_frames < 0 or self.silence_weight < 0:
+            raise UserError("fmllr-passes, silence-weight and prior-frames must not be negative")
+
+
+def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_path: Pass,
+                  options: AdaptOptions) -> np.ndarray | None:
+    """Run all passes over the utterances of one speaker.
+
+    The last calls of `find_path`, one for each utterance, are those of the adapted features.
+
+    Parameters
+    ----------
+    utterances : sequence of float32 (num_frames, dim)
+        The speaker's features, `AcousticModel.final_features` applied.
+
+    Returns
+    -------
+    float64 (dim, dim + 1), the speaker's transform; None if nothing could be estimated
+    """
+    adaptation = model.adaptation
+    if adaptation is None:
+        raise ValueError("the model is not speaker-adaptive")
+    first, adapted = adaptation.gmm.scorer(), model.gmm.scorer()
+    paths = [find_path(number, feats, first) for number, feats in enumerate(utterances)]
+    transform = None
+    for _ in range(options.fmllr_passes):
+        stats = FmllrStats.zeros(model.gmm.means.shape[1])
+        for feats, path in zip(utterances, paths, strict=True):
+            if path is not None:
+                _accumulate(model, feats, path, transform, options.silence_weight, stats)
+        if stats.beta == 0:
+            return transform
+        transform, _ = estimate_fmllr(stats.plus(adaptation.prior, options.prior_frames))
+        paths = [find_path(number, apply_transform(feats, transform), adapted)
+                 for number, feats in enumerate(utterances)]
+    return transform
+
+
+def _accumulate(model: AcousticModel, feats: np.ndarray, path: np.ndarray,
+                transform: np.ndarray | None, silence_weight: float, stats: FmllrStats) -> None:
+    """Add one utterance; posteriors come from the pass that found the path."""
+    assert model.adaptation is not None
+    pdfs = model.transitions.tid_pdf[path]
+    weights = np.where(np.isin(pdfs, model.silence_pdfs), silence_weight, 1.0).astype(np.float32)
+    if transform is None:
+        accumulate_fmllr(model.gmm, feats, pdfs, stats, weights, model.adaptation.gmm, feats)
+    else:
+        accumulate_fmllr(model.gmm, feats, pdfs, stats, weights,
+                         posterior_feats=apply_transform(feats, transform))

@@ -1,0 +1,74 @@
+"""Owns the quick system: a new tree on adapted features, without starting over.
+
+Each new leaf begins with the mixture of the old leaf that most of its frames had, merged down to
+its share of Gaussians, so that few iterations suffice (Kaldi's train_quick.sh).
+"""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.gmm.diag import DiagGmm
+from hybridasr.gmm.update import merged, split_targets
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.model import AcousticModel
+from hybridasr.options import option
+from hybridasr.train.context import grow_system, read_source
+from hybridasr.train.em import Clock, TrainState, run_em
+from hybridasr.train.finish import finish, run_digest
+from hybridasr.train.sat import SatOptions, adapted_state, estimate_adaptation
+
+
+@dataclass(frozen=True)
+class QuickOptions(SatOptions):
+    """Schedule, sizes and tree of a quick system (names and defaults of train_quick.sh)."""
+
+    num_iters: int = option(20, "iterations")
+    max_iter_inc: int = option(15, "last iteration that adds Gaussians")
+    realign_iters: str = option("10 15", "iterations that align anew")
+    fmllr_iters: str = option("", "iterations that estimate the speakers' transforms anew")
+
+
+def train_quick(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
+                options: QuickOptions) -> AcousticModel:
+    """Train a system with another tree on the adapted features of the one in `source`.
+
+    Raises
+    ------
+    UserError
+        if the alignments do not fit data or lexicon.
+    """
+    clock = Clock()
+    found = read_source(source, data, lang)
+    old = adapted_state(data, lang, found, destination, pool, options, clock)
+    state, _ = grow_system(old, options, pool, clock)
+    gmm = inherited_gmm(old, state, options)
+    state = replace(state, model=replace(state.model, gmm=gmm))
+    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+                           run_digest(state, options), clock)
+    adaptation = estimate_adaptation(state, pool)
+    return finish(data, state, result, options, clock, destination, pool, adaptation)
+
+
+def inherited_gmm(old: TrainState, new: TrainState, options: QuickOptions) -> DiagGmm:
+    """Return the first mixtures of a new tree: half of the Gaussians wanted at the end."""
+    num_old, num_new = old.model.transitions.num_pdfs, new.model.tree.num_pdfs
+    overlap = np.zeros((num_new, num_old))
+    for before, after in zip(old.alignments, new.alignments, strict=True):
+        pairs = (new.model.transitions.tid_pdf[after].astype(np.int64) * num_old
+                 + old.model.transitions.tid_pdf[before])[after > 0]
+        overlap += np.bincount(pairs, minlength=num_new * num_old).reshape(overlap.shape)
+    sizes = split_targets(overlap.sum(1), np.ones(num_new, np.int64), options.totgauss // 2,
+                          options.power)
+    parts = []
+    for pdf, size in enumerate(sizes.tolist()):
+        if overlap[pdf].any():
+            parts.append(merged(old.model.gmm, int(np.argmax(overlap[pdf])), size))
+        else:  # never seen: what the tree's statistics gave
+            parts.append(merged(new.model.gmm, pdf, size))
+    weights, means, variances = (np.concatenate(column) for column in zip(*parts, strict=True))
+    counts = [len(part[0]) for part in parts]
+    return DiagGmm(weights, means, variances, np.concatenate([[0], np.cumsum(counts)]))

@@ -1,0 +1,48 @@
+"""Owns the list of systems: what each rung of the ladder is called and which trainer makes it.
+
+The names of the kinds are those of Kaldi's steps/train_*.sh.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hybridasr.train.deltas import DeltasOptions, train_deltas
+from hybridasr.train.lda_mllt import LdaMlltOptions, train_lda_mllt
+from hybridasr.train.mono import MonoOptions
+from hybridasr.train.quick import QuickOptions, train_quick
+from hybridasr.train.sat import SatOptions, train_sat
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of system that is trained on alignments: its options and its trainer."""
+
+    options: type
+    train: Callable
+    what: str
+
+
+KINDS = {
+    "deltas": Kind(DeltasOptions, train_deltas, "triphones on features with deltas"),
+    "lda-mllt": Kind(LdaMlltOptions, train_lda_mllt, "triphones on LDA+MLLT features"),
+    "sat": Kind(SatOptions, train_sat, "speaker-adaptive triphones (fMLLR)"),
+    "quick": Kind(QuickOptions, train_quick, "a larger tree on adapted features"),
+}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One system of the ladder: its kind, and the system whose alignments it starts from."""
+
+    kind: str
+    source: str | None
+    options: type
+
+
+LADDER = {
+    "mono": Rung("mono", None, MonoOptions),
+    "tri1": Rung("deltas", "mono", DeltasOptions),
+    "tri2b": Rung("lda-mllt", "tri1", LdaMlltOptions),
+    "tri3b": Rung("sat", "tri2b", SatOptions),
+    "tri4b": Rung("quick", "tri3b", QuickOptions),
+}
