@@ -28,7 +28,8 @@ def mono(world):  # noqa: F811
 
 def run_recipe(corpus, work, *more):
     recipes = REPOSITORY / "egs"
-    return ["run-recipe", "--recipes", recipes, "--corpus", corpus, "--work", work, *more]
+    return ["run-recipe", "--recipes", recipes, "--corpus", corpus, "--work", work,
+            "--stop-stage", 4, *more]
 
 
 def write_text_wav(path):

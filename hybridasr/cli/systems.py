@@ -1,4 +1,4 @@
-"""Owns the verbs that make and use systems: language, training, graphs, decoding, recognition."""
+"""Owns the verbs that make and use systems: language, graphs, decoding, recognition."""
 
 import argparse
 import json
@@ -46,37 +46,6 @@ def _train_lm(args: argparse.Namespace) -> None:
     write_arpa(args.arpa, estimate_ngram(sentences, args.order))
 
 
-def _mono_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.features.pipeline import PipelineOptions
-    from hybridasr.options import add_options
-    from hybridasr.train.mono import MonoOptions
-
-    add_nj(parser)
-    add_options(parser, MonoOptions)
-    add_options(parser, PipelineOptions)
-    for name in ("data", "lang", "exp"):
-        parser.add_argument(name, type=Path)
-
-
-def _train_mono(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.datadir import read_datadir
-    from hybridasr.features.pipeline import PipelineOptions, read_feature_options
-    from hybridasr.lexicon.langdir import read_lang
-    from hybridasr.options import from_args, to_dict
-    from hybridasr.parallel import executor
-    from hybridasr.progress import job_log, logger
-    from hybridasr.train.em import training_line
-    from hybridasr.train.mono import MonoOptions, train_mono
-
-    options = from_args(MonoOptions, args)
-    log = args.exp / "log" / "train.log"
-    with executor(args.nj) as pool, job_log(log, "hybridasr train-mono", to_dict(options)):
-        model = train_mono(read_datadir(args.data), read_lang(args.lang),
-                           read_feature_options(args.data), from_args(PipelineOptions, args),
-                           args.exp, pool, options)
-        logger.info("%s", training_line(args.exp, model.info, args.nj))
-
-
 def _graph_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.graph.compose import GraphOptions
     from hybridasr.mkgraph import KINDS
@@ -105,12 +74,18 @@ def _mkgraph(args: argparse.Namespace) -> None:
                                  args.arpa, from_args(GraphOptions, args)))
 
 
-def _decode_arguments(parser: argparse.ArgumentParser) -> None:
+def _search_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.options import add_options
 
-    add_nj(parser)
     add_options(parser, SearchOptions)
+    add_options(parser, AdaptOptions)
+
+
+def _decode_arguments(parser: argparse.ArgumentParser) -> None:
+    _search_arguments(parser)
+    add_nj(parser)
     parser.add_argument("--model", type=Path, help="model directory (default: above the graph)")
     for name in ("graph", "data", "decode"):
         parser.add_argument(name, type=Path)
@@ -118,6 +93,7 @@ def _decode_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _decode(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.evaluate import decode_set
     from hybridasr.options import from_args
@@ -125,7 +101,8 @@ def _decode(args: argparse.Namespace) -> None:
 
     with executor(args.nj) as pool:
         decode_set(args.model or args.graph.parent, args.graph, read_datadir(args.data, False),
-                   args.decode, from_args(SearchOptions, args), pool)
+                   args.decode, from_args(SearchOptions, args), pool,
+                   from_args(AdaptOptions, args))
 
 
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -142,26 +119,25 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.decode.search import SearchOptions
-    from hybridasr.options import add_options
-
+    _search_arguments(parser)
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--channel", default="mix",
                         help="mix, or the channel's number from 0 (mix)")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
-    add_options(parser, SearchOptions)
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads")
 
 
 def _recognize(args: argparse.Namespace) -> None:
+    from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.errors import UserError
     from hybridasr.options import from_args
     from hybridasr.recognizer import load
 
-    recognizer = load(args.model, from_args(SearchOptions, args), args.graph)
+    recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
+                      from_args(AdaptOptions, args))
     failures = []
     for path in args.audio:
         try:
@@ -178,20 +154,18 @@ def _recognize(args: argparse.Namespace) -> None:
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.decode.search import SearchOptions
-    from hybridasr.options import add_options
-
+    _search_arguments(parser)
     add_nj(parser)
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--homophones", action="store_true",
                         help="words of equal pronunciation count as right for each other")
-    add_options(parser, SearchOptions)
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("data", type=Path, help="data directory; features are made if missing")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.evaluate import evaluate, homophone_classes
     from hybridasr.features.pipeline import make_feats
@@ -205,7 +179,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             data = make_feats(data, model.features, pool)
         row = evaluate(args.model, args.graph or args.model / "graph", read_datadir(args.data),
                        args.model / f"decode_{args.data.name}", from_args(SearchOptions, args),
-                       pool, homophone_classes(model.lang) if args.homophones else None)
+                       pool, homophone_classes(model.lang) if args.homophones else None,
+                       from_args(AdaptOptions, args))
     print(json.dumps([row], ensure_ascii=False, indent=2))
 
 
@@ -214,7 +189,6 @@ VERBS = {
                          _lang_arguments, _prepare_lang),
     "train-lm": Verb("n-gram language model with Witten-Bell smoothing, as ARPA",
                      _lm_arguments, _train_lm),
-    "train-mono": Verb("train a monophone GMM-HMM: DATA LANG EXP", _mono_arguments, _train_mono),
     "mkgraph": Verb("build the decoding graph of a model", _graph_arguments, _mkgraph),
     "decode": Verb("decode a data directory: GRAPH DATA DECODE", _decode_arguments, _decode),
     "score": Verb("word error rates of a decode directory", _score_arguments, _score),

@@ -22,7 +22,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse `words`; exit 2 with a usage line if they are wrong."""
-        args, unknown = self.parse_known_args(words)
+        # Options may stand between arguments, as Kaldi's users write them.
+        args, unknown = self.parse_known_intermixed_args(words)
         if unknown:
             known = [text for action in self._actions for text in action.option_strings]
             near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)

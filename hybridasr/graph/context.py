@@ -8,6 +8,7 @@ share one label, a logical phone (Kaldi's make-ilabel-transducer).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -60,8 +61,9 @@ def expand_context(lg: FlatFst, tree: ContextTree, topology: Topology,
     symbols = np.zeros(1 + max([base - 1, *disambig_phones]), np.int64)
     symbols[base:] = -1
     symbols[disambig_phones] = np.arange(1, len(disambig_phones) + 1)
-    if len(lg.ilabel) and (lg.ilabel.max() >= len(symbols) or symbols[lg.ilabel].min() < 0):
-        raise ValueError("LG has a label that is neither a phone nor a disambiguation symbol")
+    for label in np.unique(lg.ilabel).tolist():
+        if label >= len(symbols) or symbols[label] < 0:
+            topology.for_phone(label)  # raises
     if (lg.num_states + width) * base**width > _LARGEST_KEY:
         raise ValueError(f"{base - 1} phones in windows of {width} are more than a key can hold")
     windows, source, label, olabel, weight, target, final = _expand(
@@ -115,8 +117,10 @@ def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int]) 
     return pdfs
 
 
-def _questions(root) -> tuple[np.ndarray, ...]:
+def _questions(root: Any) -> tuple:
     """Flatten a tree of leaves, splits and tables into jump tables.
+
+    The nodes are told apart by their attributes: trees read by `kaldi.trees` have the same ones.
 
     Returns
     -------
@@ -124,12 +128,13 @@ def _questions(root) -> tuple[np.ndarray, ...]:
         Node i asks for `key`; `branch[first + value]` is the next node, `other` if the value is
         not below `size`. A leaf has size -1 and its pdf in `other`; node -1 is no answer.
     branch : int64
+    top : int
     """
     nodes: list[tuple[int, int, int, int]] = []
     branch: list[int] = []
     done: dict[int, int] = {}
 
-    def number(node) -> int:
+    def number(node: Any) -> int:
         if node is None:
             return -1
         if id(node) not in done:
@@ -151,7 +156,7 @@ def _questions(root) -> tuple[np.ndarray, ...]:
 
     top = number(root)
     key, first, size, other = np.array(nodes, np.int64).T.copy()
-    return key, first, size, other, np.array(branch, np.int64), np.int64(top)
+    return key, first, size, other, np.array(branch, np.int64), top
 
 
 @numba.njit(cache=True)

@@ -23,37 +23,41 @@ def lexicon_fst(lang: Lang, disambig: bool) -> pynini.Fst:
     flat = lang.disambig_pronunciations if disambig else [
         (word, probability, phones) for word, choices in lang.pronunciations.items()
         for probability, phones in choices]
-    rows, num_states = _pauses(lang, disambig)
-    arcs = np.array(rows, np.float64).T
-    # Source, phone, word, cost, target of every arc within words; the last one of a word splits
-    # into going on without and with silence.
-    words, probabilities, phones = zip(*flat, strict=True)
-    lengths = np.fromiter(map(len, phones), np.int64, len(phones))
-    ends = np.cumsum(lengths)
-    begins = ends - lengths
-    total = int(ends[-1])
-    phone = np.fromiter(itertools.chain.from_iterable(phones), np.float64, total)
-    word, cost = np.zeros(total), np.zeros(total)
-    word[begins] = words
-    cost[begins] = -np.log(probabilities)
-    inside = np.ones(total, bool)
-    inside[ends - 1] = False
-    target = np.zeros(total, np.int64)
-    target[inside] = num_states + np.arange(total - len(flat))
-    source = np.roll(target, 1)
-    source[begins] = LOOP
-    within = np.array([source, phone, word, cost, target])
-    parts = [arcs, within[:, inside]]
-    for pause, after in _onward(lang):
-        last = within[:, ~inside]
-        last[3] += pause
-        last[4] = after
-        parts.append(last)
+    between, num_states = _between_words(lang, disambig)
+    inside, last, num_states = _within_words(flat, num_states)
+    parts = [np.array(between).T, inside]
+    for cost, target in _onward(lang):
+        parts.append(last + np.array([0, 0, 0, cost, target])[:, None])
     source, phone, word, cost, target = np.concatenate(parts, axis=1)
-    final = np.full(num_states + total - len(flat), np.inf, np.float32)
+    final = np.full(num_states, np.inf, np.float32)
     final[LOOP] = 0.0
     fst = FlatFst.from_arcs(START, source.astype(np.int64), phone, word, cost, target, final)
     return pynini.Fst.read_from_string(fst_bytes(fst)).arcsort("olabel")
+
+
+def _within_words(pronunciations: list[tuple[int, float, tuple[int, ...]]],
+                  num_states: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Lay each pronunciation out as a chain of arcs from LOOP.
+
+    Returns
+    -------
+    (arcs but the last of each word, last arcs with target 0, number of states)
+        Columns are arcs; rows are source, phone, word, cost, target. float64 holds every label.
+    """
+    words, probabilities, phones = zip(*pronunciations, strict=True)
+    lengths = np.fromiter(map(len, phones), np.int64, len(phones))
+    ends = np.cumsum(lengths)
+    begins = ends - lengths
+    arcs = np.zeros((5, ends[-1]))
+    arcs[1] = np.fromiter(itertools.chain.from_iterable(phones), np.float64, ends[-1])
+    arcs[2, begins] = words
+    arcs[3, begins] = -np.log(probabilities)
+    inside = np.ones(ends[-1], bool)
+    inside[ends - 1] = False
+    arcs[4, inside] = num_states + np.arange(inside.sum())
+    arcs[0, 1:] = arcs[4, :-1]
+    arcs[0, begins] = LOOP
+    return arcs[:, inside], arcs[:, ~inside], num_states + int(inside.sum())
 
 
 def _onward(lang: Lang) -> list[tuple[float, int]]:
@@ -64,7 +68,7 @@ def _onward(lang: Lang) -> list[tuple[float, int]]:
     return ways
 
 
-def _pauses(lang: Lang, disambig: bool) -> tuple[list[tuple[float, ...]], int]:
+def _between_words(lang: Lang, disambig: bool) -> tuple[list[tuple[float, ...]], int]:
     """Return the arcs (source, phone, word, cost, target) outside words, and the states so far."""
     arcs: list[tuple[float, ...]] = [(START, 0, 0, cost, after) for cost, after in _onward(lang)]
     num_states = 3

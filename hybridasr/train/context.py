@@ -125,6 +125,14 @@ def prepare_state(data: DataDir, lang: Lang, source: Source, pipeline: PipelineO
     return TrainState(model, refs, alignments)
 
 
+def same_features(data: DataDir, lang: Lang, source: Source, destination: Path,
+                  pool: Executor) -> TrainState:
+    """Return the earlier system on its own features, its speakers' transforms included."""
+    state = prepare_state(data, lang, source, source.model.pipeline, destination, pool)
+    model = replace(state.model, transform=source.model.transform)
+    return replace(state, model=model, speakers=source.speakers).with_view(pool)
+
+
 def grow_system(state: TrainState, options: TreeOptions, pool: Executor, clock: Clock
                 ) -> tuple[TrainState, GrownTree]:
     """Grow a tree on the current features and turn the state into the new system's start."""

@@ -199,7 +199,8 @@ def log_iteration(iteration: int, result: PassResult, state: TrainState, failed:
     """Write the line of one iteration to the log."""
     note = ""
     if aligned:
-        note = f", retried {len(result.retried)}, failed {len(failed)}"
+        total = sum(len(read_block(ref).utterances) for ref in state.refs)
+        note = f", retried {len(result.retried)}, failed {len(failed)} of {total}"
     logger.debug("iteration %d: log likelihood a frame %.4f over %d frames%s; now %d gaussians",
                  iteration, result.loglike, result.stats.frames, note,
                  state.model.gmm.num_gaussians)

@@ -16,25 +16,31 @@ from hybridasr.gmm.update import merged, split_targets
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model import AcousticModel
 from hybridasr.options import option
-from hybridasr.train.context import grow_system, read_source
-from hybridasr.train.em import Clock, TrainState, run_em
+from hybridasr.train.context import grow_system, read_source, same_features
+from hybridasr.train.em import Clock, EmOptions, TrainState, run_em
 from hybridasr.train.finish import finish, run_digest
-from hybridasr.train.sat import SatOptions, adapted_state, estimate_adaptation
+from hybridasr.train.sat import estimate_adaptation
+from hybridasr.tree.build import TreeOptions
 
 
 @dataclass(frozen=True)
-class QuickOptions(SatOptions):
+class QuickOptions(EmOptions, TreeOptions):
     """Schedule, sizes and tree of a quick system (names and defaults of train_quick.sh)."""
 
     num_iters: int = option(20, "iterations")
     max_iter_inc: int = option(15, "last iteration that adds Gaussians")
     realign_iters: str = option("10 15", "iterations that align anew")
-    fmllr_iters: str = option("", "iterations that estimate the speakers' transforms anew")
+
+    def __post_init__(self):
+        EmOptions.__post_init__(self)
+        TreeOptions.__post_init__(self)
 
 
 def train_quick(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
                 options: QuickOptions) -> AcousticModel:
-    """Train a system with another tree on the adapted features of the one in `source`.
+    """Train a system with another tree on the features of the one in `source`.
+
+    Speakers keep the transforms that its alignments were made with.
 
     Raises
     ------
@@ -42,14 +48,14 @@ def train_quick(data: DataDir, lang: Lang, source: Path, destination: Path, pool
         if the alignments do not fit data or lexicon.
     """
     clock = Clock()
-    found = read_source(source, data, lang)
-    old = adapted_state(data, lang, found, destination, pool, options, clock)
+    old = same_features(data, lang, read_source(source, data, lang), destination, pool)
+    clock.add("prepare", clock.elapsed)
     state, _ = grow_system(old, options, pool, clock)
     gmm = inherited_gmm(old, state, options)
     state = replace(state, model=replace(state.model, gmm=gmm))
     state, result = run_em(state, options, pool, destination / "checkpoint.npz",
                            run_digest(state, options), clock)
-    adaptation = estimate_adaptation(state, pool)
+    adaptation = estimate_adaptation(state, pool) if state.speakers else None
     return finish(data, state, result, options, clock, destination, pool, adaptation)
 
 

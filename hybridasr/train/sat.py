@@ -1,4 +1,4 @@
-"""Owns speaker-adaptive training with fMLLR (Kaldi's train_sat.sh) and its quick sequel.
+"""Owns speaker-adaptive training with fMLLR (Kaldi's train_sat.sh).
 
 In some iterations each training speaker gets an affine transform of the features; the mixtures
 learn what is left. For decoding, mixtures for features without a transform are estimated beside
@@ -22,7 +22,7 @@ from hybridasr.model import AcousticModel, Adaptation
 from hybridasr.options import option
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, read_block, read_view, write_view
-from hybridasr.train.context import Source, grow_system, prepare_state, read_source
+from hybridasr.train.context import grow_system, read_source, same_features
 from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import accumulate_block, run_pass
@@ -56,8 +56,10 @@ def train_sat(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
         if the alignments do not fit data or lexicon.
     """
     clock = Clock()
-    state = adapted_state(data, lang, read_source(source, data, lang), destination, pool, options,
-                          clock)
+    state = same_features(data, lang, read_source(source, data, lang), destination, pool)
+    if not state.speakers:
+        state = adapt_speakers(state, options, pool, "fMLLR")
+    clock.add("prepare", clock.elapsed)
     state, _ = grow_system(state, options, pool, clock)
     event = Event(read_iterations(options.fmllr_iters, "fmllr-iters"),
                   lambda iteration, now: adapt_speakers(now, options, pool, f"fMLLR {iteration}"))
@@ -65,18 +67,6 @@ def train_sat(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
                            run_digest(state, options), clock, event)
     adaptation = estimate_adaptation(state, pool)
     return finish(data, state, result, options, clock, destination, pool, adaptation)
-
-
-def adapted_state(data: DataDir, lang: Lang, source: Source, destination: Path, pool: Executor,
-                  options: SatOptions, clock: Clock) -> TrainState:
-    """Return the earlier system with its features adapted to every speaker."""
-    state = prepare_state(data, lang, source, source.model.pipeline, destination, pool)
-    state = replace(state, model=replace(state.model, transform=source.model.transform),
-                    speakers=source.speakers).with_view(pool)
-    if not source.speakers:
-        state = adapt_speakers(state, options, pool, "fMLLR")
-    clock.add("prepare", clock.elapsed)
-    return state
 
 
 def adapt_speakers(state: TrainState, options: SatOptions, pool: Executor,

@@ -131,7 +131,7 @@ def test_many_states_and_windows():
 def test_what_c_refuses():
     topology = two_states([1, 2, 3, 4])
     lg = random_lg(0)
-    with pytest.raises(ValueError, match="neither a phone nor"):
+    with pytest.raises(UserError, match="phone 6 has no topology"):
         expand_context(lg, HashTree(3, 1), topology, DISAMBIG[:1])
     with pytest.raises(ValueError, match="more than a key"):
         expand_context(lg, HashTree(40, 1), topology, DISAMBIG)

@@ -130,7 +130,8 @@ def test_l_by_hand(lang):
 
 
 @pytest.mark.parametrize(("arcs", "finals", "message"), [
-    ([*BEGIN, *WORD, (1, 3, 3, 0.5, 3)], [1, 3], "has another final state than the one where words begin"),
+    ([*BEGIN, *WORD, (1, 3, 3, 0.5, 3)], [1, 3],
+     "has another final state than the one where words begin"),
     ([(0, 0, 0, 0.5, 1), *WORD], [], "does not begin with one way on and one optional silence"),
     ([*BEGIN, (0, 1, 0, 0.5, 1), *WORD], [1], "does not begin with one way on and one optional"),
     ([(0, 0, 0, 0.5, 1), (0, 0, 0, 0.5, 2), (2, 1, 0, 0.9, 1), *WORD], [1],

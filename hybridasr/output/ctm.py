@@ -1,0 +1,119 @@
+"""Owns CTM files: words or phones with their times, a line each, as NIST's sclite reads them.
+
+``<recording> <channel> <begin-s> <duration-s> <symbol> [<confidence>]``, as Kaldi's nbest-to-ctm
+and lattice-to-ctm-conf write it; lines that begin with ``;;`` are comments.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hybridasr.errors import UserError
+from hybridasr.storage import PathLike, read_text, write_text
+
+_FORM = "'<recording> <channel> <begin-s> <duration-s> <symbol> [<confidence>]'"
+_COMMENT = ";;"
+_UNKNOWN = "NA"  # NIST's confidence where there is none
+
+
+class CtmRow(NamedTuple):
+    """One symbol of a recording; times in seconds, confidence from 0 to 1 or None."""
+
+    recording: str
+    channel: str
+    begin: float
+    duration: float
+    symbol: str
+    confidence: float | None = None
+
+
+def write_ctm(path: PathLike, rows: Iterable[CtmRow], decimals: int = 2) -> int:
+    """Write rows, sorted as sclite wants them: by recording (bytes), channel and begin.
+
+    Begin and end are rounded, not the duration, so that neighbours still meet.
+
+    Parameters
+    ----------
+    path : path
+    rows : iterable of CtmRow
+        Rows with the same begin keep their order.
+    decimals : int
+        Of times: 2 for a frame shift of 10 ms or more, 3 below, as in Kaldi. Confidences have 2.
+
+    Returns
+    -------
+    int
+        number of rows
+
+    Raises
+    ------
+    UserError
+        if a field is empty or holds white space, a time is negative or not finite, or a confidence
+        is outside 0..1.
+    """
+    lines = []
+    for row in sorted(rows, key=lambda row: (row.recording, row.channel, row.begin)):
+        fault = _fault(row)
+        if fault:
+            raise UserError(f"'{row.symbol}' of '{row.recording}' has {fault}; correct the row",
+                            path)
+        begin, end = (round(time, decimals) for time in (row.begin, row.begin + row.duration))
+        confidence = "" if row.confidence is None else f" {row.confidence:.2f}"
+        # What rounds to nothing from below must not become "-0.00".
+        lines.append(f"{row.recording} {row.channel} {begin:.{decimals}f} "
+                     f"{max(0.0, end - begin):.{decimals}f} {row.symbol}{confidence}\n")
+    write_text(path, "".join(lines))
+    return len(lines)
+
+
+def read_ctm(path: PathLike) -> list[CtmRow]:
+    """Read the rows of a CTM file in its order; empty lines and comments are passed over.
+
+    Raises
+    ------
+    UserError
+        with file and line: the number of fields, or what is wrong with which of them.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        fields = line.split()
+        if not fields or fields[0].startswith(_COMMENT):
+            continue
+        if len(fields) not in (5, 6):
+            raise UserError(f"has {len(fields)} fields, {_FORM} is expected; mend the line",
+                            path, number)
+        recording, channel, begin, duration, symbol, *rest = fields
+        confidence = None if rest in ([], [_UNKNOWN]) else _number(
+            rest[0], "confidence", path, number)
+        row = CtmRow(recording, channel, _number(begin, "begin", path, number),
+                     _number(duration, "duration", path, number), symbol, confidence)
+        fault = _fault(row)
+        if fault:
+            raise UserError(f"'{symbol}' has {fault}; mend the line", path, number)
+        rows.append(row)
+    return rows
+
+
+def _fault(row: CtmRow) -> str:
+    """Say what is wrong with a row; empty if nothing is."""
+    for name in ("recording", "channel", "symbol"):
+        value = getattr(row, name)
+        if value.split() != [value]:
+            return f"the {name} '{value}', one word without blanks is expected"
+    if row.recording.startswith(_COMMENT):
+        return f"the recording '{row.recording}', which would begin a comment"
+    for name in ("begin", "duration"):
+        value = getattr(row, name)
+        if not (math.isfinite(value) and value >= 0):
+            return f"the {name} {value:g}, seconds from 0 on are expected"
+    if row.confidence is not None and not 0 <= row.confidence <= 1:
+        return f"the confidence {row.confidence:g}, a number from 0 to 1 is expected"
+    return ""
+
+
+def _number(text: str, name: str, path: PathLike, line: int) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"the {name} '{text}' is not a number, {_FORM} is expected; mend the line",
+                        path, line) from None
