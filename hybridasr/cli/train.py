@@ -82,6 +82,76 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
     return run
 
 
+def _align_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.decode.adapt import AdaptOptions
+    from hybridasr.decode.align import AlignOptions
+    from hybridasr.options import add_options
+    from hybridasr.train.align import OutputOptions
+
+    add_nj(parser)
+    for options in (AlignOptions, AdaptOptions, OutputOptions):
+        add_options(parser, options)
+    parser.add_argument("data", type=Path, help="data directory; features are made if missing")
+    parser.add_argument("lang", type=Path, help="lang directory of the same phones")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/tri1")
+    parser.add_argument("ali", type=Path, help="the alignment directory to write")
+
+
+def _align(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.adapt import AdaptOptions
+    from hybridasr.decode.align import AlignOptions
+    from hybridasr.features.pipeline import make_feats
+    from hybridasr.lexicon.langdir import read_lang
+    from hybridasr.model import load_model
+    from hybridasr.options import from_args, to_dict
+    from hybridasr.parallel import executor
+    from hybridasr.progress import job_log, logger
+    from hybridasr.train.align import OutputOptions, align_set
+
+    options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
+    with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
+        data = read_datadir(args.data)
+        if "feats.scp" not in data.tables:
+            make_feats(data, load_model(args.model).features, pool)
+            data = read_datadir(args.data)
+        line = align_set(data, read_lang(args.lang), args.model, args.ali, pool, options,
+                         from_args(AdaptOptions, args), from_args(OutputOptions, args))
+        logger.info("%s", line)
+    print((args.ali / "outliers.txt").read_text(encoding="utf-8"), end="")
+
+
+def _tree_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--phone", metavar="NAME", help="only the part of this phone")
+    parser.add_argument("--pdf", type=int, metavar="N",
+                        help="say which phones and which questions lead to this pdf")
+    parser.add_argument("--picture", type=Path, metavar="FILE",
+                        help="draw it (.svg, .png or .pdf; needs matplotlib)")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/tri1")
+
+
+def _show_tree(args: argparse.Namespace) -> None:
+    from hybridasr.errors import UserError
+    from hybridasr.model import load_model
+    from hybridasr.tree.show import explain_pdf, pruned, tree_text
+
+    model = load_model(args.model)
+    names = {number: name for name, number in model.lang.phones.items()}
+    tree = model.tree
+    if args.phone is not None:
+        if args.phone not in model.lang.phones or args.phone.startswith(("#", "<")):
+            raise UserError(f"no phone '{args.phone}'; see {args.model / 'lang' / 'phones.txt'}")
+        tree = pruned(tree, model.lang.phones[args.phone])
+    if args.pdf is not None:
+        print(explain_pdf(tree, args.pdf, names))
+    elif args.picture is None:
+        print(tree_text(tree, names))
+    if args.picture is not None:
+        from hybridasr.plots import draw_tree
+
+        draw_tree(tree, names, args.picture)
+
+
 _HELP = {
     "deltas": "train triphones on features with deltas",
     "lda-mllt": "train triphones on LDA+MLLT features",
@@ -92,4 +162,8 @@ VERBS = {
     "train-mono": Verb("train a monophone GMM-HMM: DATA LANG EXP", _mono_arguments, _train_mono),
     **{f"train-{kind}": Verb(f"{text}: DATA LANG ALI EXP", _arguments(kind), _train(kind))
        for kind, text in _HELP.items()},
+    "align": Verb("align a data directory: DATA LANG MODEL ALI; phones, words, states, outliers",
+                  _align_arguments, _align),
+    "show-tree": Verb("print or draw the decision tree of a model, or explain a pdf",
+                      _tree_arguments, _show_tree),
 }

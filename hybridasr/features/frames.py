@@ -16,6 +16,7 @@ from hybridasr.options import option
 
 WINDOWS = ("povey", "hamming", "hanning", "rectangular")
 KINDS = ("mfcc", "fbank")
+PITCH_DIM = 3  # columns of `pitch.pitch_features`
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class FeatureOptions:
     use_power: bool = option(True, "power spectrum; false: magnitude")
     dither: float = option(1.0, "standard deviation of the noise added, in 16-bit units; 0: none")
     seed: int = option(0, "seed of the dither")
+    pitch: bool = option(False, "append voicing, pitch and its slope (for tones), three columns")
 
     def __post_init__(self):
         """Refuse values that contradict each other."""
@@ -101,6 +103,11 @@ class FeatureOptions:
     @property
     def dim(self) -> int:
         """Number of columns of the features."""
+        return self.spectral_dim + PITCH_DIM * self.pitch
+
+    @property
+    def spectral_dim(self) -> int:
+        """Number of columns without those of the pitch."""
         if self.kind == "mfcc":
             return self.num_ceps
         return self.num_mel_bins + int(self.has_energy)

@@ -20,6 +20,7 @@ from hybridasr.features.frames import (
     prepare_samples,
     window_function,
 )
+from hybridasr.features.pitch import pitch_features
 
 __all__ = ["FeatureOptions", "compute_features", "mel_filters"]
 
@@ -53,9 +54,18 @@ def compute_features(samples: np.ndarray, options: FeatureOptions,
     UserError
         if a sample is not finite.
     """
+    spectral = _spectral_features(samples, options, seed_id)
+    if not options.pitch:
+        return spectral
+    pitch = pitch_features(samples, options.sample_rate, options.frame_length_ms,
+                           options.frame_shift_ms, len(spectral), seed_id)
+    return np.concatenate([spectral, pitch], axis=1)
+
+
+def _spectral_features(samples: np.ndarray, options: FeatureOptions, seed_id: str) -> np.ndarray:
     count = num_frames(np.size(samples), options)
     samples = prepare_samples(samples, options, seed_id)
-    features = np.empty((count, options.dim), dtype=np.float32)
+    features = np.empty((count, options.spectral_dim), dtype=np.float32)
     if count == 0:
         return features
     tables = _tables(options)

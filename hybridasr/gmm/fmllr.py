@@ -3,7 +3,7 @@
 Constrained MLLR (Gales 1998; Kaldi's fmllr-diag-gmm.cc): the rows of W = [A; b] maximise
 beta log |det A| + sum_i (k_i w_i' - 1/2 w_i G_i w_i'). A speaker with little speech is helped by
 prior statistics: those of the training set, whose own best transform is the identity, counted as
-a few hundred frames (a smoothed estimate, as in MAP).
+a few hundred frames (a smoothed estimate, as in MAP), or by the basis of `basis_fmllr`.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,13 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from hybridasr.gmm.diag import DiagGmm
-from hybridasr.gmm.moments import gaussian_posteriors, pdf_frames, weighted_moments
+from hybridasr.gmm.diag import NEGLIGIBLE, DiagGmm
+
+ROWS = 512  # frames whose products are held at a time: they stay in the processor's cache
+# Of the smallest to the largest eigenvalue, once every dimension has unit power: below it lies
+# nothing but the rounding of float32 products, so the frames span too few directions.
+SMALLEST_RATIO = 1e-6
+UPDATES = ("full", "diag", "offset", "none")
 
 
 @dataclass
@@ -42,7 +47,15 @@ class FmllrStats:
         self.g += other.g
 
     def plus(self, prior: "FmllrStats", frames: float) -> "FmllrStats":
-        """Return these statistics with `prior` counted as so many frames."""
+        """Return these statistics with `prior` counted as so many frames.
+
+        Parameters
+        ----------
+        prior : FmllrStats
+            Of many speakers, on features that need no further transform (the training speakers'
+            own applied): alone they would give about the identity, so that few frames of a
+            speaker move little away from it, and many frames outweigh it.
+        """
         share = frames / max(prior.beta, 1e-10)
         return FmllrStats(self.beta + frames, self.k + share * prior.k, self.g + share * prior.g)
 
@@ -61,47 +74,144 @@ def accumulate_fmllr(gmm: DiagGmm, feats: np.ndarray, frame_pdfs: np.ndarray, st
     frame_pdfs : int32 (num_frames,)
         -1 leaves the frame out.
     weights : float32 (num_frames,), optional
+        Default all one.
     posterior_gmm, posterior_feats
         Where the Gaussians' posteriors come from, if not from `gmm` and `feats`; Gaussian by
         Gaussian the same layout (Kaldi's gmm-post-to-gpost).
+
+    Raises
+    ------
+    ValueError
+        if the two models' Gaussians, or the two features' frames, do not correspond.
     """
     scoring = gmm if posterior_gmm is None else posterior_gmm
-    scored = feats if posterior_feats is None else posterior_feats
+    if not np.array_equal(scoring.offsets, gmm.offsets):
+        raise ValueError("the model of the posteriors has other Gaussians than the model")
+    feats = np.ascontiguousarray(feats, np.float32)
+    scored = feats if posterior_feats is None else np.ascontiguousarray(posterior_feats, np.float32)
+    if len(scored) != len(feats) or {feats.shape[1], scored.shape[1]} != {stats.dim}:
+        raise ValueError(f"features {feats.shape} and {scored.shape}, the model has {stats.dim} "
+                         "columns")
+    pdfs = frame_pdfs.astype(np.int32)
+    weights = np.ones(len(feats), np.float32) if weights is None else weights.astype(np.float32)
+    scorer, dim = scoring.scorer(), stats.dim
+    inverse = 1.0 / gmm.variances
+    targets = (inverse * gmm.means).astype(np.float32)
+    inverse = inverse.astype(np.float32)
+    row, column = np.triu_indices(dim + 1)
+    extended, products = np.ones((ROWS, dim + 1), np.float32), np.empty((ROWS, len(row)), np.float32)
+    first, second = np.empty((ROWS, dim), np.float32), np.empty((ROWS, dim), np.float32)
+    packed = np.zeros((dim, len(row)))
+    for start in range(0, len(feats), ROWS):
+        part = slice(start, min(start + ROWS, len(feats)))
+        size = part.stop - start
+        extended[:size, :dim] = feats[part]
+        stats.beta += _expected_targets(
+            scored[part], pdfs[part], weights[part], scorer.constants, scorer.linear,
+            scorer.quadratic, scorer.offsets, targets, inverse, first[:size], second[:size])
+        _products(extended[:size], products[:size])
+        stats.k += first[:size].T @ extended[:size]
+        packed += second[:size].T @ products[:size]
+    whole = np.empty_like(stats.g)
+    whole[:, row, column] = packed
+    whole[:, column, row] = packed
+    stats.g += whole
+
+
+# Reordering sums is what lets the compiler use vector instructions for them.
+_FAST = {"contract", "reassoc", "nsz"}
+
+
+@numba.njit(cache=True, fastmath=_FAST)
+def _expected_targets(feats, pdfs, weights, constants, linear, quadratic, offsets, targets,
+                      inverse, first, second):
+    """Fill `first` and `second` with each frame's sums of gamma mu / var and gamma / var.
+
+    Frames left out get zeros. Returns the frames' weights, summed.
+    """
     dim = feats.shape[1]
-    extended = np.ones((len(feats), dim + 1), np.float32)
-    extended[:, :dim] = feats
-    for pdf, rows in pdf_frames(feats, frame_pdfs):
-        gaussians = slice(gmm.offsets[pdf], gmm.offsets[pdf + 1])
-        posteriors = gaussian_posteriors(scoring, pdf, scored[rows])
-        if weights is not None:
-            posteriors = posteriors * weights[rows, None]
-        inverse = 1.0 / gmm.variances[gaussians]
-        second = weighted_moments(posteriors, extended[rows])
-        stats.g += (inverse.T @ second.reshape(len(second), -1)).reshape(stats.g.shape)
-        # The last row of the second moments is the sum of gamma x+.
-        stats.k += (gmm.means[gaussians] * inverse).T @ second[:, dim, :]
-        stats.beta += float(posteriors.sum())
+    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
+    x = np.zeros(linear.shape[1], np.float32)  # padded with zeros, as linear and quadratic are
+    beta = 0.0
+    for frame in range(len(feats)):
+        first[frame] = 0.0
+        second[frame] = 0.0
+        pdf = pdfs[frame]
+        if pdf < 0 or weights[frame] == 0.0:
+            continue
+        for d in range(dim):
+            x[d] = feats[frame, d]
+        start = offsets[pdf]
+        size = offsets[pdf + 1] - start
+        best = np.float32(-np.inf)
+        for i in range(size):
+            a = linear[start + i]
+            b = quadratic[start + i]
+            score = np.float32(0.0)
+            for d in range(len(x)):
+                score += x[d] * (a[d] + b[d] * x[d])
+            scores[i] = score + constants[start + i]
+            best = max(best, scores[i])
+        total = 0.0
+        for i in range(size):
+            difference = scores[i] - best
+            scores[i] = np.exp(difference) if difference > NEGLIGIBLE else 0.0
+            total += scores[i]
+        beta += weights[frame]
+        for i in range(size):
+            gamma = np.float32(weights[frame] * scores[i] / total)
+            if gamma != 0.0:
+                for d in range(dim):
+                    first[frame, d] += gamma * targets[start + i, d]
+                    second[frame, d] += gamma * inverse[start + i, d]
+    return beta
+
+
+@numba.njit(cache=True)
+def _products(feats, out):
+    """Fill the rows of `out` with the upper triangles of x x'."""
+    for frame in range(len(feats)):
+        column = 0
+        for i in range(feats.shape[1]):
+            for j in range(i, feats.shape[1]):
+                out[frame, column] = feats[frame, i] * feats[frame, j]
+                column += 1
 
 
 def estimate_fmllr(stats: FmllrStats, min_count: float = 0.0, num_iters: int = 40,
-                   tolerance: float = 1e-6) -> tuple[np.ndarray, float]:
-    """Return the transform (D, D + 1) and the gain in log likelihood a frame.
+                   tolerance: float = 1e-6, update: str = "full") -> tuple[np.ndarray, float]:
+    """Return the transform (D, D + 1), float64, and the gain in log likelihood a frame.
 
     The rows take their best values in turn, starting from the identity; no step lowers the
-    likelihood. Fewer frames than `min_count` give the identity.
+    likelihood. The identity results from fewer frames than `min_count`, and from frames that span
+    too few directions to tell what is best (no more frames than dimensions, constant frames).
+
+    Parameters
+    ----------
+    num_iters : int
+        Rounds over all rows at most.
+    tolerance : float
+        A round that gains less, a frame, is the last.
+    update : {"full", "diag", "offset", "none"}
+        What of W is estimated: all, the diagonal of A and b, only b, nothing.
     """
-    dim = stats.dim
-    identity = np.eye(dim, dim + 1)
-    if stats.beta <= max(min_count, 1e-3):
+    if update not in UPDATES:
+        raise ValueError(f"update {update!r}, not one of {' '.join(UPDATES)}")
+    identity = np.eye(stats.dim, stats.dim + 1)
+    if update == "none" or stats.beta < max(min_count, 1e-3):
         return identity, 0.0
     g = 0.5 * (stats.g + stats.g.transpose(0, 2, 1)) / stats.beta
     k = stats.k / stats.beta
-    smallest = 1e-8 * np.trace(g, axis1=1, axis2=2)[:, None, None] / dim
-    inverses = np.linalg.inv(g + smallest * np.eye(dim + 1))
-    matrix, best = identity.copy(), identity
-    first = reached = fmllr_objective(identity, k, g)
+    first = fmllr_objective(identity, k, g)
+    if update != "full":
+        matrix = _best_diagonal(k, g, update == "diag")
+        return matrix, fmllr_objective(matrix, k, g) - first
+    inverses = _inverses(g)
+    if inverses is None:
+        return identity, 0.0
+    matrix, best, reached = identity.copy(), identity, first
     for _ in range(num_iters):
-        _fmllr_round(matrix, np.linalg.inv(matrix[:, :dim]), k, inverses)
+        _fmllr_round(matrix, np.linalg.inv(matrix[:, :-1]), k, inverses)
         now = fmllr_objective(matrix, k, g)
         if not now > reached:  # not a number included
             break
@@ -114,36 +224,70 @@ def estimate_fmllr(stats: FmllrStats, min_count: float = 0.0, num_iters: int = 4
 
 def fmllr_objective(matrix: np.ndarray, k: np.ndarray, g: np.ndarray) -> float:
     """Return log |det A| + sum_i (k_i w_i' - 1/2 w_i G_i w_i'), for a frame's average k and G."""
-    quadratic = np.einsum("ij,ijk,ik->", matrix, g, matrix)
+    quadratic = ((g @ matrix[:, :, None])[..., 0] * matrix).sum()
     return float(np.linalg.slogdet(matrix[:, :-1])[1] + (k * matrix).sum() - 0.5 * quadratic)
+
+
+def _inverses(g: np.ndarray) -> np.ndarray | None:
+    """Invert every G; None if one is singular but for rounding."""
+    power = np.sqrt(np.diagonal(g, axis1=1, axis2=2))
+    if not np.isfinite(g).all() or not power.all():
+        return None
+    scale = power[:, :, None] * power[:, None, :]
+    values = np.linalg.eigvalsh(g / scale)
+    if (values[:, 0] < SMALLEST_RATIO * values[:, -1]).any():
+        return None
+    return np.linalg.inv(g / scale) / scale
+
+
+def _best_diagonal(k: np.ndarray, g: np.ndarray, scales: bool) -> np.ndarray:
+    """Return the best W with a diagonal A (of ones without `scales`), in closed form."""
+    dim = len(k)
+    matrix = np.eye(dim, dim + 1)
+    for i in range(dim):
+        square, cross, ones = g[i, i, i], g[i, i, dim], g[i, dim, dim]
+        # With the best offset for each scale s, log s + linear s - 1/2 spread s^2 is left.
+        spread = square - cross * cross / ones
+        linear = k[i, i] - cross * k[i, dim] / ones
+        if scales and spread > SMALLEST_RATIO * square:
+            matrix[i, i] = (linear + np.sqrt(linear * linear + 4.0 * spread)) / (2.0 * spread)
+        matrix[i, dim] = (k[i, dim] - cross * matrix[i, i]) / ones
+    return matrix
+
+
+@numba.njit(cache=True)
+def _fmllr_row(matrix, inverse, row, k_row, inverse_g):
+    """Give one row of W its best value, in place; `inverse` is that of A."""
+    dim = len(matrix)
+    cofactor = np.zeros(dim + 1)  # times the determinant, which cancels
+    cofactor[:dim] = inverse[:, row]
+    direction = inverse_g @ cofactor
+    square = np.dot(cofactor, direction)
+    linear = np.dot(k_row, direction)
+    # The best step along the cofactors solves square a^2 + linear a - 1 = 0.
+    root = np.sqrt(linear * linear + 4.0 * square)
+    best, step = -np.inf, 0.0
+    for candidate in ((-linear + root) / (2.0 * square), (-linear - root) / (2.0 * square)):
+        value = np.log(abs(candidate * square + linear)) - 0.5 * candidate * candidate * square
+        if value > best:
+            best, step = value, candidate
+    matrix[row] = step * direction + inverse_g @ k_row
 
 
 @numba.njit(cache=True)
 def _fmllr_round(matrix, inverse, k, inverse_g):
     """Update every row of W in place; `inverse`, that of A, follows (Sherman & Morrison)."""
     dim = len(matrix)
-    cofactor = np.zeros(dim + 1)
     for row in range(dim):
-        cofactor[:dim] = inverse[:, row]
-        direction = inverse_g[row] @ cofactor
-        square = np.dot(cofactor, direction)
-        linear = np.dot(k[row], direction)
-        # The best step along the cofactors solves square a^2 + linear a - 1 = 0.
-        root = np.sqrt(linear * linear + 4.0 * square)
-        best, step = -np.inf, 0.0
-        for candidate in ((-linear + root) / (2.0 * square), (-linear - root) / (2.0 * square)):
-            value = np.log(abs(candidate * square + linear)) - 0.5 * candidate * candidate * square
-            if value > best:
-                best, step = value, candidate
-        new = inverse_g[row] @ (step * cofactor + k[row])
-        change = new[:dim] - matrix[row, :dim]
+        old = matrix[row, :dim].copy()
+        _fmllr_row(matrix, inverse, row, k[row], inverse_g[row])
+        change = matrix[row, :dim] - old
         left = inverse[:, row].copy()
         factor = 1.0 + np.dot(change, left)
         right = change @ inverse
         for i in range(dim):
             for j in range(dim):
                 inverse[i, j] -= left[i] * right[j] / factor
-        matrix[row] = new
 
 
 def compose_affine(second: np.ndarray, first: np.ndarray | None) -> np.ndarray:
@@ -153,10 +297,18 @@ def compose_affine(second: np.ndarray, first: np.ndarray | None) -> np.ndarray:
     ----------
     second, first : (D, D) or (D, D + 1)
         None for `first` is the identity.
+
+    Raises
+    ------
+    ValueError
+        if the shapes are others.
     """
+    dim = len(second)
+    for matrix in (second,) if first is None else (second, first):
+        if len(matrix) != dim or matrix.shape[1] not in (dim, dim + 1):
+            raise ValueError(f"a transform of shape {matrix.shape} among {dim} dimensions")
     if first is None:
         return second
-    dim = len(second)
     result = second[:, :dim] @ first
     if second.shape[1] == dim + 1:
         if result.shape[1] == dim:

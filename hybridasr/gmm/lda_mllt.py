@@ -14,7 +14,9 @@ from hybridasr.errors import UserError
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.moments import gaussian_posteriors, pdf_frames, weighted_moments
 
-SMALLEST_EIGENVALUE = 1e-6  # of a within-class covariance, relative to the largest
+ROWS = 4096  # frames multiplied at a time in float32
+SMALLEST_EIGENVALUE = 1e-6  # of a within-class correlation, relative to the largest
+SMALLEST_RIDGE = 1e-8  # added to the diagonals of the MLLT statistics, relative to them
 
 
 @dataclass
@@ -39,21 +41,36 @@ class LdaStats:
         classes : int32 (num_frames,)
             -1 leaves the frame out.
         """
-        used = classes >= 0
-        if not used.any():
-            return
-        wide, labels = feats[used].astype(np.float64), classes[used]
-        order = np.argsort(labels, kind="stable")
-        found, starts = np.unique(labels[order], return_index=True)
-        self.counts += np.bincount(labels, minlength=len(self.counts))
-        self.first[found] += np.add.reduceat(wide[order], starts)
-        self.second += wide.T @ wide
+        labels = classes.astype(np.int32)
+        if len(labels) and labels.max() >= len(self.counts):
+            raise ValueError(f"class {labels.max()} of {len(self.counts)}")
+        self.counts += np.bincount(labels[labels >= 0], minlength=len(self.counts))
+        for start in range(0, len(feats), ROWS):
+            part = labels[start:start + ROWS]
+            block = np.ascontiguousarray(feats[start:start + ROWS][part >= 0], np.float32)
+            if len(block) == 0:
+                continue
+            _add_rows(self.first, block, part[part >= 0])
+            # Around the block's mean, so that float32 products keep their digits.
+            origin = block.mean(0)
+            near = block - origin
+            cross = np.outer(near.sum(0, dtype=np.float64), origin)
+            self.second += near.T @ near + cross + cross.T
+            self.second += len(block) * np.outer(origin, origin.astype(np.float64))
 
     def add(self, other: "LdaStats") -> None:
         """Add the statistics of another block, in place."""
         self.counts += other.counts
         self.first += other.first
         self.second += other.second
+
+
+@numba.njit(cache=True)
+def _add_rows(sums, feats, labels):
+    for frame in range(len(feats)):
+        total = sums[labels[frame]]
+        for d in range(feats.shape[1]):
+            total[d] += feats[frame, d]
 
 
 @dataclass(frozen=True)
@@ -68,12 +85,13 @@ class LdaResult:
 def estimate_lda(stats: LdaStats, dim: int) -> LdaResult:
     """Return the transform whose first rows separate the classes best.
 
-    The within-class covariance becomes the identity, the between-class one diagonal.
+    The within-class covariance becomes the identity, the between-class one diagonal. Directions
+    in which the classes do not vary count as if they varied a little.
 
     Raises
     ------
     UserError
-        if `dim` is larger than the features have, or there are too few frames.
+        if `dim` is larger than the features have, there are too few frames, or all are alike.
     """
     total = stats.counts.sum()
     wide = stats.second.shape[0]
@@ -89,9 +107,17 @@ def estimate_lda(stats: LdaStats, dim: int) -> LdaResult:
     weighted = means * stats.counts[seen, None]
     between = means.T @ weighted / total - np.outer(mean, mean)
     within = (stats.second - means.T @ weighted) / total
-    values, vectors = np.linalg.eigh(within)
+    scale = np.sqrt(np.maximum(np.diagonal(within), 0.0))
+    # Rounding leaves a trace of a constant dimension's power.
+    scale[scale <= 1e-7 * np.sqrt(np.diagonal(stats.second) / total)] = 0.0
+    if not scale.any():
+        raise UserError("LDA of features that do not vary within any class; check the recordings, "
+                        "they may be digital silence")
+    scale[scale == 0.0] = scale[scale > 0.0].min()
+    # Correlations, so that the floor does not depend on the features' units.
+    values, vectors = np.linalg.eigh(within / np.outer(scale, scale))
     floored = np.maximum(values, SMALLEST_EIGENVALUE * values[-1])
-    whiten = (vectors / np.sqrt(floored)).T
+    whiten = (vectors / np.sqrt(floored)).T / scale
     eigenvalues, rotation = np.linalg.eigh(whiten @ between @ whiten.T)
     full = rotation[:, ::-1].T @ whiten
     # A sign of its own for each row: the same on every machine.
@@ -147,32 +173,49 @@ def accumulate_mllt(gmm: DiagGmm, feats: np.ndarray, frame_pdfs: np.ndarray,
 
 def estimate_mllt(stats: MlltStats, num_iters: int = 200,
                   tolerance: float = 1e-6) -> tuple[np.ndarray, float]:
-    """Return the transform (D, D) and the gain in log likelihood a frame.
+    """Return the transform (D, D), float64, and the gain in log likelihood a frame.
 
     Each row in turn takes its best value, the others fixed, until a whole round gains less than
-    `tolerance` a frame; no step lowers the likelihood.
+    `tolerance` a frame; no step lowers the likelihood. No more frames than dimensions give the
+    identity.
     """
     dim = len(stats.g)
-    if stats.beta <= dim:
-        return np.eye(dim), 0.0
-    g = 0.5 * (stats.g + stats.g.transpose(0, 2, 1)) / stats.beta
-    smallest = 1e-6 * np.trace(g, axis1=1, axis2=2)[:, None, None] / dim
-    inverses = np.linalg.inv(g + smallest * np.eye(dim))
     matrix = np.eye(dim)
-    before = first = mllt_objective(matrix, g)
+    if stats.beta <= dim or not np.diagonal(stats.g, axis1=1, axis2=2).any():
+        return matrix, 0.0
+    g = 0.5 * (stats.g + stats.g.transpose(0, 2, 1)) / stats.beta
+    # Without it a dimension that never varies would be scaled without limit.
+    power = np.diagonal(g, axis1=1, axis2=2)
+    power = np.maximum(power, SMALLEST_RIDGE * power.max(1, keepdims=True))
+    g = g + SMALLEST_RIDGE * power[:, :, None] * np.eye(dim)
+    inverses = np.linalg.inv(g)
+    best, first = matrix, mllt_objective(matrix, g)
+    reached = first
     for _ in range(num_iters):
+        matrix = best.copy()
         _mllt_round(matrix, np.linalg.inv(matrix), inverses)
         now = mllt_objective(matrix, g)
-        if now - before < tolerance:
+        if not now > reached:  # not a number included
             break
-        before = now
-    return matrix, max(before, now) - first
+        done = now - reached < tolerance
+        best, reached = matrix, now
+        if done:
+            break
+    return best, reached - first
 
 
 def mllt_objective(matrix: np.ndarray, g: np.ndarray) -> float:
     """Return log |det M| - 1/2 sum_i m_i G_i m_i', G being a frame's average."""
-    quadratic = np.einsum("ij,ijk,ik->", matrix, g, matrix)
+    quadratic = ((g @ matrix[:, :, None])[..., 0] * matrix).sum()
     return float(np.linalg.slogdet(matrix)[1] - 0.5 * quadratic)
+
+
+@numba.njit(cache=True)
+def _mllt_row(matrix, inverse, row, inverse_g):
+    """Give one row its best value, in place; `inverse` is that of the matrix."""
+    cofactor = inverse[:, row].copy()  # times the determinant, which cancels
+    direction = inverse_g @ cofactor
+    matrix[row] = direction / np.sqrt(np.dot(cofactor, direction))
 
 
 @numba.njit(cache=True)
@@ -180,17 +223,15 @@ def _mllt_round(matrix, inverse, inverse_g):
     """Update every row of `matrix` in place; `inverse` follows (Sherman & Morrison)."""
     dim = len(matrix)
     for row in range(dim):
-        cofactor = inverse[:, row].copy()  # times the determinant, which cancels
-        direction = inverse_g[row] @ cofactor
-        new = direction / np.sqrt(np.dot(cofactor, direction))
-        change = new - matrix[row]
+        old = matrix[row].copy()
+        _mllt_row(matrix, inverse, row, inverse_g[row])
+        change = matrix[row] - old
         left = inverse[:, row].copy()
         factor = 1.0 + np.dot(change, left)
         right = change @ inverse
         for i in range(dim):
             for j in range(dim):
                 inverse[i, j] -= left[i] * right[j] / factor
-        matrix[row] = new
 
 
 def transform_means(gmm: DiagGmm, matrix: np.ndarray) -> DiagGmm:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from hybridasr.errors import UserError
 from hybridasr.storage import PathLike, read_text, write_text
 
-DECIMALS = 6  # of times in seconds: a tenth of a sample at 48 kHz needs no more
+DECIMALS = 6  # of times in seconds: a microsecond is a twentieth of a sample at 48 kHz
 _CLOSE = 0.6 * 10.0**-DECIMALS  # times nearer than this are written alike
 _TOKEN = re.compile(
-    r'"(?P<text>(?:[^"]|"")*)"'
+    r'"(?P<text>[^"]*(?:""[^"]*)*)"'
     r"|(?P<flag><\w+>)"
     r"|(?<!\S)(?P<number>[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\S)"
     r"|(?P<comment>(?<!\S)![^\n]*)")
@@ -86,10 +86,10 @@ def read_textgrid(path: PathLike) -> tuple[float, dict[str, list[Interval]]]:
     cursor = _Cursor(_read(Path(path)), Path(path))
     kind = cursor.take("text", "'File type = \"ooTextFile\"'")
     if kind not in ("ooTextFile", "ooTextFile short"):
-        raise cursor.error(f"file type \"ooTextFile\" is expected, \"{kind}\" found")
+        raise cursor.error(f'file type "ooTextFile" is expected, {_shown(kind)} found')
     name = cursor.take("text", "'Object class = \"TextGrid\"'")
     if name != "TextGrid":
-        raise cursor.error(f"object class \"TextGrid\" is expected, \"{name}\" found")
+        raise cursor.error(f'object class "TextGrid" is expected, {_shown(name)} found')
     cursor.time("xmin of the recording")
     end = cursor.time("xmax of the recording")
     if cursor.take("flag", "<exists>") != "<exists>":
@@ -98,11 +98,11 @@ def read_textgrid(path: PathLike) -> tuple[float, dict[str, list[Interval]]]:
     for _ in range(cursor.count("the number of tiers")):
         kind = cursor.take("text", "the class of a tier")
         if kind != "IntervalTier":
-            raise cursor.error(f"class \"IntervalTier\" is expected, \"{kind}\" found; remove "
-                               "tiers of points")
+            raise cursor.error(f'class "IntervalTier" is expected, {_shown(kind)} found',
+                               f"remove tiers of points, or {_REMEDY}")
         name = cursor.take("text", "the name of a tier")
         if name in tiers:
-            raise cursor.error(f"tier '{name}' comes twice; rename one of them")
+            raise cursor.error(f"tier '{name}' comes twice", "rename one of them")
         tiers[name] = _intervals(cursor, name)
     cursor.finish()
     return end, tiers
@@ -143,7 +143,7 @@ class _Cursor:
             raise self.error(f"ends where {wanted} is expected")
         self.place = token.start()
         if token.lastgroup != kind:
-            raise self.error(f"{wanted} is expected, {token[0]} found")
+            raise self.error(f"{wanted} is expected, {_shown(token[0])} found")
         return token[kind].replace('""', '"')
 
     def time(self, wanted: str) -> float:
@@ -156,8 +156,8 @@ class _Cursor:
     def count(self, wanted: str) -> int:
         """Take a whole number from 0 on."""
         text = self.take("number", wanted)
-        if not text.isdecimal():
-            raise self.error(f"{wanted} is {text}, a whole number is expected")
+        if not text.isdecimal() or len(text) > 9:
+            raise self.error(f"{wanted} is {text}, a whole number below 1000000000 is expected")
         return int(text)
 
     def finish(self) -> None:
@@ -165,11 +165,18 @@ class _Cursor:
         token = next(self.tokens, None)
         if token is not None:
             self.place = token.start()
-            raise self.error(f"the end is expected, {token[0]} found")
+            raise self.error(f"the end is expected, {_shown(token[0])} found")
 
-    def error(self, message: str) -> UserError:
-        return UserError(f"{message}; {_REMEDY}", self.path,
+    def error(self, message: str, remedy: str = _REMEDY) -> UserError:
+        """Return an error at the last token taken."""
+        return UserError(f"{message}; {remedy}", self.path,
                          self.text.count("\n", 0, self.place) + 1)
+
+
+def _shown(token: str) -> str:
+    """Return a token as a message shows it: quoted, on one line, not too long."""
+    text = " ".join(token.split())
+    return f"'{text[:40]}...'" if len(text) > 40 else f"'{text}'"
 
 
 def _read(path: Path) -> str:

@@ -65,7 +65,7 @@ def read_source(directory: Path, data: DataDir, lang: Lang) -> Source:
     if not (directory / "ali.ark").is_file():
         raise UserError("no alignments (ali.ark) there; make them with 'hybridasr align DATA LANG "
                         f"MODEL {directory}'", directory)
-    _check_phones(model.lang, lang, directory)
+    check_phones(model.lang, lang, directory)
     check_features(data.path, model.features)
     alignments = dict(read_ark(directory / "ali.ark"))
     _check_alignments(alignments, model, data, lang, directory)
@@ -74,7 +74,8 @@ def read_source(directory: Path, data: DataDir, lang: Lang) -> Source:
     return Source(directory, model, alignments, speakers)
 
 
-def _check_phones(theirs: Lang, ours: Lang, directory: Path) -> None:
+def check_phones(theirs: Lang, ours: Lang, directory: Path) -> None:
+    """Refuse a lang directory whose phones are not those that `directory` was made with."""
     names = sorted((theirs.phones.keys() | ours.phones.keys()), key=str)
     for name in names:
         if not name.startswith("#") and theirs.phones.get(name) != ours.phones.get(name):

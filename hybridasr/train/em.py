@@ -29,11 +29,11 @@ from hybridasr.train.passes import (
     PassResult,
     accumulate_block,
     align_block,
+    boosted_scorer,
     count_unaligned,
     name_some,
     pdf_occupancy,
     run_pass,
-    silence_boosted,
 )
 
 logger = logging.getLogger("hybridasr")
@@ -171,7 +171,7 @@ def align_all(state: TrainState, options: AlignOptions, pool: Executor, desc: st
               collect: bool = True) -> PassResult:
     """Align all blocks with the model of `state`."""
     scorer = state.model.gmm.scorer()
-    boosted = silence_boosted(scorer, state.model, options.boost_silence)
+    boosted = boosted_scorer(scorer, state.model.silence_pdfs, options.boost_silence)
     return run_pass(pool, align_block, [(ref, scorer, boosted, state.model.transitions, options,
                                          collect) for ref in state.refs], desc)
 

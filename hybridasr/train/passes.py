@@ -121,12 +121,12 @@ def accumulate_block(ref: BlockRef, scorer: GmmScorer, transitions: TransitionMo
     return PassResult([alignment], stats, counts, stats_seconds=time.perf_counter() - start)
 
 
-def silence_boosted(scorer: GmmScorer, model: AcousticModel, boost: float) -> GmmScorer:
-    """Multiply the likelihoods of silence pdfs by `boost` (Kaldi's gmm-boost-silence)."""
+def boosted_scorer(scorer: GmmScorer, pdfs: Sequence[int], boost: float) -> GmmScorer:
+    """Multiply the likelihoods of pdfs, those of silence, by `boost` (gmm-boost-silence)."""
     if boost == 1.0:
         return scorer
     constants = scorer.constants.copy()
-    for pdf in model.silence_pdfs:
+    for pdf in pdfs:
         constants[scorer.offsets[pdf]:scorer.offsets[pdf + 1]] += np.float32(np.log(boost))
     return replace(scorer, constants=constants)
 

@@ -188,6 +188,22 @@ def test_cheapest_path_of_flat_and_of_steep_costs(kind, scale):
     assert path_cost(costs, path, penalty) == pytest.approx(best, rel=1e-6, abs=1e-6 + 1e-5 * scale)
 
 
+def test_every_state_gets_its_best_predecessor():
+    # A cliff makes the search look at all distances; beside it the costs are as flat as the price
+    # of a change, where a state that is wrongly left out shows. The second frame allows one state.
+    random = np.random.default_rng(7)
+    steps = np.arange(60)
+    for _ in range(10):
+        first = random.uniform(0, 2, 60).astype(np.float32)
+        first[30:] += 300
+        for state in steps:
+            second = np.where(steps == state, 0, 10_000).astype(np.float32)
+            path = cheapest_path([np.stack([first, second])], 2, 60, 1.0)
+            assert path[1] == state
+            best = (first + (steps - state) ** 2.0).min()
+            assert first[path[0]] + (path[0] - state) ** 2.0 == pytest.approx(best, abs=1e-3)
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 @pytest.mark.parametrize(("low", "high", "within"), [
     (110.0, 220.0, 0.01), (300.0, 180.0, 0.01),

@@ -1,0 +1,255 @@
+"""Owns the report of suspicious alignments: what to listen to first in a corpus.
+
+Takes the alignments of a whole set and compares each with all others: mean log likelihood,
+lengths of phones and words, pauses inside the utterance. Outliers are told by the modified z-score
+of Iglewicz and Hoaglin (How to Detect and Handle Outliers, 1993): distance from the median over
+1.4826 times the median absolute deviation, which the outliers themselves hardly move.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.options import option
+from hybridasr.score.tables import format_table
+from hybridasr.storage import PathLike, write_text
+
+# A normal distribution's standard deviation over its median, and over its mean, deviation.
+_MEDIAN_SCALE, _MEAN_SCALE = 1.4826, 1.2533
+# Lengths come in whole frames: deviations of their logs below this are rounding, so that at the
+# default score nothing within a factor of two of the median is odd.
+_LEAST_SPREAD = 0.2
+_LEAST_SECONDS = 1e-3
+
+TimedLabel = tuple[str, float, float]
+"""(label, begin, end), seconds."""
+
+
+@dataclass(frozen=True)
+class OutlierOptions:
+    """What counts as suspicious."""
+
+    z_score: float = option(3.5, "robust standard deviations from the median")
+    long_pause: float = option(0.5, "seconds of silence between two words")
+    min_samples: int = option(10, "a phone seen less often is compared with all phones")
+
+    def __post_init__(self):
+        for name in ("z_score", "long_pause", "min_samples"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}; give a "
+                                "number above 0")
+
+
+@dataclass(frozen=True)
+class AlignedUtterance:
+    """One utterance's alignment.
+
+    Attributes
+    ----------
+    utterance : str
+    loglike_per_frame : float
+        Natural log; of any scale that is the same in the whole set. NaN if there is none.
+    phones, words : list of (label, begin, end)
+        In order, seconds; empty if the alignment failed.
+    retried : bool
+        Whether it needed the wider beam.
+    failed : bool
+        Whether no beam reached the end.
+    """
+
+    utterance: str
+    loglike_per_frame: float
+    phones: list[TimedLabel]
+    words: list[TimedLabel]
+    retried: bool
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """One reason to look at an utterance.
+
+    Attributes
+    ----------
+    utterance : str
+    kind : str
+        failed, retried, loglike, pause, slow-word, fast-word, long-phone or short-phone.
+    value : float
+        Log likelihood a frame of the first three, seconds of the others (a phone, for words).
+    detail : str
+        What is compared with what, in words.
+    """
+
+    utterance: str
+    kind: str
+    value: float
+    detail: str
+
+
+class _Length(NamedTuple):
+    """Seconds of a phone, or of a word per phone; `group` is what it is compared with."""
+
+    group: str
+    label: str
+    begin: float
+    seconds: float
+
+
+def find_outliers(items: Sequence[AlignedUtterance], silence_phones: Collection[str] = ("SIL",),
+                  options: OutlierOptions | None = None) -> list[Outlier]:
+    """List suspicious alignments, the most suspicious first.
+
+    Parameters
+    ----------
+    items : sequence of AlignedUtterance
+        The whole set: each is compared with all others.
+    silence_phones : collection of str
+        Phones that are no speech: their lengths say nothing, but pauses consist of them.
+    options : OutlierOptions, optional
+
+    Returns
+    -------
+    list of Outlier
+        At most one of each kind for an utterance, the worst. Failures come first; others by how
+        many times they exceed what is allowed, the retry beam counting as just that.
+    """
+    options = options or OutlierOptions()
+    silence = set(silence_phones)
+    ranked = [*_search_trouble(items), *_unlikely(items, options)]
+    for item in items:
+        ranked += _pauses(item, silence, options)
+    phones = [[_Length(label, label, begin, end - begin) for label, begin, end in item.phones
+               if label not in silence] for item in items]
+    words = [[_Length("", label, begin, (end - begin) / count) for label, begin, end in item.words
+              if (count := _phones_within(item, begin, end, silence))] for item in items]
+    ranked += _odd_lengths(items, phones, ("long-phone", "short-phone"), options)
+    ranked += _odd_lengths(items, words, ("slow-word", "fast-word"), options)
+    ranked.sort(key=lambda pair: (-pair[0], pair[1].utterance, pair[1].kind))
+    return [outlier for _, outlier in ranked]
+
+
+def write_report(path: PathLike, outliers: Sequence[Outlier]) -> None:
+    """Write outliers as a text table in the order given, with a line of counts on top."""
+    if not outliers:
+        write_text(path, "no outliers\n")
+        return
+    kinds: dict[str, int] = defaultdict(int)
+    for outlier in outliers:
+        kinds[outlier.kind] += 1
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    utterances = len({outlier.utterance for outlier in outliers})
+    table = format_table([{"utterance": outlier.utterance, "kind": outlier.kind,
+                           "value": outlier.value if math.isfinite(outlier.value) else None,
+                           "detail": outlier.detail} for outlier in outliers])
+    write_text(path, f"{utterances} utterances to look at: {counts}\n\n{table}\n")
+
+
+_Ranked = tuple[float, Outlier]
+
+
+def _search_trouble(items: Iterable[AlignedUtterance]) -> Iterable[_Ranked]:
+    for item in items:
+        value = item.loglike_per_frame
+        if item.failed:
+            yield math.inf, Outlier(item.utterance, "failed", value, "no path to the end; is the "
+                                    "text what is said, and the recording whole?")
+        elif not math.isfinite(value):
+            yield math.inf, Outlier(item.utterance, "loglike", value, "no log likelihood; check "
+                                    "the features")
+        elif item.retried:
+            yield 1.0, Outlier(item.utterance, "retried", value, "needed the wider beam")
+
+
+def _unlikely(items: Sequence[AlignedUtterance], options: OutlierOptions) -> Iterable[_Ranked]:
+    scored = [item for item in items if not item.failed and math.isfinite(item.loglike_per_frame)]
+    median, spread = _median_and_spread([item.loglike_per_frame for item in scored])
+    for item in scored:
+        below = (median - item.loglike_per_frame) / spread
+        if below > options.z_score:
+            yield below / options.z_score, Outlier(
+                item.utterance, "loglike", item.loglike_per_frame,
+                f"{below:.1f} deviations below the median {median:.2f} a frame")
+
+
+def _pauses(item: AlignedUtterance, silence: set[str],
+            options: OutlierOptions) -> Iterable[_Ranked]:
+    """Find the longest stretch of silence phones between two words."""
+    if not item.words:
+        return
+    first, last = item.words[0][1], item.words[-1][2]
+    stretches: list[list[float]] = []
+    before = ""
+    for label, begin, end in item.phones:
+        if label in silence and begin >= first and end <= last:
+            if before in silence and stretches:
+                stretches[-1][1] = end
+            else:
+                stretches.append([begin, end])
+        before = label
+    if not stretches:
+        return
+    begin, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+    if end - begin > options.long_pause:
+        word = [label for label, start, _ in item.words if start < begin][-1:]
+        yield (end - begin) / options.long_pause, Outlier(
+            item.utterance, "pause", end - begin,
+            f"silence at {begin:.2f} s" + "".join(f", after {label}" for label in word))
+
+
+def _phones_within(item: AlignedUtterance, begin: float, end: float, silence: set[str]) -> int:
+    """Count the phones whose middle lies in a word, silence left out."""
+    return sum(begin <= (start + stop) / 2 < end for label, start, stop in item.phones
+               if label not in silence)
+
+
+def _odd_lengths(items: Sequence[AlignedUtterance], rows: list[list[_Length]],
+                 names: tuple[str, str], options: OutlierOptions) -> Iterable[_Ranked]:
+    """Compare the logs of lengths within each group; yield each utterance's worst both ways.
+
+    Lengths vary by factors, so their logs are spread evenly. `rows` has a list for each item.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for length in (length for row in rows for length in row):
+        groups[length.group].append(_log(length))
+    pool = [value for values in groups.values() for value in values]
+    measures = {group: _median_and_spread(
+        values if len(values) >= options.min_samples else pool, _LEAST_SPREAD)
+        for group, values in groups.items()}
+    for item, row in zip(items, rows, strict=True):
+        for name, sign in zip(names, (1, -1), strict=True):
+            beyond = []
+            for length in row:
+                median, spread = measures[length.group]
+                z = sign * (_log(length) - median) / spread
+                if z > options.z_score:
+                    beyond.append((z, length, math.exp(median)))
+            if beyond:
+                z, length, median = max(beyond, key=lambda found: found[0])
+                more = f", {len(beyond) - 1} more" if len(beyond) > 1 else ""
+                yield z / options.z_score, Outlier(
+                    item.utterance, name, length.seconds,
+                    f"{length.label} at {length.begin:.2f} s, {z:.1f} deviations from the median "
+                    f"{median:.2f} s{more}")
+
+
+def _log(length: _Length) -> float:
+    return math.log(max(length.seconds, _LEAST_SECONDS))
+
+
+def _median_and_spread(values: Sequence[float], least: float = 0.0) -> tuple[float, float]:
+    """Return the median and the robust standard deviation, at least `least`.
+
+    Where more than half of the values are the same, the mean absolute deviation stands in for the
+    median one; infinite where all are and `least` is 0.
+    """
+    if len(values) == 0:
+        return math.nan, math.inf
+    median = float(np.median(values))
+    distances = np.abs(np.asarray(values, np.float64) - median)
+    spread = _MEDIAN_SCALE * np.median(distances) or _MEAN_SCALE * distances.mean()
+    return median, float(max(spread, least)) or math.inf
