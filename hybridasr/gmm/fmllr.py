@@ -99,8 +99,9 @@ def accumulate_fmllr(gmm: DiagGmm, feats: np.ndarray, frame_pdfs: np.ndarray, st
     targets = (inverse * gmm.means).astype(np.float32)
     inverse = inverse.astype(np.float32)
     row, column = np.triu_indices(dim + 1)
-    extended, products = np.ones((ROWS, dim + 1), np.float32), np.empty((ROWS, len(row)), np.float32)
-    first, second = np.empty((ROWS, dim), np.float32), np.empty((ROWS, dim), np.float32)
+    extended = np.ones((ROWS, dim + 1), np.float32)
+    first, second, products = (np.empty((ROWS, width), np.float32)
+                               for width in (dim, dim, len(row)))
     packed = np.zeros((dim, len(row)))
     for start in range(0, len(feats), ROWS):
         part = slice(start, min(start + ROWS, len(feats)))
