@@ -194,8 +194,10 @@ def estimate_mllt(stats: MlltStats, num_iters: int = 200,
     for _ in range(num_iters):
         matrix = best.copy()
         _mllt_round(matrix, np.linalg.inv(matrix), inverses)
+        if not np.isfinite(matrix).all():  # the statistics are singular but for the ridge
+            break
         now = mllt_objective(matrix, g)
-        if not now > reached:  # not a number included
+        if now <= reached:
             break
         done = now - reached < tolerance
         best, reached = matrix, now
