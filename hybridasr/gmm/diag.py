@@ -48,20 +48,20 @@ class DiagGmm:
         dim = self.means.shape[1]
         constants = np.log(self.weights) - 0.5 * (
             dim * LOG_2PI + np.log(self.variances).sum(1) + (self.means**2 * inverse).sum(1))
-        return GmmScorer(constants.astype(np.float32), _padded(self.means * inverse),
-                         _padded(-0.5 * inverse), self.offsets.astype(np.int64), dim)
+        rows = np.concatenate([_padded(self.means * inverse), _padded(-0.5 * inverse)], axis=1)
+        return GmmScorer(constants.astype(np.float32), rows, self.offsets.astype(np.int64), dim)
 
 
 @dataclass(frozen=True)
 class GmmScorer:
-    """log w N(x) of Gaussian g = constants[g] + linear[g] x + quadratic[g] x^2 (all float32).
+    """log w N(x) of Gaussian g = constants[g] + rows[g] [x, x^2] (all float32).
 
-    Rows are padded with zeros to whole vector registers; `dim` is the features' true dimension.
+    Both halves of `rows` are padded with zeros to whole vector registers; `dim` is the features'
+    true dimension.
     """
 
     constants: np.ndarray
-    linear: np.ndarray
-    quadratic: np.ndarray
+    rows: np.ndarray
     offsets: np.ndarray
     dim: int
 
@@ -80,10 +80,28 @@ class GmmScorer:
         """
         if feats.ndim != 2 or feats.shape[1] != self.dim:
             raise ValueError(f"features {feats.shape}, the model has {self.dim} columns")
-        if pdfs is None:
-            pdfs = np.arange(len(self.offsets) - 1, dtype=np.int32)
-        return _loglikes(np.ascontiguousarray(feats, np.float32), pdfs.astype(np.int32),
-                         self.constants, self.linear, self.quadratic, self.offsets)
+        constants, rows, offsets = self.constants, self.rows, self.offsets
+        if pdfs is not None:
+            sizes = offsets[pdfs + 1] - offsets[pdfs]
+            offsets = np.concatenate([[0], np.cumsum(sizes)])
+            # The Gaussians of one pdf after those of another.
+            chosen = np.arange(offsets[-1]) + np.repeat(self.offsets[pdfs] - offsets[:-1], sizes)
+            constants, rows = constants[chosen], rows[chosen]
+        out = np.empty((len(feats), len(offsets) - 1), np.float32)
+        sums = np.empty_like(out[:CHUNK_FRAMES])
+        half = rows.shape[1] // 2
+        squared = np.zeros((min(len(feats), CHUNK_FRAMES), rows.shape[1]), np.float32)
+        for start in range(0, len(feats), CHUNK_FRAMES):
+            part = out[start:start + CHUNK_FRAMES]
+            x, size = feats[start:start + CHUNK_FRAMES], len(part)
+            squared[:size, :self.dim] = x
+            np.multiply(x, x, out=squared[:size, half:half + self.dim])
+            scores = squared[:size] @ rows.T
+            _less_best(scores, constants, offsets, part)
+            np.exp(scores, out=scores)  # numpy's is a vector instruction, the kernels' is not
+            _sum_segments(scores, offsets, sums[:size])
+            part += np.log(sums[:size])
+        return out
 
     def accumulate(self, feats: np.ndarray, frame_pdfs: np.ndarray, stats: "GmmStats",
                    others: np.ndarray | None = None) -> None:
@@ -101,7 +119,7 @@ class GmmScorer:
         others = feats if others is None else np.ascontiguousarray(others, np.float32)
         total, frames = _accumulate(
             feats, others, frame_pdfs.astype(np.int32), self.constants,
-            self.linear, self.quadratic, self.offsets, stats.occupancy, stats.first, stats.second)
+            self.rows, self.offsets, stats.occupancy, stats.first, stats.second)
         stats.loglike += total
         stats.frames += frames
 
@@ -131,6 +149,7 @@ class GmmStats:
         self.frames += other.frames
 
 
+CHUNK_FRAMES = 64  # scored at a time, so that the scores stay in the processor's cache
 VECTOR = 8  # float32 numbers in a common vector register
 
 
@@ -144,35 +163,41 @@ _FAST = {"contract", "reassoc", "nsz"}
 
 
 @numba.njit(cache=True, fastmath=_FAST)
-def _loglikes(feats, pdfs, constants, linear, quadratic, offsets):
-    out = np.empty((len(feats), len(pdfs)), np.float32)
-    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
-    x = np.zeros(linear.shape[1], np.float32)  # padded with zeros, as linear and quadratic are
-    for frame in range(len(feats)):
-        for d in range(feats.shape[1]):
-            x[d] = feats[frame, d]
-        for column in range(len(pdfs)):
-            start = offsets[pdfs[column]]
-            size = offsets[pdfs[column] + 1] - start
-            best = _component_scores(x, constants, linear, quadratic, start, size, scores)
-            total = 0.0
-            for i in range(size):
-                difference = scores[i] - best
-                if difference > NEGLIGIBLE:
-                    total += math.exp(difference)
-            out[frame, column] = best + math.log(total)
-    return out
+def _less_best(scores, constants, offsets, best):
+    """Add the constants to `scores` (T, G) and subtract each pdf's best, which fills `best`."""
+    for frame in range(len(scores)):
+        row = scores[frame]
+        for pdf in range(best.shape[1]):
+            highest = np.float32(-np.inf)
+            for i in range(offsets[pdf], offsets[pdf + 1]):
+                row[i] += constants[i]
+                highest = max(highest, row[i])
+            for i in range(offsets[pdf], offsets[pdf + 1]):
+                row[i] -= highest
+            best[frame, pdf] = highest
 
 
 @numba.njit(cache=True, fastmath=_FAST)
-def _component_scores(x, constants, linear, quadratic, start, size, scores):
+def _sum_segments(values, offsets, sums):
+    """Fill `sums` (T, P) with the sums of `values` (T, G) over each pdf."""
+    for frame in range(len(values)):
+        for pdf in range(sums.shape[1]):
+            total = np.float32(0.0)
+            for i in range(offsets[pdf], offsets[pdf + 1]):
+                total += values[frame, i]
+            sums[frame, pdf] = total
+
+
+@numba.njit(cache=True, fastmath=_FAST)
+def component_scores(x, constants, rows, start, size, scores):
     """Fill `scores` with the log likelihoods of one pdf's Gaussians; return the best."""
     best = np.float32(-np.inf)
+    half = len(x)
     for i in range(size):
-        a = linear[start + i]
-        b = quadratic[start + i]
+        a = rows[start + i, :half]
+        b = rows[start + i, half:]
         score = np.float32(0.0)
-        for d in range(len(x)):
+        for d in range(half):
             score += x[d] * (a[d] + b[d] * x[d])
         scores[i] = score + constants[start + i]
         best = max(best, scores[i])
@@ -180,11 +205,10 @@ def _component_scores(x, constants, linear, quadratic, start, size, scores):
 
 
 @numba.njit(cache=True, fastmath=_FAST)
-def _accumulate(feats, others, frame_pdfs, constants, linear, quadratic, offsets, occupancy, first,
-                second):
+def _accumulate(feats, others, frame_pdfs, constants, rows, offsets, occupancy, first, second):
     dim = feats.shape[1]
     scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
-    x = np.zeros(linear.shape[1], np.float32)
+    x = np.zeros(rows.shape[1] // 2, np.float32)
     loglike = 0.0
     frames = 0
     for frame in range(len(feats)):
@@ -195,7 +219,7 @@ def _accumulate(feats, others, frame_pdfs, constants, linear, quadratic, offsets
             x[d] = feats[frame, d]
         start = offsets[pdf]
         size = offsets[pdf + 1] - start
-        best = _component_scores(x, constants, linear, quadratic, start, size, scores)
+        best = component_scores(x, constants, rows, start, size, scores)
         total = 0.0
         for i in range(size):
             difference = scores[i] - best

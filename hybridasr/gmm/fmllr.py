@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from hybridasr.gmm.diag import NEGLIGIBLE, DiagGmm
+from hybridasr.gmm.diag import NEGLIGIBLE, DiagGmm, component_scores
 
 ROWS = 512  # frames whose products are held at a time: they stay in the processor's cache
 # Of the smallest to the largest eigenvalue, once every dimension has unit power: below it lies
@@ -108,8 +108,8 @@ def accumulate_fmllr(gmm: DiagGmm, feats: np.ndarray, frame_pdfs: np.ndarray, st
         size = part.stop - start
         extended[:size, :dim] = feats[part]
         stats.beta += _expected_targets(
-            scored[part], pdfs[part], weights[part], scorer.constants, scorer.linear,
-            scorer.quadratic, scorer.offsets, targets, inverse, first[:size], second[:size])
+            scored[part], pdfs[part], weights[part], scorer.constants, scorer.rows,
+            scorer.offsets, targets, inverse, first[:size], second[:size])
         _products(extended[:size], products[:size])
         stats.k += first[:size].T @ extended[:size]
         packed += second[:size].T @ products[:size]
@@ -124,15 +124,15 @@ _FAST = {"contract", "reassoc", "nsz"}
 
 
 @numba.njit(cache=True, fastmath=_FAST)
-def _expected_targets(feats, pdfs, weights, constants, linear, quadratic, offsets, targets,
-                      inverse, first, second):
+def _expected_targets(feats, pdfs, weights, constants, rows, offsets, targets, inverse, first,
+                      second):
     """Fill `first` and `second` with each frame's sums of gamma mu / var and gamma / var.
 
     Frames left out get zeros. Returns the frames' weights, summed.
     """
     dim = feats.shape[1]
     scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
-    x = np.zeros(linear.shape[1], np.float32)  # padded with zeros, as linear and quadratic are
+    x = np.zeros(rows.shape[1] // 2, np.float32)  # padded with zeros, as the rows are
     beta = 0.0
     for frame in range(len(feats)):
         first[frame] = 0.0
@@ -144,15 +144,7 @@ def _expected_targets(feats, pdfs, weights, constants, linear, quadratic, offset
             x[d] = feats[frame, d]
         start = offsets[pdf]
         size = offsets[pdf + 1] - start
-        best = np.float32(-np.inf)
-        for i in range(size):
-            a = linear[start + i]
-            b = quadratic[start + i]
-            score = np.float32(0.0)
-            for d in range(len(x)):
-                score += x[d] * (a[d] + b[d] * x[d])
-            scores[i] = score + constants[start + i]
-            best = max(best, scores[i])
+        best = component_scores(x, constants, rows, start, size, scores)
         total = 0.0
         for i in range(size):
             difference = scores[i] - best

@@ -366,3 +366,17 @@ def test_basis_needs_speakers_and_adds_up(trained):
     assert found.shape == (4, DIM, DIM + 1)  # one for each speaker
     np.testing.assert_allclose(found, estimate_basis(whole), atol=1e-6)
     np.testing.assert_array_equal(estimate_basis(whole, 2).shape, (2, DIM, DIM + 1))
+
+
+def test_each_speaker_counts_in_the_basis_by_its_frames():
+    speakers, stats = [speaker_stats(20, 100), speaker_stats(21, 900)], BasisStats.zeros(DIM)
+    expected = np.zeros((DIM * (DIM + 1), DIM * (DIM + 1)))
+    for speaker in speakers:
+        stats.add_speaker(speaker)
+        # At the identity: beta (I 0) + K - G_i e_i, row by row.
+        gradient = np.stack([speaker.beta * IDENTITY[i] + speaker.k[i] - speaker.g[i][i]
+                             for i in range(DIM)]).ravel()
+        expected += gradient[:, None] * gradient[None, :] / speaker.beta
+    np.testing.assert_allclose(stats.outer, expected, rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(stats.g, speakers[0].g + speakers[1].g)
+    assert stats.beta == 1000
