@@ -13,7 +13,7 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.diag import GmmScorer
-from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, estimate_fmllr
+from hybridasr.gmm.fmllr import UPDATES, FmllrStats, accumulate_fmllr, estimate_fmllr
 from hybridasr.model import AcousticModel
 from hybridasr.options import option
 
@@ -27,13 +27,17 @@ class AdaptOptions:
     """How a speaker-adaptive system adapts to a new speaker."""
 
     fmllr_passes: int = option(2, "times that the speaker's transform is estimated, 0: never")
+    fmllr_update: str = option("full", "what of the transform is estimated", UPDATES)
+    fmllr_min_count: float = option(300.0, "frames of speech that an estimate needs; with fewer "
+                                           "the first pass stands")
     silence_weight: float = option(0.01, "weight of silence frames in the estimate")
     prior_frames: float = option(200.0, "frames that the training set counts for in the estimate: "
                                         "steadies speakers with little speech")
 
     def __post_init__(self):
-        if self.fmllr_passes < 0 or self.prior_frames < 0 or self.silence_weight < 0:
-            raise UserError("fmllr-passes, silence-weight and prior-frames must not be negative")
+        for name in ("fmllr_passes", "fmllr_min_count", "silence_weight", "prior_frames"):
+            if getattr(self, name) < 0:
+                raise UserError(f"option {name} is {getattr(self, name)}; give 0 or more")
 
 
 def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_path: Pass,
@@ -62,9 +66,11 @@ def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_p
         for feats, path in zip(utterances, paths, strict=True):
             if path is not None:
                 _accumulate(model, feats, path, transform, options.silence_weight, stats)
-        if stats.beta == 0:
+        # A single word says too little of its speaker, and would only confirm the first pass.
+        if stats.beta <= options.fmllr_min_count:
             return transform
-        transform, _ = estimate_fmllr(stats.plus(adaptation.prior, options.prior_frames))
+        transform, _ = estimate_fmllr(stats.plus(adaptation.prior, options.prior_frames),
+                                      update=options.fmllr_update)
         paths = [find_path(number, apply_transform(feats, transform), adapted)
                  for number, feats in enumerate(utterances)]
     return transform

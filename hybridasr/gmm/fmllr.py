@@ -3,7 +3,7 @@
 Constrained MLLR (Gales 1998; Kaldi's fmllr-diag-gmm.cc): the rows of W = [A; b] maximise
 beta log |det A| + sum_i (k_i w_i' - 1/2 w_i G_i w_i'). A speaker with little speech is helped by
 prior statistics: those of the training set, whose own best transform is the identity, counted as
-a few hundred frames (a smoothed estimate, as in MAP), or by the basis of `basis_fmllr`.
+a few hundred frames (a smoothed estimate, as in MAP).
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,13 @@ import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.gmm.diag import DiagGmm
-from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, compose_affine, estimate_fmllr
+from hybridasr.gmm.fmllr import (
+    UPDATES,
+    FmllrStats,
+    accumulate_fmllr,
+    compose_affine,
+    estimate_fmllr,
+)
 from hybridasr.gmm.update import UpdateOptions, estimate
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model import AcousticModel, Adaptation
@@ -38,6 +44,7 @@ class SatOptions(EmOptions, TreeOptions):
     fmllr_iters: str = option("2 4 6 12", "iterations that estimate the speakers' transforms")
     fmllr_min_count: float = option(500.0, "frames of speech that a training speaker's transform "
                                            "needs; with fewer it is the identity")
+    fmllr_update: str = option("full", "what of the transforms is estimated", UPDATES)
     silence_weight: float = option(0.0, "weight of silence frames in the transforms")
 
     def __post_init__(self):
@@ -74,7 +81,8 @@ def adapt_speakers(state: TrainState, options: SatOptions, pool: Executor,
     """Estimate every speaker's transform anew on top of the old one; write the features."""
     speakers, gained, frames, poor = dict(state.speakers), 0.0, 0.0, []
     for speaker, stats in speaker_stats(state, options.silence_weight, pool, desc):
-        change, gain = estimate_fmllr(stats, options.fmllr_min_count)
+        change, gain = estimate_fmllr(stats, options.fmllr_min_count,
+                                      update=options.fmllr_update)
         if stats.beta <= options.fmllr_min_count:
             poor.append(speaker)
             continue
