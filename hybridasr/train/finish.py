@@ -15,10 +15,11 @@ from hybridasr.features.archives import write_matrices
 from hybridasr.features.pipeline import training_cmvn
 from hybridasr.model import AcousticModel, Adaptation
 from hybridasr.options import to_dict
-from hybridasr.storage import digest, read_text
+from hybridasr.storage import digest, read_text, write_text
 from hybridasr.train.blocks import block_digest, by_utterance, remove_blocks
 from hybridasr.train.em import Clock, TrainState, align_all, training_info
 from hybridasr.train.passes import PassResult
+from hybridasr.tree.show import tree_text
 
 
 def run_digest(state: TrainState, options: Any) -> str:
@@ -42,6 +43,8 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
                        sorted(state.speakers.items()))
     model = replace(state.model, info=training_info(state, result, options, clock),
                     cmvn=training_cmvn(data, state.model.pipeline), adaptation=adaptation)
+    names = {number: name for name, number in model.lang.phones.items()}
+    write_text(destination / "tree.txt", tree_text(model.tree, names) + "\n")
     model.save(destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(state.refs)
