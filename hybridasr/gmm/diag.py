@@ -189,8 +189,8 @@ def _sum_segments(values, offsets, sums):
 
 
 @numba.njit(cache=True, fastmath=_FAST)
-def component_scores(x, constants, rows, start, size, scores):
-    """Fill `scores` with the log likelihoods of one pdf's Gaussians; return the best."""
+def component_posteriors(x, constants, rows, start, size, posteriors):
+    """Fill `posteriors` with those of one pdf's Gaussians; return the pdf's log likelihood."""
     best = np.float32(-np.inf)
     half = len(x)
     for i in range(size):
@@ -199,15 +199,22 @@ def component_scores(x, constants, rows, start, size, scores):
         score = np.float32(0.0)
         for d in range(half):
             score += x[d] * (a[d] + b[d] * x[d])
-        scores[i] = score + constants[start + i]
-        best = max(best, scores[i])
-    return best
+        posteriors[i] = score + constants[start + i]
+        best = max(best, posteriors[i])
+    total = 0.0
+    for i in range(size):
+        difference = posteriors[i] - best
+        posteriors[i] = math.exp(difference) if difference > NEGLIGIBLE else 0.0
+        total += posteriors[i]
+    for i in range(size):
+        posteriors[i] /= total
+    return best + math.log(total)
 
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _accumulate(feats, others, frame_pdfs, constants, rows, offsets, occupancy, first, second):
     dim = feats.shape[1]
-    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
+    posteriors = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
     x = np.zeros(rows.shape[1] // 2, np.float32)
     loglike = 0.0
     frames = 0
@@ -219,16 +226,10 @@ def _accumulate(feats, others, frame_pdfs, constants, rows, offsets, occupancy, 
             x[d] = feats[frame, d]
         start = offsets[pdf]
         size = offsets[pdf + 1] - start
-        best = component_scores(x, constants, rows, start, size, scores)
-        total = 0.0
-        for i in range(size):
-            difference = scores[i] - best
-            scores[i] = math.exp(difference) if difference > NEGLIGIBLE else 0.0
-            total += scores[i]
-        loglike += best + math.log(total)
+        loglike += component_posteriors(x, constants, rows, start, size, posteriors)
         frames += 1
         for i in range(size):
-            posterior = scores[i] / total
+            posterior = posteriors[i]
             if posterior == 0.0:
                 continue
             occupancy[start + i] += posterior

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from hybridasr.gmm.diag import NEGLIGIBLE, DiagGmm, component_scores
+from hybridasr.gmm.diag import DiagGmm, component_posteriors
+from hybridasr.gmm.lda_mllt import follow_row
 
 ROWS = 512  # frames whose products are held at a time: they stay in the processor's cache
 # Of the smallest to the largest eigenvalue, once every dimension has unit power: below it lies
@@ -131,7 +132,7 @@ def _expected_targets(feats, pdfs, weights, constants, rows, offsets, targets, i
     Frames left out get zeros. Returns the frames' weights, summed.
     """
     dim = feats.shape[1]
-    scores = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
+    posteriors = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)
     x = np.zeros(rows.shape[1] // 2, np.float32)  # padded with zeros, as the rows are
     beta = 0.0
     for frame in range(len(feats)):
@@ -144,15 +145,10 @@ def _expected_targets(feats, pdfs, weights, constants, rows, offsets, targets, i
             x[d] = feats[frame, d]
         start = offsets[pdf]
         size = offsets[pdf + 1] - start
-        best = component_scores(x, constants, rows, start, size, scores)
-        total = 0.0
-        for i in range(size):
-            difference = scores[i] - best
-            scores[i] = np.exp(difference) if difference > NEGLIGIBLE else 0.0
-            total += scores[i]
+        component_posteriors(x, constants, rows, start, size, posteriors)
         beta += weights[frame]
         for i in range(size):
-            gamma = np.float32(weights[frame] * scores[i] / total)
+            gamma = weights[frame] * posteriors[i]
             if gamma != 0.0:
                 for d in range(dim):
                     first[frame, d] += gamma * targets[start + i, d]
@@ -269,18 +265,12 @@ def _fmllr_row(matrix, inverse, row, k_row, inverse_g):
 
 @numba.njit(cache=True)
 def _fmllr_round(matrix, inverse, k, inverse_g):
-    """Update every row of W in place; `inverse`, that of A, follows (Sherman & Morrison)."""
+    """Update every row of W in place; `inverse`, that of A, follows."""
     dim = len(matrix)
     for row in range(dim):
         old = matrix[row, :dim].copy()
         _fmllr_row(matrix, inverse, row, k[row], inverse_g[row])
-        change = matrix[row, :dim] - old
-        left = inverse[:, row].copy()
-        factor = 1.0 + np.dot(change, left)
-        right = change @ inverse
-        for i in range(dim):
-            for j in range(dim):
-                inverse[i, j] -= left[i] * right[j] / factor
+        follow_row(inverse, row, matrix[row, :dim] - old)
 
 
 def compose_affine(second: np.ndarray, first: np.ndarray | None) -> np.ndarray:

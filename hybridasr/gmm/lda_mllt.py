@@ -5,6 +5,7 @@ lda-estimate.cc); MLLT, or a global semi-tied covariance, turns them so that dia
 fit (Gales 1999; Kaldi's mllt.cc).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba
@@ -12,7 +13,6 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.gmm.diag import DiagGmm
-from hybridasr.gmm.moments import gaussian_posteriors, pdf_frames, weighted_moments
 
 ROWS = 4096  # frames multiplied at a time in float32
 SMALLEST_EIGENVALUE = 1e-6  # of a within-class correlation, relative to the largest
@@ -154,21 +154,61 @@ def accumulate_mllt(gmm: DiagGmm, feats: np.ndarray, frame_pdfs: np.ndarray,
         -1 leaves the frame out.
     """
     dim = feats.shape[1]
-    for pdf, rows in pdf_frames(feats, frame_pdfs):
+    for pdf, rows in _pdf_frames(feats, frame_pdfs):
         gaussians = slice(gmm.offsets[pdf], gmm.offsets[pdf + 1])
         # Around the first mean, so that float32 products keep their digits.
         origin = gmm.means[gaussians][0]
         near = (feats[rows] - origin).astype(np.float32)
         means = gmm.means[gaussians] - origin
-        posteriors = gaussian_posteriors(gmm, pdf, feats[rows])
+        posteriors = _gaussian_posteriors(gmm, pdf, feats[rows])
         counts, first = posteriors.sum(0), posteriors.T @ near
-        second = weighted_moments(posteriors, near)
+        second = _weighted_moments(posteriors, near)
         cross = first[:, :, None] * means[:, None, :]
         second -= cross + cross.transpose(0, 2, 1)
         second += counts[:, None, None] * means[:, :, None] * means[:, None, :]
         inverse = 1.0 / gmm.variances[gaussians]
         stats.g += (inverse.T @ second.reshape(len(second), -1)).reshape(dim, dim, dim)
         stats.beta += len(rows)
+
+
+def _pdf_frames(feats: np.ndarray, frame_pdfs: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each pdf that has frames, with the numbers of its frames, ascending.
+
+    Parameters
+    ----------
+    feats : (num_frames, dim)
+    frame_pdfs : int32 (num_frames,)
+        -1 leaves the frame out.
+    """
+    order = np.argsort(frame_pdfs, kind="stable")
+    pdfs, starts = np.unique(frame_pdfs[order], return_index=True)
+    for pdf, rows in zip(pdfs.tolist(), np.split(order, starts[1:]), strict=True):
+        if pdf >= 0:
+            for begin in range(0, len(rows), ROWS):
+                yield pdf, rows[begin:begin + ROWS]
+
+
+def _gaussian_posteriors(gmm: DiagGmm, pdf: int, feats: np.ndarray) -> np.ndarray:
+    """Return the posteriors of a pdf's Gaussians: float64 (num_frames, num_gaussians)."""
+    rows = slice(gmm.offsets[pdf], gmm.offsets[pdf + 1])
+    if rows.stop - rows.start == 1:
+        return np.ones((len(feats), 1))
+    inverse = 1.0 / gmm.variances[rows]
+    constants = np.log(gmm.weights[rows]) + 0.5 * np.log(inverse).sum(1) - 0.5 * (
+        gmm.means[rows] ** 2 * inverse).sum(1)
+    wide = feats.astype(np.float64)
+    scores = constants + wide @ (gmm.means[rows] * inverse).T - 0.5 * (wide * wide) @ inverse.T
+    scores -= scores.max(1, keepdims=True)
+    np.exp(scores, out=scores)
+    return scores / scores.sum(1, keepdims=True)
+
+
+def _weighted_moments(posteriors: np.ndarray, feats: np.ndarray) -> np.ndarray:
+    """Return the sum of gamma x x' of each Gaussian: float64 (num_gaussians, dim, dim)."""
+    frames, dim = feats.shape
+    gaussians = posteriors.shape[1]
+    weighted = (posteriors.astype(np.float32)[:, :, None] * feats[:, None, :]).reshape(frames, -1)
+    return (weighted.T @ feats).reshape(gaussians, dim, dim).astype(np.float64)
 
 
 def estimate_mllt(stats: MlltStats, num_iters: int = 200,
@@ -222,18 +262,23 @@ def _mllt_row(matrix, inverse, row, inverse_g):
 
 @numba.njit(cache=True)
 def _mllt_round(matrix, inverse, inverse_g):
-    """Update every row of `matrix` in place; `inverse` follows (Sherman & Morrison)."""
+    """Update every row of `matrix` in place; `inverse` follows."""
     dim = len(matrix)
     for row in range(dim):
         old = matrix[row].copy()
         _mllt_row(matrix, inverse, row, inverse_g[row])
-        change = matrix[row] - old
-        left = inverse[:, row].copy()
-        factor = 1.0 + np.dot(change, left)
-        right = change @ inverse
-        for i in range(dim):
-            for j in range(dim):
-                inverse[i, j] -= left[i] * right[j] / factor
+        follow_row(inverse, row, matrix[row] - old)
+
+
+@numba.njit(cache=True)
+def follow_row(inverse, row, change):
+    """Update an inverse in place after `change` was added to one row (Sherman & Morrison)."""
+    left = inverse[:, row].copy()
+    factor = 1.0 + np.dot(change, left)
+    right = change @ inverse
+    for i in range(len(inverse)):
+        for j in range(len(inverse)):
+            inverse[i, j] -= left[i] * right[j] / factor
 
 
 def transform_means(gmm: DiagGmm, matrix: np.ndarray) -> DiagGmm:
