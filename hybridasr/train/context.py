@@ -172,8 +172,7 @@ def _tree_stats(ref: BlockRef, alignment: np.ndarray, transitions: TransitionMod
 
 def _warn_of_unseen(stats: TreeStats, lang: Lang, central: int) -> None:
     seen = set(stats.keys[:, central].tolist())
-    unseen = [lang.phone_name(phone) for phone in lang.silence_phones + lang.nonsilence_phones
-              if phone not in seen]
+    unseen = [lang.phone_name(phone) for phone in lang.nonsilence_phones if phone not in seen]
     if unseen:
         logger.info("phones never seen in training, which sound like the phones that share their "
                     "root, or like the average: %s", " ".join(unseen))
