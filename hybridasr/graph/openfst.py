@@ -104,6 +104,11 @@ def read_fst(path: PathLike) -> DecodingGraph:
     UserError
         if the file is missing, damaged, of another type or holds no states.
     """
+    return read_flat(path).to_graph()
+
+
+def read_flat(path: PathLike) -> FlatFst:
+    """Read any transducer with a start state, arcs in the file's order; errors as `read_fst`."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -112,8 +117,8 @@ def read_fst(path: PathLike) -> DecodingGraph:
         raise UserError(f"cannot be read ({error.strerror}); check the path", path) from None
     fst = parse_fst(data, path)
     if fst.start < 0:
-        raise UserError("the graph has no start state; check the grammar and the lexicon", path)
-    return fst.to_graph()
+        raise UserError("it has no start state; check the grammar and the lexicon", path)
+    return fst
 
 
 def parse_fst(data: bytes, source: PathLike = "fst") -> FlatFst:

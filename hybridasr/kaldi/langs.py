@@ -7,10 +7,12 @@ out of L, so that no lexicon is needed beside it.
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
-import pynini
+import numpy as np
 
 from hybridasr.errors import UserError
+from hybridasr.graph.openfst import FlatFst, read_flat
 from hybridasr.lexicon.langdir import (
     POSITIONS,
     IntPronunciation,
@@ -150,16 +152,15 @@ def _read_lexicon(path: Path, words: dict[str, int], phones: dict[str, int],
 def _read_l(file: Path, words: dict[str, int], phones: dict[str, int],
             disambig: set[int]) -> tuple[float, int, _Pronunciations]:
     """Return (silence probability, the optional silence or 0, pronunciations) of L.fst."""
-    try:
-        fst = pynini.Fst.read(str(file))
-    except (pynini.FstIOError, pynini.FstOpError, UnicodeError, ValueError) as error:
-        raise UserError(f"is not a transducer of OpenFst's ({error}); {_REMEDY}", file) from None
-    if fst.arc_type() != "standard" or fst.start() < 0:
-        raise UserError(f"has {fst.num_states() if fst.start() >= 0 else 0} states of type "
-                        f"{fst.arc_type()}, a transducer of type standard is expected; {_REMEDY}",
-                        file)
-    walk = _Walk(fst, file, set(words.values()), set(phones.values()), disambig)
+    walk = _Walk(read_flat(file), file, set(words.values()), set(phones.values()), disambig)
     return walk.sil_prob, walk.silence, walk.pronunciations()
+
+
+class _Arc(NamedTuple):
+    ilabel: int
+    olabel: int
+    weight: float
+    nextstate: int
 
 
 class _Walk:
@@ -169,17 +170,22 @@ class _Walk:
     more in the state that silence begins in, if there is one.
     """
 
-    def __init__(self, fst: pynini.Fst, file: Path, words: set[int], phones: set[int],
+    def __init__(self, fst: FlatFst, file: Path, words: set[int], phones: set[int],
                  disambig: set[int]):
-        self.arcs = {state: list(fst.arcs(state)) for state in fst.states()}
-        self.finals = {state for state in self.arcs if math.isfinite(float(fst.final(state)))}
+        arcs = [_Arc(*row) for row in zip(fst.ilabel.tolist(), fst.olabel.tolist(),
+                                          fst.weight.tolist(), fst.nextstate.tolist(),
+                                          strict=True)]
+        edges = fst.arc_offsets.tolist()
+        self.arcs = {state: arcs[edges[state]:edges[state + 1]]
+                     for state in range(fst.num_states)}
+        self.finals = set(np.flatnonzero(np.isfinite(fst.final)).tolist())
         self.file, self.words, self.phones = file, words, phones
         if any(arc.ilabel in disambig for arcs in self.arcs.values() for arc in arcs):
             raise self._error("has disambiguation symbols: it is L_disambig.fst; take L.fst")
-        self.loop, self.before_silence = fst.start(), -1
+        self.loop, self.before_silence = fst.start, -1
         self.sil_prob, self.silence, self.pause = 0.0, 0, 0.0
         if self.loop not in self.finals:
-            self._leave(fst.start())
+            self._leave(fst.start)
         if self.finals != {self.loop}:
             raise self._error("has another final state than the one where words begin")
 
@@ -209,7 +215,7 @@ class _Walk:
         for _ in range(len(self.arcs)):
             if arc.ilabel not in self.phones:
                 raise self._error(f"has phone {arc.ilabel}, which is not in phones.txt")
-            cost += float(arc.weight)
+            cost += arc.weight
             phones += [arc.ilabel] * (arc.ilabel > 0)
             if arc.nextstate == self.loop:
                 return cost - self.pause, tuple(phones)
@@ -227,12 +233,12 @@ class _Walk:
             (plain if arc.ilabel == 0 and arc.nextstate in self.finals else silent).append(arc)
         if len(plain) != 1 or len(silent) > 1 or any(arc.olabel for arc in self.arcs[start]):
             raise self._error("does not begin with one way on and one optional silence")
-        self.loop, self.pause = plain[0].nextstate, float(plain[0].weight)
+        self.loop, self.pause = plain[0].nextstate, plain[0].weight
         if not silent:
             return
         self.before_silence = silent[0].nextstate
         behind = self.arcs[self.before_silence]
-        if (silent[0].ilabel or len(behind) != 1 or behind[0].olabel or float(behind[0].weight)
+        if (silent[0].ilabel or len(behind) != 1 or behind[0].olabel or behind[0].weight
                 or behind[0].nextstate != self.loop):
             raise self._error("has an optional silence that is not one phone")
         self.silence = behind[0].ilabel
@@ -240,7 +246,7 @@ class _Walk:
             raise self._error(f"has the optional silence {self.silence}, which is not in "
                               "phones.txt")
         # More digits than a float32 cost holds would be noise.
-        self.sil_prob = round(math.exp(-float(silent[0].weight)), 6)
+        self.sil_prob = round(math.exp(-silent[0].weight), 6)
         if abs(self.sil_prob + math.exp(-self.pause) - 1.0) > _TOLERANCE:
             raise self._error(f"gives silence the probability {self.sil_prob:g} and its absence "
                               f"{math.exp(-self.pause):g}, a sum of 1 is expected")

@@ -168,11 +168,11 @@ def test_files_that_are_no_l(lang):
     with pytest.raises(UserError, match=r"it is L_disambig\.fst; take L\.fst"):
         read_kaldi_lang(lang.path)
     file.write_text("not a transducer")
-    with pytest.raises(UserError, match=r"L\.fst: is not a transducer of OpenFst's"):
+    with pytest.raises(UserError, match=r"L\.fst: not an OpenFst binary file"):
         read_kaldi_lang(lang.path)
     pynini.Fst(arc_type="log").write(str(file))
-    with pytest.raises(UserError, match=r"of type log, a transducer of type standard is expected"):
+    with pytest.raises(UserError, match=r"with .log. arcs; .vector. or .const. with .standard. arcs"):
         read_kaldi_lang(lang.path)
     pynini.Fst().write(str(file))
-    with pytest.raises(UserError, match=r"has 0 states of type standard"):
+    with pytest.raises(UserError, match="has no start state"):
         read_kaldi_lang(lang.path)
