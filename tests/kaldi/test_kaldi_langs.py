@@ -171,7 +171,7 @@ def test_files_that_are_no_l(lang):
     with pytest.raises(UserError, match=r"L\.fst: not an OpenFst binary file"):
         read_kaldi_lang(lang.path)
     pynini.Fst(arc_type="log").write(str(file))
-    with pytest.raises(UserError, match=r"with .log. arcs; .vector. or .const. with .standard. arcs"):
+    with pytest.raises(UserError, match="with .log. arcs; .vector. or .const."):
         read_kaldi_lang(lang.path)
     pynini.Fst().write(str(file))
     with pytest.raises(UserError, match="has no start state"):
