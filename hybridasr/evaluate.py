@@ -156,7 +156,7 @@ def _decode_block(model: Path, graph: Path, options: SearchOptions, adapt: Adapt
 
 
 def _stamp(model: Path, graph: Path) -> tuple[int, int]:
-    return ((model / "gmm.npz").stat().st_mtime_ns, (graph / "graph.npz").stat().st_mtime_ns)
+    return ((model / "model.json").stat().st_mtime_ns, (graph / "graph.npz").stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=2)

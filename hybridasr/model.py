@@ -3,6 +3,7 @@
     model.json          format, kind, features, topology, tree, figures of the training
     gmm.npz             weights, means, variances, offsets, transition log probabilities; CMVN
                         statistics of the training set; the feature transform (LDA, MLLT)
+    nnet.npz            in its place for a network: its arrays, priors, scaling of the input
     adapt.npz           of a speaker-adaptive system: mixtures for features that are not adapted,
                         the statistics that steady a speaker's transform
     lang/               phones.txt words.txt lexicon: a copy of the lang directory
@@ -14,19 +15,20 @@ A format newer than this version knows is refused.
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.features.mfcc import FeatureOptions
-from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.fmllr import FmllrStats
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang, read_lang
+from hybridasr.nnet.acoustics import NnetAcoustics, acoustics_from_arrays
 from hybridasr.options import from_dict, to_dict
 from hybridasr.storage import (
     PathLike,
@@ -39,6 +41,7 @@ from hybridasr.storage import (
 from hybridasr.tree.tree import DecisionTree, tree_from_dict
 
 FORMAT = 1
+ARRAY_FILES = {"gmm": "gmm.npz", "nnet": "nnet.npz"}
 GMM_ARRAYS = ("weights", "means", "variances", "offsets")
 
 
@@ -60,19 +63,31 @@ class Adaptation:
     prior: FmllrStats
 
 
+class Scorer(Protocol):
+    """What the search and the aligner need of an acoustic model."""
+
+    dim: int
+
+    def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
+        """Score the frames of an utterance, float32 (num_frames, num_pdfs or len(pdfs))."""
+        ...
+
+
 @dataclass(frozen=True)
 class AcousticModel:
-    """A GMM acoustic model with everything that it was trained with.
+    """An acoustic model, GMM or network, with everything that it was trained with.
 
     Attributes
     ----------
+    gmm : DiagGmm, or None of a network
+    nnet : NnetAcoustics, optional
     transform : float64 (dim, expanded dim), optional
         LDA and MLLT, applied to what `features.pipeline.expand` gives.
     adaptation : Adaptation, optional
         Of a system that was trained speaker-adaptively.
     """
 
-    gmm: DiagGmm
+    gmm: DiagGmm | None
     transitions: TransitionModel
     tree: DecisionTree
     lang: Lang
@@ -82,6 +97,14 @@ class AcousticModel:
     cmvn: np.ndarray | None = None  # CMVN statistics of the training set, (2, dim + 1)
     transform: np.ndarray | None = None
     adaptation: Adaptation | None = None
+    nnet: NnetAcoustics | None = None
+
+    def scorer(self) -> Scorer:
+        """Return what scores `final_features`."""
+        if self.nnet is not None:
+            return self.nnet
+        assert self.gmm is not None
+        return self.gmm.scorer()
 
     @property
     def silence_pdfs(self) -> list[int]:
@@ -100,8 +123,10 @@ class AcousticModel:
         directory = Path(directory)
         (directory / "model.json").unlink(missing_ok=True)
         copy_lang(self.lang.path, directory / "lang")
-        write_arrays(directory / "gmm.npz", weights=self.gmm.weights, means=self.gmm.means,
-                     variances=self.gmm.variances, offsets=self.gmm.offsets,
+        kind = "gmm" if self.nnet is None else "nnet"
+        own = self.nnet.to_arrays() if self.nnet else {
+            name: getattr(self.gmm, name) for name in GMM_ARRAYS}
+        write_arrays(directory / ARRAY_FILES[kind], **own,
                      transition_log_probs=self.transitions.log_probs,
                      transition_tuples=self.transitions.tuples,
                      **{name: array for name, array in (("cmvn", self.cmvn),
@@ -114,8 +139,9 @@ class AcousticModel:
             write_arrays(directory / "adapt.npz", k=prior.k, g=prior.g.astype(np.float32),
                          **{name: getattr(self.adaptation.gmm, name) for name in GMM_ARRAYS})
         write_json(directory / "model.json", {
-            "format": FORMAT, "kind": "gmm", "features": to_dict(self.features),
-            "pipeline": to_dict(self.pipeline),
+            "format": FORMAT, "kind": kind,
+            "network": self.nnet.network.text if self.nnet else None,
+            "features": to_dict(self.features), "pipeline": to_dict(self.pipeline),
             "topology": self.transitions.topology.to_text(), "tree": self.tree.to_dict(),
             "adapted": self.adaptation is not None, "info": self.info})
 
@@ -145,18 +171,30 @@ def load_model(directory: PathLike) -> AcousticModel:
         pipeline = from_dict(PipelineOptions, values["pipeline"], str(path))
         topology = read_topology(values["topology"], str(path))
         tree = tree_from_dict(values["tree"], str(path))
-        arrays = read_arrays(directory / "gmm.npz")
-        _check_arrays(arrays, tree.num_pdfs, directory / "gmm.npz")
-        gmm = DiagGmm(*(arrays[name] for name in GMM_ARRAYS))
-        adaptation = _load_adaptation(directory / "adapt.npz", gmm) if values.get("adapted") \
-            else None
+        file = directory / ARRAY_FILES[values["kind"]]
+        arrays = read_arrays(file)
+        gmm = nnet = adaptation = None
+        if values["kind"] == "nnet":
+            nnet = acoustics_from_arrays(values["network"], arrays, str(file))
+            _check_network(nnet, tree.num_pdfs, feature_dim(features, pipeline), file)
+        else:
+            _check_arrays(arrays, tree.num_pdfs, file)
+            gmm = DiagGmm(*(arrays[name] for name in GMM_ARRAYS))
+            if values.get("adapted"):
+                adaptation = _load_adaptation(directory / "adapt.npz", gmm)
         transitions = TransitionModel(topology, map(tuple, arrays["transition_tuples"].tolist()),
                                       arrays["transition_log_probs"])
     except KeyError as error:
         raise UserError(f"entry {error} is missing; train the model again", path) from None
     return AcousticModel(gmm, transitions, tree, read_lang(directory / "lang"), features, pipeline,
                          values.get("info", {}), arrays.get("cmvn"), arrays.get("transform"),
-                         adaptation)
+                         adaptation, nnet)
+
+
+def _check_network(nnet: NnetAcoustics, num_pdfs: int, dim: int, path: Path) -> None:
+    if (nnet.num_pdfs, nnet.dim) != (num_pdfs, dim):
+        raise UserError(f"the network has {nnet.dim} columns and {nnet.num_pdfs} classes, features "
+                        f"and tree {dim} and {num_pdfs}; train the model again", path)
 
 
 def _load_adaptation(path: Path, adapted: DiagGmm) -> Adaptation:

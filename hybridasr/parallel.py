@@ -42,6 +42,12 @@ def executor(nj: int = 1) -> Iterator[futures.Executor]:
     if nj == 1:
         yield SerialExecutor()
         return
+    with _process_pool(nj) as pool:
+        yield pool
+
+
+@contextmanager
+def _process_pool(nj: int) -> Iterator[futures.Executor]:
     # spawn: numba and BLAS threads do not survive a fork; it behaves the same everywhere.
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
@@ -59,6 +65,27 @@ def executor(nj: int = 1) -> Iterator[futures.Executor]:
         pool.shutdown()
     finally:
         listener.stop()
+
+
+@contextmanager
+def threaded_process(threads: int) -> Iterator[futures.Executor]:
+    """Yield an executor of one process whose matrix products use `threads` threads.
+
+    BLAS reads its number of threads when it is loaded, which for this process is past.
+    """
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        with _process_pool(1) as pool:
+            pool.submit(os.getpid).result()  # it has started, with these settings
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Sequence[tuple],

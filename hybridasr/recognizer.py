@@ -19,9 +19,8 @@ from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import feature_dim, recognition_features
-from hybridasr.gmm.diag import GmmScorer
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.model import AcousticModel, load_model
+from hybridasr.model import AcousticModel, Scorer, load_model
 from hybridasr.storage import PathLike
 
 # A recording whose loudest sample is below this (16-bit range) holds nothing but rounding.
@@ -50,7 +49,7 @@ class Recognizer:
         self.adapt = adapt or AdaptOptions()
         self._graph = graph
         self._arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
-        self._scorer = model.gmm.scorer()
+        self._scorer = model.scorer()
         self._shift = model.features.frame_shift_ms / 1000
 
     def decode(self, feats: np.ndarray) -> Decoded:
@@ -76,14 +75,14 @@ class Recognizer:
             return [self._decoded(self._search(frames, self._scorer)) for frames in feats]
         paths: dict[int, BestPath | None] = {}
 
-        def find(number: int, frames: np.ndarray, scorer: GmmScorer) -> np.ndarray | None:
+        def find(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
             path = paths[number] = self._search(frames, scorer)
             return None if path is None else path.transition_ids
 
         adapt_speaker(self.model, feats, find, self.adapt)
         return [self._decoded(paths[number]) for number in range(len(feats))]
 
-    def _search(self, feats: np.ndarray, scorer: GmmScorer) -> BestPath | None:
+    def _search(self, feats: np.ndarray, scorer: Scorer) -> BestPath | None:
         if len(feats) == 0:
             return None
         return search(self._graph, self._arc_pdfs, scorer.loglikes(feats), self.options)

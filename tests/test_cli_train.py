@@ -61,6 +61,27 @@ def test_a_next_system_from_an_alignment_directory(world, ladder, tmp_path):  # 
     assert (tmp_path / "tri4b" / "adapt.npz").is_file()
 
 
+def test_network(world, ladder, tmp_path):  # noqa: F811
+    (tmp_path / "nnet.conf").write_text("splice offsets=-3:3\naffine dim=64\nrelu\noutput\n")
+    run = hybridasr("train-dnn", "--nj", 2, "--network", tmp_path / "nnet.conf", "--num-epochs", 8,
+                    world / "train", world / "lang", ladder / "tri3b", tmp_path / "dnn")
+    assert "frames right" in run.stderr
+    assert "epoch 7" in (tmp_path / "dnn" / "log" / "train.log").read_text()
+    hybridasr("mkgraph", "--commands", world / "commands.txt", tmp_path / "dnn")
+    (row,) = json.loads(hybridasr("evaluate", tmp_path / "dnn", world / "test").stdout)
+    assert row["ser"] <= 25
+    hybridasr("align", world / "test", world / "lang", tmp_path / "dnn", tmp_path / "ali")
+    assert "nnet.conf:1: splise" in error_of(
+        "train-dnn", "--network", _described(tmp_path / "bad" / "nnet.conf", "splise\n"),
+        world / "train", world / "lang", ladder / "tri3b", tmp_path / "x")
+
+
+def _described(path, text):
+    path.parent.mkdir()
+    path.write_text(text)
+    return path
+
+
 def test_show_tree(ladder, tmp_path):
     text = hybridasr("show-tree", ladder / "tri1").stdout
     assert text.startswith("phone?")

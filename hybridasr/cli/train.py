@@ -82,6 +82,31 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
     return run
 
 
+def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.options import add_options
+    from hybridasr.train.dnn import DnnOptions
+
+    add_nj(parser)
+    add_options(parser, DnnOptions)
+    for name in ("data", "lang", "ali", "exp"):
+        parser.add_argument(name, type=Path)
+
+
+def _train_dnn(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.lexicon.langdir import read_lang
+    from hybridasr.options import from_args, to_dict
+    from hybridasr.parallel import executor
+    from hybridasr.progress import job_log, logger
+    from hybridasr.train.dnn import DnnOptions, network_line, train_dnn
+
+    options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
+    with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
+        model = train_dnn(read_datadir(args.data), read_lang(args.lang), args.ali, args.exp, pool,
+                          options, args.nj)
+        logger.info("%s", network_line(args.exp, model.info))
+
+
 def _align_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.align import AlignOptions
@@ -162,6 +187,8 @@ VERBS = {
     "train-mono": Verb("train a monophone GMM-HMM: DATA LANG EXP", _mono_arguments, _train_mono),
     **{f"train-{kind}": Verb(f"{text}: DATA LANG ALI EXP", _arguments(kind), _train(kind))
        for kind, text in _HELP.items()},
+    "train-dnn": Verb("train a network on the alignments of a system: DATA LANG ALI EXP",
+                      _dnn_arguments, _train_dnn),
     "align": Verb("align a data directory: DATA LANG MODEL ALI; phones, words, states, outliers",
                   _align_arguments, _align),
     "show-tree": Verb("print or draw the decision tree of a model, or explain a pdf",

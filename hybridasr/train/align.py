@@ -21,11 +21,10 @@ from hybridasr.decode.words import Segment, phone_segments, word_segments
 from hybridasr.errors import UserError
 from hybridasr.features.archives import write_matrices
 from hybridasr.features.pipeline import check_features, load_feats
-from hybridasr.gmm.diag import GmmScorer
 from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model import AcousticModel, load_model
+from hybridasr.model import AcousticModel, Scorer, load_model
 from hybridasr.options import option
 from hybridasr.output.ctm import CtmRow, write_ctm
 from hybridasr.output.outliers import AlignedUtterance, find_outliers, write_report
@@ -35,7 +34,7 @@ from hybridasr.storage import write_text
 from hybridasr.train.blocks import word_ids
 from hybridasr.train.context import check_phones
 from hybridasr.train.finish import write_alignments
-from hybridasr.train.passes import boosted_scorer, name_some
+from hybridasr.train.passes import name_some
 
 logger = logging.getLogger("hybridasr")
 BLOCK_UTTERANCES = 64
@@ -121,7 +120,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
 
 
 def _stamp(model: Path) -> int:
-    return (model / "gmm.npz").stat().st_mtime_ns
+    return (model / "model.json").stat().st_mtime_ns
 
 
 @functools.lru_cache(maxsize=1)
@@ -139,13 +138,13 @@ def _align_block(source: Path, stamp: int, lang: Lang, data: DataDir, options: A
     words = [word_ids(data.utterances[name], lang.words, lang.oov) for name, _ in loaded]
     found: dict[int, Alignment | None] = {}
 
-    def find(number: int, frames: np.ndarray, scorer: GmmScorer) -> np.ndarray | None:
+    def find(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
         item = found[number] = aligner.align(loaded[number][0], words[number], frames, scorer)
         return None if item is None else item.transition_ids
 
     transforms = {}
     if model.adaptation is None:
-        scorer = model.gmm.scorer()
+        scorer = model.scorer()
         for number, frames in enumerate(feats):
             find(number, frames, scorer)
     elif loaded:
@@ -168,7 +167,7 @@ class Aligner:
         self._graphs: dict[tuple[int, ...], tuple[AlignmentGraph, np.ndarray]] = {}
 
     def align(self, utterance: str, words: tuple[int, ...], feats: np.ndarray,
-              scorer: GmmScorer) -> Alignment | None:
+              scorer: Scorer) -> Alignment | None:
         """Return the best path through the transcript; None if there is none.
 
         Parameters
@@ -181,8 +180,11 @@ class Aligner:
             graph = AlignmentGraph.of(self._builder.build(words), self.model.transitions)
             self._graphs[words] = graph, arc_costs(graph.graph, self._costs)
         graph, costs = self._graphs[words]
-        scorer = boosted_scorer(scorer, self.model.silence_pdfs, self.options.boost_silence)
-        path, retried = align(graph, costs, scorer.loglikes(feats, graph.pdfs), self.options)
+        loglikes = scorer.loglikes(feats, graph.pdfs)
+        if self.options.boost_silence != 1.0:
+            silent = np.isin(graph.pdfs, self.model.silence_pdfs)
+            loglikes[:, silent] += np.float32(np.log(self.options.boost_silence))
+        path, retried = align(graph, costs, loglikes, self.options)
         if path is None:
             return None
         loglike = -path.acoustic_cost / self.options.acoustic_scale / max(1, len(feats))

@@ -1,0 +1,1 @@
+"""Owns neural networks for frame classification: layers, training arithmetic, int8 inference."""

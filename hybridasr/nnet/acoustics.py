@@ -1,0 +1,85 @@
+"""Owns a network as an acoustic model: posteriors over priors in place of likelihoods.
+
+log p(x | s) = log p(s | x) - log p(s) + a term that is the same for all s (Bourlard & Morgan 1994).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.nnet.config import from_arrays
+from hybridasr.nnet.network import Network
+
+OWN_ARRAYS = ("log_priors", "shift", "scale")
+
+
+@dataclass(frozen=True)
+class NnetAcoustics:
+    """A network, the priors of its classes and the scaling of its input.
+
+    Attributes
+    ----------
+    network : Network
+    log_priors : float32 (num_pdfs,)
+        Natural logs of the shares of the pdfs in the training alignment.
+    shift, scale : float32 (dim,)
+        The network sees ``(features - shift) * scale``.
+    """
+
+    network: Network
+    log_priors: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """Columns of the features."""
+        return self.network.input_dim
+
+    @property
+    def num_pdfs(self) -> int:
+        """Classes of the network."""
+        return self.network.output_dim
+
+    def log_posteriors(self, feats: np.ndarray) -> np.ndarray:
+        """Return log p(pdf | frame), float32 (num_frames, num_pdfs)."""
+        return self.network.log_posteriors(
+            np.ascontiguousarray((feats - self.shift) * self.scale, np.float32))
+
+    def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
+        """Score every frame of an utterance under every pdf, or the chosen ones.
+
+        Parameters
+        ----------
+        feats : float32 (num_frames, dim)
+            Of a whole utterance: the network looks beyond a frame.
+        pdfs : int array, optional
+
+        Returns
+        -------
+        float32 (num_frames, num_pdfs or len(pdfs)), log likelihoods up to a term of the frame
+        """
+        if feats.ndim != 2 or feats.shape[1] != self.dim:
+            raise ValueError(f"features {feats.shape}, the network has {self.dim} columns")
+        scores = self.log_posteriors(feats) - self.log_priors
+        return scores if pdfs is None else np.ascontiguousarray(scores[:, pdfs])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything but the network's text."""
+        return {**{name: getattr(self, name) for name in OWN_ARRAYS},
+                **{f"nnet.{name}": array for name, array in self.network.to_arrays().items()}}
+
+
+def acoustics_from_arrays(text: str, arrays: Mapping[str, np.ndarray],
+                          source: str = "nnet.npz") -> NnetAcoustics:
+    """Rebuild acoustics from the network's text and `NnetAcoustics.to_arrays`."""
+    own = {name.removeprefix("nnet."): array for name, array in arrays.items()
+           if name.startswith("nnet.")}
+    network = from_arrays(text, own, source)
+    parts = [arrays[name] for name in OWN_ARRAYS]
+    shapes = [(network.output_dim,), (network.input_dim,), (network.input_dim,)]
+    if [part.shape for part in parts] != shapes:
+        raise UserError("priors or scaling do not fit the network; train the model again", source)
+    return NnetAcoustics(network, *parts)

@@ -1,0 +1,113 @@
+"""Owns the text form of a network: one layer a line, 'kind key=value ...', '#' for comments.
+
+    splice offsets=-5:5
+    affine dim=512
+    relu
+    output            # affine to the classes, always last
+
+`LAYERS` is the table of kinds; the keys of a line are the fields of the kind's options.
+"""
+
+import dataclasses
+import difflib
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.nnet.convolution import Conv, MaxPool
+from hybridasr.nnet.layer import Layer
+from hybridasr.nnet.layers import (
+    Affine,
+    AffineOptions,
+    Dropout,
+    Pnorm,
+    Relu,
+    Sigmoid,
+    Splice,
+    Tanh,
+    Tdnn,
+)
+from hybridasr.nnet.network import Network
+from hybridasr.nnet.normalize import BatchNorm, LayerNorm, Renorm
+from hybridasr.nnet.recurrent import Gru, Lstm
+from hybridasr.options import from_strings
+
+LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (
+    Affine, Splice, Tdnn, Relu, Sigmoid, Tanh, Pnorm, Dropout, Renorm, LayerNorm, BatchNorm, Conv,
+    MaxPool, Lstm, Gru)}
+OUTPUT = "output"
+
+
+def read_network(text: str, input_dim: int, output_dim: int, seed: int = 0,
+                 source: str = "network") -> Network:
+    """Build the network that `text` describes, with seeded initial parameters.
+
+    Parameters
+    ----------
+    text : str
+        See the module; the same text, dimensions and seed give the same parameters.
+    input_dim, output_dim : int
+        Columns of the features, and classes.
+    seed : int
+    source : str
+        Where the text is from, for messages.
+
+    Raises
+    ------
+    UserError
+        naming `source` and the line, if a layer, a key or a value is not known or does not fit.
+    """
+    layers: list[Layer] = []
+    dim, channels, line, kind = input_dim, 1, 0, ""
+    for line, words in enumerate((row.partition("#")[0].split() for row in text.splitlines()), 1):
+        if not words:
+            continue
+        if kind == OUTPUT:
+            raise UserError(f"'{words[0]}' after 'output'; move 'output' to the end", source, line)
+        kind = words[0]
+        rng = np.random.default_rng([seed, len(layers)])
+        try:
+            layer = _read_layer(words, dim, channels, output_dim, rng)
+        except UserError as error:
+            raise UserError(f"{kind}: {str(error).removeprefix(': ')}", source, line) from None
+        layers.append(layer)
+        dim, channels = layer.output_dim, layer.channels
+    if kind != OUTPUT:
+        raise UserError("the last layer is not 'output'; add the line 'output'", source,
+                        max(line, 1))
+    return Network(layers)
+
+
+def _read_layer(words: list[str], dim: int, channels: int, output_dim: int,
+                rng: np.random.Generator) -> Layer:
+    kind, values = words[0], {}
+    for word in words[1:]:
+        key, equals, value = word.partition("=")
+        if not equals or key in values:
+            raise UserError(f"'{word}' is not a new key=value; write for example dim=512")
+        values[key] = value
+    if kind == OUTPUT:
+        if values:
+            raise UserError(f"'{next(iter(values))}' is not known; write 'output' alone")
+        layer = Affine(AffineOptions(output_dim, "glorot"), dim, channels, rng)
+        layer.kind = OUTPUT
+        return layer
+    if kind not in LAYERS:
+        near = difflib.get_close_matches(kind, [*LAYERS, OUTPUT], 1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise UserError(f"no such layer; {hint}known: {', '.join([*LAYERS, OUTPUT])}")
+    layer_class = LAYERS[kind]
+    for field in dataclasses.fields(layer_class.options_class):
+        choices = field.metadata.get("choices")
+        if choices and values.get(field.name, choices[0]) not in choices:
+            raise UserError(f"{field.name}={values[field.name]}; choose from {', '.join(choices)}")
+    return layer_class(from_strings(layer_class.options_class, values, ""), dim, channels, rng)
+
+
+def from_arrays(text: str, arrays: dict[str, np.ndarray], source: str = "network") -> Network:
+    """Remake a network from `Network.text` and `Network.to_arrays`."""
+    if "dims" not in arrays:
+        raise UserError("array 'dims' is missing; this is not a network of ours", source)
+    network = read_network(text, *(int(dim) for dim in arrays["dims"]), source=source)
+    network.load_arrays(arrays, source)
+    return network

@@ -1,0 +1,138 @@
+"""Owns what all layers of a network share: shapes, named arrays, buffers, streaming.
+
+A layer maps float32 (batch, time, dim) to (batch, time - left - right, output_dim). Everything
+works on float64 as well, which the gradient checks of the tests need.
+"""
+
+import dataclasses
+from typing import Any
+
+import numba
+import numpy as np
+
+# Reordering sums is what lets the compiler use vector instructions for them.
+FAST = {"contract", "reassoc", "nsz"}
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """Options of a layer that has none."""
+
+
+class Layer:
+    """One layer; a new kind is a subclass with an entry in `hybridasr.nnet.config.LAYERS`.
+
+    Parameters
+    ----------
+    options : instance of the class's `options_class`
+    dim : int
+        Columns of the input.
+    channels : int
+        The input's columns are (frequency, channel), channel fastest; 1 where that means nothing.
+    rng : numpy.random.Generator
+        Draws the initial parameters.
+
+    Attributes
+    ----------
+    parameters : dict of arrays
+        Trained by gradients; updated in place.
+    statistics : dict of arrays
+        Stored with the model but not trained by gradients (running means).
+    left, right : int
+        Frames of context that the output loses at each side.
+    multiplications : int
+        Of one output frame, in matrix products.
+    """
+
+    kind = ""
+    options_class: type = NoOptions
+
+    def __init__(self, options: Any, dim: int, channels: int, rng: np.random.Generator):
+        self.options = options
+        self.input_dim = self.output_dim = dim
+        self.channels = channels
+        self.left = self.right = self.multiplications = 0
+        self.parameters: dict[str, np.ndarray] = {}
+        self.statistics: dict[str, np.ndarray] = {}
+        self._buffers: dict[str, np.ndarray] = {}
+
+    def forward(self, x: np.ndarray, train: bool = False,
+                rng: np.random.Generator | None = None) -> tuple[np.ndarray, Any]:
+        """Return the output and, if `train`, what `backward` needs.
+
+        The output of a training pass may live in a buffer that the layer's next training pass
+        overwrites. `rng` is needed by layers that draw (dropout) in training.
+        """
+        raise NotImplementedError
+
+    def backward(self, dy: np.ndarray, cache: Any, input_gradient: bool = True
+                 ) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+        """Return the loss's gradients by the input (None if not wanted) and by the parameters.
+
+        `dy` (batch, time, output_dim) may be overwritten; the gradients may live in buffers that
+        the layer's next `backward` overwrites.
+        """
+        raise NotImplementedError
+
+    def advance(self, x: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Continue a stream: return the output frames that `x` completes, and the new state.
+
+        `state` is None at the start of the stream. The outputs of all calls together are those of
+        one `forward` over all frames.
+        """
+        context = self.left + self.right
+        if not context:
+            return self.forward(x)[0], None
+        if state is not None:
+            x = np.concatenate([state, x], axis=1)
+        if x.shape[1] <= context:
+            return np.empty((len(x), 0, self.output_dim), x.dtype), x
+        return self.forward(x)[0], x[:, x.shape[1] - context:].copy()
+
+    @property
+    def text(self) -> str:
+        """The layer as its configuration line."""
+        if self.kind == "output":  # its dimension is the number of classes
+            return self.kind
+        words = [self.kind]
+        for field in dataclasses.fields(self.options):
+            value = getattr(self.options, field.name)
+            if value != field.default:
+                words.append(f"{field.name}={value}")
+        return " ".join(words)
+
+    def buffer(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return an array with any content; the same one as long as the shape stays.
+
+        Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a small layer.
+        """
+        found = self._buffers.get(name)
+        if found is None or found.shape != shape or found.dtype != dtype:
+            found = self._buffers[name] = np.empty(shape, dtype)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_buffers": {}}
+
+
+def initial_weights(rng: np.random.Generator, rows: int, columns: int, scheme: str) -> np.ndarray:
+    """Draw float32 (rows, columns): normal, of variance 2/columns (he) or 2/(rows + columns).
+
+    He et al. 2015, Delving deep into rectifiers; Glorot and Bengio 2010.
+    """
+    fan = columns if scheme == "he" else rows + columns
+    return (rng.standard_normal((rows, columns)) * np.sqrt(2.0 / fan)).astype(np.float32)
+
+
+@numba.njit(cache=True)
+def _add_rows(x, sums):
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            sums[column] += x[row, column]
+
+
+def column_sums(x: np.ndarray) -> np.ndarray:
+    """Sum the rows of (rows, columns) in float64; the result has the dtype of `x`."""
+    sums = np.zeros(x.shape[1])
+    _add_rows(x, sums)
+    return sums.astype(x.dtype)

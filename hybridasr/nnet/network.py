@@ -1,0 +1,217 @@
+"""Owns a network as a list of layers: both passes, whole utterances, streams, arrays."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.nnet.layer import Layer
+
+CHUNK_FRAMES = 1024
+
+
+class Network:
+    """Layers applied one after the other; the last one gives a logit a class.
+
+    Attributes
+    ----------
+    parameters, statistics : dict
+        All arrays of the layers under 'number.name', number counting layers from 0; the arrays
+        themselves, so that an update in place trains the network.
+    left_context, right_context : int
+        Input frames needed before and after an output frame.
+    """
+
+    def __init__(self, layers: Sequence[Layer]):
+        if not layers:
+            raise ValueError("a network needs a layer")
+        self.layers = list(layers)
+        self._name_arrays()
+        self.left_context = sum(layer.left for layer in self.layers)
+        self.right_context = sum(layer.right for layer in self.layers)
+        self._first_trained = next((number for number, layer in enumerate(self.layers)
+                                    if layer.parameters), len(self.layers))
+
+    def _name_arrays(self) -> None:
+        self.parameters = _named(layer.parameters for layer in self.layers)
+        self.statistics = _named(layer.statistics for layer in self.layers)
+
+    @property
+    def input_dim(self) -> int:
+        """Columns of the features."""
+        return self.layers[0].input_dim
+
+    @property
+    def output_dim(self) -> int:
+        """Classes."""
+        return self.layers[-1].output_dim
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained numbers."""
+        return sum(array.size for array in self.parameters.values())
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications of one output frame in the matrix products."""
+        return sum(layer.multiplications for layer in self.layers)
+
+    @property
+    def text(self) -> str:
+        """The configuration, which `hybridasr.nnet.config.read_network` reads."""
+        return "".join(layer.text + "\n" for layer in self.layers)
+
+    def forward(self, x: np.ndarray, train: bool = False, rng: np.random.Generator | None = None
+                ) -> tuple[np.ndarray, list[Any]]:
+        """Compute logits of chunks.
+
+        Parameters
+        ----------
+        x : float32 (batch, time, input_dim)
+            With the context frames: time is more than left_context + right_context.
+        train : bool
+            Drop out, use the batch's statistics, and keep what `backward` needs. The logits then
+            live in a buffer that the next training pass overwrites.
+        rng : numpy.random.Generator, optional
+            For dropout.
+
+        Returns
+        -------
+        logits : (batch, time - left_context - right_context, output_dim), caches : list
+            One cache a layer if `train`, otherwise empty.
+        """
+        if x.ndim != 3 or x.shape[2] != self.input_dim:
+            raise ValueError(f"input {x.shape}, the network has {self.input_dim} columns")
+        if x.shape[1] <= self.left_context + self.right_context:
+            raise ValueError(f"{x.shape[1]} frames, the network's context is "
+                             f"{self.left_context} + {self.right_context}")
+        caches = []
+        for layer in self.layers:
+            x, cache = layer.forward(x, train, rng)
+            if train:
+                caches.append(cache)
+        return x, caches
+
+    def backward(self, dlogits: np.ndarray, caches: list[Any]) -> dict[str, np.ndarray]:
+        """Compute the loss's gradient by every parameter, named as in `parameters`.
+
+        `dlogits` (batch, time, output_dim) is overwritten. The gradients live in buffers that
+        the next call overwrites.
+        """
+        grads, dy = {}, dlogits
+        for number in range(len(self.layers) - 1, self._first_trained - 1, -1):
+            dy, found = self.layers[number].backward(dy, caches[number],
+                                                     number > self._first_trained)
+            grads.update({f"{number}.{name}": array for name, array in found.items()})
+        return grads
+
+    def log_posteriors(self, feats: np.ndarray, chunk: int = CHUNK_FRAMES) -> np.ndarray:
+        """Compute natural log posteriors of a whole utterance.
+
+        Parameters
+        ----------
+        feats : float32 (num_frames, input_dim)
+            The first and the last frame are repeated for the context.
+        chunk : int
+            Longer utterances are worked through by so many frames, so that the memory for the
+            hidden layers does not grow; the result is the same to rounding.
+
+        Returns
+        -------
+        float32 (num_frames, output_dim)
+        """
+        if feats.ndim != 2 or feats.shape[1] != self.input_dim:
+            raise ValueError(f"features {feats.shape}, the network has {self.input_dim} columns")
+        if not len(feats):
+            return np.empty((0, self.output_dim), feats.dtype)
+        if len(feats) > chunk:
+            logits = np.concatenate(list(self.chunked(feats, chunk)))
+        else:
+            padded = np.pad(feats, ((self.left_context, self.right_context), (0, 0)), mode="edge")
+            logits = self.forward(padded[None])[0][0]
+        logits = logits - logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logits
+
+    def chunked(self, feats: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
+        """Yield the logits of an utterance (num_frames, input_dim) by `chunk` input frames."""
+        if chunk < 1:
+            raise ValueError(f"chunks of {chunk} frames; give at least 1")
+        stream = self.stream()
+        for start in range(0, len(feats), chunk):
+            yield stream.push(feats[start:start + chunk])
+        yield stream.finish()
+
+    def stream(self) -> "Stream":
+        """Return an evaluation that takes the frames of one utterance bit by bit."""
+        return Stream(self)
+
+    def astype(self, dtype: Any) -> "Network":
+        """Turn all arrays into `dtype`, in place; float64 is for checks."""
+        for layer in self.layers:
+            for arrays in (layer.parameters, layer.statistics):
+                arrays.update({name: array.astype(dtype) for name, array in arrays.items()})
+        self._name_arrays()
+        return self
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return parameters, statistics and 'dims' (input, output) for a file; copies.
+
+        With `text` they are the whole network: `hybridasr.nnet.config.from_arrays` remakes it.
+        """
+        arrays = {name: array.copy() for name, array in
+                  {**self.parameters, **self.statistics}.items()}
+        return {**arrays, "dims": np.array([self.input_dim, self.output_dim], np.int64)}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray], source: str = "network") -> None:
+        """Take over parameters and statistics from `to_arrays` of a network of the same text.
+
+        Raises
+        ------
+        UserError
+            if an array is missing or has another shape; `source` is named.
+        """
+        for name, array in {**self.parameters, **self.statistics}.items():
+            if name not in arrays:
+                raise UserError(f"array '{name}' is missing; the file belongs to another network "
+                                "or is damaged, train again", source)
+            if arrays[name].shape != array.shape:
+                raise UserError(f"array '{name}' is {arrays[name].shape}, the configuration wants "
+                                f"{array.shape}; use the configuration it was trained with", source)
+            array[...] = arrays[name]
+
+
+class Stream:
+    """State of a network between parts of one utterance; the results are those of the whole."""
+
+    def __init__(self, network: Network):
+        self.network = network
+        self._states: list[Any] = [None] * len(network.layers)
+        self._last: np.ndarray | None = None
+
+    def push(self, feats: np.ndarray) -> np.ndarray:
+        """Take frames (num, input_dim); return the logits that are complete, (num', output_dim)."""
+        network = self.network
+        if not len(feats):
+            return np.empty((0, network.output_dim), feats.dtype)
+        if self._last is None:
+            feats = np.pad(feats, ((network.left_context, 0), (0, 0)), mode="edge")
+        self._last = feats[-1:].copy()
+        x = feats[None]
+        for number, layer in enumerate(network.layers):
+            x, self._states[number] = layer.advance(x, self._states[number])
+            if not x.shape[1]:
+                return np.empty((0, network.output_dim), feats.dtype)
+        return x[0]
+
+    def finish(self) -> np.ndarray:
+        """End the utterance: return the logits that waited for right context."""
+        if self._last is None:
+            return np.empty((0, self.network.output_dim), np.float32)
+        return self.push(np.repeat(self._last, self.network.right_context, axis=0))
+
+
+def _named(groups: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {f"{number}.{name}": array for number, group in enumerate(groups)
+            for name, array in group.items()}

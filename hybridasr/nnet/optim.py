@@ -1,0 +1,263 @@
+"""Owns optimisers, learning-rate schedules and the averaging of checkpoints.
+
+An optimiser takes parameters and gradients as dicts of equal names and updates the parameters in
+place, one pass over memory an array. Norm penalties apply to matrices, not to biases and scales.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.nnet.layer import FAST
+from hybridasr.options import option
+
+Arrays = dict[str, np.ndarray]
+
+
+def gradient_norm(grads: Arrays) -> float:
+    """Return the 2-norm of all gradients together, summed in float64."""
+    return math.sqrt(sum(_square_sum(array.reshape(-1)) for array in grads.values()))
+
+
+@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+def _square_sum(x):
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] * x[i]
+    return total
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value < high:
+        raise UserError(f"{name} is {value}; give a number from {low:g} to below {high:g}")
+
+
+@dataclass(frozen=True)
+class SgdOptions:
+    """Options of stochastic gradient descent."""
+
+    momentum: float = option(0.9, "share of the last step that the next one goes on with")
+    nesterov: bool = option(True, "look ahead along the momentum (Sutskever et al. 2013)")
+    l2: float = option(0.0, "weight of half the squared norm of the matrices in the loss")
+    max_norm: float = option(0.0, "gradients of a larger norm are scaled down to it; 0: never")
+
+    def __post_init__(self):
+        _check_range("momentum", self.momentum, 0, 1)
+        _check_range("l2", self.l2, 0, math.inf)
+        _check_range("max_norm", self.max_norm, 0, math.inf)
+
+
+@dataclass(frozen=True)
+class AdamOptions:
+    """Options of Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019)."""
+
+    beta1: float = option(0.9, "decay of the mean of the gradients")
+    beta2: float = option(0.999, "decay of the mean of their squares")
+    epsilon: float = option(1e-8, "added to the root of the mean square")
+    decay: float = option(0.0, "AdamW's: a step shrinks the matrices by rate times this")
+    max_norm: float = option(0.0, "gradients of a larger norm are scaled down to it; 0: never")
+
+    def __post_init__(self):
+        _check_range("beta1", self.beta1, 0, 1)
+        _check_range("beta2", self.beta2, 0, 1)
+        for name in ("epsilon", "decay", "max_norm"):
+            _check_range(name, getattr(self, name), 0, math.inf)
+
+
+class Sgd:
+    """v = momentum v + g; p -= rate v, or with Nesterov p -= rate (g + momentum v).
+
+    g is the (clipped) gradient plus l2 p.
+    """
+
+    def __init__(self, options: SgdOptions, parameters: Arrays):
+        self.options = options
+        self.steps = 0
+        self.velocity = {name: np.zeros_like(array) for name, array in parameters.items()}
+
+    def step(self, parameters: Arrays, grads: Arrays, rate: float) -> float:
+        """Update `parameters` in place; return the gradients' norm before clipping.
+
+        Without a `max_norm` the norm is not computed and 0.0 returned. With one, gradients that
+        are not finite change nothing; the norm returned tells.
+        """
+        options = self.options
+        norm, scale = _clipping(grads, options.max_norm)
+        if not math.isfinite(norm):
+            return norm
+        self.steps += 1
+        for name, array in parameters.items():
+            real = array.dtype.type
+            _sgd(array.reshape(-1), grads[name].reshape(-1), self.velocity[name].reshape(-1),
+                 real(rate), real(scale), real(options.momentum),
+                 real(options.l2 if array.ndim > 1 else 0.0), options.nesterov)
+        return norm
+
+    def to_arrays(self) -> Arrays:
+        """Return the state; `load_arrays` goes on from it as if there had been no break."""
+        return _state_arrays(self.steps, velocity=self.velocity)
+
+    def load_arrays(self, arrays: Arrays, source: str = "optimiser") -> None:
+        """Take over the state of an optimiser of the same kind and network."""
+        self.steps = _load_state(arrays, source, velocity=self.velocity)
+
+
+class Adam:
+    """Adam with bias correction; `decay` is decoupled from the gradient (AdamW)."""
+
+    def __init__(self, options: AdamOptions, parameters: Arrays):
+        self.options = options
+        self.steps = 0
+        self.first = {name: np.zeros_like(array) for name, array in parameters.items()}
+        self.second = {name: np.zeros_like(array) for name, array in parameters.items()}
+
+    def step(self, parameters: Arrays, grads: Arrays, rate: float) -> float:
+        """Update `parameters` in place; return the gradients' norm before clipping.
+
+        Without a `max_norm` the norm is not computed and 0.0 returned. With one, gradients that
+        are not finite change nothing; the norm returned tells.
+        """
+        options = self.options
+        norm, scale = _clipping(grads, options.max_norm)
+        if not math.isfinite(norm):
+            return norm
+        self.steps += 1
+        root = math.sqrt(1 - options.beta2**self.steps)
+        corrected = rate * root / (1 - options.beta1**self.steps)
+        for name, array in parameters.items():
+            real = array.dtype.type
+            shrink = 1 - rate * options.decay if array.ndim > 1 else 1.0
+            _adam(array.reshape(-1), grads[name].reshape(-1), self.first[name].reshape(-1),
+                  self.second[name].reshape(-1), real(corrected), real(scale),
+                  real(options.beta1), real(options.beta2), real(options.epsilon * root),
+                  real(shrink))
+        return norm
+
+    def to_arrays(self) -> Arrays:
+        """Return the state; `load_arrays` goes on from it as if there had been no break."""
+        return _state_arrays(self.steps, first=self.first, second=self.second)
+
+    def load_arrays(self, arrays: Arrays, source: str = "optimiser") -> None:
+        """Take over the state of an optimiser of the same kind and network."""
+        self.steps = _load_state(arrays, source, first=self.first, second=self.second)
+
+
+@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+def _sgd(p, g, v, rate, scale, momentum, l2, nesterov):
+    ahead = momentum if nesterov else momentum - momentum
+    # v alone without Nesterov, g + momentum v with it
+    own = p.dtype.type(1.0) if nesterov else ahead
+    last = momentum if nesterov else p.dtype.type(1.0)
+    for i in range(len(p)):
+        slope = scale * g[i] + l2 * p[i]
+        v[i] = momentum * v[i] + slope
+        p[i] -= rate * (own * slope + last * v[i])
+
+
+@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+def _adam(p, g, m, v, rate, scale, beta1, beta2, epsilon, shrink):
+    one = p.dtype.type(1.0)
+    for i in range(len(p)):
+        slope = scale * g[i]
+        m[i] = beta1 * m[i] + (one - beta1) * slope
+        v[i] = beta2 * v[i] + (one - beta2) * slope * slope
+        p[i] = shrink * p[i] - rate * m[i] / (np.sqrt(v[i]) + epsilon)
+
+
+def _clipping(grads: Arrays, max_norm: float) -> tuple[float, float]:
+    if not max_norm:
+        return 0.0, 1.0
+    norm = gradient_norm(grads)
+    return norm, max_norm / norm if norm > max_norm else 1.0
+
+
+def _state_arrays(steps: int, **groups: Arrays) -> Arrays:
+    arrays = {f"{group}.{name}": array.copy() for group, members in groups.items()
+              for name, array in members.items()}
+    return {"steps": np.array(steps, np.int64), **arrays}
+
+
+def _load_state(arrays: Arrays, source: str, **groups: Arrays) -> int:
+    for group, members in groups.items():
+        for name, array in members.items():
+            found = arrays.get(f"{group}.{name}")
+            if found is None or found.shape != array.shape or "steps" not in arrays:
+                raise UserError(f"array '{group}.{name}' does not fit the network or the optimiser;"
+                                " start the training from the beginning", source)
+            array[...] = found
+    return int(arrays["steps"])
+
+
+def average(checkpoints: Sequence[Arrays]) -> Arrays:
+    """Return the mean of checkpoints, array by array, summed in float64.
+
+    Takes dicts of parameters or of `Network.to_arrays`; whole-number arrays are the first's.
+    """
+    if not checkpoints:
+        raise ValueError("nothing to average")
+    result = {}
+    for name, array in checkpoints[0].items():
+        result[name] = array.copy()
+        if np.issubdtype(array.dtype, np.floating):
+            total = sum(checkpoint[name].astype(np.float64) for checkpoint in checkpoints)
+            result[name] = (total / len(checkpoints)).astype(array.dtype)
+    return result
+
+
+def exponential_rate(initial: float, final: float, done: float) -> float:
+    """Return the rate after the share `done` (0 to 1) of the training, on an exponential curve."""
+    return initial * (final / initial) ** min(max(done, 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class NewBobOptions:
+    """Options of the new-bob schedule; gains are relative, of the held-out loss."""
+
+    start_gain: float = option(0.01, "halve the rate from the first smaller gain on")
+    stop_gain: float = option(0.001, "while halving, stop at a smaller gain")
+    factor: float = option(0.5, "what a halving multiplies the rate with")
+
+    def __post_init__(self):
+        _check_range("start_gain", self.start_gain, 0, 1)
+        _check_range("stop_gain", self.stop_gain, 0, 1)
+        _check_range("factor", self.factor, 0, 1)
+
+
+@dataclass(frozen=True)
+class NewBob:
+    """The rate of the next epoch, from the held-out losses so far (as Kaldi nnet1's scheduler).
+
+    A value: `after` returns the next one. `dataclasses.asdict` gives plain numbers for JSON.
+
+    Attributes
+    ----------
+    rate : float
+    best : float
+        The lowest held-out loss so far.
+    halving, stopped : bool
+    accepted : bool
+        Whether the last epoch lowered the loss; if not, go on from the parameters before it.
+    """
+
+    rate: float
+    best: float = math.inf
+    halving: bool = False
+    stopped: bool = False
+    accepted: bool = True
+
+    def after(self, loss: float, options: NewBobOptions | None = None) -> "NewBob":
+        """Return the schedule after an epoch that ended with this held-out loss."""
+        options = options or NewBobOptions()
+        if self.best == math.inf and math.isfinite(loss):
+            return dataclasses.replace(self, best=loss, accepted=True)
+        # A loss that is not finite is no gain.
+        gain = (self.best - loss) / abs(self.best) if math.isfinite(loss) else -math.inf
+        stopped = self.stopped or (self.halving and gain < options.stop_gain)
+        halving = self.halving or gain < options.start_gain
+        return NewBob(self.rate * options.factor if halving and not stopped else self.rate,
+                      loss if gain > 0 else self.best, halving, stopped, gain > 0)

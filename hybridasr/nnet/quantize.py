@@ -1,0 +1,139 @@
+"""Owns inference with int8 weights: affine, tdnn and convolution layers of a trained network.
+
+A weight matrix becomes int8 with one float32 scale a row. The input of a product is quantised as
+it comes, one scale a row (frame, or patch of a convolution); products are summed in int32 exactly.
+Other layers stay as they are.
+"""
+
+import numba
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.nnet import config
+from hybridasr.nnet.convolution import Conv
+from hybridasr.nnet.layer import Layer
+from hybridasr.nnet.layers import Affine, Tdnn
+from hybridasr.nnet.network import Network
+
+LARGEST = 127  # -128 is not used, so that the range is symmetric
+TINY = 1e-30  # rows of smaller values are zeros: their inverses could overflow
+MAX_COLUMNS = (2**31 - 1) // LARGEST**2  # more could overflow an int32 sum
+
+
+def quantize_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return int8 (rows, columns) and float32 scales (rows,): x is about values * scales[:, None].
+
+    The largest magnitude of a row becomes 127; halves are rounded away from zero.
+    """
+    x = np.ascontiguousarray(x, np.float32)
+    largest = np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0))
+    if not np.isfinite(largest).all():
+        raise UserError("a value is not finite, int8 cannot hold it; look at the input and at the "
+                        "training of the network")
+    scales = largest / np.float32(LARGEST)
+    inverses = np.divide(LARGEST, largest, out=np.zeros_like(largest), where=largest > TINY)
+    values = np.empty(x.shape, np.int8)
+    _round(x, inverses, values)
+    return values, scales
+
+
+@numba.njit(cache=True)
+def _round(x, inverses, values):
+    half = np.float32(0.5)
+    for row in range(len(x)):
+        for i in range(x.shape[1]):
+            value = x[row, i] * inverses[row]
+            values[row, i] = np.int8(value + half if value >= 0 else value - half)
+
+
+def quantized_product(x: np.ndarray, weights: np.ndarray, scales: np.ndarray,
+                      bias: np.ndarray) -> np.ndarray:
+    """Multiply rows with int8 weights.
+
+    Parameters
+    ----------
+    x : float32 (rows, columns)
+    weights : int8 (outputs, columns), C-contiguous
+    scales, bias : float32 (outputs,)
+
+    Returns
+    -------
+    float32 (rows, outputs)
+        About x @ (weights * scales[:, None]).T + bias.
+    """
+    values, row_scales = quantize_rows(x)
+    out = np.empty((len(x), len(weights)), np.float32)
+    # 16 bits spare the kernel a conversion a product; the values are those of int8.
+    _product(values.astype(np.int16), weights, row_scales, scales, bias, out)
+    return out
+
+
+@numba.njit(cache=True)
+def _product(x, weights, row_scales, scales, bias, out):
+    columns = x.shape[1]
+    for start in range(0, len(weights), 64):  # rows of weights that stay in the nearest cache
+        for row in range(len(x)):
+            a = x[row]
+            for o in range(start, min(start + 64, len(weights))):
+                b = weights[o]
+                total = np.int32(0)
+                for i in range(columns):
+                    # The cast keeps 32 bits: vectors of twice as many numbers as with 64.
+                    total = np.int32(total + np.int32(a[i]) * np.int32(b[i]))
+                out[row, o] = np.float32(total) * (row_scales[row] * scales[o]) + bias[o]
+
+
+class QuantizedLayer(Layer):
+    """An affine, tdnn or conv layer with int8 weights; inference only.
+
+    statistics: weights int8 (outputs, columns), scales and bias float32 (outputs,).
+    """
+
+    def __init__(self, layer: Layer):
+        super().__init__(layer.options, layer.input_dim, layer.channels, np.random.default_rng(0))
+        self.kind, self.left, self.right = layer.kind, layer.left, layer.right
+        self.output_dim, self.multiplications = layer.output_dim, layer.multiplications
+        self.inner = layer  # splices, cuts patches and pools; its weights are dropped
+        weights, scales = quantize_rows(layer.parameters["weights"])
+        if weights.shape[1] > MAX_COLUMNS:
+            raise UserError(f"{layer.kind}: {weights.shape[1]} columns, int32 sums hold "
+                            f"{MAX_COLUMNS}; leave the network in float32")
+        self.statistics = {"weights": weights, "scales": scales,
+                           "bias": layer.parameters["bias"].astype(np.float32)}
+        layer.parameters.clear()
+
+    def forward(self, x, train=False, rng=None):  # noqa: D102
+        if train:
+            raise ValueError("an int8 layer cannot be trained; quantise after the training")
+        arrays = self.statistics
+        batch = len(x)
+        if isinstance(self.inner, Conv):
+            rows = self.inner.patches(x)
+        else:
+            x = self.inner.splice.forward(x)[0] if isinstance(self.inner, Tdnn) else x
+            rows = x.reshape(-1, x.shape[2])
+        y = quantized_product(rows, arrays["weights"], arrays["scales"], arrays["bias"])
+        if isinstance(self.inner, Conv):
+            return self.inner.pooled(y, batch)
+        return y.reshape(batch, -1, self.output_dim), None
+
+
+def quantize(network: Network) -> Network:
+    """Return the network with int8 weights in its affine, tdnn and conv layers."""
+    dims = (network.input_dim, network.output_dim)
+    copy = config.read_network(network.text, *dims)
+    copy.load_arrays(network.to_arrays())
+    return Network([QuantizedLayer(layer) if isinstance(layer, Affine | Tdnn | Conv) else layer
+                    for layer in copy.layers])
+
+
+def from_arrays(text: str, arrays: dict[str, np.ndarray], source: str = "network") -> Network:
+    """Remake a network, with int8 weights or without, from its `text` and `to_arrays`."""
+    if not any(name.endswith(".scales") for name in arrays):
+        return config.from_arrays(text, arrays, source)
+    if "dims" not in arrays:
+        raise UserError("array 'dims' is missing; this is not a network of ours", source)
+    dims = (int(dim) for dim in arrays["dims"])
+    network = quantize(config.read_network(text, *dims, source=source))
+    network.load_arrays(arrays, source)
+    return network
