@@ -191,6 +191,32 @@ def load_model(directory: PathLike) -> AcousticModel:
                          adaptation, nnet)
 
 
+def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
+    """Return what a model costs: bytes on disk, parameters, multiplications a second of audio."""
+    directory = Path(directory)
+    kind = "gmm" if model.nnet is None else "nnet"
+    acoustics = [directory / ARRAY_FILES[kind], directory / "adapt.npz"]
+    graph = directory / "graph" / "graph.npz"
+    frames = 1000 / model.features.frame_shift_ms
+    if model.nnet is not None:
+        parameters = sum(array.size for name, array in model.nnet.network.to_arrays().items()
+                         if name != "dims")
+        multiplications = model.nnet.network.multiplications
+    else:
+        assert model.gmm is not None
+        parameters = model.gmm.weights.size + model.gmm.means.size + model.gmm.variances.size
+        multiplications = 2 * model.gmm.means.size
+    return {
+        "kind": kind, "adapted": model.adaptation is not None, "pdfs": model.tree.num_pdfs,
+        "parameters": int(parameters),
+        "multiplications_a_second": int(multiplications * frames),
+        "acoustic_bytes": sum(path.stat().st_size for path in acoustics if path.is_file()),
+        "graph_bytes": graph.stat().st_size if graph.is_file() else None,
+        "features": to_dict(model.features), "pipeline": to_dict(model.pipeline),
+        "network": model.nnet.network.text.splitlines() if model.nnet else None,
+        "training": model.info}
+
+
 def _check_network(nnet: NnetAcoustics, num_pdfs: int, dim: int, path: Path) -> None:
     if (nnet.num_pdfs, nnet.dim) != (num_pdfs, dim):
         raise UserError(f"the network has {nnet.dim} columns and {nnet.num_pdfs} classes, features "

@@ -61,6 +61,7 @@ def test_a_next_system_from_an_alignment_directory(world, ladder, tmp_path):  # 
     assert (tmp_path / "tri4b" / "adapt.npz").is_file()
 
 
+@pytest.mark.slow
 def test_network(world, ladder, tmp_path):  # noqa: F811
     (tmp_path / "nnet.conf").write_text("splice offsets=-3:3\naffine dim=64\nrelu\noutput\n")
     run = hybridasr("train-dnn", "--nj", 2, "--network", tmp_path / "nnet.conf", "--num-epochs", 8,
@@ -71,6 +72,22 @@ def test_network(world, ladder, tmp_path):  # noqa: F811
     (row,) = json.loads(hybridasr("evaluate", tmp_path / "dnn", world / "test").stdout)
     assert row["ser"] <= 25
     hybridasr("align", world / "test", world / "lang", tmp_path / "dnn", tmp_path / "ali")
+    file = next((world / "corpus").rglob("*.flac"))
+    (heard,) = json.loads(hybridasr("vad", tmp_path / "dnn", file).stdout)["speech"]
+    assert 0 <= heard["start"] < heard["end"]
+    run = hybridasr("quantize", tmp_path / "dnn", tmp_path / "int8")
+    assert "bytes of acoustics" in run.stderr
+    (small,) = json.loads(hybridasr("evaluate", tmp_path / "int8", world / "test").stdout)
+    assert abs(small["ser"] - row["ser"]) <= 10
+    whole, small = (json.loads(hybridasr("model-info", tmp_path / name).stdout)
+                    for name in ("dnn", "int8"))
+    assert whole["parameters"] > 5_000
+    assert whole["multiplications_a_second"] == small["multiplications_a_second"] > 1e6
+    assert small["acoustic_bytes"] < whole["acoustic_bytes"]
+    assert "is the model itself" in error_of("quantize", tmp_path / "dnn", tmp_path / "dnn")
+    assert "only a network" in error_of("quantize", ladder / "tri1", tmp_path / "y")
+    assert "voice activity needs a network" in error_of("vad", ladder / "tri1", file)
+    assert json.loads(hybridasr("model-info", ladder / "tri3b").stdout)["adapted"] is True
     assert "nnet.conf:1: splise" in error_of(
         "train-dnn", "--network", _described(tmp_path / "bad" / "nnet.conf", "splise\n"),
         world / "train", world / "lang", ladder / "tri3b", tmp_path / "x")

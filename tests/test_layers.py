@@ -23,7 +23,7 @@ LEVELS = (
     ("confidence",),
     ("score", "output"),
     ("train",),
-    ("plots", "recognizer"),
+    ("plots", "recognizer", "vad"),
     ("evaluate", "mkgraph", "mklang"),
     ("recipe",),
     ("cli", "__init__", "__main__"),

@@ -4,13 +4,13 @@ log p(x | s) = log p(s | x) - log p(s) + a term that is the same for all s (Bour
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.nnet.config import from_arrays
 from hybridasr.nnet.network import Network
+from hybridasr.nnet.quantize import from_arrays, quantize
 
 OWN_ARRAYS = ("log_priors", "shift", "scale")
 
@@ -65,6 +65,10 @@ class NnetAcoustics:
             raise ValueError(f"features {feats.shape}, the network has {self.dim} columns")
         scores = self.log_posteriors(feats) - self.log_priors
         return scores if pdfs is None else np.ascontiguousarray(scores[:, pdfs])
+
+    def quantized(self) -> "NnetAcoustics":
+        """Return the same with int8 weights."""
+        return replace(self, network=quantize(self.network))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything but the network's text."""
