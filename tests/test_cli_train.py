@@ -82,7 +82,7 @@ def test_network(world, ladder, tmp_path):  # noqa: F811
     whole, small = (json.loads(hybridasr("model-info", tmp_path / name).stdout)
                     for name in ("dnn", "int8"))
     assert whole["parameters"] > 5_000
-    assert whole["multiplications_a_second"] == small["multiplications_a_second"] > 1e6
+    assert whole["multiplications_a_second"] == small["multiplications_a_second"] > 1e5
     assert small["acoustic_bytes"] < whole["acoustic_bytes"]
     assert "is the model itself" in error_of("quantize", tmp_path / "dnn", tmp_path / "dnn")
     assert "only a network" in error_of("quantize", ladder / "tri1", tmp_path / "y")
