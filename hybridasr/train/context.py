@@ -52,8 +52,10 @@ class Source:
     speakers: dict[str, np.ndarray]  # transforms that the alignments were made with
 
 
-def read_source(directory: Path, data: DataDir, lang: Lang) -> Source:
+def read_source(directory: Path, data: DataDir, lang: Lang, same_features: bool = True) -> Source:
     """Read a directory with a model and ``ali.ark``, and check that they fit data and lexicon.
+
+    Without `same_features` the data's may be of another kind than the model's.
 
     Raises
     ------
@@ -66,7 +68,8 @@ def read_source(directory: Path, data: DataDir, lang: Lang) -> Source:
         raise UserError("no alignments (ali.ark) there; make them with 'hybridasr align DATA LANG "
                         f"MODEL {directory}'", directory)
     check_phones(model.lang, lang, directory)
-    check_features(data.path, model.features)
+    if same_features:
+        check_features(data.path, model.features)
     alignments = dict(read_ark(directory / "ali.ark"))
     _check_alignments(alignments, model, data, lang, directory)
     transforms = directory / "trans.ark"

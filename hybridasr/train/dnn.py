@@ -18,7 +18,8 @@ import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import base_pipeline, training_cmvn
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.pipeline import base_pipeline, read_feature_options, training_cmvn
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model import AcousticModel
 from hybridasr.nnet.acoustics import NnetAcoustics
@@ -100,11 +101,14 @@ def train_dnn(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
         the training diverges.
     """
     begun = time.perf_counter()
-    found = read_source(source, data, lang)
+    # Only the frames must be the same: a network may see other features than the aligner did.
+    found = read_source(source, data, lang, same_features=False)
+    features = read_feature_options(data.path)
+    _check_frames(features, found.model.features, data.path)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
     pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
     state = prepare_state(data, lang, found, pipeline, destination, pool).with_view(pool)
-    model = replace(state.model, tree=found.model.tree, transitions=found.model.transitions)
+    model = replace(state.model, features=features)
     frames = gather_frames(state.refs, state.alignments, model.transitions.tid_pdf,
                            state.refs[0].directory / "frames.npy")
     with threaded_process(threads) as trainer:
@@ -120,6 +124,14 @@ def train_dnn(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(state.refs)
     return model
+
+
+def _check_frames(ours: FeatureOptions, theirs: FeatureOptions, path: Path) -> None:
+    """Refuse features whose frames are not those of the alignments."""
+    for name in ("frame_length_ms", "frame_shift_ms", "snip_edges"):
+        if getattr(ours, name) != getattr(theirs, name):
+            raise UserError(f"{name} expected {getattr(theirs, name)} as in the alignments, found "
+                            f"{getattr(ours, name)}; run make-feats with the same frames", path)
 
 
 def network_line(directory: Path, info: dict[str, Any]) -> str:
