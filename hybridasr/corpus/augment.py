@@ -1,0 +1,344 @@
+"""Owns the augmentation of training speech: altered copies of a data directory.
+
+`Augmenter` alters one recording: speed, a room, noise, volume, in this order, each drawn from a
+generator seeded by the seed and the id of the copy, so that the order of the work and the number
+of jobs do not matter. `augment_datadir` writes for every utterance of a set a copy of each other
+speed (``sp0.9-<utterance>``; speed and volume, as Kaldi's perturb_data_dir_speed.sh and _volume.sh
+do) and a number of copies with rooms and noises (``noise1-<utterance>``; as reverberate_data_dir.py
+and augment_data_dir.py do), whose frames lie where those of the original lie. Join them to the
+original with 'hybridasr combine-data'.
+"""
+
+import zlib
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from hybridasr.corpus.audio import FULL_SCALE, audio_info, is_pipe, load_utterance
+from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
+from hybridasr.corpus.noises import load_noises, noise_files, synthetic_noises
+from hybridasr.corpus.perturb import FASTEST, SLOWEST, add_noise, change_speed, change_volume
+from hybridasr.corpus.room import LONGEST_RT60, SHORTEST_RT60, add_reverb
+from hybridasr.errors import UserError
+from hybridasr.options import option, to_dict
+from hybridasr.parallel import run_blocks, split_blocks
+from hybridasr.progress import logger
+from hybridasr.storage import PathLike, atomic_path, digest, read_json, write_json
+
+__all__ = ["AugmentOptions", "Augmenter", "add_noise", "add_reverb", "augment_datadir",
+           "change_speed", "change_volume", "load_noises", "synthetic_noises"]
+
+VERSION = 1  # raise it with every change that changes a sample
+MARKER = "augment.json"
+_BLOCK = 20  # utterances a job
+# Tables that hold for a copy as they do for the original, and what their keys are.
+_CARRIED = {"utt2lang": "utterance", "spk2gender": "speaker"}
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Which copies are made, and how far they are from the original."""
+
+    speeds: str = option("0.9 1.0 1.1", "speeds, spaces between; a copy for each but 1.0")
+    copies: int = option(1, "copies of each utterance with noises and rooms")
+    min_volume: float = option(0.125, "lowest factor of the volume")
+    max_volume: float = option(2.0, "highest factor of the volume (less where it would clip)")
+    noises: str = option("", "folders of noise recordings, commas between; none: noises made by "
+                             "the program")
+    noise_share: float = option(0.8, "part of the copies that get noise, 0 to 1")
+    min_snr: float = option(5.0, "lowest ratio of speech to noise, decibels")
+    max_snr: float = option(25.0, "highest ratio of speech to noise, decibels")
+    reverb_share: float = option(0.5, "part of the copies that are put in a room, 0 to 1")
+    min_rt60: float = option(0.1, "shortest reverberation, seconds until it is 60 dB down")
+    max_rt60: float = option(0.6, "longest reverberation, seconds")
+    min_direct: float = option(0.0, "least direct sound over the reverberation, decibels")
+    max_direct: float = option(12.0, "most direct sound over the reverberation, decibels")
+    sample_rate: int = option(0, "hertz of the copies; 0: each recording's own")
+    seed: int = option(0, "seed of everything that is drawn")
+
+    def __post_init__(self):
+        """Refuse values outside their range."""
+        if not self.factors:
+            raise UserError("option speeds is empty; give 1.0 for no change")
+        for lowest, highest, least, most in (
+                ("min_volume", "max_volume", 0.001, 1000.0), ("min_snr", "max_snr", -60.0, 120.0),
+                ("min_rt60", "max_rt60", SHORTEST_RT60, LONGEST_RT60),
+                ("min_direct", "max_direct", -60.0, 60.0)):
+            low, high = getattr(self, lowest), getattr(self, highest)
+            if not least <= low <= high <= most:
+                raise UserError(f"{lowest} {low} and {highest} {high} are no range; give "
+                                f"{least:g} <= {lowest} <= {highest} <= {most:g}")
+        for name in ("noise_share", "reverb_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"option {name} is {getattr(self, name)}; give 0 to 1")
+        for name in ("copies", "sample_rate", "seed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"option {name} is {getattr(self, name)}; give 0 or more")
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """The speeds as numbers; `UserError` if they are none, out of range, or come twice."""
+        try:
+            factors = tuple(float(text) for text in self.speeds.split())
+        except ValueError:
+            raise UserError(f"option speeds is '{self.speeds}'; give numbers with spaces between, "
+                            "e.g. '0.9 1.0 1.1'") from None
+        if not all(SLOWEST <= factor <= FASTEST for factor in factors):
+            raise UserError(f"option speeds is '{self.speeds}'; give {SLOWEST} to {FASTEST:g}")
+        if len({f"{factor:g}" for factor in factors}) < len(factors):
+            raise UserError(f"option speeds is '{self.speeds}'; give each speed once")
+        return factors
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of noises."""
+        return tuple(part.strip() for part in self.noises.split(",") if part.strip())
+
+
+class Augmenter:
+    """Alters recordings at random, the same way for the same seed and key.
+
+    Parameters
+    ----------
+    options : AugmentOptions
+    noises : dict of str to float32 array
+        As from `load_noises`, of the rate of the recordings; {} if `noise_share` is 0.
+
+    Raises
+    ------
+    UserError
+        if noise is wanted and there is none.
+    """
+
+    def __init__(self, options: AugmentOptions, noises: Mapping[str, np.ndarray]):
+        if options.noise_share > 0 and not noises:
+            raise UserError("noise is wanted (noise_share), but there are no noises; give some, "
+                            "or set noise_share to 0")
+        self.options = options
+        self._noises = [noises[name] for name in sorted(noises)]
+
+    def augment(self, samples: np.ndarray, rate: int, key: str) -> np.ndarray:
+        """Return altered samples.
+
+        Parameters
+        ----------
+        samples : float32 array (num_samples,)
+            In 16-bit range; unchanged.
+        rate : int
+            Hertz.
+        key : str
+            Id of the copy; with the seed it decides everything that is drawn.
+
+        Returns
+        -------
+        float32 array (ceil(num_samples / speed),)
+            `speed` is drawn from `options.speeds`. The volume's factor is drawn evenly in
+            decibels.
+        """
+        options = self.options
+        seed = zlib.crc32(key.encode(errors="surrogatepass"))
+        rng = np.random.default_rng([options.seed, seed])
+        # Drawn whether used or not: an option of one kind does not change the draws of another.
+        speed = options.factors[rng.integers(len(options.factors))]
+        gain = np.exp(rng.uniform(np.log(options.min_volume), np.log(options.max_volume)))
+        with_reverb = rng.random() < options.reverb_share
+        rt60 = rng.uniform(options.min_rt60, options.max_rt60)
+        direct = rng.uniform(options.min_direct, options.max_direct)
+        with_noise = rng.random() < options.noise_share
+        snr = rng.uniform(options.min_snr, options.max_snr)
+        room, place = (np.random.default_rng([options.seed, seed, part]) for part in (1, 2))
+        samples = change_speed(samples, speed)
+        if with_reverb:
+            samples = add_reverb(samples, rate, rt60, direct, room)
+        if with_noise:
+            noise = self._noises[place.integers(len(self._noises))]
+            samples = add_noise(samples, noise, snr, place)
+        return change_volume(samples, gain)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An utterance and those of its copies that are to be made."""
+
+    source: Utterance
+    copies: tuple[tuple[str, Path], ...]  # prefix, file
+
+
+def augment_datadir(data: DataDir, destination: PathLike, options: AugmentOptions,
+                    pool: Executor, allow_pipes: bool = False,
+                    channel: str | int = "mix") -> DataDir:
+    """Write altered copies of a set as a data directory of their own.
+
+    Copies are FLAC files (16 bit, one channel) ``wav/<prefix>/<utterance>.flac`` in
+    `destination`; an utterance that was a segment becomes a recording. Ids of utterances and
+    speakers get the prefix; ``utt2uniq`` says which original a copy is of. Files that are there
+    are kept if set, options and noises are the same (by size and time of the recordings), so that
+    a run that was stopped goes on; otherwise all are made anew.
+
+    Parameters
+    ----------
+    data : DataDir
+        The set; its recordings are read by `load_utterance`.
+    destination : path
+        New, empty, or of an earlier run.
+    options : AugmentOptions
+        What is done.
+    pool : Executor
+        From `hybridasr.parallel.executor`; the files are the same for any number of jobs. Each
+        job holds the noises in memory.
+    allow_pipes, channel
+        As for `load_audio`.
+
+    Returns
+    -------
+    DataDir
+        the copies alone, without the original
+
+    Raises
+    ------
+    UserError
+        if the options ask for no copies, a recording cannot be used, a folder of noises is empty,
+        or `destination` holds other files or the originals.
+    """
+    destination = Path(destination)
+    variants = _variants(options)
+    if not variants:
+        raise UserError(f"copies {options.copies} and speeds '{options.speeds}' ask for no copy; "
+                        "give copies 1 or more, or a speed other than 1.0")
+    folder = _own_folder(data, destination)
+    _claim(destination, _fingerprint(data, options, channel))
+    files = {(prefix, key): folder / prefix.rstrip("-") / f"{_file_name(key)}.flac"
+             for prefix in variants for key in data.utterances}
+    jobs = []
+    for key, source in data.utterances.items():
+        missing = tuple((prefix, files[prefix, key]) for prefix in variants
+                        if not files[prefix, key].exists())
+        if missing:
+            jobs.append(_Job(source, missing))
+    if jobs:
+        logger.info("%s: making %d of %d copies", destination,
+                    sum(len(job.copies) for job in jobs), len(files))
+        blocks = [(block, options, allow_pipes, channel) for block in split_blocks(jobs, _BLOCK)]
+        for _ in run_blocks(pool, _make_files, blocks, "augment"):
+            pass
+    copies = [Utterance(prefix + key, prefix + source.speaker, source.words, prefix + key,
+                        str(files[prefix, key]))
+              for prefix in variants for key, source in data.utterances.items()]
+    with_text = (data.path / "text").is_file() or any(copy.words for copy in copies)
+    written = write_datadir(destination, copies, _tables(data, variants), with_text)
+    logger.info("%s: %d copies of %d utterances (%s)", destination, len(written), len(data),
+                " ".join(prefix.rstrip("-") for prefix in variants))
+    return written
+
+
+def _variants(options: AugmentOptions) -> dict[str, AugmentOptions]:
+    """Return the prefix of each kind of copy, and the options that make it."""
+    variants = {f"sp{factor:g}-": replace(options, speeds=f"{factor:g}", noise_share=0.0,
+                                          reverb_share=0.0)
+                for factor in options.factors if factor != 1.0}
+    for number in range(1, options.copies + 1):
+        variants[f"noise{number}-"] = replace(options, speeds="1.0")
+    return variants
+
+
+def _make_files(jobs: list[_Job], options: AugmentOptions, allow_pipes: bool,
+                channel: str | int) -> None:
+    variants = _variants(options)
+    for job in jobs:
+        source = job.source
+        rate = options.sample_rate or audio_info(source.wav, allow_pipes).sample_rate
+        samples = load_utterance(source, rate, channel, allow_pipes)
+        for prefix, path in job.copies:
+            wanted = variants[prefix]
+            noises = _noises(wanted.folders, rate, wanted.seed) if wanted.noise_share > 0 else {}
+            altered = Augmenter(wanted, noises).augment(samples, rate, prefix + source.utterance)
+            _write_flac(path, altered, rate)
+
+
+def _write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
+    whole = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    with atomic_path(path) as temporary:
+        try:
+            soundfile.write(temporary, whole, rate, format="FLAC", subtype="PCM_16")
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"cannot be written ({error}); is the disk full? Free some space, "
+                            "then run the same command again", path) from None
+
+
+@lru_cache(maxsize=2)
+def _noises(folders: tuple[str, ...], rate: int, seed: int) -> dict[str, np.ndarray]:
+    """Return the noises, read once in each process."""
+    if not folders:
+        return synthetic_noises(rate, seed)
+    return {f"{number} {name}": samples for number, folder in enumerate(folders)
+            for name, samples in load_noises(folder, rate).items()}
+
+
+def _tables(data: DataDir, variants: Mapping[str, AugmentOptions]) -> dict[str, dict[str, str]]:
+    """Return the optional tables of the copies, the lines of `data` under the new ids."""
+    unique = data.tables.get("utt2uniq", {})
+    tables = {"utt2uniq": {prefix + key: unique.get(key, key)
+                           for prefix in variants for key in data.utterances}}
+    for name, kind in _CARRIED.items():
+        known = {getattr(u, kind) for u in data.utterances.values()}
+        if name in data.tables:
+            tables[name] = {prefix + key: value for prefix in variants
+                            for key, value in data.tables[name].items() if key in known}
+    return tables
+
+
+def _own_folder(data: DataDir, destination: Path) -> Path:
+    """Return where the copies go; refuse a destination that holds what is copied."""
+    own = destination.resolve()
+    if data.path.resolve() == own:
+        raise UserError("is the set itself; name another directory for its copies", destination)
+    for source in data.utterances.values():
+        if not source.wav:
+            raise UserError(f"utterance '{source.utterance}' has no recording; only sets with a "
+                            "wav.scp can be augmented", data.path)
+        if not is_pipe(source.wav) and own in Path(source.wav).resolve().parents:
+            raise UserError(f"recording '{source.recording}' of the set is in there; name another "
+                            "directory for the copies", destination)
+    return destination.absolute() / "wav"
+
+
+def _fingerprint(data: DataDir, options: AugmentOptions, channel: str | int) -> str:
+    """Return a digest of all that the samples of the copies depend on."""
+    sources = [(u.utterance, u.wav, u.start, u.end) for u in data.utterances.values()]
+    wavs = sorted({u.wav for u in data.utterances.values() if not is_pipe(u.wav)})
+    # A recording that is missing is named by the job that would read it.
+    files = [(wav, *_state(Path(wav))) for wav in wavs if Path(wav).is_file()]
+    if options.noise_share > 0 and options.copies > 0:
+        files += [(str(path), *_state(path)) for folder in options.folders
+                  for path in noise_files(folder)]
+    return digest(VERSION, to_dict(options), str(channel), sources, files)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _claim(destination: Path, wanted: str) -> None:
+    """Mark `destination` as these copies; remove those made of other things."""
+    marker = destination / MARKER
+    if marker.exists():
+        if read_json(marker).get("digest") == wanted:
+            return
+        logger.info("%s: set, options or noises have changed; made anew", destination)
+        for path in (destination / "wav").glob("*/*.flac"):
+            path.unlink()
+    elif destination.is_dir() and any(destination.iterdir()):
+        raise UserError("holds files that are no augmented copies; give a new or empty folder",
+                        destination)
+    write_json(marker, {"digest": wanted, "version": VERSION})
+
+
+def _file_name(key: str) -> str:
+    """Return an id as a file name: a slash would make a folder."""
+    return key.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C")
