@@ -12,20 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.tables import sort_key
-from hybridasr.decode.adapt import AdaptOptions
+from hybridasr.decode.adapt import AdaptOptions, decoding_blocks
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import check_features, load_feats
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.parallel import run_blocks, split_blocks
+from hybridasr.parallel import run_blocks
 from hybridasr.recognizer import Recognizer, load
 from hybridasr.score.wer import Scores, format_scores, score_texts, write_scores
 from hybridasr.storage import read_json, read_text, write_json, write_text
 
 logger = logging.getLogger("hybridasr")
-BLOCK_UTTERANCES = 64
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,11 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
     recognizer = load(model, options, graph, adapt)
     check_features(data.path, recognizer.model.features)
     features = data.tables.get("feats.scp", {})
-    wanted = [u for u in data.utterances.values() if not features or u.utterance in features]
-    parts = split_blocks(wanted, BLOCK_UTTERANCES)
-    if recognizer.model.adaptation is not None and adapt.fmllr_passes:
-        parts = _by_speaker(wanted)
-    blocks = [(model, graph, options, adapt,
-               replace(data, utterances={u.utterance: u for u in part})) for part in parts]
+    wanted = {u: item for u, item in data.utterances.items() if not features or u in features}
+    blocks = decoding_blocks(replace(data, utterances=wanted), recognizer.adapts)
+    calls = [(model, graph, options, adapt, block) for block in blocks]
     found: list[Hypothesis] = []
-    for part in run_blocks(pool, _decode_block, blocks, desc=f"decode {data.path.name}"):
+    for part in run_blocks(pool, _decode_block, calls, desc=f"decode {data.path.name}"):
         found += part
     found.sort(key=lambda item: sort_key(item.utterance))
     if not found:
@@ -129,21 +125,13 @@ def homophone_classes(lang: Lang) -> dict[str, str]:
             for word, pronunciations in lang.pronunciations.items()}
 
 
-def _by_speaker(utterances: list[Utterance]) -> list[list[Utterance]]:
-    speakers: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        speakers.setdefault(utterance.speaker, []).append(utterance)
-    return list(speakers.values())
-
-
 def _decode_block(model: Path, graph: Path, options: SearchOptions, adapt: AdaptOptions,
                   data: DataDir) -> list[Hypothesis]:
     recognizer = _loaded(model, graph, options, adapt, _stamp(model, graph))
     shift = recognizer.model.features.frame_shift_ms / 1000
     loaded = list(load_feats(data, recognizer.model.pipeline))
-    groups = [[item] for item in loaded]
-    if recognizer.model.adaptation is not None and adapt.fmllr_passes:
-        groups = [loaded]  # the block is one speaker
+    # A block is one speaker if the recogniser adapts.
+    groups = [loaded] if recognizer.adapts else [[item] for item in loaded]
     results = []
     for group in groups:
         begun = time.perf_counter()

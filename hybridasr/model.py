@@ -14,6 +14,7 @@ A format newer than this version knows is refused.
 
 import shutil
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from hybridasr.errors import UserError
 from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.features.transforms import apply_transform
-from hybridasr.gmm.diag import DiagGmm
+from hybridasr.gmm.diag import DiagGmm, GmmScorer
 from hybridasr.gmm.fmllr import FmllrStats
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
@@ -61,6 +62,11 @@ class Adaptation:
 
     gmm: DiagGmm
     prior: FmllrStats
+
+    @cached_property
+    def scorer(self) -> GmmScorer:
+        """What scores features that are not adapted yet."""
+        return self.gmm.scorer()
 
 
 class Scorer(Protocol):
@@ -103,10 +109,15 @@ class AcousticModel:
         """Return what scores `final_features`."""
         if self.nnet is not None:
             return self.nnet
+        return self.gmm_scorer
+
+    @cached_property
+    def gmm_scorer(self) -> GmmScorer:
+        """What scores the features of a GMM system; of a speaker-adaptive one, adapted ones."""
         assert self.gmm is not None
         return self.gmm.scorer()
 
-    @property
+    @cached_property
     def silence_pdfs(self) -> list[int]:
         """The pdfs of silence phones that no other phone has."""
         silent, spoken = set(), set()

@@ -52,6 +52,11 @@ class Recognizer:
         self._scorer = model.scorer()
         self._shift = model.features.frame_shift_ms / 1000
 
+    @property
+    def adapts(self) -> bool:
+        """Whether utterances of one speaker help each other when they are decoded together."""
+        return self.model.adaptation is not None and self.adapt.fmllr_passes > 0
+
     def decode(self, feats: np.ndarray) -> Decoded:
         """Decode one utterance, which counts as its own speaker.
 

@@ -6,7 +6,6 @@ is ``<workdir>/.stages/<name>.json``; a stage that was interrupted has none.
 """
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
-from hybridasr.storage import digest, read_json, write_json
+from hybridasr.storage import digest, digest_file, read_json, write_json
 
 _FORMAT = 1
 _SHOWN = 3  # changes that are named one by one
@@ -127,20 +126,11 @@ def _digest_path(path: Path, stage: str) -> str:
     if path.is_dir():
         names = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
         kept = [n for n in names if not any(part == "log" or part[0] == "." for part in n.parts)]
-        return digest(*((str(name), _digest_file(path / name)) for name in kept))
+        return digest(*((str(name), digest_file(path / name)) for name in kept))
     if not path.is_file():
         raise UserError(f"no such file or directory, and stage {stage} needs it; run the stage "
                         "that makes it, or check the path", path)
-    return _digest_file(path)
-
-
-def _digest_file(path: Path) -> str:
-    total = hashlib.sha256()
-    with open(path, "rb") as file:
-        # In blocks: archives of features may be larger than memory.
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()[:24]
+    return digest_file(path)
 
 
 def _is_there(path: Path) -> bool:

@@ -79,6 +79,16 @@ def write_text(path: PathLike, text: str) -> None:
         file.write(text)
 
 
+def read_bytes(path: PathLike) -> bytes:
+    """Read a file; `UserError` if it is missing or unreadable."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError("no such file; check the path", path) from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror}); check the path", path) from None
+
+
 def read_text(path: PathLike) -> str:
     """Read a UTF-8 file.
 
@@ -87,12 +97,7 @@ def read_text(path: PathLike) -> str:
     UserError
         if the file is missing, unreadable or not UTF-8 (the line of the first bad byte is named).
     """
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError("no such file; check the path", path) from None
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror}); check the path", path) from None
+    data = read_bytes(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -147,6 +152,16 @@ def digest(*parts: Any) -> str:
         else:
             total.update(json.dumps(part, sort_keys=True, default=str).encode())
         total.update(b"\0")
+    return total.hexdigest()[:24]
+
+
+def digest_file(path: PathLike) -> str:
+    """Return a short digest of a file's contents."""
+    total = hashlib.sha256()
+    with open(path, "rb") as file:
+        # In blocks: archives of features may be larger than memory.
+        while block := file.read(1 << 20):
+            total.update(block)
     return total.hexdigest()[:24]
 
 

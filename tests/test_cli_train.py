@@ -41,6 +41,7 @@ def test_align(world, ladder, tmp_path):  # noqa: F811
     run = hybridasr("align", "--nj", 2, "--states", "true", "--textgrid", "true", world / "test",
                     world / "lang", ladder / "tri3b", tmp_path / "ali")
     assert "log likelihood a frame" in run.stderr
+    assert run.stdout.startswith(f"{tmp_path / 'ali' / 'outliers.txt'}: ")
     names = {path.name for path in (tmp_path / "ali").iterdir()}
     assert names >= {"ali.ark", "ali.scp", "trans.ark", "words.ctm", "phones.ctm", "states.ctm",
                      "textgrid", "outliers.txt", "model.json", "log"}

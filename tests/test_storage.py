@@ -15,6 +15,7 @@ from hybridasr.storage import (
     atomic_write,
     digest,
     read_arrays,
+    read_bytes,
     read_json,
     read_text,
     write_arrays,
@@ -114,11 +115,12 @@ def test_wrong_encoding_names_line_and_remedy(tmp_path):
 
 
 def test_missing_files_are_named(tmp_path):
-    for read in (read_text, read_json, read_arrays):
+    for read in (read_bytes, read_text, read_json, read_arrays):
         with pytest.raises(UserError, match="nowhere: no such file"):
             read(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="cannot be read"):
-        read_text(tmp_path)
+    for read in (read_bytes, read_text):
+        with pytest.raises(UserError, match="cannot be read"):
+            read(tmp_path)
 
 
 def test_json_round_trip_keeps_hanzi_readable(tmp_path):

@@ -84,7 +84,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
 
 def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
-    from hybridasr.train.dnn import DnnOptions
+    from hybridasr.train.fit import DnnOptions
 
     add_nj(parser)
     add_options(parser, DnnOptions)
@@ -98,7 +98,8 @@ def _train_dnn(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args, to_dict
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
-    from hybridasr.train.dnn import DnnOptions, network_line, train_dnn
+    from hybridasr.train.dnn import network_line, train_dnn
+    from hybridasr.train.fit import DnnOptions
 
     options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
@@ -130,6 +131,7 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.lexicon.langdir import read_lang
     from hybridasr.model import load_model
     from hybridasr.options import from_args, to_dict
+    from hybridasr.output.outliers import report_head
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
     from hybridasr.train.align import OutputOptions, align_set
@@ -143,7 +145,7 @@ def _align(args: argparse.Namespace) -> None:
         line = align_set(data, read_lang(args.lang), args.model, args.ali, pool, options,
                          from_args(AdaptOptions, args), from_args(OutputOptions, args))
         logger.info("%s", line)
-    print((args.ali / "outliers.txt").read_text(encoding="utf-8"), end="")
+    print(report_head(args.ali / "outliers.txt"))
 
 
 def _tree_arguments(parser: argparse.ArgumentParser) -> None:
@@ -177,7 +179,7 @@ def _show_tree(args: argparse.Namespace) -> None:
         draw_tree(tree, names, args.picture)
 
 
-_HELP = {
+_HELP = {  # beside KINDS, whose import would load every trainer for a mere --help
     "deltas": "train triphones on features with deltas",
     "lda-mllt": "train triphones on LDA+MLLT features",
     "sat": "train a speaker-adaptive system (fMLLR)",

@@ -20,7 +20,6 @@ from typing import IO
 
 import numpy as np
 import soundfile
-from scipy.signal import firwin, kaiser_beta, resample_poly
 
 from hybridasr.corpus.tables import Utterance
 from hybridasr.errors import UserError
@@ -171,6 +170,8 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     up, down = ratio.numerator, ratio.denominator
     if up == down:
         return samples
+    from scipy.signal import resample_poly  # half of the start-up time, and rarely needed
+
     return resample_poly(samples, up, down, window=_low_pass(max(up, down))).astype(np.float32)
 
 
@@ -181,6 +182,8 @@ def _low_pass(factor: int) -> np.ndarray:
     # Kaiser's estimate of the order, made odd in length so that the delay is whole samples.
     order = (STOP_DB - 7.95) / (2.285 * math.pi * width)
     taps = 2 * math.ceil(order / 2) + 1
+    from scipy.signal import firwin, kaiser_beta
+
     window = ("kaiser", kaiser_beta(STOP_DB))
     return firwin(taps, (1 + PASS_BAND) / 2 / factor, window=window)
 

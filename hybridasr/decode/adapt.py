@@ -6,20 +6,23 @@ pass, and so on (Kaldi's decode_fmllr.sh, align_fmllr.sh).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.diag import GmmScorer
 from hybridasr.gmm.fmllr import UPDATES, FmllrStats, accumulate_fmllr, estimate_fmllr
 from hybridasr.model import AcousticModel
 from hybridasr.options import option
+from hybridasr.parallel import split_blocks
 
 # Finds the path of an utterance, given its number, its features and who scores them: the
 # transition-ids (num_frames,), or None.
 Pass = Callable[[int, np.ndarray, GmmScorer], np.ndarray | None]
+BLOCK_UTTERANCES = 64  # that a job decodes or aligns at a time
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,20 @@ class AdaptOptions:
                 raise UserError(f"option {name} is {getattr(self, name)}; give 0 or more")
 
 
+def decoding_blocks(data: DataDir, by_speaker: bool) -> list[DataDir]:
+    """Cut a set into what a job decodes or aligns at a time, whatever the number of jobs.
+
+    Parameters
+    ----------
+    by_speaker : bool
+        Each speaker is a block, as adaptation needs it.
+    """
+    parts = (list(data.speakers.values()) if by_speaker
+             else split_blocks(list(data.utterances), BLOCK_UTTERANCES))
+    return [replace(data, utterances={name: data.utterances[name] for name in part})
+            for part in parts]
+
+
 def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_path: Pass,
                   options: AdaptOptions) -> np.ndarray | None:
     """Run all passes over the utterances of one speaker.
@@ -58,32 +75,41 @@ def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_p
     adaptation = model.adaptation
     if adaptation is None:
         raise ValueError("the model is not speaker-adaptive")
-    first, adapted = adaptation.gmm.scorer(), model.gmm.scorer()
-    paths = [find_path(number, feats, first) for number, feats in enumerate(utterances)]
+    paths = [find_path(number, feats, adaptation.scorer)
+             for number, feats in enumerate(utterances)]
     transform = None
     for _ in range(options.fmllr_passes):
-        stats = FmllrStats.zeros(model.gmm.means.shape[1])
-        for feats, path in zip(utterances, paths, strict=True):
-            if path is not None:
-                _accumulate(model, feats, path, transform, options.silence_weight, stats)
-        # A single word says too little of its speaker, and would only confirm the first pass.
-        if stats.beta <= options.fmllr_min_count:
+        stats = _speaker_stats(model, utterances, paths, transform, options)
+        if stats is None:
             return transform
         transform, _ = estimate_fmllr(stats.plus(adaptation.prior, options.prior_frames),
                                       update=options.fmllr_update)
-        paths = [find_path(number, apply_transform(feats, transform), adapted)
+        paths = [find_path(number, apply_transform(feats, transform), model.gmm_scorer)
                  for number, feats in enumerate(utterances)]
     return transform
 
 
-def _accumulate(model: AcousticModel, feats: np.ndarray, path: np.ndarray,
-                transform: np.ndarray | None, silence_weight: float, stats: FmllrStats) -> None:
-    """Add one utterance; posteriors come from the pass that found the path."""
-    assert model.adaptation is not None
-    pdfs = model.transitions.tid_pdf[path]
-    weights = np.where(np.isin(pdfs, model.silence_pdfs), silence_weight, 1.0).astype(np.float32)
+def _speaker_stats(model: AcousticModel, utterances: Sequence[np.ndarray],
+                   paths: Sequence[np.ndarray | None], transform: np.ndarray | None,
+                   options: AdaptOptions) -> FmllrStats | None:
+    """Return the statistics of all paths, None of too few frames.
+
+    Posteriors come from the pass that found the paths.
+    """
+    found = [pair for pair in zip(utterances, paths, strict=True) if pair[1] is not None]
+    if not found:
+        return None
+    pdfs = model.transitions.tid_pdf[np.concatenate([path for _, path in found])]
+    weights = np.where(np.isin(pdfs, model.silence_pdfs), options.silence_weight,
+                       1.0).astype(np.float32)
+    # A single word says too little of its speaker, and would only confirm the first pass.
+    if weights.sum(dtype=np.float64) <= options.fmllr_min_count:
+        return None
+    feats = np.concatenate([feats for feats, _ in found])
+    stats = FmllrStats.zeros(feats.shape[1])
     if transform is None:
-        accumulate_fmllr(model.gmm, feats, pdfs, stats, weights, model.adaptation.gmm, feats)
+        accumulate_fmllr(model.gmm, feats, pdfs, stats, weights, model.adaptation.gmm)
     else:
         accumulate_fmllr(model.gmm, feats, pdfs, stats, weights,
                          posterior_feats=apply_transform(feats, transform))
+    return stats

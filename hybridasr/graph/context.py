@@ -8,14 +8,13 @@ share one label, a logical phone (Kaldi's make-ilabel-transducer).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
 
 from hybridasr.graph.openfst import FlatFst
 from hybridasr.hmm.topology import Topology
-from hybridasr.tree.tree import PDF_CLASS, ContextTree
+from hybridasr.tree.tree import PDF_CLASS, ContextTree, DecisionTree, Leaf, Node, Table
 
 LogicalPhone = tuple[int, tuple[int, ...]]
 """A phone and the pdfs of its emitting HMM states, in order."""
@@ -105,22 +104,19 @@ def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int]) 
     ----------
     windows : int64 (num_windows, context_width)
     """
-    root = getattr(tree, "root", None)
-    if root is None:
+    if not isinstance(tree, DecisionTree):
         rows = [[tree.pdf(tuple(window), number) for number in pdf_classes]
                 for window in windows.tolist()]
         return np.array(rows, np.int32).reshape(len(windows), len(pdf_classes))
-    pdfs = _ask(*_questions(root), np.ascontiguousarray(windows, np.int64),
+    pdfs = _ask(*_questions(tree.root), np.ascontiguousarray(windows, np.int64),
                 np.array(pdf_classes, np.int64))
     for window, number in np.argwhere(pdfs < 0)[:1]:
         tree.pdf(tuple(windows[window].tolist()), pdf_classes[number])  # raises
     return pdfs
 
 
-def _questions(root: Any) -> tuple:
+def _questions(root: Node) -> tuple:
     """Flatten a tree of leaves, splits and tables into jump tables.
-
-    The nodes are told apart by their attributes: trees read by `kaldi.trees` have the same ones.
 
     Returns
     -------
@@ -134,13 +130,13 @@ def _questions(root: Any) -> tuple:
     branch: list[int] = []
     done: dict[int, int] = {}
 
-    def number(node: Any) -> int:
+    def number(node: Node | None) -> int:
         if node is None:
             return -1
         if id(node) not in done:
-            if hasattr(node, "pdf"):
+            if isinstance(node, Leaf):
                 row, below = (0, 0, -1, node.pdf), []
-            elif hasattr(node, "branches"):
+            elif isinstance(node, Table):
                 below = [number(child) for child in node.branches]
                 row = (node.key, len(branch), len(below), -1)
             else:

@@ -7,14 +7,13 @@ HCLG.fst is such a file, and pynini's `write_to_string` and `read_from_string` g
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numba
 import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, read_bytes
 
 _MAGIC = 2125659606
 _SYMBOLS_MAGIC = 2125658996
@@ -109,13 +108,7 @@ def read_fst(path: PathLike) -> DecodingGraph:
 
 def read_flat(path: PathLike) -> FlatFst:
     """Read any transducer with a start state, arcs in the file's order; errors as `read_fst`."""
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError("no such file; check the path", path) from None
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror}); check the path", path) from None
-    fst = parse_fst(data, path)
+    fst = parse_fst(read_bytes(path), path)
     if fst.start < 0:
         raise UserError("it has no start state; check the grammar and the lexicon", path)
     return fst

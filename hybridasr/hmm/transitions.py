@@ -25,7 +25,7 @@ class TransitionModel:
         Phone, HMM state and pdf of each transition-state, sorted; row 0 is transition-state 1.
     first_tid : int32 (num_states + 1,)
         First transition-id of each transition-state; the last entry is one past the end.
-    tid_state, tid_pdf, tid_phone, tid_hmm_state, tid_next : int32 (num_tids + 1,)
+    tid_state, tid_pdf, tid_phone, tid_hmm_state, tid_pdf_class, tid_next : int32 (num_tids + 1,)
         By transition-id; entry 0 is unused (tid_pdf[0] is -1).
     tid_is_self_loop, tid_is_final : bool (num_tids + 1,)
         Whether the id stays in its state / leaves the phone.
@@ -37,18 +37,19 @@ class TransitionModel:
         self.topology = topology
         self.tuples = np.array(sorted(set(tuples)), np.int32).reshape(-1, 3)
         self._state_of = {tuple(row): i + 1 for i, row in enumerate(self.tuples.tolist())}
-        first, rows, initial = [1], [(0, -1, 0, 0, 0, False, False)], [0.0]
+        first, rows, initial = [1], [(0, -1, 0, 0, 0, 0, False, False)], [0.0]
         for number, (phone, hmm_state, pdf) in enumerate(self.tuples.tolist(), 1):
             entry = topology.for_phone(phone)
-            for target, probability in entry.states[hmm_state].transitions:
-                rows.append((number, pdf, phone, hmm_state, target, target == hmm_state,
-                             entry.states[target].pdf_class < 0))
+            state = entry.states[hmm_state]
+            for target, probability in state.transitions:
+                rows.append((number, pdf, phone, hmm_state, state.pdf_class, target,
+                             target == hmm_state, entry.states[target].pdf_class < 0))
                 initial.append(np.log(probability))
             first.append(len(rows))
         columns = list(zip(*rows, strict=True))
-        (self.tid_state, self.tid_pdf, self.tid_phone, self.tid_hmm_state,
-         self.tid_next) = (np.array(column, np.int32) for column in columns[:5])
-        self.tid_is_self_loop, self.tid_is_final = (np.array(c, bool) for c in columns[5:])
+        (self.tid_state, self.tid_pdf, self.tid_phone, self.tid_hmm_state, self.tid_pdf_class,
+         self.tid_next) = (np.array(column, np.int32) for column in columns[:6])
+        self.tid_is_self_loop, self.tid_is_final = (np.array(c, bool) for c in columns[6:])
         self.first_tid = np.array(first, np.int32)
         self.log_probs = np.array(initial if log_probs is None else log_probs, np.float32)
 

@@ -17,7 +17,7 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.options import option
 from hybridasr.score.tables import format_table
-from hybridasr.storage import PathLike, write_text
+from hybridasr.storage import PathLike, read_text, write_text
 
 # A normal distribution's standard deviation over its median, and over its mean, deviation.
 _MEDIAN_SCALE, _MEAN_SCALE = 1.4826, 1.2533
@@ -25,6 +25,7 @@ _MEDIAN_SCALE, _MEAN_SCALE = 1.4826, 1.2533
 # default score nothing within a factor of two of the median is odd.
 _LEAST_SPREAD = 0.2
 _LEAST_SECONDS = 1e-3
+_HEADER_LINES = 4  # of a report: counts, nothing, names of columns, dashes
 
 TimedLabel = tuple[str, float, float]
 """(label, begin, end), seconds."""
@@ -147,6 +148,14 @@ def write_report(path: PathLike, outliers: Sequence[Outlier]) -> None:
                            "value": outlier.value if math.isfinite(outlier.value) else None,
                            "detail": outlier.detail} for outlier in outliers])
     write_text(path, f"{utterances} utterances to look at: {counts}\n\n{table}\n")
+
+
+def report_head(path: PathLike, rows: int = 20) -> str:
+    """Return the beginning of a report for the terminal: its path, the counts, the first rows."""
+    lines = read_text(path).splitlines()
+    shown = lines[:_HEADER_LINES + rows]
+    left = len(lines) - len(shown)
+    return "\n".join([f"{path}: {shown[0]}", *shown[1:], *([f"... {left} more"] if left else [])])
 
 
 _Ranked = tuple[float, Outlier]

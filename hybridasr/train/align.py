@@ -3,11 +3,12 @@
 Writes an alignment directory: the model, ``ali.ark`` (transition-ids) and, of a speaker-adaptive
 system, ``trans.ark`` (the speakers' transforms), from which a next system can be trained (Kaldi's
 align_si.sh and align_fmllr.sh); ``phones.ctm``, ``words.ctm``, ``states.ctm``, TextGrids for
-Praat, and a report of utterances that look wrong.
+Praat, a report of utterances that look wrong, and the names of those that ``failed``.
 """
 
 import functools
 import logging
+import math
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from hybridasr.corpus.datadir import DataDir, Utterance
-from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
+from hybridasr.decode.adapt import AdaptOptions, adapt_speaker, decoding_blocks
 from hybridasr.decode.align import AlignmentGraph, AlignOptions, align
 from hybridasr.decode.words import Segment, phone_segments, word_segments
 from hybridasr.errors import UserError
-from hybridasr.features.archives import write_matrices
 from hybridasr.features.pipeline import check_features, load_feats
 from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.transitions import TransitionModel
@@ -29,15 +29,14 @@ from hybridasr.options import option
 from hybridasr.output.ctm import CtmRow, write_ctm
 from hybridasr.output.outliers import AlignedUtterance, find_outliers, write_report
 from hybridasr.output.textgrid import Interval, write_textgrid
-from hybridasr.parallel import run_blocks, split_blocks
+from hybridasr.parallel import run_blocks
 from hybridasr.storage import write_text
 from hybridasr.train.blocks import word_ids
 from hybridasr.train.context import check_phones
-from hybridasr.train.finish import write_alignments
+from hybridasr.train.finish import write_alignments, write_transforms
 from hybridasr.train.passes import name_some
 
 logger = logging.getLogger("hybridasr")
-BLOCK_UTTERANCES = 64
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,8 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     model = load_model(source)
     check_phones(model.lang, lang, source)
     check_features(data.path, model.features)
-    adaptive = model.adaptation is not None
-    utterances = list(data.utterances.values())
-    parts = split_blocks(utterances, BLOCK_UTTERANCES)
-    if adaptive:
-        parts = [[data.utterances[u] for u in names] for names in data.speakers.values()]
-    calls = [(source, _stamp(source), lang, replace(data, utterances={u.utterance: u for u in p}),
-              options, adapt) for p in parts]
+    calls = [(source, _stamp(source), lang, block, options, adapt)
+             for block in decoding_blocks(data, model.adaptation is not None)]
     aligned: list[Alignment] = []
     failed: list[str] = []
     transforms: dict[str, np.ndarray] = {}
@@ -104,16 +98,15 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     if source.resolve() != destination.resolve():
         replace(model, lang=lang).save(destination)
     write_alignments(destination, ((item.utterance, item.transition_ids) for item in aligned))
-    if adaptive:
-        write_matrices(destination / "trans.ark", destination / "trans.scp",
-                       sorted(transforms.items()))
-    _write_output(data, lang, model, aligned, destination, output or OutputOptions())
+    write_transforms(destination, transforms)
+    _write_output(data, lang, model, aligned, failed, destination, output or OutputOptions())
     frames = sum(len(item.transition_ids) for item in aligned)
     loglike = sum(item.loglike * len(item.transition_ids) for item in aligned) / frames
     retried = sum(item.retried for item in aligned)
+    (destination / "failed").unlink(missing_ok=True)  # of an earlier run
     if failed:
         logger.warning("%s: %d of %d utterances could not be aligned: %s", data.path, len(failed),
-                       len(utterances), name_some(failed))
+                       len(data), name_some(failed))
         write_text(destination / "failed", "".join(f"{name}\n" for name in failed))
     return (f"{destination}: {len(aligned)} utterances, log likelihood a frame {loglike:.3f}, "
             f"retried {retried}, failed {len(failed)}")
@@ -192,12 +185,12 @@ class Aligner:
 
 
 def _write_output(data: DataDir, lang: Lang, model: AcousticModel, aligned: list[Alignment],
-                  destination: Path, output: OutputOptions) -> None:
+                  failed: list[str], destination: Path, output: OutputOptions) -> None:
     shift = model.features.frame_shift_ms / 1000
     kinds = ("words", "phones", "states") if output.states else ("words", "phones")
     rows: dict[str, list[CtmRow]] = {kind: [] for kind in kinds}
     grids: dict[str, dict[str, list[Interval]]] = {}
-    reports = []
+    reports = [AlignedUtterance(name, math.nan, [], [], False, failed=True) for name in failed]
     for item in aligned:
         utterance = data.utterances[item.utterance]
         tiers = _tiers(item, utterance, lang, model.transitions, shift)

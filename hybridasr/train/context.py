@@ -124,9 +124,12 @@ def prepare_state(data: DataDir, lang: Lang, source: Source, pipeline: PipelineO
                     info={}, cmvn=None)
     alignments = cut_blocks(refs, source.alignments.get)
     unused = sum(len(read_block(ref).utterances) for ref in refs) - len(source.alignments)
+    if not any(ids.any() for ids in alignments):
+        raise UserError("its alignments have other numbers of frames than the features of "
+                        f"{data.path}; align this set again", source.directory)
     if unused > 0:
         logger.debug("%d utterances have no alignment to start from", unused)
-    return TrainState(model, refs, alignments)
+    return TrainState(model, refs, alignments, data_path=data.path)
 
 
 def same_features(data: DataDir, lang: Lang, source: Source, destination: Path,
@@ -216,13 +219,11 @@ def _convert_block(ref: BlockRef, alignment: np.ndarray, old: TransitionModel,
                                             tree.central_position) for r in rows])
     ids = np.concatenate([alignment[r] for r in rows])
     arcs = ids - old.first_tid[old.tid_state[ids] - 1]
-    keys = np.column_stack([windows, old.tid_hmm_state[ids], arcs])
+    keys = np.column_stack([windows, old.tid_pdf_class[ids], old.tid_hmm_state[ids], arcs])
     unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-    states = {phone: old.topology.for_phone(phone).states for phone in old.topology.phones}
     tids = np.empty(len(unique), np.int32)
-    for place, (*window, hmm_state, arc) in enumerate(unique.tolist()):
-        phone = window[tree.central_position]
-        pdf = tree.pdf(tuple(window), states[phone][hmm_state].pdf_class)
+    for place, (*window, pdf_class, hmm_state, arc) in enumerate(unique.tolist()):
+        phone, pdf = window[tree.central_position], tree.pdf(tuple(window), pdf_class)
         tids[place] = new.transition_id(new.transition_state(phone, hmm_state, pdf), arc)
     converted[np.concatenate([np.arange(r.start, r.stop) for r in rows])] = tids[inverse.ravel()]
     return converted

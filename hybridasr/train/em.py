@@ -20,7 +20,7 @@ from hybridasr.errors import UserError
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import UpdateOptions, estimate, split
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.model import AcousticModel
+from hybridasr.model import GMM_ARRAYS, AcousticModel
 from hybridasr.options import option, to_dict
 from hybridasr.progress import progress
 from hybridasr.storage import read_arrays, write_arrays
@@ -83,13 +83,15 @@ class TrainState:
     """What one iteration hands to the next.
 
     `alignments` are by block, int32 (num_frames,); `speakers` holds affine transforms (dim,
-    dim + 1) on top of the model's own transform, by speaker.
+    dim + 1) on top of the model's own transform, by speaker; `data_path`, the data directory,
+    is for messages.
     """
 
     model: AcousticModel
     refs: list[BlockRef]
     alignments: list[np.ndarray]
     speakers: dict[str, np.ndarray] = field(default_factory=dict)
+    data_path: Path | None = None
 
     def with_view(self, pool: Executor) -> "TrainState":
         """Write the features anew after a change of a transform."""
@@ -153,7 +155,8 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
         clock.add("accumulate", result.stats_seconds)
         if result.stats.frames == 0:
             raise UserError("no utterance could be aligned: every one is shorter than its HMM or "
-                            f"fits no path (first: {name_some(failed)}); check text and audio")
+                            f"fits no path (first: {name_some(failed)}); check text and audio",
+                            state.data_path)
         started = time.perf_counter()
         target = start_gauss + step * min(max(0, iteration - 1), options.max_iter_inc)
         state = replace(state, model=update(state.model, result, options, target))
@@ -255,8 +258,8 @@ def save_checkpoint(path: Path, run: str, iteration: int, state: TrainState, sta
     names = sorted(state.speakers)
     write_arrays(path, digest=np.array(run), iteration=np.array(iteration),
                  schedule=np.array([start_gauss, step]), seconds=np.array(seconds),
-                 weights=gmm.weights, means=gmm.means, variances=gmm.variances,
-                 offsets=gmm.offsets, log_probs=state.model.transitions.log_probs,
+                 **{name: getattr(gmm, name) for name in GMM_ARRAYS},
+                 log_probs=state.model.transitions.log_probs,
                  alignment=np.concatenate(state.alignments),
                  lengths=np.array([len(a) for a in state.alignments]),
                  transform=np.zeros(0) if transform is None else transform,
@@ -276,7 +279,7 @@ def load_checkpoint(path: Path, run: str, state: TrainState
     if str(saved["digest"]) != run:
         logger.info("%s belongs to other data or options; starting anew", path)
         return None
-    gmm = DiagGmm(*(saved[name] for name in ("weights", "means", "variances", "offsets")))
+    gmm = DiagGmm(*(saved[name] for name in GMM_ARRAYS))
     old = state.model.transitions
     transitions = TransitionModel(old.topology, map(tuple, old.tuples.tolist()),
                                   saved["log_probs"])

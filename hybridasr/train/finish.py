@@ -1,9 +1,11 @@
 """Owns the end of a training: the last alignment, the figures, the model directory.
 
-Beside the model lies the alignment of the training set with it (``ali.ark``, ``ali.scp``), from
-which the next system starts.
+Beside the model lies the alignment of the training set with it (``ali.ark``, ``ali.scp``) and, of a
+speaker-adaptive system, the speakers' transforms (``trans.ark``, ``trans.scp``), from which the
+next system starts.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,7 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
     state = replace(state, alignments=last.alignments)
     clock.add("align", last.align_seconds)
     write_alignments(destination, by_utterance(state.refs, state.alignments))
-    if state.speakers:
-        write_matrices(destination / "trans.ark", destination / "trans.scp",
-                       sorted(state.speakers.items()))
+    write_transforms(destination, state.speakers)
     model = replace(state.model, info=training_info(state, result, options, clock),
                     cmvn=training_cmvn(data, state.model.pipeline), adaptation=adaptation)
     names = {number: name for name, number in model.lang.phones.items()}
@@ -51,7 +51,22 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
     return model
 
 
-def write_alignments(directory: Path, alignments) -> None:
+def write_alignments(directory: Path, alignments: Iterable[tuple[str, np.ndarray]]) -> None:
     """Write ``ali.ark`` and ``ali.scp``: transition-ids of each utterance, as Kaldi's vectors."""
     write_matrices(directory / "ali.ark", directory / "ali.scp",
                    ((name, np.asarray(ids, np.int32)) for name, ids in alignments))
+
+
+def write_transforms(directory: Path, speakers: Mapping[str, np.ndarray]) -> None:
+    """Write ``trans.ark`` and ``trans.scp``; without any transform, remove those of an earlier run.
+
+    Parameters
+    ----------
+    speakers : dict speaker -> float64 (dim, dim + 1)
+    """
+    archive, index = directory / "trans.ark", directory / "trans.scp"
+    if speakers:
+        write_matrices(archive, index, sorted(speakers.items()))
+        return
+    for path in (archive, index):
+        path.unlink(missing_ok=True)

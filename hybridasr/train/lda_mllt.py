@@ -26,11 +26,11 @@ from hybridasr.gmm.lda_mllt import (
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model import AcousticModel
 from hybridasr.options import option
-from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, expanded, read_view
 from hybridasr.train.context import grow_system, prepare_state, read_source
 from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
 from hybridasr.train.finish import finish, run_digest
+from hybridasr.train.passes import run_pass
 from hybridasr.tree.build import TreeOptions
 
 logger = logging.getLogger("hybridasr")
@@ -79,19 +79,10 @@ def train_lda_mllt(data: DataDir, lang: Lang, source: Path, destination: Path, p
 
 def _estimate_lda(state: TrainState, dim: int, pool: Executor) -> np.ndarray:
     """Return the projection (dim, expanded dim); silence does not count."""
-    model = state.model
-    classes = model.transitions.tid_pdf.copy()
-    classes[np.isin(classes, model.silence_pdfs)] = -1
+    model, classes = state.model, _speech_pdfs(state.model)
     calls = [(ref, classes[alignment], model.transitions.num_pdfs, model.pipeline)
              for ref, alignment in zip(state.refs, state.alignments, strict=True)]
-    total: LdaStats | None = None
-    for part in run_blocks(pool, _lda_stats, calls, desc="LDA"):
-        if total is None:
-            total = part
-        else:
-            total.add(part)
-    assert total is not None
-    return estimate_lda(total, dim).matrix
+    return estimate_lda(run_pass(pool, _lda_stats, calls, "LDA"), dim).matrix
 
 
 def _lda_stats(ref: BlockRef, classes: np.ndarray, num_classes: int,
@@ -104,17 +95,10 @@ def _lda_stats(ref: BlockRef, classes: np.ndarray, num_classes: int,
 
 def _mllt(iteration: int, state: TrainState, pool: Executor) -> TrainState:
     """Estimate MLLT on the current features; change features and means."""
-    model = state.model
-    calls = [(ref, model.gmm, _speech_pdfs(model)[alignment])
+    model, classes = state.model, _speech_pdfs(state.model)
+    calls = [(ref, model.gmm, classes[alignment])
              for ref, alignment in zip(state.refs, state.alignments, strict=True)]
-    total: MlltStats | None = None
-    for part in run_blocks(pool, _mllt_stats, calls, desc=f"MLLT {iteration}"):
-        if total is None:
-            total = part
-        else:
-            total.add(part)
-    assert total is not None
-    matrix, gain = estimate_mllt(total)
+    matrix, gain = estimate_mllt(run_pass(pool, _mllt_stats, calls, f"MLLT {iteration}"))
     logger.debug("iteration %d: MLLT gains %.4f log likelihood a frame", iteration, gain)
     assert model.transform is not None
     model = replace(model, transform=matrix @ model.transform,

@@ -55,7 +55,7 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     clock = Clock()
     refs = write_blocks(data, lang.words, lang.oov, pipeline, destination / "blocks", pool)
     model = _empty_model(lang, features, pipeline)
-    state = TrainState(model, refs, []).with_view(pool)
+    state = TrainState(model, refs, [], data_path=data.path).with_view(pool)
     write_graphs(state.refs, model, pool)
     state = replace(state, model=_flat_model(model, state.refs, pool))
     clock.add("prepare", clock.elapsed)

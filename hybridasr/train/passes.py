@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -49,8 +50,19 @@ class PassResult:
         self.stats_seconds += other.stats_seconds
 
 
-def run_pass(pool: Executor, function: Callable[..., PassResult], calls: Sequence[tuple],
-             desc: str) -> PassResult:
+class Summable(Protocol):
+    """What a pass gathers: a `PassResult`, or other statistics."""
+
+    def add(self, other: Any) -> None:
+        """Add the result of the next block, in place."""
+        ...
+
+
+Sum = TypeVar("Sum", bound=Summable)
+
+
+def run_pass(pool: Executor, function: Callable[..., Sum], calls: Sequence[tuple],
+             desc: str) -> Sum:
     """Run one function over all blocks and sum its results in block order."""
     results = run_blocks(pool, function, calls, desc=desc)
     total = next(results)  # there is a block: write_blocks refuses empty data

@@ -36,13 +36,17 @@ class Rung:
 
     kind: str
     source: str | None
-    options: type
+
+    @property
+    def options(self) -> type:
+        """The options of its kind; monophones, which start from none, have no `Kind`."""
+        return KINDS[self.kind].options if self.kind in KINDS else MonoOptions
 
 
 LADDER = {
-    "mono": Rung("mono", None, MonoOptions),
-    "tri1": Rung("deltas", "mono", DeltasOptions),
-    "tri2b": Rung("lda-mllt", "tri1", LdaMlltOptions),
-    "tri3b": Rung("sat", "tri2b", SatOptions),
-    "tri4b": Rung("quick", "tri3b", QuickOptions),
+    "mono": Rung("mono", None),
+    "tri1": Rung("deltas", "mono"),
+    "tri2b": Rung("lda-mllt", "tri1"),
+    "tri3b": Rung("sat", "tri2b"),
+    "tri4b": Rung("quick", "tri3b"),
 }

@@ -104,17 +104,7 @@ def frame_keys(alignment: np.ndarray, transitions: TransitionModel, width: int, 
     alone = np.isin(windows[:, central], list(context_independent))
     others = [place for place in range(width) if place != central]
     windows[np.ix_(alone, others)] = 0
-    classes = pdf_classes(transitions)[alignment]
-    return np.concatenate([windows, classes[:, None]], axis=1)
-
-
-def pdf_classes(transitions: TransitionModel) -> np.ndarray:
-    """Return the pdf-class of each transition-id: int32 (num_tids + 1,), 0 for the first."""
-    classes = np.zeros(transitions.num_tids + 1, np.int32)
-    for tid in range(1, transitions.num_tids + 1):
-        states = transitions.topology.for_phone(int(transitions.tid_phone[tid])).states
-        classes[tid] = states[transitions.tid_hmm_state[tid]].pdf_class
-    return classes
+    return np.column_stack([windows, transitions.tid_pdf_class[alignment]])
 
 
 def loglike(sums: np.ndarray) -> np.ndarray:

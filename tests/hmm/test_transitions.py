@@ -28,10 +28,25 @@ def test_numbering_is_by_phone_state_and_arc():
     assert transitions.tid_next[second] == 2
     assert not transitions.tid_is_self_loop[second]
     assert transitions.tid_pdf[[first, second]].tolist() == [6, 6]
+    assert transitions.tid_pdf_class[[0, first, second]].tolist() == [0, 1, 1]
     last = transitions.transition_id(transitions.transition_state(3, 2, 10), 1)
     assert transitions.tid_is_final[last]
     with pytest.raises(KeyError):
         transitions.transition_state(2, 1, 5)
+
+
+def test_pdf_classes_are_those_of_the_topology():
+    """Where states of a phone share a pdf, the class is not the number of the state."""
+    topology = read_topology(
+        "<Topology> <TopologyEntry> <ForPhones> 1 2 </ForPhones> "
+        "<State> 0 <PdfClass> 1 <Transition> 0 0.5 <Transition> 1 0.5 </State> "
+        "<State> 1 <PdfClass> 0 <Transition> 1 0.5 <Transition> 2 0.5 </State> "
+        "<State> 2 <PdfClass> 1 <Transition> 2 0.5 <Transition> 3 0.5 </State> "
+        "<State> 3 </State> </TopologyEntry> </Topology>")
+    tree = monophone_tree([[1], [2]], topology)
+    transitions = TransitionModel(topology, allowed_tuples(tree, topology))
+    assert transitions.tid_pdf_class[1:].tolist() == 2 * [1, 1, 0, 0, 1, 1]
+    np.testing.assert_array_equal(transitions.tid_pdf[1:7], [1, 1, 0, 0, 1, 1])
 
 
 @pytest.mark.realdata

@@ -13,6 +13,7 @@ from hybridasr.output.outliers import (
     Outlier,
     OutlierOptions,
     find_outliers,
+    report_head,
     write_report,
 )
 
@@ -177,6 +178,12 @@ def test_report(tmp_path, items):
         "话-1       failed         -  no path\n"
         "u2         loglike  -101.26  low\n"
         "u2         pause       0.70  silence at 1.00 s\n")
+    path = tmp_path / "report.txt"
+    whole = f"{path}: " + path.read_text(encoding="utf-8").removesuffix("\n")
+    assert report_head(path) == report_head(path, 3) == whole
+    assert report_head(path, 1) == "\n".join([*whole.split("\n")[:5], "... 2 more"])
+    write_report(path, [])
+    assert report_head(path) == f"{path}: no outliers"
 
 
 @pytest.mark.parametrize("fault", [{"z_score": 0.0}, {"long_pause": -1.0}, {"min_samples": 0},

@@ -9,10 +9,12 @@ import pytest
 from small_world import FEATURES, PIPELINE, write_set
 
 from hybridasr.corpus.datadir import Utterance
-from hybridasr.decode.adapt import AdaptOptions
+from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
 from hybridasr.errors import UserError
 from hybridasr.evaluate import decode_set
 from hybridasr.features.archives import read_ark, read_scp, write_matrices
+from hybridasr.features.pipeline import expand
+from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, estimate_fmllr
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
@@ -45,10 +47,10 @@ def mono(data, lang, path, nj=1):
                           MonoOptions(num_iters=10, max_iter_inc=6, totgauss=40))
 
 
-def shifted(data, path):
+def shifted(data, path, seed=5, far=2):
     """The set with every speaker's features moved and turned in a way of their own."""
-    rng = np.random.default_rng(5)
-    ways = {s: (np.eye(13) + 0.1 * rng.normal(size=(13, 13)), 2 * rng.normal(size=13))
+    rng = np.random.default_rng(seed)
+    ways = {s: (np.eye(13) + 0.1 * rng.normal(size=(13, 13)), far * rng.normal(size=13))
             for s in data.speakers}
     known = read_scp(data.path / "feats.scp")
     feats = {}
@@ -86,14 +88,44 @@ def test_every_rung_decodes(ladder, kind):
     assert errors(ladder[3] / kind, ladder[1]) <= 1
 
 
-def test_adaptation_pays_where_speakers_differ(ladder):
+def test_adaptation_pays_where_speakers_differ(ladder, world, tmp_path):
     model = load_model(ladder[3] / "sat")
     assert model.adaptation is not None
     transforms = dict(read_ark(ladder[3] / "sat" / "trans.ark"))
     assert sorted(transforms) == ["s0", "s1", "s2"]
     assert all(t.shape == (9, 10) for t in transforms.values())
-    assert errors(ladder[3] / "sat", ladder[1], fmllr_passes=0) >= errors(
-        ladder[3] / "sat", ladder[1], prior_frames=50)
+    unlike = shifted(world[1], tmp_path / "unlike", seed=6, far=4)
+    assert errors(ladder[3] / "sat", unlike, fmllr_passes=0) >= 3
+    assert errors(ladder[3] / "sat", unlike, fmllr_min_count=50) <= 1
+
+
+def test_all_utterances_of_a_speaker_count_for_the_transform(ladder):
+    model, data = load_model(ladder[3] / "sat"), ladder[0]
+    known, paths = read_scp(data.path / "feats.scp"), dict(read_ark(ladder[3] / "sat" / "ali.ark"))
+    names = data.speakers["s1"]
+    feats = [model.final_features(expand(known[name], model.pipeline)) for name in names]
+    calls = []
+
+    def find(number, frames, scorer):
+        calls.append(number)
+        return None if number == 3 else paths[names[number]]
+
+    options = AdaptOptions(fmllr_passes=1, silence_weight=0.5, prior_frames=100)
+    transform = adapt_speaker(model, feats, find, options)
+    assert calls == 2 * list(range(len(names)))
+    stats = FmllrStats.zeros(9)
+    for number, frames in enumerate(feats):
+        if number != 3:
+            pdfs = model.transitions.tid_pdf[paths[names[number]]]
+            weights = np.array([0.5 if pdf in model.silence_pdfs else 1.0 for pdf in pdfs])
+            accumulate_fmllr(model.gmm, frames, pdfs, stats, weights, model.adaptation.gmm)
+    expected, _ = estimate_fmllr(stats.plus(model.adaptation.prior, 100))
+    np.testing.assert_allclose(transform, expected, rtol=0, atol=1e-3)
+    assert np.abs(transform - np.eye(9, 10)).max() > 0.1
+    calls.clear()
+    least = replace(options, fmllr_min_count=stats.beta)
+    assert adapt_speaker(model, feats, find, least) is None
+    assert calls == list(range(len(names)))
 
 
 def log_likelihoods(exp):
@@ -199,15 +231,25 @@ def test_speakers_with_too_little_speech(ladder, tmp_path, caplog):
         model = train("sat", more, lang, tmp_path / "ali", tmp_path / "none",
                       fmllr_min_count=1e6)
     assert "no speaker has the 1e+06 frames" in caplog.text
-    assert errors(tmp_path / "none", ladder[1]) <= 20
+    assert not (tmp_path / "none" / "trans.ark").exists()
+    assert errors(tmp_path / "none", ladder[1]) <= 1
 
 
 def test_a_silent_utterance_of_a_speaker_of_its_own(ladder, tmp_path):
-    _, test, _, exp = ladder
+    _, test, lang, exp = ladder
     silence = np.repeat(read_scp(test.path / "feats.scp")[next(iter(test.utterances))][:1], 30, 0)
     data = write_set(tmp_path / "data", [Utterance("q-1", "q", (), "q-1", "/nowhere/q.wav")],
                      {"q-1": silence})
-    assert errors(exp / "sat", data) in (0, 1)
+    texts = []
+    for passes in (0, 2):
+        assert errors(exp / "sat", data, fmllr_passes=passes) == 1  # a loop has at least one word
+        texts.append((exp / "sat" / "decode" / "text").read_text())
+    assert texts[0] == texts[1]
+    with executor(1) as pool:
+        align_set(data, lang, exp / "sat", tmp_path / "ali", pool,
+                  adapt=AdaptOptions(silence_weight=0, fmllr_min_count=0))
+    assert {row.symbol for row in read_ctm(tmp_path / "ali" / "phones.ctm")} == {"SIL"}
+    assert not (tmp_path / "ali" / "trans.ark").exists()
 
 
 def test_alignments_of_another_lexicon_are_refused(ladder, tmp_path):
@@ -291,9 +333,16 @@ def test_align_names_what_cannot_be_aligned(ladder, tmp_path, caplog):
                      {**{u: known[u] for u in data.utterances},
                       "z-1": np.zeros((5, 13), np.float32)})
     with executor(1) as pool:
+        align_set(data, lang, exp / "sat", tmp_path / "ali", pool)
+        assert (tmp_path / "ali" / "trans.ark").is_file()
         line = align_set(more, lang, exp / "deltas", tmp_path / "ali", pool)
         assert line.endswith("failed 1")
         assert (tmp_path / "ali" / "failed").read_text() == "z-1\n"
+        report = (tmp_path / "ali" / "outliers.txt").read_text().splitlines()
+        assert report[4].split()[:3] == ["z-1", "failed", "-"]
+        assert not list((tmp_path / "ali").glob("trans.*"))  # deltas have no transforms
+        align_set(data, lang, exp / "deltas", tmp_path / "ali", pool)
+        assert not (tmp_path / "ali" / "failed").exists()
         alone = write_set(tmp_path / "alone", [short], {"z-1": np.zeros((5, 13), np.float32)})
         with pytest.raises(UserError, match="no utterance could be aligned"):
             align_set(alone, lang, exp / "deltas", tmp_path / "none", pool)
