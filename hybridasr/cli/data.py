@@ -92,15 +92,41 @@ def _combine_data(args: argparse.Namespace) -> None:
     combine([read_datadir(path, need_text=False) for path in args.data], args.destination)
 
 
+def _audio_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--channel", default="mix",
+                        help="mix, or the channel's number from 0 (mix)")
+    add_nj(parser)
+    add_pipes(parser)
+
+
+def _augment_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.corpus.augment import AugmentOptions
+    from hybridasr.options import add_options
+
+    _audio_arguments(parser)
+    add_options(parser, AugmentOptions)
+    parser.add_argument("data", type=Path, help="the set that is copied")
+    parser.add_argument("destination", type=Path, help="where the copies alone go; join them to "
+                        "the set with combine-data")
+
+
+def _augment_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.augment import AugmentOptions, augment_datadir
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+
+    with executor(args.nj) as pool:
+        augment_datadir(read_datadir(args.data, need_text=False), args.destination,
+                        from_args(AugmentOptions, args), pool, args.allow_pipes, args.channel)
+
+
 def _feats_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.features.mfcc import FeatureOptions
     from hybridasr.options import add_options
 
     parser.add_argument("--model", type=Path, help="take the options of this model directory")
-    parser.add_argument("--channel", default="mix",
-                        help="mix, or the channel's number from 0 (mix)")
-    add_nj(parser)
-    add_pipes(parser)
+    _audio_arguments(parser)
     add_options(parser, FeatureOptions)
     _data_argument(parser)
 
@@ -133,6 +159,8 @@ VERBS = {
                        _split_data),
     "subset-data": Verb("copy a part of a data directory", _subset_arguments, _subset_data),
     "combine-data": Verb("join data directories", _combine_arguments, _combine_data),
+    "augment-data": Verb("copy a data directory at other speeds, with noises and in rooms",
+                         _augment_arguments, _augment_data),
     "make-feats": Verb("compute features and CMVN statistics of a data directory",
                        _feats_arguments, _make_feats),
 }

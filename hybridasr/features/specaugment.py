@@ -1,72 +1,60 @@
 """Owns SpecAugment: stripes of time and of frequency are blotted out of training features.
 
 Park et al., "SpecAugment: a simple data augmentation method for automatic speech recognition"
-(2019), without the warping of time. Takes and gives float32 (frames, dim), before deltas and
-splicing. Frequency stripes are for filterbanks (fbank) alone: neighbouring cepstra are not
-neighbouring frequencies, so that MFCC get stripes of time only (`freq_masks` 0), and so do
-columns of pitch or energy.
+(2019), without the warping of time, on the pieces that a mini-batch is made of. Frequency stripes
+are for filterbanks (fbank) alone: neighbouring cepstra are not neighbouring frequencies.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from hybridasr.errors import UserError
-
-# The largest part of a recording that one stripe of time may take: of a single word more than
-# this is not the same word any more.
-MAX_TIME_SHARE = 0.2
+from hybridasr.options import option
 
 
-def spec_augment(feats: np.ndarray, rng: np.random.Generator, time_masks: int = 2,
-                 max_time: int = 20, freq_masks: int = 0, max_freq: int = 8,
-                 max_time_share: float = MAX_TIME_SHARE) -> np.ndarray:
-    """Return a copy of features with stripes at random places replaced by the mean.
+@dataclass(frozen=True)
+class SpecAugmentOptions:
+    """How many stripes are drawn and how wide they may be."""
+
+    freq_masks: int = option(0, "stripes of frequency that are blotted out of a piece (fbank)")
+    max_freq: int = option(8, "mel bins of the widest such stripe")
+    time_masks: int = option(0, "stripes of time that are blotted out of a piece")
+    max_time: int = option(8, "frames of the widest such stripe")
+
+    def __post_init__(self):
+        """Refuse negative numbers."""
+        for name in ("freq_masks", "max_freq", "time_masks", "max_time"):
+            if getattr(self, name) < 0:
+                raise UserError(f"option {name} is {getattr(self, name)}; give 0 or more")
+
+
+def spec_augment(feats: np.ndarray, options: SpecAugmentOptions, bins: int,
+                 rng: np.random.Generator) -> None:
+    """Set stripes at random places of every piece to 0, in place.
 
     Parameters
     ----------
-    feats : float32 array (frames, dim)
-        Unchanged.
-    rng : numpy Generator
-        Draws widths and places; the number of draws depends on the two counts only.
-    time_masks, freq_masks : int
-        Number of stripes, which may overlap.
-    max_time, max_freq : int
-        Largest width in frames and columns; a width is drawn evenly from 0 to it.
-    max_time_share : float
-        0 to 1: a stripe takes at most this part of the frames, whatever `max_time`.
-
-    Returns
-    -------
-    float32 array (frames, dim)
-        Within a stripe, each column's mean over all frames of `feats`.
-
-    Raises
-    ------
-    UserError
-        if `feats` is not two-dimensional or a number is negative or out of range.
+    feats : float32 (num_pieces, num_frames, dim)
+        Of mean 0, so that 0 says nothing.
+    bins : int
+        The first columns that are neighbouring frequencies; energy and pitch are not among them.
+    rng : numpy.random.Generator
+        A stripe's width is drawn evenly from 0 to the widest, then its place.
     """
-    if np.ndim(feats) != 2:
-        raise UserError(f"features of shape {np.shape(feats)}; give (frames, dim)")
-    for name, value in (("time_masks", time_masks), ("max_time", max_time),
-                        ("freq_masks", freq_masks), ("max_freq", max_freq)):
-        if value < 0:
-            raise UserError(f"{name} is {value}; give 0 or more")
-    if not 0 <= max_time_share <= 1:
-        raise UserError(f"max_time_share is {max_time_share}; give 0 to 1")
-    frames, dim = feats.shape
-    in_time = _stripes(frames, time_masks, min(max_time, int(max_time_share * frames)), rng)
-    in_freq = _stripes(dim, freq_masks, min(max_freq, dim), rng)
-    if frames == 0:
-        return np.array(feats, dtype=np.float32)
-    mean = np.mean(feats, axis=0, dtype=np.float64).astype(np.float32)
-    return np.where(in_time[:, None] | in_freq, mean, feats).astype(np.float32, copy=False)
+    pieces, frames, dim = feats.shape
+    frequencies = np.zeros((pieces, dim), bool)
+    frequencies[:, :bins] = _stripes(pieces, bins, options.freq_masks, options.max_freq, rng)
+    times = _stripes(pieces, frames, options.time_masks, options.max_time, rng)
+    feats[np.broadcast_to(frequencies[:, None], feats.shape) | times[:, :, None]] = 0
 
 
-def _stripes(length: int, count: int, widest: int, rng: np.random.Generator) -> np.ndarray:
-    """Return which of `length` places are in one of `count` stripes, bool (length,)."""
-    # Fractions of what is possible, so that every length takes the same draws.
-    draws = rng.random((count, 2))
-    width = np.floor(draws[:, 0] * (widest + 1))
-    start = np.floor(draws[:, 1] * (length - width + 1))
+def _stripes(pieces: int, length: int, count: int, widest: int, rng: np.random.Generator
+             ) -> np.ndarray:
+    """Return which of `length` places are in one of `count` stripes, bool (pieces, length)."""
+    draws = rng.random((2, pieces, count))
+    width = np.floor(draws[0] * (min(widest, length) + 1))
+    start = np.floor(draws[1] * (length - width + 1))
     place = np.arange(length)
-    inside = (place >= start[:, None]) & (place < (start + width)[:, None])
-    return inside.any(axis=0)
+    inside = (place >= start[..., None]) & (place < (start + width)[..., None])
+    return inside.any(axis=1)

@@ -1,20 +1,24 @@
 """Owns mini-batches: chunks of frames of many utterances, shuffled, with their pdfs.
 
-Takes blocks with a view of the features and alignments; keeps all frames in one array on disk,
-mapped into memory, so that a corpus is read once whatever the number of epochs. A chunk is
-`width` frames to classify with the context to both sides that the network sees; beyond the ends
-of an utterance its first and last frame are repeated.
+Takes blocks of features and alignments by utterance; keeps all frames in one array on disk, mapped
+into memory, so that a corpus is read once whatever the number of epochs. A chunk is `width` frames
+to classify with the context to both sides that the network sees; beyond the ends of an utterance
+its first and last frame are repeated. Altered copies of an utterance (``utt2uniq``) take the
+alignment of their original, stretched to their length.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
-from hybridasr.train.blocks import BlockRef, read_block, read_view
+from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.train.blocks import BlockRef, expanded, read_block
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,15 @@ class FrameSet:
         The class of each frame.
     starts : int64 (num_utterances + 1,)
         First frame of each utterance; the last entry is the number of frames.
-    utterances, speakers : list of str
+    utterances, originals, speakers : list of str
+        A copy's original and its speaker are those of the recording that it is a copy of.
     """
 
     path: Path
     pdfs: np.ndarray
     starts: np.ndarray
     utterances: list[str]
+    originals: list[str]
     speakers: list[str]
 
     @property
@@ -47,6 +53,18 @@ class FrameSet:
     def num_frames(self) -> int:
         """Number of frames of all utterances."""
         return int(self.starts[-1])
+
+    def held_out(self, share: float) -> np.ndarray:
+        """Choose utterances to watch a training with, copies as their originals: bool (num_utts,).
+
+        Whole speakers if `share` of the speakers is one or more, otherwise utterances; drawn by a
+        hash of their names.
+        """
+        speakers = sorted(set(self.speakers), key=_draw)
+        chosen = set(speakers[:int(share * len(speakers) + 1e-9)])
+        if chosen:
+            return np.array([speaker in chosen for speaker in self.speakers])
+        return np.array([_draw(original) < share for original in self.originals])
 
     def chunks(self, width: int, chosen: np.ndarray) -> np.ndarray:
         """Return the chunks of the chosen utterances: int64 (num_chunks, 2).
@@ -62,6 +80,23 @@ class FrameSet:
             firsts[-1] = max(begin, end - width)
             rows.append(np.column_stack([np.full(len(firsts), utterance), firsts]))
         return np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)
+
+    def chunks_within(self, chunks: np.ndarray, width: int, classes: np.ndarray) -> np.ndarray:
+        """Return which chunks hold frames of these classes only, bool (num_chunks,)."""
+        inside = np.concatenate([[0], np.cumsum(np.isin(self.pdfs, classes))])
+        ends = np.minimum(chunks[:, 1] + width, self.starts[chunks[:, 0] + 1])
+        return inside[ends] - inside[chunks[:, 1]] == ends - chunks[:, 1]
+
+    def class_counts(self, chunks: np.ndarray, width: int, num_classes: int) -> np.ndarray:
+        """Return how many frames of each class the chunks hold, int64 (num_classes,)."""
+        pdfs = self.batch_pdfs(chunks, width)
+        return np.bincount(pdfs[pdfs >= 0], minlength=num_classes)
+
+    def batch_pdfs(self, chunks: np.ndarray, width: int) -> np.ndarray:
+        """Return the classes of some chunks' frames, int32 (num_chunks, width), -1 = left out."""
+        frames = chunks[:, 1][:, None] + np.arange(width)
+        ends = self.starts[chunks[:, 0] + 1][:, None]
+        return np.where(frames < ends, self.pdfs[np.minimum(frames, ends - 1)], -1).astype(np.int32)
 
     def batch(self, chunks: np.ndarray, width: int, left: int, right: int
               ) -> tuple[np.ndarray, np.ndarray]:
@@ -79,60 +114,83 @@ class FrameSet:
         """
         begins, ends = self.starts[chunks[:, 0]][:, None], self.starts[chunks[:, 0] + 1][:, None]
         frames = chunks[:, 1][:, None] + np.arange(-left, width + right)
-        inside = frames[:, left:left + width] < ends
-        frames = np.clip(frames, begins, ends - 1)
-        pdfs = np.where(inside, self.pdfs[frames[:, left:left + width]], -1)
-        return self.feats[frames], pdfs.astype(np.int32)
+        return self.feats[np.clip(frames, begins, ends - 1)], self.batch_pdfs(chunks, width)
 
-    def batches(self, chunks: np.ndarray, width: int, left: int, right: int, size: int,
-                rng: np.random.Generator | None = None
+    def batches(self, chunks: np.ndarray, width: int, left: int, right: int, size: int
                 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield all chunks in batches of at most `size`, shuffled if `rng` is given."""
-        order = np.arange(len(chunks)) if rng is None else rng.permutation(len(chunks))
-        for start in range(0, len(order), size):
-            yield self.batch(chunks[order[start:start + size]], width, left, right)
+        """Yield chunks as `batch` gives them, at most `size` at a time, in their order."""
+        for start in range(0, len(chunks), size):
+            yield self.batch(chunks[start:start + size], width, left, right)
 
 
-def gather_frames(refs: Sequence[BlockRef], alignments: Sequence[np.ndarray],
-                  tid_pdf: np.ndarray, path: Path) -> FrameSet:
+def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
+                  alignments: Mapping[str, np.ndarray], tid_pdf: np.ndarray, data: DataDir,
+                  path: Path) -> FrameSet:
     """Put the aligned utterances of all blocks into one set, whose features lie in `path`.
 
     Parameters
     ----------
-    alignments : sequence of int32 (num_frames,)
-        Transition-ids of each block; an utterance that begins with 0 has none and is left out.
+    pipeline : PipelineOptions
+        What is appended to the blocks' features (deltas, neighbouring frames).
+    alignments : mapping of str to int32 (num_frames,)
+        Transition-ids by utterance; an utterance without, or with another number of frames, is
+        left out unless it is a copy of one.
     tid_pdf : int32 (num_tids + 1,)
+    data : DataDir
+        Whose ``utt2uniq`` names the originals of copies.
 
     Raises
     ------
     UserError
         if no utterance is aligned, or features are not finite.
     """
-    parts, names, speakers, lengths = [], [], [], []
-    for ref, alignment in zip(refs, alignments, strict=True):
+    unique = data.tables.get("utt2uniq", {})
+    places, ids, names, lengths = [], [], [], []
+    for ref in refs:
         block = read_block(ref)
         for number, name in enumerate(block.utterances):
             rows = block.rows(number)
-            if rows.stop > rows.start and alignment[rows.start] > 0:
-                parts.append((ref, rows, tid_pdf[alignment[rows]]))
+            length = rows.stop - rows.start
+            found = alignments.get(name)
+            if found is None and name in unique and unique[name] in alignments:
+                found = stretched(alignments[unique[name]], length)
+            if length and found is not None and len(found) == length:
+                places.append((ref, rows))
+                ids.append(found)
                 names.append(name)
-                speakers.append(block.speakers[number])
-                lengths.append(rows.stop - rows.start)
-    if not parts:
-        raise UserError("none of the utterances has an alignment; align this set first")
+                lengths.append(length)
+    if not names:
+        raise UserError("none of the utterances has an alignment; align this set first", data.path)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    dim = read_view(refs[0]).shape[1]
-    feats = np.lib.format.open_memmap(path, "w+", np.float32, (int(starts[-1]), dim))
-    views = {ref: read_view(ref) for ref in refs}
-    for place, (ref, rows, _) in enumerate(parts):
-        part = views[ref][rows]
+    feats = None
+    last, block_feats = None, None
+    for place, (ref, rows) in enumerate(places):
+        if ref is not last:
+            last, block_feats = ref, expanded(ref, pipeline)
+        part = block_feats[rows]
+        if feats is None:
+            feats = np.lib.format.open_memmap(path, "w+", np.float32,
+                                              (int(starts[-1]), part.shape[1]))
         if not np.isfinite(part).all():
             raise UserError(f"utterance '{names[place]}' has features that are not numbers; run "
-                            "make-feats again, or leave it out")
+                            "make-feats again, or leave it out", data.path)
         feats[starts[place]:starts[place + 1]] = part
     feats.flush()
-    pdfs = np.concatenate([found for _, _, found in parts])
-    return FrameSet(path, pdfs.astype(np.int32), starts, names, speakers)
+    originals = [unique.get(name, name) for name in names]
+    speakers = [data.utterances[original if original in data.utterances else name].speaker
+                for name, original in zip(names, originals, strict=True)]
+    return FrameSet(path, tid_pdf[np.concatenate(ids)].astype(np.int32), starts, names, originals,
+                    speakers)
+
+
+def stretched(alignment: np.ndarray, length: int) -> np.ndarray:
+    """Return the alignment of a copy at another speed: each frame that of the original's time."""
+    place = ((np.arange(length) + 0.5) * len(alignment) / length).astype(np.int64)
+    return alignment[place]
+
+
+def _draw(name: str) -> float:
+    return zlib.crc32(name.encode()) / 2**32
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,6 +1,7 @@
 """Networks on alignments: mini-batches, training, resuming, decoding and aligning with them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from hybridasr.evaluate import decode_set
 from hybridasr.features.archives import read_ark, read_scp
 from hybridasr.mkgraph import grammar_phrases, make_graph
 from hybridasr.model import load_model
-from hybridasr.parallel import executor
-from hybridasr.train import dnn
+from hybridasr.parallel import SerialExecutor, executor
+from hybridasr.train import fit as fitting
 from hybridasr.train.align import align_set
-from hybridasr.train.dnn import DnnOptions, train_dnn
-from hybridasr.train.frames import FrameSet
+from hybridasr.train.dnn import train_dnn
+from hybridasr.train.fit import DnnOptions
+from hybridasr.train.frames import FrameSet, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
 
 SMALL = "splice offsets=-2:2\naffine dim=24\nbatchnorm\nrelu\ndropout rate=0.1\noutput\n"
@@ -35,7 +37,7 @@ def mono(world, tmp_path_factory):
 
 def train(world, mono, path, steep=False):
     options = DnnOptions(network=str(mono / "nnet.conf"), num_epochs=4, minibatch_size=32,
-                         initial_learning_rate=1e30 if steep else 0.01,
+                         chunk_width=1, initial_learning_rate=1e30 if steep else 0.01,
                          final_learning_rate=0.001, max_norm=0.0 if steep else 5.0)
     with executor(1) as pool:
         return train_dnn(world[0], world[2], mono / "mono", path, pool, options)
@@ -72,7 +74,10 @@ def test_scores_are_posteriors_over_priors(world, trained):
     np.testing.assert_allclose(scores, np.log(posteriors) - model.nnet.log_priors, atol=1e-3)
     np.testing.assert_array_equal(model.scorer().loglikes(feats, np.array([3, 1])),
                                   scores[:, [3, 1]])
-    ids = np.concatenate([i for _, i in read_ark(trained[1].parent / "mono" / "ali.ark")])
+    held = (trained[1] / "held_out").read_text().split()
+    assert 0 < len(held) < 0.2 * len(world[0])
+    ids = np.concatenate([i for name, i in read_ark(trained[1].parent / "mono" / "ali.ark")
+                          if name not in held])
     counts = np.bincount(model.transitions.tid_pdf[ids], minlength=model.tree.num_pdfs) + 1
     np.testing.assert_allclose(model.nnet.log_priors, np.log(counts / counts.sum()), rtol=1e-5)
 
@@ -87,9 +92,31 @@ def test_aligns_as_the_system_it_learned_from(world, mono, trained, tmp_path):
     assert same / total > 0.85
 
 
+@pytest.fixture
+def frames(tmp_path):
+    """Ten utterances of two speakers, without meaning."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "frames.npy", rng.normal(size=(300, 4)).astype(np.float32))
+    names = [f"u{i}" for i in range(10)]
+    return FrameSet(tmp_path / "frames.npy", rng.integers(0, 3, 300).astype(np.int32),
+                    np.arange(0, 301, 30), names, names, ["s"] * 5 + ["t"] * 5)
+
+
+def run_fit(frames, path, text=SMALL, **options):
+    values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32} | options
+    return fitting.fit(frames, text, "net", 3, np.array([0]), 4, DnnOptions(**values),
+                       SerialExecutor(), path)
+
+
+VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
+            {"freq_masks": 1, "max_freq": 2, "time_masks": 1, "silence_share": 0.5}]
+
+
+@pytest.mark.parametrize("options", VARIANTS)
 @pytest.mark.parametrize("after", [1, 3])
-def test_interrupted_training_ends_in_the_same_network(tmp_path, monkeypatch, after):
-    real, saved = dnn._save, []
+def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeypatch, after,
+                                                       options):
+    real, saved = fitting._save, []
 
     def stop(*args):
         real(*args)
@@ -97,29 +124,108 @@ def test_interrupted_training_ends_in_the_same_network(tmp_path, monkeypatch, af
         if len(saved) == after:
             raise KeyboardInterrupt
 
-    rng = np.random.default_rng(0)
-    np.save(tmp_path / "frames.npy", rng.normal(size=(300, 4)).astype(np.float32))
-    frames = FrameSet(tmp_path / "frames.npy", rng.integers(0, 3, 300).astype(np.int32),
-                      np.arange(0, 301, 30), [f"u{i}" for i in range(10)], ["s"] * 10)
-    options = DnnOptions(num_epochs=4, average_epochs=2)
-    whole, _ = dnn.fit(frames, SMALL, 3, options, tmp_path / "none.npz")
-    monkeypatch.setattr(dnn, "_save", stop)
+    whole, figures = run_fit(frames, tmp_path / "none.npz", **options)
+    monkeypatch.setattr(fitting, "_save", stop)
     with pytest.raises(KeyboardInterrupt):
-        dnn.fit(frames, SMALL, 3, options, tmp_path / "checkpoint.npz")
-    monkeypatch.setattr(dnn, "_save", real)
-    again, _ = dnn.fit(frames, SMALL, 3, options, tmp_path / "checkpoint.npz")
+        run_fit(frames, tmp_path / "checkpoint.npz", **options)
+    monkeypatch.setattr(fitting, "_save", real)
+    again, resumed = run_fit(frames, tmp_path / "checkpoint.npz", **options)
     for name, array in whole.to_arrays().items():
         np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)
+    assert {**figures, "frames_a_second": 0} == {**resumed, "frames_a_second": 0}
+
+
+def test_jobs_side_by_side_give_what_they_give_one_after_the_other(frames, tmp_path):
+    one, _ = run_fit(frames, tmp_path / "one.npz", num_jobs=3)
+    values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32}
+    with executor(2) as pool:
+        two, _ = fitting.fit(frames, SMALL, "net", 3, np.array([0]), 4,
+                             DnnOptions(**values, num_jobs=3), pool, tmp_path / "two.npz")
+    for name, array in one.to_arrays().items():
+        np.testing.assert_array_equal(array, two.to_arrays()[name], err_msg=name)
+
+
+def test_the_average_of_jobs_is_that_of_their_networks(frames, tmp_path):
+    """One round of two jobs against both parts trained by hand."""
+    options = DnnOptions(num_epochs=1, num_jobs=2, held_out=0.0, minibatch_size=32)
+    found, _ = fitting.fit(frames, SMALL, "net", 3, np.array([0]), 4, options, SerialExecutor(),
+                           tmp_path / "checkpoint.npz")
+    task = fitting.Task(frames, SMALL, "net", 3, options, 4, found.shift, found.scale)
+    chunks = frames.chunks(8, np.arange(10))
+    plan = fitting._Plan(chunks, frames.chunks_within(chunks, 8, np.array([0])), options)
+    assert plan.rounds == 1
+    state = fitting._state(*task.restore(None))
+    rate = fitting.Rate(options.initial_learning_rate, options.final_learning_rate, plan.steps)
+    states = [fitting.train_part(task, state, part, rate, [0, 0, 0, job])[0]
+              for job, part in enumerate(plan.parts(0)[0])]
+    for name, array in found.network.parameters.items():
+        both = [s[f"network.{name}"].astype(np.float64) for s in states]
+        np.testing.assert_allclose(array, np.mean(both, axis=0), rtol=1e-5, atol=1e-7)
+    drawn = np.concatenate(plan.parts(0)[0])
+    assert sorted(map(tuple, drawn)) == sorted(map(tuple, chunks))
+
+
+def test_silence_is_drawn_less_and_the_priors_say_so(frames, tmp_path):
+    pdfs = frames.pdfs.copy()
+    pdfs[:150] = 0  # the first five utterances are silence
+    frames = replace(frames, pdfs=pdfs)
+    chunks = frames.chunks(8, np.arange(10))
+    quiet = frames.chunks_within(chunks, 8, np.array([0]))
+    assert quiet[chunks[:, 0] < 5].all()
+    assert not quiet[chunks[:, 0] >= 5].all()
+    plan = fitting._Plan(chunks, quiet, DnnOptions(silence_share=0.25))
+    drawn = [np.concatenate([part for parts in plan.parts(epoch) for part in parts])
+             for epoch in range(200)]
+    loud = (~quiet).sum()
+    assert all((frames.chunks_within(d, 8, np.array([0])) == 0).sum() == loud for d in drawn)
+    share = np.mean([len(d) - loud for d in drawn]) / quiet.sum()
+    assert abs(share - 0.25) < 0.05
+    found, _ = run_fit(frames, tmp_path / "checkpoint.npz", silence_share=0.25, held_out=0.0)
+    counts = frames.class_counts(chunks[~quiet], 8, 3) + 1.0
+    counts[0] += 0.25 * frames.class_counts(chunks[quiet], 8, 3)[0]
+    np.testing.assert_allclose(found.log_priors, np.log(counts / counts.sum()), rtol=1e-5)
+
+
+def test_schedules_and_early_stop(frames, tmp_path):
+    """On noise nothing is to be gained, so both stop before the end."""
+    _, figures = run_fit(frames, tmp_path / "a.npz", num_epochs=50, schedule="new-bob")
+    assert figures["epochs"] < 50
+    _, figures = run_fit(frames, tmp_path / "b.npz", num_epochs=50, patience=2)
+    assert 3 <= figures["epochs"] < 50
+    for wrong in ({"patience": 1, "held_out": 0.0}, {"schedule": "new-bob", "held_out": 0.0},
+                  {"held_out": 1.0}, {"silence_share": 2.0}, {"num_jobs": 0}):
+        with pytest.raises(UserError):
+            DnnOptions(**wrong)
+
+
+def test_held_out_are_whole_speakers_or_utterances_copies_with_their_originals(frames):
+    copies = replace(frames, utterances=[f"sp-{name}" for name in frames.utterances])
+    both = FrameSet(frames.path, np.concatenate([frames.pdfs] * 2), np.arange(0, 601, 30),
+                    frames.utterances + copies.utterances, frames.originals * 2,
+                    frames.speakers * 2)
+    for share, speakers in ((0.5, 1), (0.3, 0)):
+        held = both.held_out(share)
+        assert np.array_equal(held[:10], held[10:])
+        assert 0 < held.sum() < 20
+        whole = {s for s in ("s", "t") if held[[x == s for x in both.speakers]].all()}
+        assert len(whole) == speakers
+
+
+def test_copies_take_the_alignment_of_their_original():
+    found = stretched(np.arange(10) // 2, 20)
+    assert found.tolist() == [n // 4 for n in range(20)]
+    assert stretched(np.arange(10), 5).tolist() == [1, 3, 5, 7, 9]
+    assert stretched(np.arange(10), 10).tolist() == list(range(10))
 
 
 def test_every_frame_is_drawn_once_an_epoch_with_its_context(tmp_path):
     feats = np.arange(23, dtype=np.float32)[:, None]
     np.save(tmp_path / "frames.npy", feats)
     frames = FrameSet(tmp_path / "frames.npy", np.arange(23, dtype=np.int32),
-                      np.array([0, 10, 12, 23]), ["a", "b", "c"], ["s"] * 3)
+                      np.array([0, 10, 12, 23]), ["a", "b", "c"], ["a", "b", "c"], ["s"] * 3)
     seen = []
-    for x, pdfs in frames.batches(frames.chunks(1, np.arange(3)), 1, 2, 1, 5,
-                                  np.random.default_rng(0)):
+    order = np.random.default_rng(0).permutation(frames.chunks(1, np.arange(3)))
+    for x, pdfs in frames.batches(order, 1, 2, 1, 5):
         assert x.shape[1:] == (4, 1)
         for window, pdf in zip(x[..., 0], pdfs[:, 0], strict=True):
             begin, end = next((b, e) for b, e in ((0, 10), (10, 12), (12, 23)) if b <= pdf < e)
