@@ -71,11 +71,13 @@ def _process_pool(nj: int) -> Iterator[futures.Executor]:
 def threaded_process(threads: int) -> Iterator[futures.Executor]:
     """Yield an executor of one process whose matrix products use `threads` threads.
 
-    BLAS reads its number of threads when it is loaded, which for this process is past.
+    BLAS reads its settings when it is loaded, which for this process is past. The products also
+    take the kernels of `wide_kernels`: whatever the number of jobs, the work is done in there.
     """
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    settings = {**dict.fromkeys(names, str(threads)), **wide_kernels()}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         with _process_pool(1) as pool:
             pool.submit(os.getpid).result()  # it has started, with these settings
@@ -86,6 +88,23 @@ def threaded_process(threads: int) -> Iterator[futures.Executor]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def wide_kernels(cpuinfo: str = "/proc/cpuinfo") -> dict[str, str]:
+    """Return the environment in which OpenBLAS uses AVX-512 on a processor that has it.
+
+    Processors newer than the library, and those of other makers, get its AVX2 kernels otherwise.
+    Empty where the user has made a choice or the processor is not known to have all it takes.
+    Other kernels round differently, so a process must have them from its start or not at all.
+    """
+    try:
+        with open(cpuinfo, encoding="utf-8", errors="replace") as file:
+            flags = next((line.split() for line in file if line.startswith("flags")), [])
+    except OSError:
+        return {}
+    has_all = {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= set(flags)
+    chosen = os.environ.get("OPENBLAS_CORETYPE")
+    return {"OPENBLAS_CORETYPE": "SKYLAKEX"} if has_all and not chosen else {}
 
 
 def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Sequence[tuple],

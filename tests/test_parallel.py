@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from hybridasr.errors import UserError
-from hybridasr.parallel import executor, run_blocks, split_blocks
+from hybridasr.parallel import (
+    executor,
+    run_blocks,
+    split_blocks,
+    threaded_process,
+    wide_kernels,
+)
 from hybridasr.progress import job_log, logger
 
 
@@ -86,3 +92,29 @@ def test_messages_of_workers_reach_the_log(tmp_path, nj):
     lines = (tmp_path / "job.log").read_text().splitlines()
     assert sorted(line for line in lines if not line.startswith("#")) == [
         "warning: one.wav is odd", "warning: two.wav is odd"]
+
+
+WIDE = "avx512f avx512dq avx512bw avx512vl"
+
+
+@pytest.mark.parametrize(("flags", "expected"), [
+    (f"fpu avx2 {WIDE}", {"OPENBLAS_CORETYPE": "SKYLAKEX"}), ("fpu avx2", {}), ("", {}),
+    (f"fpu {WIDE.replace(' avx512vl', '')}", {})])
+def test_wide_kernels_need_all_flags(tmp_path, monkeypatch, flags, expected):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: {WIDE}\nflags\t\t: {flags}\nbugs\t\t:\n")
+    assert wide_kernels(str(path)) == expected
+    assert wide_kernels(str(tmp_path / "none")) == {}
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "HASWELL")
+    assert wide_kernels(str(path)) == {}
+
+
+def test_threaded_process_has_its_settings_and_leaves_ours(monkeypatch):
+    names = ("OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    with threaded_process(2) as pool:
+        found = [pool.submit(os.getenv, name).result() for name in names]
+    assert found == ["2", wide_kernels().get("OPENBLAS_CORETYPE")]
+    assert [os.environ.get(name) for name in names] == ["1", None]

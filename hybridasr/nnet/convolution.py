@@ -1,18 +1,24 @@
 """Owns convolution over time and frequency, and max pooling over frequency.
 
-The columns of a frame are (frequency, channel), channel fastest. A convolution is a copy of the
-patches under the kernel (im2col) and one matrix product.
+The columns of a frame are (frequency, channel), channel fastest. A convolution copies the patches
+under the kernel (im2col) and multiplies, some frames at a time: patches of all frames would not
+fit into the processor's cache, and moving them would cost more than multiplying them.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from hybridasr.errors import UserError
-from hybridasr.nnet.layer import FAST, Layer, column_sums, initial_weights
+from hybridasr.nnet.layer import Layer, add_bias, column_sums, initial_weights
 from hybridasr.nnet.layers import SCHEMES, check_dim
 from hybridasr.options import option
+
+BLOCK = 1 << 17  # numbers in the patches of a part: 512 KB in float32, half of a usual L2 cache
 
 
 @dataclass(frozen=True)
@@ -40,44 +46,53 @@ class MaxPool(Layer):
         self.output_dim = pooled * channels
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
-        x = np.ascontiguousarray(x)
         shape = (*x.shape[:2], self.output_dim)
-        y = self.buffer("y", shape, x.dtype) if train else np.empty(shape, x.dtype)
-        best = self.buffer("best", shape, np.int32) if train else np.empty(shape, np.int32)
-        columns = self.output_dim
-        _pool(x.reshape(-1, self.input_dim), self.options.size, self.channels,
-              y.reshape(-1, columns), best.reshape(-1, columns))
+        y = self.space("y", shape, x.dtype, train)
+        best = self.space("best", shape, np.uint16, train)
+        _pool(np.ascontiguousarray(self._by_place(x)).reshape(self.options.size, -1),
+              y.reshape(-1), best.reshape(-1))
         return y, best
 
     def backward(self, dy, cache, input_gradient=True):  # noqa: D102
         dx = self.buffer("dx", (*dy.shape[:2], self.input_dim), dy.dtype)
-        dx[:] = 0
-        columns = self.output_dim
-        _unpool(np.ascontiguousarray(dy).reshape(-1, columns), cache.reshape(-1, columns),
-                dx.reshape(-1, self.input_dim))
+        dx[:, :, self.output_dim * self.options.size:] = 0
+        places = self._by_place(dx)
+        slopes = self.buffer("slopes", places.shape, dy.dtype)
+        _unpool(np.ascontiguousarray(dy).reshape(-1), cache.reshape(-1),
+                slopes.reshape(self.options.size, -1))
+        places[:] = slopes
         return dx, {}
+
+    def _by_place(self, x: np.ndarray) -> np.ndarray:
+        """View (batch, time, columns) as (size, batch, time, pooled frequencies, channels)."""
+        used = x[:, :, :self.output_dim * self.options.size]
+        shape = (*x.shape[:2], -1, self.options.size, self.channels)
+        return used.reshape(shape).transpose(3, 0, 1, 2, 4)
 
 
 @numba.njit(cache=True)
-def _pool(x, size, channels, y, best):
-    for row in range(len(x)):
-        for band in range(y.shape[1] // channels):
-            for channel in range(channels):
-                place = band * channels + channel
-                first = band * size * channels + channel
-                winner = first
-                for i in range(1, size):
-                    if x[row, first + i * channels] > x[row, winner]:
-                        winner = first + i * channels
-                best[row, place] = winner
-                y[row, place] = x[row, winner]
+def _pool(x, y, best):
+    """Take the largest of every column of (size, columns), and its place (the first of equals).
+
+    Two plain loops over long rows become vector instructions; one with branches would not.
+    """
+    y[:] = x[0]
+    best[:] = 0
+    for place in range(1, len(x)):
+        values = x[place]
+        for i in range(len(y)):
+            best[i] = max(best[i], place * np.uint16(values[i] > y[i]))
+        for i in range(len(y)):
+            y[i] = values[i] if values[i] > y[i] else y[i]
 
 
 @numba.njit(cache=True)
 def _unpool(dy, best, dx):
-    for row in range(len(dy)):
-        for i in range(dy.shape[1]):
-            dx[row, best[row, i]] += dy[row, i]
+    zero = dy.dtype.type(0)
+    for place in range(len(dx)):
+        slopes, number = dx[place], np.uint16(place)
+        for i in range(len(dy)):
+            slopes[i] = dy[i] if best[i] == number else zero
 
 
 def parse_kernel(text: str) -> tuple[int, int]:
@@ -132,94 +147,151 @@ class Conv(Layer):
         if positions < 1:
             raise UserError(f"kernel={options.kernel} is wider than the layer's {self.bands} "
                             f"frequencies padded by {self.padding}; make it narrower")
-        self.positions = positions
+        self.output_dim = MaxPool(MaxPoolOptions(options.pool), positions * options.channels,
+                                  options.channels, rng).output_dim
+        self.positions = self.output_dim // options.channels * options.pool  # that are pooled
         patch = self.frames * self.width * self.inputs
-        self.multiplications = positions * patch * options.channels
-        self.pool = MaxPool(MaxPoolOptions(options.pool), positions * options.channels,
-                            options.channels, rng)
-        self.output_dim = self.pool.output_dim
+        self.multiplications = self.positions * patch * options.channels
         self.parameters = {
             "weights": initial_weights(rng, options.channels, patch, options.init),
             "bias": np.zeros(options.channels, np.float32)}
 
-    def patches(self, x: np.ndarray, train: bool = False) -> np.ndarray:
-        """Copy what the kernel sees: (batch * time * positions, frames * width * inputs)."""
-        batch, time, _ = x.shape
-        steps = time - self.left - self.right
-        shape = (batch * steps * self.positions, self.frames * self.width * self.inputs)
-        columns = self.buffer("columns", shape, x.dtype) if train else np.empty(shape, x.dtype)
-        _gather(self._by_channel(x), self.options.stride, self.padding,
-                columns.reshape(batch, steps, self.positions, self.frames, self.width, -1))
-        return columns
+    def convolve(self, x: np.ndarray, product: Callable[[np.ndarray, np.ndarray], None],
+                 train: bool = False) -> tuple[np.ndarray, Any]:
+        """Multiply all patches and pool the products; no bias.
 
-    def pooled(self, y: np.ndarray, batch: int, train: bool = False) -> tuple[np.ndarray, object]:
-        """Shape products (batch * time * positions, channels) into frames, and pool them."""
-        y = y.reshape(batch, -1, self.positions * self.options.channels)
-        return (y, None) if self.options.pool == 1 else self.pool.forward(y, train)
+        Parameters
+        ----------
+        x : (batch, time, input_dim)
+        product : function of patches (rows, frames * width * inputs) and an array for the products
+            with the weights (rows, channels)
+
+        Returns
+        -------
+        (batch, steps, output_dim), and what `backward` needs
+        """
+        strips = self._strips(x, train)
+        shape = (len(x), x.shape[1] - self.left - self.right, self.output_dim)
+        y = self.space("y", shape, x.dtype, train)
+        rows = y.reshape(-1, self.output_dim)
+        best = (None if self.options.pool == 1 else
+                self.space("best", rows.shape, np.uint16, train))
+        block = self.space("products", (self._frames_a_part() * self.positions,
+                                        self.options.channels), x.dtype, train)
+        for part, patches in self._parts(strips, len(rows), train):
+            if best is None:
+                product(patches, rows[part].reshape(len(patches), -1))
+            else:
+                products = block[:len(patches)]
+                product(patches, products)
+                _pool(products.reshape(self.options.pool, -1), rows[part].reshape(-1),
+                      best[part].reshape(-1))
+        return y, (strips, best, x.shape)
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
-        columns = self.patches(x, train)
-        shape = (len(columns), self.options.channels)
-        y = self.buffer("y", shape, x.dtype) if train else np.empty(shape, x.dtype)
-        np.matmul(columns, self.parameters["weights"].T, out=y)
-        y += self.parameters["bias"]
-        y, pooling = self.pooled(y, len(x), train)
-        return y, (columns, pooling, x.shape) if train else None
+        weights = self.parameters["weights"]
+        y, cache = self.convolve(x, lambda a, out: np.matmul(a, weights.T, out=out), train)
+        # A maximum moves with its bias: after the pooling there are fewer numbers to add to.
+        add_bias(y.reshape(-1, self.options.channels), self.parameters["bias"])
+        return y, cache if train else None
 
     def backward(self, dy, cache, input_gradient=True):  # noqa: D102
-        columns, pooling, shape = cache
-        if pooling is not None:
-            dy = self.pool.backward(dy, pooling)[0]
-        steps = dy.shape[1]
-        dy = dy.reshape(-1, self.options.channels)
+        strips, best, shape = cache
         weights = self.parameters["weights"]
+        rows = np.ascontiguousarray(dy).reshape(-1, self.output_dim)
         gradient = self.buffer("gradient", weights.shape, dy.dtype)
-        grads = {"weights": np.matmul(dy.T, columns, out=gradient), "bias": column_sums(dy)}
-        if not input_gradient:
-            return None, grads
-        slopes = np.matmul(dy, weights, out=self.buffer("slopes", columns.shape, dy.dtype))
-        dx = self.buffer("dx", (*shape[:2], self.bands, self.inputs), dy.dtype)
-        dx[:] = 0
-        _scatter(slopes.reshape(shape[0], steps, self.positions, self.frames, self.width, -1),
-                 self.options.stride, self.padding, dx)
-        if self.options.blocks > 1:
-            dx = np.ascontiguousarray(dx.transpose(0, 1, 3, 2))
-        return dx.reshape(shape), grads
+        gradient[:] = 0
+        summand = self.buffer("summand", weights.shape, dy.dtype)
+        slopes = self.buffer("slopes", strips.shape, dy.dtype) if input_gradient else None
+        if slopes is not None:
+            slopes[:] = 0
+        block = self.space("products", (self._frames_a_part() * self.positions,
+                                        self.options.channels), dy.dtype, True)
+        for part, patches in self._parts(strips, len(rows), True):
+            dproducts = rows[part].reshape(-1, self.options.channels)
+            if best is not None:
+                dproducts = block[:len(patches)]
+                _unpool(rows[part].reshape(-1), best[part].reshape(-1),
+                        dproducts.reshape(self.options.pool, -1))
+            gradient += np.matmul(dproducts.T, patches, out=summand)
+            if slopes is not None:
+                np.matmul(dproducts, weights, out=patches)
+                _join(patches.reshape(self.options.pool, part.stop - part.start, -1,
+                                      patches.shape[1]), part.start, slopes, False)
+        grads = {"weights": gradient,
+                 "bias": column_sums(rows.reshape(-1, self.options.channels))}
+        return None if slopes is None else self._add_strips(slopes, shape), grads
 
-    def _by_channel(self, x: np.ndarray) -> np.ndarray:
+    def _strips(self, x: np.ndarray, train: bool) -> np.ndarray:
+        """Cut frames into what each position sees: (batch, positions, time, width * inputs).
+
+        The patches of a position are then runs of memory, of which neighbours share most.
+        """
+        batch, time, _ = x.shape
         if self.options.blocks > 1:
-            x = x.reshape(*x.shape[:2], self.inputs, self.bands).transpose(0, 1, 3, 2)
-        return np.ascontiguousarray(x).reshape(*x.shape[:2], self.bands, self.inputs)
+            x = x.reshape(batch, time, self.inputs, self.bands).transpose(0, 1, 3, 2)
+        padded = np.zeros((batch, time, self.bands + 2 * self.padding, self.inputs), x.dtype)
+        padded[:, :, self.padding:self.padding + self.bands] = x.reshape(batch, time, self.bands,
+                                                                         self.inputs)
+        width, stride = self.width * self.inputs, self.options.stride * self.inputs
+        shape = (batch, self.positions, time, width)
+        strips = self.space("strips", shape, x.dtype, train)
+        windows = sliding_window_view(padded.reshape(batch, time, -1), width, axis=2)
+        strips[:] = windows[:, :, ::stride][:, :, :self.positions].transpose(0, 2, 1, 3)
+        return strips
+
+    def _add_strips(self, slopes: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+        """Turn the gradient by the strips into that by frames of this shape."""
+        batch, time, _ = shape
+        padded = np.zeros((batch, time, self.bands + 2 * self.padding, self.inputs), slopes.dtype)
+        slopes = slopes.reshape(batch, self.positions, time, self.width, self.inputs)
+        last = (self.positions - 1) * self.options.stride + 1
+        for place in range(self.width):
+            padded[:, :, place:place + last:self.options.stride] += (
+                slopes[:, :, :, place].transpose(0, 2, 1, 3))
+        dx = padded[:, :, self.padding:self.padding + self.bands]
+        if self.options.blocks > 1:
+            dx = dx.transpose(0, 1, 3, 2)
+        return dx.reshape(shape)
+
+    def _frames_a_part(self) -> int:
+        return max(1, BLOCK // (self.positions * self.frames * self.width * self.inputs))
+
+    def _parts(self, strips: np.ndarray, frames: int, train: bool
+               ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield parts of the output frames with their patches, those to be pooled far apart.
+
+        Patches (pool * frames * pooled frequencies, frames * width * inputs) have the place
+        within the pool as the slowest dimension.
+        """
+        columns, size = self.frames * self.width * self.inputs, self._frames_a_part()
+        block = self.space("patches", (size * self.positions, columns), strips.dtype, train)
+        for start in range(0, frames, size):
+            part = slice(start, min(start + size, frames))
+            patches = block[:(part.stop - start) * self.positions]
+            _join(patches.reshape(self.options.pool, part.stop - start, -1, columns), start,
+                  strips, True)
+            yield part, patches
 
 
 @numba.njit(cache=True)
-def _gather(x, stride, padding, columns):
-    batch, steps, positions, frames, width, inputs = columns.shape
-    for b in range(batch):
-        for t in range(steps):
-            for position in range(positions):
-                start = position * stride - padding
-                for i in range(frames):
-                    for j in range(width):
-                        band = start + j
-                        if 0 <= band < x.shape[2]:
-                            for channel in range(inputs):
-                                columns[b, t, position, i, j, channel] = x[b, t + i, band, channel]
-                        else:
-                            for channel in range(inputs):
-                                columns[b, t, position, i, j, channel] = 0
+def _join(patches, start, strips, forward):
+    """Copy strips to patches (pool, frames, pooled, columns) from output frame `start` on; or add.
 
-
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
-def _scatter(slopes, stride, padding, dx):
-    batch, steps, positions, frames, width, inputs = slopes.shape
-    for b in range(batch):
-        for t in range(steps):
-            for position in range(positions):
-                start = position * stride - padding
-                for i in range(frames):
-                    for j in range(width):
-                        band = start + j
-                        if 0 <= band < dx.shape[2]:
-                            for channel in range(inputs):
-                                dx[b, t + i, band, channel] += slopes[b, t, position, i, j, channel]
+    Without `forward` the patches are added to the strips.
+    """
+    pool, frames, pooled, columns = patches.shape
+    time, width = strips.shape[2:]
+    steps = time - columns // width + 1
+    for place in range(pool):
+        for row in range(frames):
+            b, t = divmod(start + row, steps)
+            for i in range(pooled):
+                run = strips[b, i * pool + place].reshape(-1)[t * width:t * width + columns]
+                patch = patches[place, row, i]
+                if forward:
+                    for column in range(columns):
+                        patch[column] = run[column]
+                else:
+                    for column in range(columns):
+                        run[column] += patch[column]

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.nnet.layer import FAST, Layer, column_sums, initial_weights
+from hybridasr.nnet.layer import FAST, Layer, add_bias, column_sums, initial_weights
 from hybridasr.options import option
 
 SCHEMES = ("he", "glorot")
@@ -46,9 +46,9 @@ class Affine(Layer):
     def forward(self, x, train=False, rng=None):  # noqa: D102
         rows = x.reshape(-1, self.input_dim)
         shape = (len(rows), self.output_dim)
-        out = self.buffer("y", shape, x.dtype) if train else np.empty(shape, x.dtype)
+        out = self.space("y", shape, x.dtype, train)
         np.matmul(rows, self.parameters["weights"].T, out=out)
-        out += self.parameters["bias"]
+        add_bias(out, self.parameters["bias"])
         return out.reshape(*x.shape[:2], -1), rows if train else None
 
     def backward(self, dy, cache, input_gradient=True):  # noqa: D102
@@ -108,7 +108,7 @@ class Splice(Layer):
         if steps == 1 and self.starts == list(range(time)):  # the columns are in order already
             return x.reshape(batch, 1, -1), x.shape
         shape = (batch, steps, self.output_dim)
-        y = self.buffer("y", shape, x.dtype) if train else np.empty(shape, x.dtype)
+        y = self.space("y", shape, x.dtype, train)
         for place, start in enumerate(self.starts):
             y[:, :, place * dim:(place + 1) * dim] = x[:, start:start + steps]
         return y, x.shape
@@ -175,7 +175,7 @@ class Relu(Layer):
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
         x = np.ascontiguousarray(x)
-        y = self.buffer("y", x.shape, x.dtype) if train else np.empty_like(x)
+        y = self.space("y", x.shape, x.dtype, train)
         _rectify(x.reshape(-1), y.reshape(-1))
         return y, y
 
@@ -187,14 +187,16 @@ class Relu(Layer):
 
 @numba.njit(cache=True)
 def _rectify(x, y):
+    zero = x.dtype.type(0)
     for i in range(len(x)):
-        y[i] = 0 if x[i] < 0 else x[i]  # what is not a number stays so, and is seen
+        y[i] = zero if x[i] < zero else x[i]  # what is not a number stays so, and is seen
 
 
 @numba.njit(cache=True)
 def _mask(dy, y):
+    zero = dy.dtype.type(0)
     for i in range(len(dy)):
-        dy[i] = dy[i] if y[i] > 0 else 0
+        dy[i] = dy[i] if y[i] > zero else zero
 
 
 class Sigmoid(Layer):
@@ -274,7 +276,7 @@ class Pnorm(Layer):
     def forward(self, x, train=False, rng=None):  # noqa: D102
         x = np.ascontiguousarray(x)
         shape = (*x.shape[:2], self.output_dim)
-        y = self.buffer("y", shape, x.dtype) if train else np.empty(shape, x.dtype)
+        y = self.space("y", shape, x.dtype, train)
         _norms(x.reshape(y.size, -1), y.reshape(-1))
         return y, (x, y)
 
@@ -327,21 +329,25 @@ class Dropout(Layer):
             return x, None
         if rng is None:
             raise ValueError("dropout draws in training: give forward() an rng")
+        x = np.ascontiguousarray(x)
         # 16 random bits a value are cheap, and round the rate by less than 1e-5.
         threshold = min(round(self.options.rate * 65536), 65535)
-        kept = rng.integers(0, 65536, x.shape, np.uint16) >= threshold
-        y = np.multiply(x, kept, out=self.buffer("y", x.shape, x.dtype))
-        y *= x.dtype.type(self._scale(threshold))
-        return y, (kept, threshold)
+        draws = rng.integers(0, 2**64 - 1, -(-x.size // 4), np.uint64, endpoint=True)
+        cache = draws.view(np.uint16), threshold, x.dtype.type(65536 / (65536 - threshold))
+        y = self.buffer("y", x.shape, x.dtype)
+        _drop(x.reshape(-1), *cache, y.reshape(-1))
+        return y, cache
 
     def backward(self, dy, cache: Any, input_gradient=True):  # noqa: D102
         if cache is None:
             return dy, {}
-        kept, threshold = cache
-        dx = np.multiply(dy, kept, out=self.buffer("dx", dy.shape, dy.dtype))
-        dx *= dy.dtype.type(self._scale(threshold))
+        dx = self.buffer("dx", dy.shape, dy.dtype)  # in place the kernel would go without vectors
+        _drop(np.ascontiguousarray(dy).reshape(-1), *cache, dx.reshape(-1))
         return dx, {}
 
-    @staticmethod
-    def _scale(threshold: int) -> float:
-        return 65536 / (65536 - threshold)
+
+@numba.njit(cache=True)
+def _drop(x, draws, threshold, scale, y):
+    zero, threshold = x.dtype.type(0), np.uint16(threshold)
+    for i in range(len(x)):
+        y[i] = x[i] * scale if draws[i] >= threshold else zero

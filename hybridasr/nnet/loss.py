@@ -1,9 +1,27 @@
-"""Owns the loss of frame classification: softmax cross-entropy with its gradient."""
+"""Owns the softmax: log posteriors, and the cross-entropy loss with its gradient."""
 
 import numba
 import numpy as np
 
 from hybridasr.nnet.layer import FAST
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return natural log posteriors of logits (num_frames, num_classes), a new array."""
+    shifted = np.empty(logits.shape, logits.dtype)
+    _subtract_largest(logits, shifted)
+    # numpy's exp is a vector instruction, the kernels' is not
+    sums = np.exp(shifted).sum(axis=1, keepdims=True)
+    shifted -= np.log(sums)
+    return shifted
+
+
+@numba.njit(cache=True, fastmath=FAST)
+def _subtract_largest(x, y):
+    for row in range(len(x)):
+        best = x[row].max()
+        for i in range(x.shape[1]):
+            y[row, i] = x[row, i] - best
 
 
 def cross_entropy(logits: np.ndarray, targets: np.ndarray, scale: float = 1.0

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.nnet.layer import FAST, Layer
+from hybridasr.nnet.layer import FAST, STRIP, Layer, add_rows
 from hybridasr.options import option
 
 FLOOR = 2.0**-66  # of a mean square; Kaldi's, so that a frame of zeros stays finite
@@ -19,7 +19,7 @@ class Renorm(Layer):
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
         x = np.ascontiguousarray(x)
-        y = self.buffer("y", x.shape, x.dtype) if train else np.empty_like(x)
+        y = self.space("y", x.shape, x.dtype, train)
         scales = np.empty(x.shape[0] * x.shape[1], x.dtype)
         _rms(x.reshape(-1, self.input_dim), y.reshape(-1, self.input_dim), scales, FLOOR)
         return y, (y, scales)
@@ -80,7 +80,7 @@ class LayerNorm(Layer):
     def forward(self, x, train=False, rng=None):  # noqa: D102
         x = np.ascontiguousarray(x)
         shape = (x.shape[0] * x.shape[1], self.input_dim)
-        normal = self.buffer("normal", shape, x.dtype) if train else np.empty(shape, x.dtype)
+        normal = self.space("normal", shape, x.dtype, train)
         scales = np.empty(shape[0], x.dtype)
         _normalize_rows(x.reshape(shape), normal, scales, self.options.epsilon)
         y = np.multiply(normal, self.parameters["scale"],
@@ -163,70 +163,82 @@ class BatchNorm(Layer):
                            "variance": np.ones(dim, np.float32)}
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
-        scale, shift = self.parameters["scale"], self.parameters["shift"]
-        running = self.statistics
-        if not train:
-            factor = scale / np.sqrt(running["variance"] + x.dtype.type(self.options.epsilon))
-            y = x * factor
-            y += shift - running["mean"] * factor
-            return y, None
         x = np.ascontiguousarray(x)
         rows = x.reshape(-1, self.input_dim)
-        mean, variance = _moments(rows)
-        decay = self.options.decay
-        for name, value in (("mean", mean), ("variance", variance)):
-            running[name][:] = decay * running[name] + (1 - decay) * value
+        mean, variance = (self.statistics[name] for name in ("mean", "variance"))
+        if train:
+            decay, batch = self.options.decay, _moments(rows)
+            mean[:] = decay * mean + (1 - decay) * batch[0]
+            variance[:] = decay * variance + (1 - decay) * batch[1]
+            mean, variance = batch
         scales = (1.0 / np.sqrt(variance + self.options.epsilon)).astype(x.dtype)
-        normal = self.buffer("normal", rows.shape, x.dtype)
-        y = self.buffer("y", rows.shape, x.dtype)
-        _normalize_columns(rows, mean.astype(x.dtype), scales, scale, shift, normal, y)
-        return y.reshape(x.shape), (normal, scales)
+        mean = mean.astype(x.dtype)
+        y = self.space("y", rows.shape, x.dtype, train)
+        _shift_and_scale(rows, mean, scales * self.parameters["scale"], self.parameters["shift"], y)
+        return y.reshape(x.shape), (rows, mean, scales) if train else None
 
     def backward(self, dy, cache, input_gradient=True):  # noqa: D102
-        normal, scales = cache
+        x, mean, scales = cache
         dy = np.ascontiguousarray(dy)
-        rows = dy.reshape(normal.shape)
+        rows = dy.reshape(x.shape)
         sums = np.zeros((2, self.input_dim))
-        _column_products(rows, normal, sums)
-        means = (sums / len(rows)).astype(dy.dtype)
-        _normalize_columns_slope(rows, normal, scales * self.parameters["scale"], means)
+        _add_products(rows, x, mean, sums)
+        sums[0] *= scales  # the sum over dy times the normalised x
+        factors = scales * self.parameters["scale"]
+        products, offsets = (sums * factors / len(rows)).astype(dy.dtype)
+        _add_shifted(rows, factors, x, mean, products * scales, offsets)
         sums = sums.astype(dy.dtype)
         return dy, {"scale": sums[0], "shift": sums[1]}
 
 
-@numba.njit(cache=True)
-def _moments(x):
-    mean = np.zeros(x.shape[1])
-    for row in range(len(x)):
-        for i in range(x.shape[1]):
-            mean[i] += x[row, i]
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and biased variance of the columns, float64."""
+    mean, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    add_rows(x, mean)
     mean /= len(x)
-    variance = np.zeros(x.shape[1])
+    near = mean.astype(x.dtype)
+    _add_squares(x, near, squares)
+    return mean, squares / len(x) - (mean - near) ** 2
+
+
+@numba.njit(cache=True, fastmath=FAST)
+def _add_squares(x, mean, sums):
+    part = np.zeros(x.shape[1], x.dtype)
+    for start in range(0, len(x), STRIP):
+        part[:] = 0
+        for row in range(start, min(start + STRIP, len(x))):
+            for i in range(x.shape[1]):
+                difference = x[row, i] - mean[i]
+                part[i] += difference * difference
+        for i in range(x.shape[1]):
+            sums[i] += part[i]
+
+
+@numba.njit(cache=True, fastmath=FAST)
+def _shift_and_scale(x, mean, factors, shift, y):
     for row in range(len(x)):
         for i in range(x.shape[1]):
-            difference = x[row, i] - mean[i]
-            variance[i] += difference * difference
-    return mean, variance / len(x)
+            y[row, i] = (x[row, i] - mean[i]) * factors[i] + shift[i]
 
 
-@numba.njit(cache=True)
-def _normalize_columns(x, mean, scales, gamma, beta, normal, y):
-    for row in range(len(x)):
+@numba.njit(cache=True, fastmath=FAST)
+def _add_products(dy, x, mean, sums):
+    """Add the rows of dy (x - mean) and of dy to the float64 rows of `sums`."""
+    parts = np.zeros((2, x.shape[1]), x.dtype)
+    for start in range(0, len(x), STRIP):
+        parts[:] = 0
+        for row in range(start, min(start + STRIP, len(x))):
+            for i in range(x.shape[1]):
+                parts[0, i] += dy[row, i] * (x[row, i] - mean[i])
+                parts[1, i] += dy[row, i]
         for i in range(x.shape[1]):
-            normal[row, i] = (x[row, i] - mean[i]) * scales[i]
-            y[row, i] = normal[row, i] * gamma[i] + beta[i]
+            sums[0, i] += parts[0, i]
+            sums[1, i] += parts[1, i]
 
 
-@numba.njit(cache=True)
-def _column_products(dy, normal, sums):
+@numba.njit(cache=True, fastmath=FAST)
+def _add_shifted(dy, factors, x, mean, products, offsets):
     for row in range(len(dy)):
         for i in range(dy.shape[1]):
-            sums[0, i] += dy[row, i] * normal[row, i]
-            sums[1, i] += dy[row, i]
-
-
-@numba.njit(cache=True)
-def _normalize_columns_slope(dy, normal, scales, means):
-    for row in range(len(dy)):
-        for i in range(dy.shape[1]):
-            dy[row, i] = scales[i] * (dy[row, i] - means[1, i] - normal[row, i] * means[0, i])
+            dy[row, i] = (dy[row, i] * factors[i] - (x[row, i] - mean[i]) * products[i]
+                          - offsets[i])

@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -69,16 +70,22 @@ class AdamOptions:
             _check_range(name, getattr(self, name), 0, math.inf)
 
 
-class Sgd:
-    """v = momentum v + g; p -= rate v, or with Nesterov p -= rate (g + momentum v).
+class Optimiser:
+    """What the kinds share: clipping, the pass over all arrays, and the state.
 
-    g is the (clipped) gradient plus l2 p.
+    A kind names the groups of its state, one array a parameter each, in `groups`, and updates one
+    array in `_update`.
     """
 
-    def __init__(self, options: SgdOptions, parameters: Arrays):
+    groups: tuple[str, ...] = ()
+
+    def __init__(self, options: Any, parameters: Arrays):
+        if not all(array.flags.c_contiguous for array in parameters.values()):
+            raise ValueError("the network is laid out for inference; train one of `from_arrays`")
         self.options = options
         self.steps = 0
-        self.velocity = {name: np.zeros_like(array) for name, array in parameters.items()}
+        self.state = {group: {name: np.zeros_like(array) for name, array in parameters.items()}
+                      for group in self.groups}
 
     def step(self, parameters: Arrays, grads: Arrays, rate: float) -> float:
         """Update `parameters` in place; return the gradients' norm before clipping.
@@ -86,65 +93,65 @@ class Sgd:
         Without a `max_norm` the norm is not computed and 0.0 returned. With one, gradients that
         are not finite change nothing; the norm returned tells.
         """
-        options = self.options
-        norm, scale = _clipping(grads, options.max_norm)
+        norm, scale = _clipping(grads, self.options.max_norm)
         if not math.isfinite(norm):
             return norm
         self.steps += 1
         for name, array in parameters.items():
-            real = array.dtype.type
-            _sgd(array.reshape(-1), grads[name].reshape(-1), self.velocity[name].reshape(-1),
-                 real(rate), real(scale), real(options.momentum),
-                 real(options.l2 if array.ndim > 1 else 0.0), options.nesterov)
+            arrays = (array, grads[name], *(group[name] for group in self.state.values()))
+            self._update([member.reshape(-1) for member in arrays], rate, scale, array.ndim > 1)
         return norm
+
+    def _update(self, arrays: list[np.ndarray], rate: float, scale: float, matrix: bool) -> None:
+        """Update one parameter, given with its gradient and its state."""
+        raise NotImplementedError
 
     def to_arrays(self) -> Arrays:
         """Return the state; `load_arrays` goes on from it as if there had been no break."""
-        return _state_arrays(self.steps, velocity=self.velocity)
+        arrays = {f"{group}.{name}": array.copy() for group, members in self.state.items()
+                  for name, array in members.items()}
+        return {"steps": np.array(self.steps, np.int64), **arrays}
 
     def load_arrays(self, arrays: Arrays, source: str = "optimiser") -> None:
         """Take over the state of an optimiser of the same kind and network."""
-        self.steps = _load_state(arrays, source, velocity=self.velocity)
+        for group, members in self.state.items():
+            for name, array in members.items():
+                found = arrays.get(f"{group}.{name}")
+                if found is None or found.shape != array.shape or "steps" not in arrays:
+                    raise UserError(f"array '{group}.{name}' does not fit the network or the "
+                                    "optimiser; start the training from the beginning", source)
+                array[...] = found
+        self.steps = int(arrays["steps"])
 
 
-class Adam:
-    """Adam with bias correction; `decay` is decoupled from the gradient (AdamW)."""
+class Sgd(Optimiser):
+    """v = momentum v + g; p -= rate v, or with Nesterov p -= rate (g + momentum v).
 
-    def __init__(self, options: AdamOptions, parameters: Arrays):
-        self.options = options
-        self.steps = 0
-        self.first = {name: np.zeros_like(array) for name, array in parameters.items()}
-        self.second = {name: np.zeros_like(array) for name, array in parameters.items()}
+    g is the (clipped) gradient plus l2 p. Options: `SgdOptions`.
+    """
 
-    def step(self, parameters: Arrays, grads: Arrays, rate: float) -> float:
-        """Update `parameters` in place; return the gradients' norm before clipping.
+    groups = ("velocity",)
 
-        Without a `max_norm` the norm is not computed and 0.0 returned. With one, gradients that
-        are not finite change nothing; the norm returned tells.
-        """
-        options = self.options
-        norm, scale = _clipping(grads, options.max_norm)
-        if not math.isfinite(norm):
-            return norm
-        self.steps += 1
+    def _update(self, arrays, rate, scale, matrix):
+        options, real = self.options, arrays[0].dtype.type
+        _sgd(*arrays, real(rate), real(scale), real(options.momentum),
+             real(options.l2 if matrix else 0.0), options.nesterov)
+
+
+class Adam(Optimiser):
+    """Adam with bias correction; `decay` is decoupled from the gradient (AdamW).
+
+    Options: `AdamOptions`.
+    """
+
+    groups = ("first", "second")
+
+    def _update(self, arrays, rate, scale, matrix):
+        options, real = self.options, arrays[0].dtype.type
         root = math.sqrt(1 - options.beta2**self.steps)
         corrected = rate * root / (1 - options.beta1**self.steps)
-        for name, array in parameters.items():
-            real = array.dtype.type
-            shrink = 1 - rate * options.decay if array.ndim > 1 else 1.0
-            _adam(array.reshape(-1), grads[name].reshape(-1), self.first[name].reshape(-1),
-                  self.second[name].reshape(-1), real(corrected), real(scale),
-                  real(options.beta1), real(options.beta2), real(options.epsilon * root),
-                  real(shrink))
-        return norm
-
-    def to_arrays(self) -> Arrays:
-        """Return the state; `load_arrays` goes on from it as if there had been no break."""
-        return _state_arrays(self.steps, first=self.first, second=self.second)
-
-    def load_arrays(self, arrays: Arrays, source: str = "optimiser") -> None:
-        """Take over the state of an optimiser of the same kind and network."""
-        self.steps = _load_state(arrays, source, first=self.first, second=self.second)
+        _adam(*arrays, real(corrected), real(scale), real(options.beta1), real(options.beta2),
+              real(options.epsilon * root), real(1 - rate * options.decay if matrix else 1.0))
 
 
 @numba.njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -174,23 +181,6 @@ def _clipping(grads: Arrays, max_norm: float) -> tuple[float, float]:
         return 0.0, 1.0
     norm = gradient_norm(grads)
     return norm, max_norm / norm if norm > max_norm else 1.0
-
-
-def _state_arrays(steps: int, **groups: Arrays) -> Arrays:
-    arrays = {f"{group}.{name}": array.copy() for group, members in groups.items()
-              for name, array in members.items()}
-    return {"steps": np.array(steps, np.int64), **arrays}
-
-
-def _load_state(arrays: Arrays, source: str, **groups: Arrays) -> int:
-    for group, members in groups.items():
-        for name, array in members.items():
-            found = arrays.get(f"{group}.{name}")
-            if found is None or found.shape != array.shape or "steps" not in arrays:
-                raise UserError(f"array '{group}.{name}' does not fit the network or the optimiser;"
-                                " start the training from the beginning", source)
-            array[...] = found
-    return int(arrays["steps"])
 
 
 def average(checkpoints: Sequence[Arrays]) -> Arrays:

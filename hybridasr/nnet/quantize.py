@@ -105,17 +105,16 @@ class QuantizedLayer(Layer):
     def forward(self, x, train=False, rng=None):  # noqa: D102
         if train:
             raise ValueError("an int8 layer cannot be trained; quantise after the training")
-        arrays = self.statistics
-        batch = len(x)
         if isinstance(self.inner, Conv):
-            rows = self.inner.patches(x)
-        else:
-            x = self.inner.splice.forward(x)[0] if isinstance(self.inner, Tdnn) else x
-            rows = x.reshape(-1, x.shape[2])
-        y = quantized_product(rows, arrays["weights"], arrays["scales"], arrays["bias"])
-        if isinstance(self.inner, Conv):
-            return self.inner.pooled(y, batch)
-        return y.reshape(batch, -1, self.output_dim), None
+            # The bias goes in before the pooling, to the same effect.
+            return self.inner.convolve(x, self._multiply)[0], None
+        x = self.inner.splice.forward(x)[0] if isinstance(self.inner, Tdnn) else x
+        y = np.empty((*x.shape[:2], self.output_dim), np.float32)
+        self._multiply(x.reshape(-1, x.shape[2]), y.reshape(-1, self.output_dim))
+        return y, None
+
+    def _multiply(self, rows: np.ndarray, out: np.ndarray) -> None:
+        out[:] = quantized_product(rows, **self.statistics)
 
 
 def quantize(network: Network) -> Network:

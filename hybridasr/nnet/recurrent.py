@@ -70,9 +70,7 @@ class Lstm(Layer):
         return y[:, self.left:], cache
 
     def advance(self, x, state):  # noqa: D102
-        hidden, skip = (None, self.left) if state is None else state
-        y, _, hidden = self._run(x, hidden, False)
-        return y[:, skip:], (hidden, max(0, skip - x.shape[1]))
+        return _go_on(self, x, state)
 
     def _run(self, x: np.ndarray, state: Any, train: bool) -> tuple[np.ndarray, Any, Any]:
         batch, time, _ = x.shape
@@ -126,6 +124,13 @@ class Lstm(Layer):
         return dx, grads
 
 
+def _go_on(layer: Layer, x: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+    """Run on from (hidden, frames of the warm-up still to come); None at the start."""
+    hidden, skip = (None, layer.left) if state is None else state
+    y, _, hidden = layer._run(x, hidden, False)
+    return y[:, skip:], (hidden, max(0, skip - x.shape[1]))
+
+
 def _glorot(rng: np.random.Generator, gates: int, cells: int, columns: int) -> np.ndarray:
     return np.concatenate([initial_weights(rng, cells, columns, "glorot") for _ in range(gates)])
 
@@ -136,7 +141,7 @@ def _input_products(layer: Layer, x: np.ndarray, train: bool) -> tuple[np.ndarra
     weights, bias = layer.parameters["weights"], layer.parameters["bias"]
     x = np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(time * batch, dim)
     shape = (time * batch, len(bias))
-    gates = layer.buffer("gates", shape, x.dtype) if train else np.empty(shape, x.dtype)
+    gates = layer.space("gates", shape, x.dtype, train)
     np.matmul(x, weights.T, out=gates)
     gates += bias
     return x, gates.reshape(time, batch, -1)
@@ -257,9 +262,7 @@ class Gru(Layer):
         return y[:, self.left:], cache
 
     def advance(self, x, state):  # noqa: D102
-        hidden, skip = (None, self.left) if state is None else state
-        y, _, hidden = self._run(x, hidden, False)
-        return y[:, skip:], (hidden, max(0, skip - x.shape[1]))
+        return _go_on(self, x, state)
 
     def _run(self, x: np.ndarray, state: Any, train: bool) -> tuple[np.ndarray, Any, Any]:
         batch, time, _ = x.shape

@@ -5,7 +5,9 @@ import pytest
 from scipy.signal import correlate2d
 from scipy.special import expit, log_softmax
 
+from hybridasr.nnet import convolution
 from hybridasr.nnet.config import _read_layer, read_network
+from hybridasr.nnet.optim import Adam, AdamOptions
 
 RNG = 11
 
@@ -227,3 +229,48 @@ def test_wrong_shapes_are_named():
         network.log_posteriors(noise(4, 9))
     assert network.log_posteriors(noise(0, 8)).shape == (0, 5)
     assert network.log_posteriors(noise(0, 8), 4).shape == (0, 5)
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_layout_for_inference_changes_no_result(text):
+    network, other = (read_network(text, 8, 5, seed=1) for _ in range(2))
+    feats = noise(20, 8)
+    np.testing.assert_allclose(other.for_inference().log_posteriors(feats),
+                               network.log_posteriors(feats), rtol=1e-5, atol=1e-5)
+    for name, array in network.to_arrays().items():
+        np.testing.assert_array_equal(other.to_arrays()[name], array)
+        assert other.to_arrays()[name].flags.c_contiguous
+    with pytest.raises(ValueError, match="laid out for inference"):
+        Adam(AdamOptions(), other.parameters)
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_conv_in_parts_is_the_whole(pool, monkeypatch):
+    """Patches are cut some frames at a time; the number of frames is no matter."""
+    x, results = noise(3, 9, 10), []
+    for block in (convolution.BLOCK, 1):
+        monkeypatch.setattr(convolution, "BLOCK", block)
+        layer = make(f"conv channels=4 kernel=3,3 pool={pool}", 10)
+        y, cache = layer.forward(x, True)
+        dx, grads = layer.backward(np.cos(y), cache)
+        results.append([y.copy(), dx.copy(), grads["weights"], grads["bias"]])
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_draws_of_dropout_are_16_bits_a_value(rate):
+    layer, x = make(f"dropout rate={rate}", 6), np.ones((3, 2, 6), np.float32)
+    y = layer.forward(x, True, np.random.default_rng(4))[0]
+    draws = np.random.default_rng(4).integers(0, 65536, x.shape, np.uint16)
+    np.testing.assert_array_equal(y > 0, draws >= round(rate * 65536))
+
+
+def test_moments_of_many_rows():
+    """Sums in strips of rows keep the precision, also far from 0."""
+    x = 50 + noise(1000, 1, 3)
+    layer = make("batchnorm decay=0", 3)
+    layer.forward(x, True)
+    exact = x.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(layer.statistics["mean"], exact.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(layer.statistics["variance"], exact.var(0), rtol=1e-5)

@@ -1,13 +1,14 @@
-"""Times training and inference of a feed-forward network, PyTorch beside it where there is one.
+"""Times training and inference of networks; with --torch, PyTorch's beside ours.
 
-    python tools/bench/bench_nnet.py [--rounds 5] [--steps 40] [--threads 2] [--batch 256]
+    python tools/bench/bench_nnet.py [--torch] [--rounds 9] [--steps 20] [--threads 2] [--batch 256]
 
-The network: 11 frames of 40 columns, 4 hidden ReLU layers of 512, 300 classes; float32. A
-training step is forward, cross-entropy, backward and SGD with Nesterov momentum; figures are
-frames a second, the fastest round of each. PyTorch, if it can be imported, runs the same network
-on the same frames in turns with ours. Other networks are timed without a counterpart. The kernels
-that OpenBLAS chose are printed: "Haswell" on a processor with AVX-512 is half the speed, and
-OPENBLAS_CORETYPE=SKYLAKEX in the environment mends it.
+The network of the comparison: 11 frames of 40 columns, 4 hidden ReLU layers of 512, 300 classes;
+float32. A training step is forward, cross-entropy, backward and SGD with momentum, or Adam.
+Inference is of whole utterances of --frames frames, with the softmax. Jobs take turns within a
+round; figures are the medians of the rounds, and the ratio to PyTorch is the median of the ratios
+within a round, so that other work on the machine touches both. Other networks are timed without a
+counterpart. Where OpenBLAS would miss the processor's AVX-512, the process starts with the setting
+that trainings use (hybridasr.parallel.wide_kernels).
 """
 
 import os
@@ -17,9 +18,13 @@ import sys
 THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv[:-1] else "2"
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[name] = THREADS
+from hybridasr.parallel import wide_kernels
+
+os.environ.update(wide_kernels())
 
 import argparse
 import datetime
+import statistics
 import time
 from collections.abc import Callable
 
@@ -29,15 +34,13 @@ from hybridasr.nnet.config import read_network
 from hybridasr.nnet.loss import cross_entropy
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions
-from hybridasr.nnet.quantize import quantize
-
-try:
-    import torch
-except ImportError:
-    torch = None
+from hybridasr.nnet.quantize import from_arrays, quantize
 
 COLUMNS, CLASSES = 40, 300
+SIZES = [11 * COLUMNS, 512, 512, 512, 512, CLASSES]
 FEED_FORWARD = "splice offsets=-5:5\n" + 4 * "affine dim=512\nrelu\n" + "output"
+WIDE_CNN = ("conv channels=32 kernel=9,8 pool=3\nbatchnorm\nrelu\nsplice offsets=-4,-2,0,2,4\n"
+            + 2 * "affine dim=384\nbatchnorm\nrelu\ndropout rate=0.2\n" + "output")
 # name, text, chunks a step, output frames of a chunk
 OTHERS = [
     ("dnn with batchnorm and dropout", "splice offsets=-5:5\n"
@@ -49,6 +52,8 @@ OTHERS = [
      + 2 * "tdnn offsets=-3,0,3 dim=256\nrelu\nbatchnorm\n" + "output", 16, 32),
     ("cnn", "conv channels=32 kernel=3,5 pool=2\nrelu\nconv channels=32 kernel=3,3 pool=2\nrelu\n"
      + 2 * "affine dim=512\nrelu\n" + "output", 16, 32),
+    ("wide cnn, chunks of 1", WIDE_CNN, 256, 1),
+    ("wide cnn, chunks of 8", WIDE_CNN, 32, 8),
     ("lstm", "splice offsets=-2:2\n" + 2 * "lstm cell=256 projection=128\n" + "output", 32, 20),
     ("gru", "splice offsets=-2:2\n" + 2 * "gru cell=256\n" + "output", 32, 20),
 ]
@@ -56,10 +61,12 @@ OTHERS = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=40, help="training steps a round")
+    parser.add_argument("--torch", action="store_true", help="compare with PyTorch")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=20, help="training steps a round")
     parser.add_argument("--threads", type=int, default=2, help="of the matrix products")
     parser.add_argument("--batch", type=int, default=256, help="frames a training step")
+    parser.add_argument("--frames", type=int, default=200, help="of an utterance, for inference")
     args = parser.parse_args()
     print(f"date {datetime.date.today()}, {cpu_name()}, {os.cpu_count()} CPUs, "
           f"{args.threads} threads, numpy {np.__version__}, {blas_name()}")
@@ -67,10 +74,11 @@ def main() -> None:
     for name, text, chunks, frames in OTHERS:
         network = read_network(text, COLUMNS, CLASSES, seed=1)
         step = training_step(network, chunks, frames)
-        run = inference(network)
-        best = fastest({"train": (step, args.steps // 4), "infer": (run, 4)}, args.rounds)
+        run = inference(network, args.frames)
+        seconds = timed({"train": (step, max(1, args.steps // 4)), "infer": (run, 4)}, args.rounds)
         print(f"{name}: {network.num_parameters / 1e6:.2f} M parameters, training "
-              f"{rate(chunks * frames, best['train'])}, inference {rate(1000, best['infer'])}")
+              f"{rate(chunks * frames, seconds['train'])}, inference "
+              f"{rate(args.frames, seconds['infer'])}")
 
 
 def feed_forward(args: argparse.Namespace) -> None:
@@ -78,29 +86,30 @@ def feed_forward(args: argparse.Namespace) -> None:
     small = quantize(network)
     jobs = {"training, SGD": (training_step(network, args.batch, 1), args.steps),
             "training, Adam": (training_step(network, args.batch, 1, adam=True), args.steps),
-            "inference": (inference(network), 4), "inference, int8": (inference(small), 4)}
-    if torch is None:
-        print("PyTorch cannot be imported here: no comparison")
-    else:
-        torch.set_num_threads(args.threads)
-        print(f"PyTorch {torch.__version__}")
-        train, infer = torch_jobs(args.batch)
-        jobs |= {"PyTorch training, SGD": (train, args.steps), "PyTorch inference": (infer, 4)}
-    best = fastest(jobs, args.rounds)
+            "inference": (inference(network, args.frames), args.steps)}
+    theirs = torch_jobs(args) if args.torch else {}
+    own = {"inference, int8": (inference(small, args.frames), 4),
+           "matrix products alone, of a training step": (products_alone(args.batch), args.steps)}
+    turns = {}
+    for name, job in jobs.items():  # a job and its counterpart in turns
+        turns[name] = job
+        if name in theirs:
+            turns[f"PyTorch {name}"] = theirs[name], job[1]
+    seconds = timed({**turns, **own}, args.rounds)
     sizes = [sum(a.nbytes for a in net.to_arrays().values()) for net in (network, small)]
     print(f"dnn: {network.num_parameters / 1e6:.2f} M parameters, {sizes[0] / 1e6:.2f} MB, "
           f"int8 {sizes[1] / 1e6:.2f} MB")
-    for name, seconds in best.items():
-        print(f"  {name}: {rate(args.batch if 'training' in name else 1000, seconds)}")
-    if torch is not None:
-        print(f"  training over PyTorch's: "
-              f"{best['PyTorch training, SGD'] / best['training, SGD']:.2f}, inference "
-              f"{best['PyTorch inference'] / best['inference']:.2f}")
-    print(f"  matrix products alone, of a training step: "
-          f"{rate(args.batch, products_alone(args.batch, args.rounds))}")
+    for name, found in seconds.items():
+        print(f"  {name}: {rate(args.batch if 'training' in name else args.frames, found)}")
+    for name in theirs:
+        ratios = [other / ours for ours, other in
+                  zip(seconds[name], seconds[f"PyTorch {name}"], strict=True)]
+        print(f"  {name}: {statistics.median(ratios):.2f} times PyTorch's "
+              f"({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def training_step(network: Network, chunks: int, frames: int, adam: bool = False) -> Callable:
+    network = from_arrays(network.text, network.to_arrays())
     rng = np.random.default_rng(0)
     time_steps = frames + network.left_context + network.right_context
     x = rng.standard_normal((chunks, time_steps, COLUMNS)).astype(np.float32)
@@ -108,7 +117,7 @@ def training_step(network: Network, chunks: int, frames: int, adam: bool = False
     if adam:
         optimiser = Adam(AdamOptions(), network.parameters)
     else:
-        optimiser = Sgd(SgdOptions(0.9), network.parameters)
+        optimiser = Sgd(SgdOptions(0.9, nesterov=False), network.parameters)
 
     def step() -> None:
         logits, caches = network.forward(x, True, rng)
@@ -119,41 +128,58 @@ def training_step(network: Network, chunks: int, frames: int, adam: bool = False
     return step
 
 
-def inference(network: Network) -> Callable:
-    feats = np.random.default_rng(0).standard_normal((1000, COLUMNS)).astype(np.float32)
+def inference(network: Network, frames: int) -> Callable:
+    """Log posteriors of an utterance, by a copy of the network as a model loads it."""
+    network = from_arrays(network.text, network.to_arrays()).for_inference()
+    feats = np.random.default_rng(0).standard_normal((frames, COLUMNS)).astype(np.float32)
     return lambda: network.log_posteriors(feats)
 
 
-def torch_jobs(batch: int) -> tuple[Callable, Callable]:
-    sizes = [11 * COLUMNS, 512, 512, 512, 512, CLASSES]
-    layers = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
-        layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers[:-1])
-    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
-    x = torch.randn(batch, sizes[0])
-    targets = torch.randint(0, CLASSES, (batch,))
-    frames = torch.randn(1000, sizes[0])
+def torch_jobs(args: argparse.Namespace) -> dict[str, Callable]:
+    """The same jobs by PyTorch, on frames that are spliced beforehand; none if it is missing."""
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed here: no comparison")
+        return {}
+    torch.set_num_threads(args.threads)
+    print(f"PyTorch {torch.__version__}")
+    x, targets = torch.randn(args.batch, SIZES[0]), torch.randint(0, CLASSES, (args.batch,))
+    frames = torch.randn(args.frames, SIZES[0])
 
-    def step() -> None:
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(network(x), targets).backward()
-        optimiser.step()
+    def network() -> torch.nn.Module:
+        layers = []
+        for before, after in zip(SIZES[:-1], SIZES[1:], strict=True):
+            layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
+        return torch.nn.Sequential(*layers[:-1])
 
-    @torch.no_grad()
+    def training(kind: type, **options) -> Callable:
+        trained = network()
+        optimiser = kind(trained.parameters(), lr=1e-3, **options)
+
+        def step() -> None:
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(trained(x), targets).backward()
+            optimiser.step()
+
+        return step
+
+    inferring = network().eval()
+
+    @torch.inference_mode()
     def infer() -> None:
-        torch.log_softmax(network(frames), dim=1)
+        torch.log_softmax(inferring(frames), dim=1)
 
-    return step, infer
+    return {"training, SGD": training(torch.optim.SGD, momentum=0.9),
+            "training, Adam": training(torch.optim.Adam), "inference": infer}
 
 
-def products_alone(batch: int, rounds: int) -> float:
-    """Seconds of the products that no implementation can do without: the floor of a step."""
+def products_alone(batch: int) -> Callable:
+    """The products that no implementation can do without: the floor of a training step."""
     rng = np.random.default_rng(0)
-    sizes = [11 * COLUMNS, 512, 512, 512, 512, CLASSES]
-    values = [rng.standard_normal((batch, size)).astype(np.float32) for size in sizes]
+    values = [rng.standard_normal((batch, size)).astype(np.float32) for size in SIZES]
     weights = [rng.standard_normal((b, a)).astype(np.float32)
-               for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+               for a, b in zip(SIZES[:-1], SIZES[1:], strict=True)]
     outs = [(np.empty_like(values[i + 1]), np.empty_like(w), np.empty_like(values[i]))
             for i, w in enumerate(weights)]
 
@@ -164,12 +190,12 @@ def products_alone(batch: int, rounds: int) -> float:
             if i:
                 np.matmul(values[i + 1], w, out=outs[i][2])
 
-    return fastest({"": (run, 20)}, rounds)[""]
+    return run
 
 
-def fastest(jobs: dict[str, tuple[Callable, int]], rounds: int) -> dict[str, float]:
-    """Seconds a call of each job, of its fastest round; the jobs take turns."""
-    best = dict.fromkeys(jobs, float("inf"))
+def timed(jobs: dict[str, tuple[Callable, int]], rounds: int) -> dict[str, list[float]]:
+    """Seconds a call of each job, a figure a round; the jobs take turns."""
+    seconds = {name: [] for name in jobs}
     for job, _ in jobs.values():
         job()  # compiles kernels, fills buffers
     for _ in range(rounds):
@@ -177,12 +203,12 @@ def fastest(jobs: dict[str, tuple[Callable, int]], rounds: int) -> dict[str, flo
             start = time.perf_counter()
             for _ in range(times):
                 job()
-            best[name] = min(best[name], (time.perf_counter() - start) / times)
-    return best
+            seconds[name].append((time.perf_counter() - start) / times)
+    return seconds
 
 
-def rate(frames: int, seconds: float) -> str:
-    return f"{frames / seconds:,.0f} frames/s"
+def rate(frames: int, seconds: list[float]) -> str:
+    return f"{frames / statistics.median(seconds):,.0f} frames/s"
 
 
 def cpu_name() -> str:
