@@ -42,6 +42,7 @@ from hybridasr.storage import (
 from hybridasr.tree.tree import DecisionTree, tree_from_dict
 
 FORMAT = 1
+DEFAULT_SCALE = 1 / 12  # on acoustic log likelihoods, for a model without its own
 ARRAY_FILES = {"gmm": "gmm.npz", "nnet": "nnet.npz"}
 GMM_ARRAYS = ("weights", "means", "variances", "offsets")
 
@@ -104,6 +105,7 @@ class AcousticModel:
     transform: np.ndarray | None = None
     adaptation: Adaptation | None = None
     nnet: NnetAcoustics | None = None
+    acoustic_scale: float = DEFAULT_SCALE  # for the search, where it is not given
 
     def scorer(self) -> Scorer:
         """Return what scores `final_features`."""
@@ -154,7 +156,8 @@ class AcousticModel:
             "network": self.nnet.network.text if self.nnet else None,
             "features": to_dict(self.features), "pipeline": to_dict(self.pipeline),
             "topology": self.transitions.topology.to_text(), "tree": self.tree.to_dict(),
-            "adapted": self.adaptation is not None, "info": self.info})
+            "adapted": self.adaptation is not None, "acoustic_scale": self.acoustic_scale,
+            "info": self.info})
 
 
 def load_model(directory: PathLike) -> AcousticModel:
@@ -199,7 +202,7 @@ def load_model(directory: PathLike) -> AcousticModel:
         raise UserError(f"entry {error} is missing; train the model again", path) from None
     return AcousticModel(gmm, transitions, tree, read_lang(directory / "lang"), features, pipeline,
                          values.get("info", {}), arrays.get("cmvn"), arrays.get("transform"),
-                         adaptation, nnet)
+                         adaptation, nnet, values.get("acoustic_scale", DEFAULT_SCALE))
 
 
 def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Needs numpy and numba (and soundfile for files), not pynini. The results have Vo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,9 @@ class Recognizer:
     def __init__(self, model: AcousticModel, graph: DecodingGraph,
                  options: SearchOptions | None = None, adapt: AdaptOptions | None = None):
         self.model = model
-        self.options = options or SearchOptions()
+        options = options or SearchOptions()
+        self.options = options if options.acoustic_scale else replace(
+            options, acoustic_scale=model.acoustic_scale)
         self.adapt = adapt or AdaptOptions()
         self._graph = graph
         self._arc_pdfs = model.transitions.tid_pdf[graph.ilabel]

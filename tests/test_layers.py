@@ -17,7 +17,7 @@ LEVELS = (
     ("lexicon", "lm", "hmm"),
     ("tree", "gmm", "nnet"),
     ("model",),
-    ("graph",),
+    ("graph", "lattice"),
     ("decode",),
     ("kaldi",),
     ("confidence",),
@@ -25,7 +25,8 @@ LEVELS = (
     ("train",),
     ("plots", "recognizer", "vad"),
     ("evaluate", "mkgraph", "mklang"),
-    ("recipe",),
+    ("recipe", "tune"),
+    ("recipe_stages",),
     ("cli", "__init__", "__main__"),
 )
 # Faces may import late, so that the command line and "import hybridasr" start at once.

@@ -10,7 +10,8 @@ from hybridasr.cli.verb import Verb, add_nj, add_pipes
 
 
 def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.recipe import SECTIONS, STAGES
+    from hybridasr.recipe import SECTIONS
+    from hybridasr.recipe_stages import STAGES
 
     stages = "\n".join(f"  {number}  {name:9} {what}"
                        for number, (name, what) in enumerate(STAGES.items(), 1))
@@ -41,7 +42,8 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run_recipe(args: argparse.Namespace) -> None:
     from hybridasr.errors import UserError
-    from hybridasr.recipe import RunOptions, read_recipe, run_recipe
+    from hybridasr.recipe import read_recipe
+    from hybridasr.recipe_stages import RunOptions, run_recipe
     from hybridasr.score.tables import format_table
 
     overrides: dict[str, dict[str, str]] = {}

@@ -184,6 +184,32 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(json.dumps([row], ensure_ascii=False, indent=2))
 
 
+def _tune_arguments(parser: argparse.ArgumentParser) -> None:
+    _search_arguments(parser)
+    add_nj(parser)
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
+    parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
+                        "the utterances that the network was not trained on")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
+    parser.add_argument("data", type=Path, help="data directory with features and transcripts")
+
+
+def _tune(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+    from hybridasr.tune import held_out, tune_scale
+
+    data = read_datadir(args.data)
+    with executor(args.nj) as pool:
+        best, rates = tune_scale(args.model, args.graph or args.model / "graph",
+                                 held_out(args.model, data) if args.held_out else data, pool,
+                                 from_args(SearchOptions, args))
+    for scale, rate in rates.items():
+        print(f"{scale:.3f}  {rate:6.2f} %{'  stored' if scale == best else ''}")
+
+
 VERBS = {
     "prepare-lang": Verb("lexicon and lang directory for the words of data and command lists",
                          _lang_arguments, _prepare_lang),
@@ -194,6 +220,8 @@ VERBS = {
     "score": Verb("word error rates of a decode directory", _score_arguments, _score),
     "recognize": Verb("recognise recordings; one line of JSON each",
                       _recognize_arguments, _recognize),
+    "tune-scale": Verb("choose the acoustic scale on held-out speech; stored in the model",
+                       _tune_arguments, _tune),
     "evaluate": Verb("decode and score a data directory; rows of results.json on stdout",
                      _evaluate_arguments, _evaluate),
 }

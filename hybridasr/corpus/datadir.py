@@ -280,6 +280,11 @@ def combine(sets: Sequence[DataDir], path: PathLike) -> DataDir:
                 raise UserError(f"recording '{utterance.recording}' is {utterance.wav} here and "
                                 f"{wav} in {before}; rename one of the two", data.path)
             utterances[key], origin[key] = utterance, data.path
+    if any("utt2uniq" in data.tables for data in sets):
+        # Who is not named is its own original.
+        sets = [replace(data, tables={**data.tables, "utt2uniq": {
+            **{key: key for key in data.utterances}, **data.tables.get("utt2uniq", {})}})
+            for data in sets]
     shared = [n for n in (sets[0].tables if sets else ()) if all(n in d.tables for d in sets)]
     tables = {name: table for name in shared if (table := _combine_table(sets, name)) is not None}
     texts = [_feature_files(data) for data in sets]

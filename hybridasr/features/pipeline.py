@@ -29,6 +29,7 @@ from hybridasr.storage import PathLike, read_json, write_json, write_text
 CMVN_KINDS = ("speaker", "utterance", "sliding", "none")
 # Utterances a worker takes at a time: a tenth of a second of work or more.
 BLOCK_UTTERANCES = 50
+FEATURE_TABLES = ("feats.scp", "cmvn.scp", "utt2num_frames", "utt2dur")  # that make_feats writes
 # Options that change the features by noise only.
 _HARMLESS = ("seed", "dither")
 
@@ -210,10 +211,15 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     write_json(path / "feature.json", to_dict(options))
     _warn_of_missing(path, [u for u in data.utterances if u not in frames],
                      f"are shorter than one frame ({options.frame_length_ms:g} ms)")
-    names = ("feats.scp", "cmvn.scp", "utt2num_frames", "utt2dur")
-    tables = {**data.tables, **{name: read_table(path / name) for name in names}}
+    tables = {**data.tables, **{name: read_table(path / name) for name in FEATURE_TABLES}}
     kept = {u: data.utterances[u] for u in frames}
     return replace(data, utterances=kept, tables=tables)
+
+
+def without_features(data: DataDir) -> DataDir:
+    """Return the set without what `make_feats` made."""
+    return replace(data, tables={name: table for name, table in data.tables.items()
+                                 if name not in FEATURE_TABLES})
 
 
 def load_feats(data: DataDir, pipeline: PipelineOptions,

@@ -31,22 +31,15 @@ from hybridasr.train.fit import DnnOptions, fit
 from hybridasr.train.frames import FrameSet, gather_frames
 
 logger = logging.getLogger("hybridasr")
+# Frames up to 16 to each side, the far ones every second: a syllable and more.
 DEFAULT_NETWORK = """\
-splice offsets=-7:7
+splice offsets=-16,-14,-12,-10,-8,-6,-4,-3,-2,-1,0,1,2,3,4,6,8,10,12,14,16
+""" + 3 * """\
 affine dim=512
 batchnorm
 relu
-dropout rate=0.2
-affine dim=512
-batchnorm
-relu
-dropout rate=0.2
-affine dim=512
-batchnorm
-relu
-dropout rate=0.2
-output
-"""
+dropout rate=0.1
+""" + "output\n"
 
 
 def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike, pool: Executor,

@@ -51,8 +51,9 @@ class DnnOptions(SpecAugmentOptions):
     delta_order: int = option(0, "derivatives that the network sees")
     num_epochs: int = option(4, "passes over all frames, at most")
     minibatch_size: int = option(256, "frames a step")
-    chunk_width: int = option(8, "frames in a row that are drawn together")
-    silence_share: float = option(1.0, "share of the chunks of silence alone that an epoch draws")
+    chunk_width: int = option(1, "frames in a row that are drawn together; for layers that share "
+                                 "work between neighbours (tdnn, lstm)")
+    silence_share: float = option(0.3, "share of the chunks of silence alone that an epoch draws")
     optimizer: str = option("adam", "what takes the steps", ("adam", "sgd"))
     momentum: float = option(0.9, "share of the last step that the next one goes on with (sgd)")
     l2: float = option(0.0, "weight of half the squared norm of the matrices (sgd); a step shrinks "
@@ -65,7 +66,7 @@ class DnnOptions(SpecAugmentOptions):
     final_learning_rate: float = option(3e-5, "step size at the end (exponential)")
     patience: int = option(0, "stop after so many epochs in a row without gain on held-out "
                               "utterances; 0: never")
-    average_rounds: int = option(1, f"the networks after the last rounds ({ROUND_FRAMES} frames "
+    average_rounds: int = option(5, f"the networks after the last rounds ({ROUND_FRAMES} frames "
                                     "each) that are averaged")
     num_jobs: int = option(1, "networks that are trained side by side and averaged every round")
     held_out: float = option(0.05, "share of the speakers, or of the utterances if there are few "

@@ -14,12 +14,14 @@ from hybridasr.features.archives import read_ark, read_scp
 from hybridasr.mkgraph import grammar_phrases, make_graph
 from hybridasr.model import load_model
 from hybridasr.parallel import SerialExecutor, executor
+from hybridasr.recognizer import load
 from hybridasr.train import fit as fitting
 from hybridasr.train.align import align_set
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.fit import DnnOptions
 from hybridasr.train.frames import FrameSet, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
+from hybridasr.tune import held_out, tune_scale
 
 SMALL = "splice offsets=-2:2\naffine dim=24\nbatchnorm\nrelu\ndropout rate=0.1\noutput\n"
 
@@ -80,6 +82,17 @@ def test_scores_are_posteriors_over_priors(world, trained):
                           if name not in held])
     counts = np.bincount(model.transitions.tid_pdf[ids], minlength=model.tree.num_pdfs) + 1
     np.testing.assert_allclose(model.nnet.log_priors, np.log(counts / counts.sum()), rtol=1e-5)
+
+
+def test_the_scale_that_was_tuned_is_used(world, trained):
+    make_graph(load_model(trained[1]), trained[1] / "graph", "loop",
+               grammar_phrases(trained[0].lang, None))
+    with executor(1) as pool:
+        best, rates = tune_scale(trained[1], trained[1] / "graph",
+                                 held_out(trained[1], world[0]), pool)
+    assert rates[best] == min(rates.values())
+    assert load(trained[1]).options.acoustic_scale == best
+    assert load(trained[1], SearchOptions(acoustic_scale=0.5)).options.acoustic_scale == 0.5
 
 
 def test_aligns_as_the_system_it_learned_from(world, mono, trained, tmp_path):

@@ -1,0 +1,69 @@
+"""Owns decoding to lattices: the search's alternatives, determinised to words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridasr.decode.search import BestPath, SearchOptions, search_alternatives
+from hybridasr.errors import UserError
+from hybridasr.gmm.lazy import LazyLoglikes
+from hybridasr.graph.arrays import DecodingGraph
+from hybridasr.lattice.determinize import determinize
+from hybridasr.lattice.lattice import CompactLattice, Lattice
+from hybridasr.options import option
+
+
+@dataclass(frozen=True)
+class LatticeOptions:
+    """What a lattice keeps, with Kaldi's name and default."""
+
+    lattice_beam: float = option(6.0, "alternatives worse than the best path by more than this "
+                                      "are dropped")
+
+    def __post_init__(self):
+        if not 0 <= self.lattice_beam < np.inf:
+            raise UserError(f"lattice-beam is {self.lattice_beam}; give a number from 0 (usual: "
+                            "6)")
+
+
+def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray | LazyLoglikes,
+                   search: SearchOptions, options: LatticeOptions
+                   ) -> tuple[BestPath, CompactLattice] | None:
+    """Find the best path and the sequences of words near it, as Kaldi's gmm-latgen-faster.
+
+    Parameters
+    ----------
+    arc_pdfs : int32 (num_arcs,)
+        Column of `loglikes` that each arc reads; -1 on epsilon arcs.
+    loglikes : float32 (num_frames, num_columns), or LazyLoglikes
+
+    Returns
+    -------
+    (best path, lattice), or None if no frame was given or every token died
+        The lattice is deterministic: one path for each sequence of words, the best one, with its
+        transition-ids; acoustic costs are not scaled. Its best path costs what the best path
+        does. Where that is not complete, neither are the lattice's.
+
+    Raises
+    ------
+    UserError
+        if a log likelihood is NaN.
+    """
+    path, lattice = raw_lattice(graph, arc_pdfs, loglikes, search, options)
+    if path is None:
+        return None
+    return path, determinize(lattice, options.lattice_beam, search.scale)
+
+
+def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray | LazyLoglikes,
+                search: SearchOptions, options: LatticeOptions
+                ) -> tuple[BestPath | None, Lattice | None]:
+    """As `decode_lattice`, without determinisation (Kaldi's --determinize-lattice=false)."""
+    path, found = search_alternatives(graph, arc_pdfs, loglikes, search, options.lattice_beam)
+    if path is None:
+        return None, None
+    order = np.argsort(found.origin, kind="stable")
+    arc = found.arc[order]
+    return path, Lattice(found.origin[order], found.target[order], graph.olabel[arc],
+                         graph.weight[arc].astype(np.float64), found.acoustic[order], found.final,
+                         np.zeros(len(found.final)), graph.ilabel[arc])

@@ -1,0 +1,64 @@
+"""The choice of the acoustic scale: which one wins, where it is kept, and refusals."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from hybridasr import tune
+from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.errors import UserError
+from hybridasr.parallel import SerialExecutor
+
+
+@dataclass
+class FakeScores:
+    wer: float
+
+    def figures(self):
+        return {"wer": self.wer}
+
+
+def data(tmp_path, words=("yes",)):
+    return DataDir(tmp_path / "data", {name: Utterance(name, "s", words, name, "x.wav")
+                                       for name in ("u1", "u2", "u3")}, {})
+
+
+@pytest.mark.parametrize(("rates", "best"), [
+    ([9, 5, 4, 4, 4, 7, 9], 2),  # of equal ones that next to the usual scale
+    ([9, 9, 9, 9, 9, 2, 9], 5),
+    ([1, 9, 9, 9, 9, 9, 1], 0),  # 1/12 is 1.7 times 0.05, 0.34 is 4.1 times 1/12
+])
+def test_fewest_errors_win(tmp_path, monkeypatch, rates, best):
+    by_scale = dict(zip(tune.SCALES, rates, strict=True))
+    asked = []
+
+    def decode(model, graph, found, destination, options, pool):
+        asked.append((options.acoustic_scale, destination))
+
+    monkeypatch.setattr(tune, "decode_set", decode)
+    monkeypatch.setattr(tune, "score_set", lambda *_: FakeScores(by_scale[asked[-1][0]]))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text('{"format": 1, "kind": "nnet"}')
+    found, seen = tune.tune_scale(tmp_path / "model", tmp_path / "graph", data(tmp_path),
+                                  SerialExecutor())
+    assert found == tune.SCALES[best]
+    assert seen == by_scale
+    assert len({destination for _, destination in asked}) == len(tune.SCALES)
+    assert json.loads((tmp_path / "model" / "model.json").read_text()) == {
+        "format": 1, "kind": "nnet", "acoustic_scale": found}
+
+
+def test_held_out_are_those_the_training_names(tmp_path):
+    (tmp_path / "held_out").write_text("u3\nu1\nelsewhere\n")
+    assert list(tune.held_out(tmp_path, data(tmp_path)).utterances) == ["u3", "u1"]
+    (tmp_path / "held_out").write_text("")
+    with pytest.raises(UserError, match="held_out: names no utterance.*--held-out"):
+        tune.held_out(tmp_path, data(tmp_path))
+    with pytest.raises(UserError, match="held_out: names no utterance"):
+        tune.held_out(tmp_path / "gone", data(tmp_path))
+
+
+def test_nothing_to_score(tmp_path):
+    with pytest.raises(UserError, match="no words to score"):
+        tune.tune_scale(tmp_path, tmp_path, data(tmp_path, ()), SerialExecutor())
