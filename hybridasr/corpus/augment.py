@@ -5,8 +5,8 @@ generator seeded by the seed and the id of the copy, so that the order of the wo
 of jobs do not matter. `augment_datadir` writes for every utterance of a set a copy of each other
 speed (``sp0.9-<utterance>``; speed and volume, as Kaldi's perturb_data_dir_speed.sh and _volume.sh
 do) and a number of copies with rooms and noises (``noise1-<utterance>``; as reverberate_data_dir.py
-and augment_data_dir.py do), whose frames lie where those of the original lie. Join them to the
-original with 'hybridasr combine-data'.
+and augment_data_dir.py do), whose frames lie where those of the original lie unless their speeds
+differ too. Join them to the original with 'hybridasr combine-data'.
 """
 
 import zlib
@@ -46,6 +46,8 @@ class AugmentOptions:
 
     speeds: str = option("0.9 1.0 1.1", "speeds, spaces between; a copy for each but 1.0")
     copies: int = option(1, "copies of each utterance with noises and rooms")
+    copy_speeds: str = option("1.0", "speeds that theirs are drawn from; at other speeds than 1.0 "
+                                     "frames lie elsewhere than the original's")
     min_volume: float = option(0.125, "lowest factor of the volume")
     max_volume: float = option(2.0, "highest factor of the volume (less where it would clip)")
     noises: str = option("", "folders of noise recordings, commas between; none: noises made by "
@@ -63,8 +65,8 @@ class AugmentOptions:
 
     def __post_init__(self):
         """Refuse values outside their range."""
-        if not self.factors:
-            raise UserError("option speeds is empty; give 1.0 for no change")
+        for name in ("speeds", "copy_speeds"):
+            _factors(name, getattr(self, name))
         for lowest, highest, least, most in (
                 ("min_volume", "max_volume", 0.001, 1000.0), ("min_snr", "max_snr", -60.0, 120.0),
                 ("min_rt60", "max_rt60", SHORTEST_RT60, LONGEST_RT60),
@@ -82,22 +84,29 @@ class AugmentOptions:
 
     @property
     def factors(self) -> tuple[float, ...]:
-        """The speeds as numbers; `UserError` if they are none, out of range, or come twice."""
-        try:
-            factors = tuple(float(text) for text in self.speeds.split())
-        except ValueError:
-            raise UserError(f"option speeds is '{self.speeds}'; give numbers with spaces between, "
-                            "e.g. '0.9 1.0 1.1'") from None
-        if not all(SLOWEST <= factor <= FASTEST for factor in factors):
-            raise UserError(f"option speeds is '{self.speeds}'; give {SLOWEST} to {FASTEST:g}")
-        if len({f"{factor:g}" for factor in factors}) < len(factors):
-            raise UserError(f"option speeds is '{self.speeds}'; give each speed once")
-        return factors
+        """The speeds as numbers."""
+        return _factors("speeds", self.speeds)
 
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders of noises."""
         return tuple(part.strip() for part in self.noises.split(",") if part.strip())
+
+
+def _factors(name: str, text: str) -> tuple[float, ...]:
+    """Return speeds as numbers; `UserError` if there are none, one is out of range or twice."""
+    try:
+        factors = tuple(float(part) for part in text.split())
+    except ValueError:
+        raise UserError(f"option {name} is '{text}'; give numbers with spaces between, e.g. "
+                        "'0.9 1.0 1.1'") from None
+    if not factors:
+        raise UserError(f"option {name} is empty; give 1.0 for no change")
+    if not all(SLOWEST <= factor <= FASTEST for factor in factors):
+        raise UserError(f"option {name} is '{text}'; give {SLOWEST} to {FASTEST:g}")
+    if len({f"{factor:g}" for factor in factors}) < len(factors):
+        raise UserError(f"option {name} is '{text}'; give each speed once")
+    return factors
 
 
 class Augmenter:
@@ -242,7 +251,7 @@ def _variants(options: AugmentOptions) -> dict[str, AugmentOptions]:
                                           reverb_share=0.0)
                 for factor in options.factors if factor != 1.0}
     for number in range(1, options.copies + 1):
-        variants[f"noise{number}-"] = replace(options, speeds="1.0")
+        variants[f"noise{number}-"] = replace(options, speeds=options.copy_speeds)
     return variants
 
 

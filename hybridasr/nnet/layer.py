@@ -48,6 +48,7 @@ class Layer:
 
     kind = ""
     options_class: type = NoOptions
+    local = True  # an output frame depends on the input frames from -left to right alone
 
     def __init__(self, options: Any, dim: int, channels: int, rng: np.random.Generator):
         self.options = options

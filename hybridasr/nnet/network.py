@@ -7,6 +7,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.layer import Layer
+from hybridasr.nnet.layers import Splice
 from hybridasr.nnet.loss import log_softmax
 
 CHUNK_FRAMES = 1024
@@ -31,6 +32,7 @@ class Network:
         self._name_arrays()
         self.left_context = sum(layer.left for layer in self.layers)
         self.right_context = sum(layer.right for layer in self.layers)
+        self._join = self._find_join()
         self._first_trained = next((number for number, layer in enumerate(self.layers)
                                     if layer.parameters), len(self.layers))
 
@@ -87,12 +89,42 @@ class Network:
         if x.shape[1] <= self.left_context + self.right_context:
             raise ValueError(f"{x.shape[1]} frames, the network's context is "
                              f"{self.left_context} + {self.right_context}")
-        caches = []
-        for layer in self.layers:
-            x, cache = layer.forward(x, train, rng)
+        caches: list[Any] = []
+        join = self._join if train and x.shape[1] == self.left_context + self.right_context + 1 \
+            else -1
+        if join >= 0:
+            x = self._windows(x)
+        for number, layer in enumerate(self.layers):
+            if number == join:
+                x, cache = x.reshape(-1, 1, layer.output_dim), None
+            else:
+                x, cache = layer.forward(x, train, rng)
             if train:
                 caches.append(cache)
         return x, caches
+
+    def _find_join(self) -> int:
+        """Return the splicing before which training on single frames works window by window.
+
+        A network on single frames would otherwise compute its lower layers for all frames of the
+        context, of which a splicing takes some. -1 if there is no such place.
+        """
+        for number in range(len(self.layers) - 1, 0, -1):
+            layer = self.layers[number]
+            if layer.left + layer.right == 0 and layer.local:
+                continue
+            below = self.layers[:number]
+            skips = isinstance(layer, Splice) and len(layer.starts) <= layer.left + layer.right
+            good = skips and all(one.local for one in below) and any(o.parameters for o in below)
+            return number if good else -1
+        return -1
+
+    def _windows(self, x: np.ndarray) -> np.ndarray:
+        """Return what each frame that is spliced depends on: (batch * frames, window, dim)."""
+        below = self.layers[:self._join]
+        width = 1 + sum(layer.left + layer.right for layer in below)
+        starts = np.array(self.layers[self._join].starts)
+        return x[:, starts[:, None] + np.arange(width)].reshape(-1, width, x.shape[2])
 
     def backward(self, dlogits: np.ndarray, caches: list[Any]) -> dict[str, np.ndarray]:
         """Compute the loss's gradient by every parameter, named as in `parameters`.
@@ -102,6 +134,9 @@ class Network:
         """
         grads, dy = {}, dlogits
         for number in range(len(self.layers) - 1, self._first_trained - 1, -1):
+            if number == self._join and caches[number] is None:
+                dy = dy.reshape(-1, 1, self.layers[number].input_dim)
+                continue
             dy, found = self.layers[number].backward(dy, caches[number],
                                                      number > self._first_trained)
             grads.update({f"{number}.{name}": array for name, array in found.items()})

@@ -51,6 +51,7 @@ class Lstm(Layer):
 
     kind = "lstm"
     options_class = LstmOptions
+    local = False
 
     def __init__(self, options, dim, channels, rng):
         super().__init__(options, dim, 1, rng)
@@ -246,6 +247,7 @@ class Gru(Layer):
 
     kind = "gru"
     options_class = GruOptions
+    local = False
 
     def __init__(self, options, dim, channels, rng):
         super().__init__(options, dim, 1, rng)

@@ -274,3 +274,34 @@ def test_moments_of_many_rows():
     exact = x.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(layer.statistics["mean"], exact.mean(0), rtol=1e-6)
     np.testing.assert_allclose(layer.statistics["variance"], exact.var(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("text", [
+    "conv channels=3 kernel=3,4 pool=2\nrelu\nsplice offsets=-5,-1,0,4\naffine dim=6\nrelu\noutput\n",
+    "splice offsets=-1:1\naffine dim=5\nsigmoid\nsplice offsets=-3,0,3\naffine dim=4\nrelu\n"
+    "splice offsets=-6,2\noutput\n"])
+def test_single_frames_window_by_window(text):
+    """Training on one frame against the same frame in the middle of the whole computation."""
+    rng = np.random.default_rng(3)
+    network = read_network(text, 8, 4).astype(np.float64)
+    frames = network.left_context + network.right_context + 1
+    x = rng.standard_normal((7, frames, 8))
+    dlogits = rng.standard_normal((7, 1, 4))
+    assert network._join > 0
+    logits, caches = network.forward(x, True, rng)
+    assert caches[network._join] is None
+    logits, grads = logits.copy(), network.backward(dlogits.copy(), caches)
+    grads = {name: array.copy() for name, array in grads.items()}
+    network._join = -1
+    wanted, caches = network.forward(x, True, rng)
+    np.testing.assert_allclose(logits, wanted, rtol=1e-12, atol=1e-12)
+    for name, array in network.backward(dlogits.copy(), caches).items():
+        np.testing.assert_allclose(grads[name], array, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_where_all_frames_are_needed_nothing_is_cut():
+    for text in ("splice offsets=-2:2\naffine dim=3\noutput\n",  # no trained layer below
+                 "affine dim=3\nsplice offsets=-2:2\noutput\n",  # every frame is taken
+                 "affine dim=3\nsplice offsets=-2,2\nlstm cell=3\noutput\n",
+                 "lstm cell=3\nsplice offsets=-2,2\noutput\n"):
+        assert read_network(text, 4, 3)._join == -1
