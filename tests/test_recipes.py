@@ -33,32 +33,49 @@ def error_rates(rows):
 
 def test_commands_zh(tmp_path):
     rows, _ = run("commands_zh", tmp_path)
-    assert list(rows) == ["mono", "tri1", "tri2b", "tri3b", "tri4b"]
+    assert list(rows) == ["mono", "tri1", "tri2b", "tri3b", "tri4b", "dnn"]
     for row in rows.values():
         assert row["utterances"] == 360
         assert row["ser"] <= 3.0, row
     again, messages = run("commands_zh", tmp_path)
     assert again == rows
-    assert messages.count("skipped: done") == 4 + 3 * len(rows)
+    # Corpus, lang, features of two sets twice, copies, the scale; training, graph, decoding.
+    assert messages.count("skipped: done") == 2 + 4 + 1 + 1 + 3 * len(rows)
+
+
+def speech_where_the_aligner_hears_it(work):
+    """The network's voice activity against the alignment's silence."""
+    words = [sys.executable, "-m", "hybridasr.cli", "align", work / "data" / "test",
+             work / "data" / "lang", work / "exp" / "tri3b", work / "ali"]
+    bench = [sys.executable, REPOSITORY / "tools" / "bench" / "bench_vad.py",
+             work / "exp" / "dnn", work / "data" / "network" / "test", work / "ali"]
+    for command in (words, bench):
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True,
+                              env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert float(re.search(r"wrong ([\d.]+) %", done.stdout)[1]) <= 6.0, done.stdout
 
 
 @pytest.mark.realdata
 def test_dsp20(data_root, tmp_path):
-    rows, _ = run("dsp20", tmp_path, "--corpus", data_root / "dsp20")
+    # A small part of the recipe's network: two further speeds, one epoch of plain layers.
+    rows, _ = run("dsp20", tmp_path, "--corpus", data_root / "dsp20",
+                  "--set", "augment.speeds=0.9 1.0 1.1", "--set", "dnn.num_epochs=1",
+                  "--set", "dnn.network=../networks/relu.conf")
     rates = error_rates(rows)
     # Kaldi's train_mono.sh, train_deltas.sh, train_lda_mllt.sh, train_sat.sh.
-    bars = {"mono": 14.4, "tri1": 7.35, "tri2b": 7.35, "tri3b": 3.15}
+    bars = {"mono": 14.4, "tri1": 7.35, "tri2b": 7.35, "tri3b": 3.15, "dnn": 6.5}
     assert all(rates[system] <= bar for system, bar in bars.items()), rates
     for system, row in rows.items():
         assert row["words"] == 640
         info = json.loads((tmp_path / "exp" / system / "model.json").read_text())["info"]
-        assert info["unaligned"] == 0
+        assert info.get("unaligned", 0) == 0
+    speech_where_the_aligner_hears_it(tmp_path)
     log = (tmp_path / "exp/mono/log/train.log").read_text()
     likelihoods = [float(v) for v in re.findall(r"log likelihood a frame (-?[\d.]+)", log)]
     assert len(likelihoods) == 40
     assert (np.diff(likelihoods) > -1e-4).all()  # falls in no iteration, here not even at a split
     files = sorted((data_root / "dsp20" / "speech_data" / "spk24").glob("*.flac"))[:5]
-    for system in ("mono", "tri3b"):
+    for system in ("mono", "tri3b", "dnn"):
         done = subprocess.run([sys.executable, "-m", "hybridasr.cli", "recognize",
                                str(tmp_path / "exp" / system), *map(str, files)],
                               capture_output=True, text=True, check=True,
@@ -82,7 +99,7 @@ def test_digits_leaving_one_speaker_out(data_root, tmp_path):
 
 @pytest.mark.realdata
 def test_words_zh(data_root, tmp_path):
-    rows, _ = run("words_zh", tmp_path, "--corpus", data_root / "audio-cmn")
+    rows, _ = run("words_zh", tmp_path, "--corpus", data_root / "audio-cmn", "--stop-stage", 8)
     rates = error_rates(rows)
     assert rows["tri1"]["words"] >= 490
     assert all(rates[s] <= bar for s, bar in
@@ -95,7 +112,7 @@ def test_yesno_and_the_number_of_jobs(data_root, tmp_path):
     assert set(error_rates(rows).values()) == {0.0}
     assert rows["mono"]["utterances"] == 29
     run("yesno", tmp_path / "one", "--corpus", data_root / "yesno", nj=1)
-    for system in rows:
+    for system in rows.keys() - {"dnn"}:
         ours, theirs = (np.load(tmp_path / name / "exp" / system / "gmm.npz")
                         for name in ("one", "two"))
         for name in ours.files:

@@ -277,7 +277,8 @@ def test_moments_of_many_rows():
 
 
 @pytest.mark.parametrize("text", [
-    "conv channels=3 kernel=3,4 pool=2\nrelu\nsplice offsets=-5,-1,0,4\naffine dim=6\nrelu\noutput\n",
+    "conv channels=3 kernel=3,4 pool=2\nrelu\nsplice offsets=-5,-1,0,4\naffine dim=6\nrelu\n"
+    "output\n",
     "splice offsets=-1:1\naffine dim=5\nsigmoid\nsplice offsets=-3,0,3\naffine dim=4\nrelu\n"
     "splice offsets=-6,2\noutput\n"])
 def test_single_frames_window_by_window(text):

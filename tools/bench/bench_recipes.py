@@ -26,12 +26,12 @@ FSDD_SPEAKERS = ("george", "jackson", "nicolas", "theo")
 # with two jobs. Those of digits are of two other speakers and four to train on, those of words_zh
 # of 1,000 words among 8,569.
 BARS = {
-    "dsp20": {"mono": 14.4, "tri1": 7.3, "tri2b": 7.3, "tri3b": 3.1},
-    "digits": {"mono": 20.0, "tri1": 27.1, "tri2b": 36.2, "tri3b": 7.3},
+    "dsp20": {"mono": 14.4, "tri1": 7.3, "tri2b": 7.3, "tri3b": 3.1, "dnn": 4.5},
+    "digits": {"mono": 20.0, "tri1": 27.1, "tri2b": 36.2, "tri3b": 7.3, "dnn": 3.2},
     "words_zh": {"mono": 16.0, "tri1": 6.1, "tri2b": 6.3},
     "yesno": {"mono": 0.0}, "commands_zh": {"mono": 3.0},
 }
-SECONDS = {"dsp20": {"mono": 80, "tri1": 44, "tri2b": 53, "tri3b": 67}}
+SECONDS = {"dsp20": {"mono": 80, "tri1": 44, "tri2b": 53, "tri3b": 67, "dnn": 476}}
 CORPORA = {"dsp20": "dsp20", "digits": "fsdd", "words_zh": "audio-cmn", "yesno": "yesno"}
 
 
@@ -101,7 +101,7 @@ def print_row(name: str, test: str, row: dict, target: Path) -> None:
     bar = BARS[name].get(system, "") if test == "test" else ""
     print(f"{name:12} {test:10} {system:7} {row['wer']:7.2f} {bar:>6} {row['train_seconds']:8.1f} "
           f"{SECONDS.get(name, {}).get(system, ''):>6} {row['rtf']:7.4f} "
-          f"{falls(target / 'exp' / system):5d}  {info['seconds']}", flush=True)
+          f"{falls(target / 'exp' / system):5d}  {info.get('seconds', '')}", flush=True)
 
 
 def falls(model: Path) -> int:
