@@ -44,7 +44,8 @@ def main() -> None:
             wrong[kind] += (found[spoken == kind] != kind).sum()
             total[kind] += (spoken == kind).sum()
     print(f"{int(total.sum())} frames, wrong {100 * wrong.sum() / total.sum():.2f} %: of the "
-          f"silent {100 * wrong[0] / total[0]:.2f} %, of the spoken {100 * wrong[1] / total[1]:.2f} %")
+          f"silent {100 * wrong[0] / total[0]:.2f} %, of the spoken "
+          f"{100 * wrong[1] / total[1]:.2f} %")
 
 
 if __name__ == "__main__":
