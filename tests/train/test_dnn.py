@@ -22,6 +22,7 @@ from hybridasr.train.fit import DnnOptions
 from hybridasr.train.frames import FrameSet, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
 from hybridasr.tune import held_out, tune_scale
+from hybridasr.vad import speech_probabilities
 
 SMALL = "splice offsets=-2:2\naffine dim=24\nbatchnorm\nrelu\ndropout rate=0.1\noutput\n"
 
@@ -39,7 +40,7 @@ def mono(world, tmp_path_factory):
 
 def train(world, mono, path, steep=False):
     options = DnnOptions(network=str(mono / "nnet.conf"), num_epochs=4, minibatch_size=32,
-                         chunk_width=1, initial_learning_rate=1e30 if steep else 0.01,
+                         silence_share=1.0, initial_learning_rate=1e30 if steep else 0.01,
                          final_learning_rate=0.001, max_norm=0.0 if steep else 5.0)
     with executor(1) as pool:
         return train_dnn(world[0], world[2], mono / "mono", path, pool, options)
@@ -82,6 +83,24 @@ def test_scores_are_posteriors_over_priors(world, trained):
                           if name not in held])
     counts = np.bincount(model.transitions.tid_pdf[ids], minlength=model.tree.num_pdfs) + 1
     np.testing.assert_allclose(model.nnet.log_priors, np.log(counts / counts.sum()), rtol=1e-5)
+
+
+def test_speech_does_not_depend_on_how_much_silence_was_drawn(world, trained):
+    """Drawing silence k times less divides its posterior odds and its prior odds by k."""
+    model = load_model(trained[1])
+    feats = next(iter(read_scp(world[1].path / "feats.scp").entries))
+    feats = read_scp(world[1].path / "feats.scp")[feats]
+    found = speech_probabilities(model, feats)
+    assert found.min() < 0.2
+    assert found.max() > 0.8
+    bias = np.zeros(model.tree.num_pdfs, np.float32)
+    bias[model.silence_pdfs] = np.log(0.25)
+    priors = model.nnet.log_priors + bias
+    output = model.nnet.network.layers[-1].parameters["bias"]
+    output += bias
+    less = replace(model, nnet=replace(model.nnet, log_priors=(
+        priors - np.log(np.exp(priors).sum())).astype(np.float32)))
+    np.testing.assert_allclose(speech_probabilities(less, feats), found, atol=1e-4)
 
 
 def test_the_scale_that_was_tuned_is_used(world, trained):
@@ -160,7 +179,8 @@ def test_jobs_side_by_side_give_what_they_give_one_after_the_other(frames, tmp_p
 
 def test_the_average_of_jobs_is_that_of_their_networks(frames, tmp_path):
     """One round of two jobs against both parts trained by hand."""
-    options = DnnOptions(num_epochs=1, num_jobs=2, held_out=0.0, minibatch_size=32)
+    options = DnnOptions(num_epochs=1, num_jobs=2, held_out=0.0, minibatch_size=32,
+                         chunk_width=8, silence_share=1.0)
     found, _ = fitting.fit(frames, SMALL, "net", 3, np.array([0]), 4, options, SerialExecutor(),
                            tmp_path / "checkpoint.npz")
     task = fitting.Task(frames, SMALL, "net", 3, options, 4, found.shift, found.scale)
@@ -186,14 +206,15 @@ def test_silence_is_drawn_less_and_the_priors_say_so(frames, tmp_path):
     quiet = frames.chunks_within(chunks, 8, np.array([0]))
     assert quiet[chunks[:, 0] < 5].all()
     assert not quiet[chunks[:, 0] >= 5].all()
-    plan = fitting._Plan(chunks, quiet, DnnOptions(silence_share=0.25))
+    plan = fitting._Plan(chunks, quiet, DnnOptions(chunk_width=8, silence_share=0.25))
     drawn = [np.concatenate([part for parts in plan.parts(epoch) for part in parts])
              for epoch in range(200)]
     loud = (~quiet).sum()
     assert all((frames.chunks_within(d, 8, np.array([0])) == 0).sum() == loud for d in drawn)
     share = np.mean([len(d) - loud for d in drawn]) / quiet.sum()
     assert abs(share - 0.25) < 0.05
-    found, _ = run_fit(frames, tmp_path / "checkpoint.npz", silence_share=0.25, held_out=0.0)
+    found, _ = run_fit(frames, tmp_path / "checkpoint.npz", silence_share=0.25, held_out=0.0,
+                       chunk_width=8)
     counts = frames.class_counts(chunks[~quiet], 8, 3) + 1.0
     counts[0] += 0.25 * frames.class_counts(chunks[quiet], 8, 3)[0]
     np.testing.assert_allclose(found.log_priors, np.log(counts / counts.sum()), rtol=1e-5)
