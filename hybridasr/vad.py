@@ -67,8 +67,6 @@ def detect_speech(model: AcousticModel, samples: np.ndarray, name: str = "",
 def speech_probabilities(model: AcousticModel, feats: np.ndarray) -> np.ndarray:
     """Return the probability of speech in each frame, float64 (num_frames,).
 
-    Speech and silence count as equally likely beforehand, however much of each the training saw.
-
     Parameters
     ----------
     feats : float32 (num_frames, dim)
@@ -80,11 +78,8 @@ def speech_probabilities(model: AcousticModel, feats: np.ndarray) -> np.ndarray:
     if not model.silence_pdfs:
         raise UserError("the tree gives silence no pdf of its own; give silence its own root in "
                         "phones/roots.int and train again", model.lang.path)
-    log_posteriors = model.nnet.log_posteriors(model.final_features(feats))
-    silence = np.exp(log_posteriors[:, model.silence_pdfs].astype(np.float64)).sum(1)
-    prior = np.exp(model.nnet.log_priors[model.silence_pdfs].astype(np.float64)).sum()
-    spoken, silent = (1.0 - silence) / (1.0 - prior), silence / prior
-    return spoken / (spoken + silent)
+    posteriors = model.nnet.log_posteriors(model.final_features(feats))
+    return 1.0 - np.exp(posteriors[:, model.silence_pdfs].astype(np.float64)).sum(1)
 
 
 def speech_segments(probabilities: np.ndarray, shift: float, options: VadOptions) -> list[Speech]:

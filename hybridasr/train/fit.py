@@ -217,10 +217,14 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silent: np.ndar
         _save(checkpoint, run, made)
     bar.close()
     network.load_arrays(average(made.kept))
-    loud = frames.class_counts(chunks[~quiet], width, num_pdfs)
-    counts = loud + options.silence_share * frames.class_counts(chunks[quiet], width, num_pdfs) + 1
-    priors = np.log(counts / counts.sum()).astype(np.float32)
-    return NnetAcoustics(network, priors, task.shift, task.scale), made.figures
+    loud = frames.class_counts(chunks[~quiet], width, num_pdfs) + 1.0
+    silence = frames.class_counts(chunks[quiet], width, num_pdfs)
+    priors, drawn = (np.log(counts / counts.sum()) for counts in (
+        loud + silence, loud + options.silence_share * silence))
+    # The network learned the shares that were drawn; its posteriors shall be those of all frames.
+    network.layers[-1].parameters["bias"] += (priors - drawn).astype(np.float32)
+    return (NnetAcoustics(network, priors.astype(np.float32), task.shift, task.scale),
+            made.figures)
 
 
 class _Plan:
