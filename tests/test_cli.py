@@ -219,7 +219,7 @@ def test_stages_can_be_chosen(world, tmp_path):
     assert (tmp_path / "w" / "data" / "lang" / "L.fst").is_file()
     assert not (tmp_path / "w" / "data" / "train" / "feats.scp").exists()
     assert "stage mono needs it; run the stage" in error_of(*base, "--stage", 4)
-    assert "from 1 to 8" in error_of(*base, "--stage", 9)
+    assert "from 1 to 10" in error_of(*base, "--stage", 11)
     assert "[mono]: unknown option 'gauss'" in error_of(*base, "--set", "mono.gauss=3")
     assert "unknown section [nomo]" in error_of(*base, "--set", "nomo.beam=3")
     assert "give a whole number" in error_of(*base, "--set", "mono.totgauss=many")
