@@ -5,6 +5,7 @@ inputs and options are unchanged is skipped, so the same command goes on where i
 Each stage calls what the verb of its name calls.
 """
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -30,14 +31,14 @@ from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.mkgraph import grammar_phrases, make_graph
 from hybridasr.mklang import make_lang
-from hybridasr.model import ARRAY_FILES, load_model
+from hybridasr.model import ARRAY_FILES
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe import DNN, Recipe
 from hybridasr.score.tables import add_result, read_results
 from hybridasr.stages import run_stage
-from hybridasr.storage import digest, read_text
+from hybridasr.storage import digest, read_json, read_text
 from hybridasr.train.dnn import network_line, train_dnn
 from hybridasr.train.em import training_line
 from hybridasr.train.mono import train_mono
@@ -192,9 +193,8 @@ class _Runner:
                              self.network_data / name)
             return f"{len(data)} utterances, {sum(map(len, sets)) - len(data)} copies"
 
-        files = [train / file for file in ("wav.scp", "text", "utt2spk", "segments")]
+        files = self._files("wav.scp", "text", "utt2spk", "segments")
         files += map(Path, read_datadir(train).recordings.values())
-        files += [self.data / name / "wav.scp" for name in self.recipe.test]
         self._stage("copies", [*(path for path in files if path.is_file()), options,
                                {"channel": self.run.channel}],
                     [joined / "wav.scp"], write, self.data / "log" / "copies.log", options)
@@ -217,6 +217,8 @@ class _Runner:
             options = replace(options, network=str(self.recipe.directory / options.network))
 
         def write() -> str:
+            # A new model has no scale of its own, even if its arrays are those of the old one.
+            shutil.rmtree(destination / "tune", ignore_errors=True)
             model = train_dnn(read_datadir(train), read_lang(self.lang_dir), source, destination,
                               self.pool, options, self.run.nj)
             return network_line(destination, model.info)
@@ -299,7 +301,7 @@ class _Runner:
         self._stage(f"decode {model.name} {test_set.name}",
                     [_arrays(model), model / "graph" / "graph.npz", *files, search, adapt,
                      {"homophones": self.recipe.homophones,
-                      "acoustic scale": load_model(model).acoustic_scale}],
+                      "acoustic scale": read_json(model / "model.json").get("acoustic_scale")}],
                     [destination / "text", results], write,
                     model / "log" / f"decode_{test_set.name}.log", search)
 

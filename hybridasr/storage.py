@@ -97,7 +97,11 @@ def read_text(path: PathLike) -> str:
     UserError
         if the file is missing, unreadable or not UTF-8 (the line of the first bad byte is named).
     """
-    data = read_bytes(path)
+    return decode_text(read_bytes(path), path)
+
+
+def decode_text(data: bytes, path: PathLike) -> str:
+    """Return the UTF-8 text of a file's bytes; `UserError` as from `read_text`."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

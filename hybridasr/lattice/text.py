@@ -17,7 +17,7 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.lattice.determinize import determinize
 from hybridasr.lattice.lattice import CompactLattice, Lattice, topological_order
-from hybridasr.storage import PathLike, atomic_write, read_text, write_text
+from hybridasr.storage import PathLike, atomic_write, decode_text, read_bytes, write_text
 
 _REMEDY = "make the file anew, or copy it again"
 _LARGEST = 2**31 - 1
@@ -117,23 +117,16 @@ def _line(labels: tuple[int, ...], graph: float, acoustic: float,
 
 def _read(path: PathLike) -> str:
     path = Path(path)
+    data = read_bytes(path)
     try:
-        data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)
-    except FileNotFoundError:
-        raise UserError("no such file; check the path", path) from None
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot be read ({error}); {_REMEDY}", path) from None
     if b"\0B" in data[:1000]:
         raise UserError("is in Kaldi's binary form; copy it with lattice-copy ark:LATTICES "
                         "ark,t:TEXT", path)
-    if path.suffix != ".gz":
-        return read_text(path)
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise UserError(f"is not text once unpacked; {_REMEDY}", path) from None
+    return decode_text(data, path)
 
 
 class _Entry:

@@ -23,8 +23,9 @@ from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.model import GMM_ARRAYS, AcousticModel
 from hybridasr.options import option, to_dict
 from hybridasr.progress import progress
-from hybridasr.storage import read_arrays, write_arrays
+from hybridasr.storage import write_arrays
 from hybridasr.train.blocks import BlockRef, read_block, write_view
+from hybridasr.train.checkpoint import read_checkpoint
 from hybridasr.train.passes import (
     PassResult,
     accumulate_block,
@@ -270,14 +271,8 @@ def save_checkpoint(path: Path, run: str, iteration: int, state: TrainState, sta
 def load_checkpoint(path: Path, run: str, state: TrainState
                     ) -> tuple[int, TrainState, int, int, float] | None:
     """Return (iteration, state, first Gaussians, step, seconds) of a training of this run."""
-    if not path.is_file():
-        return None
-    try:
-        saved = read_arrays(path)
-    except UserError:
-        return None
-    if str(saved["digest"]) != run:
-        logger.info("%s belongs to other data or options; starting anew", path)
+    saved = read_checkpoint(path, run)
+    if saved is None:
         return None
     gmm = DiagGmm(*(saved[name] for name in GMM_ARRAYS))
     old = state.model.transitions

@@ -34,7 +34,8 @@ from hybridasr.nnet.optim import (
 )
 from hybridasr.options import option, to_dict
 from hybridasr.progress import progress
-from hybridasr.storage import digest, digest_file, read_arrays, write_arrays
+from hybridasr.storage import digest, digest_file, write_arrays
+from hybridasr.train.checkpoint import read_checkpoint
 from hybridasr.train.frames import FrameSet
 
 logger = logging.getLogger("hybridasr")
@@ -51,8 +52,8 @@ class DnnOptions(SpecAugmentOptions):
     delta_order: int = option(0, "derivatives that the network sees")
     num_epochs: int = option(4, "passes over all frames, at most")
     minibatch_size: int = option(256, "frames a step")
-    chunk_width: int = option(1, "frames in a row that are drawn together; for layers that share "
-                                 "work between neighbours (tdnn, lstm)")
+    chunk_width: int = option(1, "frames in a row that are drawn together, for recurrent layers; "
+                                 "others learn less from neighbours")
     silence_share: float = option(0.3, "share of the chunks of silence alone that an epoch draws")
     optimizer: str = option("adam", "what takes the steps", ("adam", "sgd"))
     momentum: float = option(0.9, "share of the last step that the next one goes on with (sgd)")
@@ -203,11 +204,13 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silent: np.ndar
     plan = _Plan(chunks, quiet, options)
     network, optimizer = task.restore(None)
     _check_size(frames, chunks, network, source, options)
-    run = digest(text, {name: value for name, value in to_dict(options).items()},
-                 frames.utterances, frames.pdfs.tobytes(), digest_file(frames.path))
-    progress_made = _resume(checkpoint, run)
-    state = _state(network, optimizer)
-    made = progress_made or _Progress(0, state, [], NewBob(options.initial_learning_rate), {}, 0)
+    if not len(held) and (options.patience or options.schedule == "new-bob"):
+        raise UserError("new-bob and patience watch held-out utterances, and none was drawn; give "
+                        f"a larger --held-out than {options.held_out:g}")
+    run = digest(text, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
+                 digest_file(frames.path))
+    made = _resume(checkpoint, run) or _Progress(
+        0, _state(network, optimizer), [], NewBob(options.initial_learning_rate), {}, 0)
     bar = progress(range(options.num_epochs * plan.rounds), desc=checkpoint.parent.name,
                    unit="round")
     bar.update(made.epoch * plan.rounds)
@@ -382,14 +385,8 @@ def _save(path: Path, run: str, made: _Progress) -> None:
 
 def _resume(path: Path, run: str) -> _Progress | None:
     """Return the training that was interrupted, if it is of the same frames and options."""
-    if not path.is_file():
-        return None
-    try:
-        saved = read_arrays(path)
-    except UserError:
-        return None
-    if str(saved.get("digest")) != run:
-        logger.info("%s belongs to other data or options; starting anew", path)
+    saved = read_checkpoint(path, run)
+    if saved is None:
         return None
     note = json.loads(str(saved["note"]))
     numbers = sorted({int(name.split(".")[1]) for name in saved if name.startswith("kept.")})

@@ -17,9 +17,10 @@ from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognizer import load
 from hybridasr.train import fit as fitting
 from hybridasr.train.align import align_set
+from hybridasr.train.blocks import write_blocks
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.fit import DnnOptions
-from hybridasr.train.frames import FrameSet, stretched
+from hybridasr.train.frames import FrameSet, gather_frames, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
 from hybridasr.tune import held_out, tune_scale
 
@@ -93,6 +94,36 @@ def test_the_scale_that_was_tuned_is_used(world, trained):
     assert rates[best] == min(rates.values())
     assert load(trained[1]).options.acoustic_scale == best
     assert load(trained[1], SearchOptions(acoustic_scale=0.5)).options.acoustic_scale == 0.5
+
+
+def test_realigning_trains_on_the_networks_own_alignments(world, mono, tmp_path):
+    options = DnnOptions(network=str(mono / "nnet.conf"), num_epochs=2, minibatch_size=32,
+                         initial_learning_rate=0.01, silence_share=1.0, realign=1)
+    with executor(1) as pool:
+        model = train_dnn(world[0], world[2], mono / "mono", tmp_path / "dnn", pool, options)
+        once = replace(options, realign=0)
+        first = train_dnn(world[0], world[2], mono / "mono", tmp_path / "first", pool, once)
+        align_set(world[0], world[2], tmp_path / "first", tmp_path / "first_ali", pool)
+        again = train_dnn(world[0], world[2], tmp_path / "first_ali", tmp_path / "again", pool,
+                          once)
+    for name, array in model.nnet.to_arrays().items():
+        np.testing.assert_array_equal(array, again.nnet.to_arrays()[name], err_msg=name)
+    assert not np.array_equal(model.nnet.log_priors, first.nnet.log_priors)
+
+
+def test_copies_are_gathered_with_their_originals_alignment(world, mono, tmp_path):
+    original, copy = list(world[0].utterances)[:2]
+    data = replace(world[0], tables={**world[0].tables, "utt2uniq": {copy: original}})
+    ids = dict(read_ark(mono / "mono" / "ali.ark"))[original]
+    tid_pdf = load_model(mono / "mono").transitions.tid_pdf
+    with executor(1) as pool:
+        refs = write_blocks(data, world[2].words, world[2].oov, PIPELINE, tmp_path / "blocks", pool)
+    frames = gather_frames(refs, PIPELINE, {original: ids}, tid_pdf, data, tmp_path / "f.npy")
+    assert sorted(frames.utterances) == sorted([original, copy])
+    assert frames.originals == [original] * 2
+    assert frames.speakers == [data.utterances[original].speaker] * 2
+    begin, end = frames.starts[frames.utterances.index(copy):][:2]
+    np.testing.assert_array_equal(frames.pdfs[begin:end], tid_pdf[stretched(ids, end - begin)])
 
 
 def test_aligns_as_the_system_it_learned_from(world, mono, trained, tmp_path):
@@ -210,6 +241,8 @@ def test_schedules_and_early_stop(frames, tmp_path):
     assert figures["epochs"] < 50
     _, figures = run_fit(frames, tmp_path / "b.npz", num_epochs=50, patience=2)
     assert 3 <= figures["epochs"] < 50
+    with pytest.raises(UserError, match="none was drawn; give a larger --held-out"):
+        run_fit(frames, tmp_path / "c.npz", patience=1, held_out=1e-9)
     for wrong in ({"patience": 1, "held_out": 0.0}, {"schedule": "new-bob", "held_out": 0.0},
                   {"held_out": 1.0}, {"silence_share": 2.0}, {"num_jobs": 0}):
         with pytest.raises(UserError):

@@ -10,15 +10,13 @@ seconds of training, frames a second, real-time factor of likelihoods and search
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-HYBRIDASR = [sys.executable, "-m", "hybridasr.cli"]
-# Layers that work on neighbouring frames train on several in a row.
-CHUNKS = {"tdnn": 8, "lstm": 20}
+from verbs import REPOSITORY, run
+
+# Recurrent layers train on several frames in a row.
+CHUNKS = {"lstm": 20}
 
 
 def main() -> None:
@@ -58,15 +56,6 @@ def line(path: Path, args: argparse.Namespace) -> str:
     return (f"{path.stem:12} {rows[0]['wer']:6.2f} {rows[1]['wer']:6.2f} {sizes[0]:9d} "
             f"{sizes[1]:8d} {info['parameters']:10d} {info['train_seconds']:8.1f} "
             f"{info['frames_a_second']:8d} {rows[0]['rtf']:7.4f} {rows[1]['rtf']:7.4f}")
-
-
-def run(*words: object) -> str:
-    """Run a verb; return what it printed."""
-    done = subprocess.run([*HYBRIDASR, *map(str, words)], check=False, capture_output=True,
-                          text=True, cwd=REPOSITORY)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, words))}\n{done.stderr}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -5,28 +5,23 @@
 WORK is the work directory of a recipe that was run with its network. The second half of FILE, a
 recording of noise, is added to every test utterance at the given ratio; the copies for training
 get its first half or one of the noises that the program makes, at 5 to 20 dB, some in a room.
-Printed: per cent of words
-wrong, without and with noise in the test, of the network trained without and with noisy copies,
-all else equal.
+Printed: per cent of words wrong, without and with noise in the test, of the network trained without
+and with noisy copies, all else equal.
 """
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from verbs import run
 
 from hybridasr.corpus.audio import FULL_SCALE, load_audio, load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance, read_datadir, write_datadir
 from hybridasr.corpus.noises import synthetic_noises
 from hybridasr.corpus.perturb import add_noise
-
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-HYBRIDASR = [sys.executable, "-m", "hybridasr.cli"]
 
 
 def main() -> None:
@@ -88,15 +83,6 @@ def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     soundfile.write(path, whole, rate)
-
-
-def run(*words: object) -> str:
-    """Run a verb; return what it printed."""
-    done = subprocess.run([*HYBRIDASR, *map(str, words)], check=False, capture_output=True,
-                          text=True, cwd=REPOSITORY)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, words))}\n{done.stderr}")
-    return done.stdout
 
 
 if __name__ == "__main__":
