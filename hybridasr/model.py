@@ -2,10 +2,13 @@
 
     model.json          format, kind, features, topology, tree, figures of the training
     gmm.npz             weights, means, variances, offsets, transition log probabilities; CMVN
-                        statistics of the training set; the feature transform (LDA, MLLT)
+                        statistics of the training set; the feature transform (LDA, MLLT);
+                        how long phones last
     nnet.npz            in its place for a network: its arrays, priors, scaling of the input
     adapt.npz           of a speaker-adaptive system: mixtures for features that are not adapted,
                         the statistics that steady a speaker's transform
+    confidence.json     calibration of command lists (`hybridasr.confidence.calibration`)
+    confusions.json     which phones it takes for which (`hybridasr.confidence.confusion`)
     lang/               phones.txt words.txt lexicon: a copy of the lang directory
     graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
 
@@ -44,6 +47,7 @@ from hybridasr.tree.tree import DecisionTree, tree_from_dict
 FORMAT = 1
 DEFAULT_SCALE = 1 / 12  # on acoustic log likelihoods, for a model without its own
 ARRAY_FILES = {"gmm": "gmm.npz", "nnet": "nnet.npz"}
+OF_THIS_MODEL = ("confidence.json", "confusions.json")
 GMM_ARRAYS = ("weights", "means", "variances", "offsets")
 
 
@@ -106,6 +110,7 @@ class AcousticModel:
     adaptation: Adaptation | None = None
     nnet: NnetAcoustics | None = None
     acoustic_scale: float = DEFAULT_SCALE  # for the search, where it is not given
+    durations: np.ndarray | None = None  # of phones, as from `hmm.durations`
 
     def scorer(self) -> Scorer:
         """Return what scores `final_features`."""
@@ -134,7 +139,9 @@ class AcousticModel:
     def save(self, directory: PathLike) -> None:
         """Write the directory; model.json last, so that it marks a complete model."""
         directory = Path(directory)
-        (directory / "model.json").unlink(missing_ok=True)
+        # What was calibrated to another model says nothing of this one.
+        for name in ("model.json", *OF_THIS_MODEL):
+            (directory / name).unlink(missing_ok=True)
         copy_lang(self.lang.path, directory / "lang")
         kind = "gmm" if self.nnet is None else "nnet"
         own = self.nnet.to_arrays() if self.nnet else {
@@ -142,9 +149,8 @@ class AcousticModel:
         write_arrays(directory / ARRAY_FILES[kind], **own,
                      transition_log_probs=self.transitions.log_probs,
                      transition_tuples=self.transitions.tuples,
-                     **{name: array for name, array in (("cmvn", self.cmvn),
-                                                        ("transform", self.transform))
-                        if array is not None})
+                     **{name: array for name in ("cmvn", "transform", "durations")
+                        if (array := getattr(self, name)) is not None})
         if self.adaptation is None:
             (directory / "adapt.npz").unlink(missing_ok=True)
         else:
@@ -202,7 +208,8 @@ def load_model(directory: PathLike) -> AcousticModel:
         raise UserError(f"entry {error} is missing; train the model again", path) from None
     return AcousticModel(gmm, transitions, tree, read_lang(directory / "lang"), features, pipeline,
                          values.get("info", {}), arrays.get("cmvn"), arrays.get("transform"),
-                         adaptation, nnet, values.get("acoustic_scale", DEFAULT_SCALE))
+                         adaptation, nnet, values.get("acoustic_scale", DEFAULT_SCALE),
+                         arrays.get("durations"))
 
 
 def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:

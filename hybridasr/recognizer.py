@@ -1,20 +1,29 @@
 """Owns recognition of one recording: a model directory in, results as in the documents out.
 
-    recognizer = hybridasr.load("exp/mono")
+    recognizer = hybridasr.load("exp/dnn")
     print(recognizer.recognize("light.wav")["text"])
+    recognizer.set_commands(["打开空调", "关闭空调"])
 
-Needs numpy and numba (and soundfile for files), not pynini. The results have Vosk's field names.
+Without commands, the graph of the model directory decides; with them, one of the commands or none,
+with a probability where the model is calibrated. Needs numpy and numba (and soundfile for files),
+not pynini. The results have Vosk's field names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hybridasr.confidence.calibration import Calibration, load_calibration
+from hybridasr.confidence.decide import LOW, Decision, Judge
+from hybridasr.confidence.grammar import CommandGrammar, GrammarMaker, RejectOptions
 from hybridasr.corpus.audio import load_audio
+from hybridasr.corpus.commands import Command, Item, make_commands, read_commands
 from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
+from hybridasr.decode.lattice import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
@@ -31,26 +40,45 @@ SHORTEST_WORD = 0.25
 
 @dataclass(frozen=True)
 class Decoded:
-    """One decoded utterance: words with times in seconds, and whether an end was reached."""
+    """One decoded utterance: words with times in seconds, and whether an end was reached.
+
+    With a command list, `words` are those of the accepted command, and `decision` says more.
+    """
 
     words: list[str]
     times: list[tuple[str, float, float]]
     complete: bool
     path: BestPath | None
+    decision: Decision | None = None
 
 
 class Recognizer:
-    """A loaded model with its graph; safe to use for any number of recordings in turn."""
+    """A loaded model with a graph or a command list; for any number of recordings in turn.
 
-    def __init__(self, model: AcousticModel, graph: DecodingGraph,
-                 options: SearchOptions | None = None, adapt: AdaptOptions | None = None):
+    Parameters
+    ----------
+    graph : DecodingGraph, optional
+        Used while there is no command list.
+    calibration : Calibration, optional
+        Gives commands a probability and a threshold.
+    """
+
+    def __init__(self, model: AcousticModel, graph: DecodingGraph | None = None,
+                 options: SearchOptions | None = None, adapt: AdaptOptions | None = None,
+                 calibration: Calibration | None = None, reject: RejectOptions | None = None):
         self.model = model
+        self.reject = reject or RejectOptions()
+        self.calibration = calibration
+        self.commands: tuple[Command, ...] = ()
+        self.fillers: tuple[str, ...] = ()
+        self._grammar: CommandGrammar | None = None
         options = options or SearchOptions()
         self.options = options if options.acoustic_scale else replace(
             options, acoustic_scale=model.acoustic_scale)
         self.adapt = adapt or AdaptOptions()
         self._graph = graph
-        self._arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
+        if graph is not None:
+            self._arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
         self._scorer = model.scorer()
         self._shift = model.features.frame_shift_ms / 1000
 
@@ -58,6 +86,54 @@ class Recognizer:
     def adapts(self) -> bool:
         """Whether utterances of one speaker help each other when they are decoded together."""
         return self.model.adaptation is not None and self.adapt.fmllr_passes > 0
+
+    @cached_property
+    def _maker(self) -> GrammarMaker:
+        return GrammarMaker(self.model)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self._maker.units, self.model.lang.silence_phones, self.model.durations,
+                     self.calibration, self.reject.threshold)
+
+    def set_commands(self, commands: PathLike | Iterable[Item],
+                     fillers: Iterable[str] = ()) -> None:
+        """Recognise these commands from now on, and nothing else.
+
+        Parameters
+        ----------
+        commands : path of a command list, or iterable of texts, (id, text), (id, text, threshold)
+            or Command
+            Hanzi, pinyin or English.
+        fillers : iterable of str
+            Words and phrases that are no commands although they sound like some.
+
+        Raises
+        ------
+        UserError
+            if the list is empty, names a command twice or one that the model cannot say, or a
+            threshold is no probability; the commands set before stay.
+        """
+        wanted = (read_commands(commands) if isinstance(commands, str | Path)
+                  else make_commands(commands))
+        fillers = tuple(fillers)
+        penalty = self.reject.filler_penalty
+        if penalty is None:
+            penalty = self.calibration.filler_penalty if self.calibration else 0.0
+        self._grammar = self._maker.make(wanted, fillers, penalty)
+        self.commands, self.fillers = tuple(wanted), fillers
+
+    def add_command(self, command: Item) -> None:
+        """Add one command; raises as `set_commands`."""
+        self.set_commands([*self.commands, command], self.fillers)
+
+    def remove_command(self, name: str) -> None:
+        """Remove every command with this id or text; raises as `set_commands`."""
+        kept = [command for command in self.commands if name not in (command.id, command.text)]
+        if len(kept) == len(self.commands):
+            raise UserError(f"no command has the id or text '{name}'; the list has "
+                            + ", ".join(command.text for command in self.commands[:10]))
+        self.set_commands(kept, self.fillers)
 
     def decode(self, feats: np.ndarray) -> Decoded:
         """Decode one utterance, which counts as its own speaker.
@@ -78,21 +154,46 @@ class Recognizer:
             As from `features.pipeline.load_feats`.
         """
         feats = [self.model.final_features(frames) for frames in utterances]
+        decode = self._search if self._grammar is None else self._spot
         if self.model.adaptation is None:
-            return [self._decoded(self._search(frames, self._scorer)) for frames in feats]
-        paths: dict[int, BestPath | None] = {}
+            return [decode(frames, self._scorer) for frames in feats]
+        found: dict[int, Decoded] = {}
 
         def find(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
-            path = paths[number] = self._search(frames, scorer)
-            return None if path is None else path.transition_ids
+            found[number] = decode(frames, scorer)
+            path = found[number].path
+            # The filler says nothing of how the speaker says a phone.
+            if path is None or path.transition_ids.max() > self.model.transitions.num_tids:
+                return None
+            return path.transition_ids
 
         adapt_speaker(self.model, feats, find, self.adapt)
-        return [self._decoded(paths[number]) for number in range(len(feats))]
+        return [found[number] for number in range(len(feats))]
 
-    def _search(self, feats: np.ndarray, scorer: Scorer) -> BestPath | None:
+    def _search(self, feats: np.ndarray, scorer: Scorer) -> Decoded:
+        if self._graph is None:
+            raise UserError("no graph and no commands; give --commands FILE, or run 'hybridasr "
+                            "mkgraph'")
         if len(feats) == 0:
-            return None
-        return search(self._graph, self._arc_pdfs, scorer.loglikes(feats), self.options)
+            return self._decoded(None)
+        return self._decoded(search(self._graph, self._arc_pdfs, scorer.loglikes(feats),
+                                    self.options))
+
+    def _spot(self, feats: np.ndarray, scorer: Scorer) -> Decoded:
+        """Decode one utterance with the command list."""
+        grammar, beam = self._grammar, self.reject.reject_beam
+        assert grammar is not None
+        scores = self._maker.units.scores(scorer.loglikes(feats))
+        found = decode_lattice(grammar.graph, grammar.arc_pdfs, scores, self.options,
+                               LatticeOptions(beam))
+        if found is None:
+            return Decoded([], [], False, None)
+        path, lattice = found
+        decision = self._judge.decide(grammar, lattice, scores, self.options.scale, beam)
+        times = [(grammar.lang.word_name(word.label), word.begin * self._shift,
+                  word.end * self._shift) for word in decision.words]
+        words = list(decision.command.words) if decision.accepted else []
+        return Decoded(words, times, path.complete, path, decision)
 
     def _decoded(self, path: BestPath | None) -> Decoded:
         if path is None:
@@ -126,7 +227,9 @@ class Recognizer:
         Returns
         -------
         dict with text, confidence (null: not calibrated), accepted, reason, result, alternatives,
-        partial (true if the audio ended before a whole sentence of the grammar).
+        partial (true if the audio ended before a whole sentence of the grammar); with a command
+        list also id. A command that was not accepted for its low confidence is in text
+        nevertheless.
 
         Raises
         ------
@@ -146,6 +249,8 @@ class Recognizer:
         feats = recognition_features(samples, self.model.features, self.model.pipeline, name,
                                      self.model.cmvn)
         decoded = self.decode(feats)
+        if decoded.decision is not None:
+            return _command_result(decoded)
         if not decoded.complete:
             silent = not decoded.words and len(feats) * self._shift >= SHORTEST_WORD
             return _result(decoded.words, decoded.times, "no-speech" if silent else "too-short",
@@ -155,8 +260,10 @@ class Recognizer:
 
 
 def load(model: PathLike, options: SearchOptions | None = None,
-         graph: PathLike | None = None, adapt: AdaptOptions | None = None) -> Recognizer:
-    """Load a model directory with its graph.
+         graph: PathLike | None = None, adapt: AdaptOptions | None = None,
+         commands: PathLike | Iterable[Item] | None = None, fillers: Iterable[str] = (),
+         reject: RejectOptions | None = None) -> Recognizer:
+    """Load a model directory with its graph, or with a command list in its place.
 
     Parameters
     ----------
@@ -164,14 +271,20 @@ def load(model: PathLike, options: SearchOptions | None = None,
         A model directory such as exp/mono.
     graph : path, optional
         A graph directory; default ``<model>/graph``.
+    commands, fillers : optional
+        As for `Recognizer.set_commands`; no graph directory is read then.
 
     Raises
     ------
     UserError
-        if either is missing or damaged.
+        if anything is missing or damaged, or as from `Recognizer.set_commands`.
     """
     directory = Path(graph) if graph else Path(model) / "graph"
     loaded = load_model(model)
+    if commands is not None:
+        recognizer = Recognizer(loaded, None, options, adapt, load_calibration(model), reject)
+        recognizer.set_commands(commands, fillers)
+        return recognizer
     if not (directory / "graph.npz").is_file():
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     found = DecodingGraph.load(directory / "graph.npz")
@@ -180,7 +293,7 @@ def load(model: PathLike, options: SearchOptions | None = None,
     if any(label >= count for label, count in zip(used, known, strict=True)):
         raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
                         f"{directory}'", directory)
-    return Recognizer(loaded, found, options, adapt)
+    return Recognizer(loaded, found, options, adapt, load_calibration(model), reject)
 
 
 def _result(words: Sequence[str], times: Sequence[tuple[str, float, float]], reason: str | None,
@@ -191,3 +304,22 @@ def _result(words: Sequence[str], times: Sequence[tuple[str, float, float]], rea
         "result": [{"word": word, "start": round(start, 3), "end": round(end, 3), "conf": None}
                    for word, start, end in times],
         "alternatives": []}
+
+
+def _command_result(decoded: Decoded) -> dict[str, Any]:
+    decision = decoded.decision
+    assert decision is not None
+    shown = decision.command if decision.reason in (None, LOW) else None
+    result = _result(shown.words if shown else [], decoded.times if shown else [],
+                     decision.reason, not decoded.complete)
+    for entry, probability in zip(result["result"], decision.word_probabilities, strict=False):
+        entry["conf"] = round(probability, 4)
+    return {**result, "text": shown.text if shown else "", "id": shown.id if shown else None,
+            "confidence": _rounded(decision.probability),
+            "alternatives": [{"text": command.text, "id": command.id,
+                              "confidence": _rounded(probability)}
+                             for command, probability in decision.alternatives]}
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 4)

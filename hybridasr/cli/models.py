@@ -28,7 +28,7 @@ def _quantize(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from hybridasr.errors import UserError
-    from hybridasr.model import load_model, model_figures
+    from hybridasr.model import OF_THIS_MODEL, load_model, model_figures
     from hybridasr.progress import logger
 
     model = load_model(args.model)
@@ -38,6 +38,9 @@ def _quantize(args: argparse.Namespace) -> None:
     if args.destination.resolve() == args.model.resolve():
         raise UserError("is the model itself; give another directory", args.destination)
     replace(model, nnet=model.nnet.quantized()).save(args.destination)
+    for name in OF_THIS_MODEL:
+        if (args.model / name).is_file():
+            shutil.copy(args.model / name, args.destination / name)
     if (args.model / "graph").is_dir():
         shutil.copytree(args.model / "graph", args.destination / "graph", dirs_exist_ok=True)
     before, after = (model_figures(load_model(path), path)["acoustic_bytes"]

@@ -4,8 +4,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridasr.cli.verb import Verb, add_nj
+
+if TYPE_CHECKING:
+    from hybridasr.spotting import SpotOptions
 
 
 def _lang_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +87,24 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, AdaptOptions)
 
 
+def _command_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.confidence.grammar import RejectOptions
+    from hybridasr.options import add_options
+
+    parser.add_argument("--commands", type=Path, metavar="FILE",
+                        help="command list: one of them is recognised, or none (default: the graph "
+                        "of the model)")
+    parser.add_argument("--fillers", type=Path, metavar="FILE",
+                        help="list of words and phrases that are no commands")
+    add_options(parser, RejectOptions)
+
+
+def _fillers(args: argparse.Namespace) -> list[str]:
+    from hybridasr.corpus.commands import read_commands
+
+    return [filler.text for filler in read_commands(args.fillers)] if args.fillers else []
+
+
 def _decode_arguments(parser: argparse.ArgumentParser) -> None:
     _search_arguments(parser)
     add_nj(parser)
@@ -120,6 +142,7 @@ def _score(args: argparse.Namespace) -> None:
 
 def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
     _search_arguments(parser)
+    _command_arguments(parser)
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--channel", default="mix",
                         help="mix, or the channel's number from 0 (mix)")
@@ -130,6 +153,7 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recognize(args: argparse.Namespace) -> None:
+    from hybridasr.confidence.grammar import RejectOptions
     from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.errors import UserError
@@ -137,7 +161,8 @@ def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.recognizer import load
 
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
-                      from_args(AdaptOptions, args))
+                      from_args(AdaptOptions, args), args.commands, _fillers(args),
+                      from_args(RejectOptions, args))
     failures = []
     for path in args.audio:
         try:
@@ -155,6 +180,7 @@ def _recognize(args: argparse.Namespace) -> None:
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     _search_arguments(parser)
+    _command_arguments(parser)
     add_nj(parser)
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--homophones", action="store_true",
@@ -164,6 +190,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.commands import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.search import SearchOptions
@@ -172,16 +199,81 @@ def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.model import load_model
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
+    from hybridasr.spotting import CommandList, evaluate_commands
 
     model, data = load_model(args.model), read_datadir(args.data)
     with executor(args.nj) as pool:
         if "feats.scp" not in data.tables:
             data = make_feats(data, model.features, pool)
+        if args.commands:
+            commands = CommandList(tuple(read_commands(args.commands)), tuple(_fillers(args)))
+            row = evaluate_commands(args.model, data, commands, args.model /
+                                    f"commands_{args.data.name}", pool, _spot_options(args))
+            print(json.dumps([row], ensure_ascii=False, indent=2))
+            return
         row = evaluate(args.model, args.graph or args.model / "graph", read_datadir(args.data),
                        args.model / f"decode_{args.data.name}", from_args(SearchOptions, args),
                        pool, homophone_classes(model.lang) if args.homophones else None,
                        from_args(AdaptOptions, args))
     print(json.dumps([row], ensure_ascii=False, indent=2))
+
+
+def _spot_options(args: argparse.Namespace) -> "SpotOptions":
+    from hybridasr.confidence.grammar import RejectOptions
+    from hybridasr.decode.adapt import AdaptOptions
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.options import from_args
+    from hybridasr.spotting import SpotOptions
+
+    return SpotOptions(from_args(SearchOptions, args), from_args(AdaptOptions, args),
+                       from_args(RejectOptions, args))
+
+
+def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.calibrate import DrawOptions
+    from hybridasr.confidence.fit import CalibrationOptions
+    from hybridasr.options import add_options
+
+    _search_arguments(parser)
+    _command_arguments(parser)
+    add_options(parser, DrawOptions)
+    add_options(parser, CalibrationOptions)
+    add_nj(parser)
+    parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
+                        "the utterances that the network was not trained on")
+    parser.add_argument("--plots", type=Path, metavar="DIR",
+                        help="draw reliability, DET and ROC curves there")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
+    parser.add_argument("data", type=Path, help="data directory with features and transcripts, of "
+                        "speakers that the model was not trained on")
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from hybridasr.calibrate import DrawOptions, calibrate
+    from hybridasr.confidence.fit import CalibrationOptions
+    from hybridasr.corpus.commands import read_commands
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+    from hybridasr.spotting import CommandList
+    from hybridasr.tune import held_out
+
+    data = read_datadir(args.data)
+    commands = None
+    if args.commands:
+        commands = CommandList(tuple(read_commands(args.commands)), tuple(_fillers(args)))
+    with executor(args.nj) as pool:
+        _, report = calibrate(args.model, held_out(args.model, data) if args.held_out else data,
+                              pool, commands, from_args(DrawOptions, args),
+                              from_args(CalibrationOptions, args), _spot_options(args))
+    if args.plots:
+        from hybridasr.plots import draw_det, draw_reliability, draw_roc
+
+        draw_reliability(report.trials.probabilities, report.trials.labels,
+                         args.plots / "reliability.png")
+        draw_det({args.model.name: report.trials.curve()}, args.plots / "det.png")
+        draw_roc({args.model.name: report.trials.curve()}, args.plots / "roc.png")
+    print(json.dumps(report.figures, indent=2))
 
 
 def _tune_arguments(parser: argparse.ArgumentParser) -> None:
@@ -222,6 +314,8 @@ VERBS = {
                       _recognize_arguments, _recognize),
     "tune-scale": Verb("choose the acoustic scale on held-out speech; stored in the model",
                        _tune_arguments, _tune),
+    "calibrate": Verb("fit the probability of commands and its threshold; stored in the model",
+                      _calibrate_arguments, _calibrate),
     "evaluate": Verb("decode and score a data directory; rows of results.json on stdout",
                      _evaluate_arguments, _evaluate),
 }

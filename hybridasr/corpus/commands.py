@@ -1,13 +1,16 @@
 """Owns the command list: UTF-8 text, one command a line.
 
 A line is a text (hanzi, pinyin with or without tone digits, or English), or tab-separated
-``id``, text and, optionally, threshold. ``#`` starts a comment. One bad line refuses the list:
-the good ones are never used alone in silence.
+``id``, text and, optionally, threshold. ``#`` starts a comment. Programs may give the same as
+Python objects. One bad line refuses the list: the good ones are never used alone in silence.
 """
 
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hybridasr.errors import UserError
 from hybridasr.storage import read_text
@@ -30,6 +33,10 @@ class Command:
         return tuple(self.text.split())
 
 
+Item = str | Command | Mapping[str, Any] | tuple[Any, ...]
+"""A text; a `Command`; fields of one by name (text, id, threshold); or (id, text[, threshold])."""
+
+
 def read_commands(path: str | Path) -> list[Command]:
     """Read a command list.
 
@@ -39,27 +46,62 @@ def read_commands(path: str | Path) -> list[Command]:
         naming every bad line (up to 20): wrong columns, threshold outside 0..1, a text that
         comes twice, characters that are not letters; or saying that the list is empty.
     """
+    lines = ((number, line.split("#", 1)[0].strip())
+             for number, line in enumerate(read_text(path).splitlines(), 1))
+    return _collect(((number, partial(_parse, line)) for number, line in lines if line), path)
+
+
+def make_commands(items: Iterable[Item], path: str | Path | None = None) -> list[Command]:
+    """Make a command list of Python objects, checked as one in a file.
+
+    Parameters
+    ----------
+    items : iterable of str, Command, mapping or tuple
+        See `Item`. A `Command` keeps its line.
+    path : path, optional
+        The file that the commands come from, for the error line.
+
+    Raises
+    ------
+    UserError
+        as `read_commands`, naming the place in the list where there is no file.
+    """
+    if isinstance(items, (str, Mapping)):
+        raise UserError("one command instead of a list of commands; put it into a list")
+    return _collect(((item.line if isinstance(item, Command) else 0, partial(_command, item))
+                     for item in items), path)
+
+
+def fault_lines(faults: Sequence[tuple[int, str]], path: str | Path | None = None) -> UserError:
+    """Return the error for faults (line or 0, reason), a line for each, up to 20."""
+    def place(line: int) -> str:
+        return "" if path is None else f"{path}:{line}: " if line else f"{path}: "
+
+    line, reason = faults[0]
+    others = [f"\n{place(line)}{reason}" for line, reason in faults[1:_MAX_SHOWN]]
+    return UserError(reason + "".join(others), path, line or None)
+
+
+def _collect(rows: Iterable[tuple[int, Callable[[], Command]]],
+             path: str | Path | None) -> list[Command]:
+    """Make the commands of (line or 0, what makes the command or says ValueError)."""
     commands: list[Command] = []
     faults: list[tuple[int, str]] = []
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        line = line.split("#", 1)[0].strip()
-        if not line:
-            continue
+    first_place: dict[str, str] = {}
+    for number, (line, make) in enumerate(rows, 1):
+        place = f"in line {line}" if line else f"as command {number}"
         try:
-            command = replace(_parse(line), line=number)
+            command = replace(make(), line=line)
         except ValueError as error:
-            faults.append((number, str(error)))
+            faults.append((line, str(error) if line else f"command {number}: {error}"))
             continue
-        if command.text in first_line:
-            faults.append((number, f"'{command.text}' is there already, in line "
-                           f"{first_line[command.text]}; delete one of the two"))
-        first_line.setdefault(command.text, number)
+        if command.text in first_place:
+            faults.append((line, f"'{command.text}' is there already, "
+                           f"{first_place[command.text]}; delete one of the two"))
+        first_place.setdefault(command.text, place)
         commands.append(command)
     if faults:
-        number, reason = faults[0]
-        others = "".join(f"\n{path}:{n}: {reason}" for n, reason in faults[1:_MAX_SHOWN])
-        raise UserError(reason + others, path, number)
+        raise fault_lines(faults, path)
     if not commands:
         raise UserError("no command in the list; write one command a line, e.g. 打开空调", path)
     return commands
@@ -68,20 +110,44 @@ def read_commands(path: str | Path) -> list[Command]:
 def _parse(line: str) -> Command:
     columns = [column.strip() for column in line.split("\t")]
     if len(columns) == 1:
-        columns = [" ".join(columns[0].split())] * 2
+        return _checked(line, None, None)
     if len(columns) > 3 or not all(columns[:2]):
         raise ValueError(f"{len(columns)} columns; write the text alone, or id, text and "
                          "threshold with tabs between")
-    text = " ".join(columns[1].split())
+    return _checked(columns[1], columns[0], columns[2] if len(columns) == 3 else None)
+
+
+def _command(item: Item) -> Command:
+    if isinstance(item, str):
+        return _checked(item, None, None)
+    if isinstance(item, Command):
+        return _checked(item.text, item.id, item.threshold)
+    if isinstance(item, Mapping):
+        odd = sorted(map(str, set(item) - {"text", "id", "threshold"}))
+        if odd or "text" not in item:
+            raise ValueError(f"{'no text' if not odd else 'unknown field ' + odd[0]}; give text "
+                             "and, if wanted, id and threshold")
+        return _checked(item["text"], item.get("id"), item.get("threshold"))
+    if isinstance(item, tuple) and 2 <= len(item) <= 3:
+        return _checked(item[1], item[0], item[2] if len(item) == 3 else None)
+    raise ValueError(f"{item!r} is no command; give a text, or (id, text, threshold)")
+
+
+def _checked(text: Any, name: Any, threshold: Any) -> Command:
+    """Make a command; ValueError says what is wrong with it."""
+    for value in (text, *([] if name is None else [name])):
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"{value!r} is no text; write hanzi, pinyin or English")
+    text = " ".join(text.split())
     odd = sorted(set(re.sub(r"[^\W_]|[ '\-]", "", text)))
     if odd:
         raise ValueError(f"'{text}' has {' '.join(odd)}; write words only, without punctuation")
-    threshold = None
-    if len(columns) == 3 and columns[2]:
-        try:
-            threshold = float(columns[2])
-        except ValueError:
-            raise ValueError(f"threshold '{columns[2]}' is no number; give 0 to 1") from None
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"threshold {columns[2]} is outside 0..1; give 0 to 1")
-    return Command(text, columns[0], threshold)
+    if threshold is None or threshold == "":
+        return Command(text, name or text)
+    try:
+        value = float(threshold)
+    except (TypeError, ValueError):
+        raise ValueError(f"threshold '{threshold}' is no number; give 0 to 1") from None
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"threshold {threshold} is outside 0..1; give 0 to 1")
+    return Command(text, name or text, value)

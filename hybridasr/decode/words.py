@@ -1,8 +1,7 @@
 """Owns times: a path of transition-ids cut into phones, and phones matched to words.
 
 Paths come from graphs whose self-loops follow the forward transition of their state
-(``--reorder=true``): a phone lasts from its first forward transition to the last self-loop after
-its final transition.
+(``--reorder=true``, see `TransitionModel.phone_starts`).
 """
 
 from dataclasses import dataclass
@@ -24,11 +23,9 @@ class Segment:
 
 def phone_segments(transition_ids: np.ndarray, transitions: TransitionModel) -> list[Segment]:
     """Cut transition-ids (num_frames,) into phones, in order."""
-    forward = np.flatnonzero(~transitions.tid_is_self_loop[transition_ids])
-    if len(forward) == 0:
+    starts = transitions.phone_starts(transition_ids)
+    if len(starts) == 0:
         return []
-    last_state = transitions.tid_is_final[transition_ids[forward]]
-    starts = np.concatenate([forward[:1], forward[1:][last_state[:-1]]])
     ends = np.append(starts[1:], len(transition_ids))
     phones = transitions.tid_phone[transition_ids[starts]]
     return [Segment(int(p), int(b), int(e)) for p, b, e in zip(phones, starts, ends, strict=True)]

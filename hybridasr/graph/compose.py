@@ -6,7 +6,6 @@ the tropical semiring, so that the best path of every word sequence keeps its we
 move between OpenFst and flat arrays all at once, as bytes of OpenFst's file format.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pynini
@@ -14,22 +13,14 @@ import pynini
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.context import expand_context
-from hybridasr.graph.hmm_fst import add_self_loops, hmm_fst
+from hybridasr.graph.hmm_fst import hmm_fst
 from hybridasr.graph.lexicon_fst import lexicon_fst
 from hybridasr.graph.openfst import FlatFst, fst_bytes, parse_fst
+from hybridasr.graph.self_loops import GraphOptions, add_self_loops
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.options import option
 from hybridasr.storage import PathLike, atomic_path, read_text, write_text
 from hybridasr.tree.tree import ContextTree
-
-
-@dataclass(frozen=True)
-class GraphOptions:
-    """Scales of the transition probabilities in the graph (Kaldi's mkgraph.sh)."""
-
-    transition_scale: float = option(1.0, "factor on transition log probabilities")
-    self_loop_scale: float = option(0.1, "factor on self-loop log probabilities")
 
 
 def make_hclg(lang: Lang, grammar: pynini.Fst, transitions: TransitionModel, tree: ContextTree,

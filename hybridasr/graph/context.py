@@ -86,10 +86,11 @@ def _logical_phones(windows: np.ndarray, tree: ContextTree,
     centre = windows[:, tree.central_position]
     numbers = np.zeros(len(windows), np.int32)
     found: dict[LogicalPhone, int] = {}
+    questions = _questions(tree.root) if isinstance(tree, DecisionTree) else None
     for entry in topology.entries:
         rows = np.flatnonzero(np.isin(centre, entry.phones))
         classes = [state.pdf_class for state in entry.states[:-1]]
-        pdfs = window_pdfs(tree, windows[rows], classes)
+        pdfs = window_pdfs(tree, windows[rows], classes, questions)
         keys = zip(centre[rows].tolist(), map(tuple, pdfs.tolist()), strict=True)
         numbers[rows] = [found.setdefault(key, len(found) + 1) for key in keys]
     for phone in np.setdiff1d(centre[numbers == 0], [0]):
@@ -97,18 +98,21 @@ def _logical_phones(windows: np.ndarray, tree: ContextTree,
     return numbers, list(found)
 
 
-def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int]) -> np.ndarray:
+def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int],
+                questions: tuple | None = None) -> np.ndarray:
     """Return the pdf of each window and pdf-class: int32 (num_windows, num_classes).
 
     Parameters
     ----------
     windows : int64 (num_windows, context_width)
+    questions : tuple, optional
+        `_questions` of a `DecisionTree`, if they are there already.
     """
     if not isinstance(tree, DecisionTree):
         rows = [[tree.pdf(tuple(window), number) for number in pdf_classes]
                 for window in windows.tolist()]
         return np.array(rows, np.int32).reshape(len(windows), len(pdf_classes))
-    pdfs = _ask(*_questions(tree.root), np.ascontiguousarray(windows, np.int64),
+    pdfs = _ask(*(questions or _questions(tree.root)), np.ascontiguousarray(windows, np.int64),
                 np.array(pdf_classes, np.int64))
     for window, number in np.argwhere(pdfs < 0)[:1]:
         tree.pdf(tuple(windows[window].tolist()), pdf_classes[number])  # raises

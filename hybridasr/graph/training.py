@@ -163,8 +163,8 @@ class TrainingGraphs:
         self.lang = lang
         self.transitions = transitions
         self.tree = tree
-        self._by_window: dict[tuple[int, ...], _Template] = {}
-        self._by_pdfs: dict[tuple[int, tuple[int, ...]], _Template] = {}
+        self._by_window: dict[tuple[int, ...], Template] = {}
+        self._by_pdfs: dict[tuple[int, tuple[int, ...]], Template] = {}
 
     def build(self, words: tuple[int, ...]) -> DecodingGraph:
         """Return the graph of one transcript, transition costs left out.
@@ -192,12 +192,12 @@ class TrainingGraphs:
         source, target, tids, labels, costs = map(np.array, zip(*rows, strict=True))
         return DecodingGraph.from_arcs(0, source, tids, labels, costs, target, final)
 
-    def _template(self, window: tuple[int, ...]) -> "_Template":
+    def _template(self, window: tuple[int, ...]) -> "Template":
         phone = window[self.tree.central_position]
         states = self.transitions.topology.for_phone(phone).states[:-1]
         pdfs = tuple(self.tree.pdf(window, state.pdf_class) for state in states)
         if (phone, pdfs) not in self._by_pdfs:
-            self._by_pdfs[phone, pdfs] = _template(phone, pdfs, self.transitions)
+            self._by_pdfs[phone, pdfs] = phone_template(phone, pdfs, self.transitions)
         self._by_window[window] = self._by_pdfs[phone, pdfs]
         return self._by_window[window]
 
@@ -211,7 +211,7 @@ def arc_costs(graph: DecodingGraph, transition_costs: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Template:
+class Template:
     """One node for each non-loop transition of a phone; the node has its source's self-loop."""
 
     num_nodes: int
@@ -220,7 +220,7 @@ class _Template:
     exits: list[int]
 
 
-def _template(phone: int, pdfs: tuple[int, ...], transitions: TransitionModel) -> _Template:
+def phone_template(phone: int, pdfs: tuple[int, ...], transitions: TransitionModel) -> Template:
     """Build the template of a phone whose emitting states have these pdfs."""
     states = transitions.topology.for_phone(phone).states
     nodes: dict[tuple[int, int], tuple[int, int]] = {}  # (state, next state) -> (node, tid)
@@ -241,7 +241,7 @@ def _template(phone: int, pdfs: tuple[int, ...], transitions: TransitionModel) -
         if loops[number]:
             inner.append((node, node, loops[number]))
         inner += [(node, after, tid) for (begin, _), (after, tid) in nodes.items() if begin == to]
-    return _Template(
+    return Template(
         len(nodes),
         [found for (number, _), found in nodes.items() if number == 0],
         inner,

@@ -101,6 +101,16 @@ class TransitionModel:
         costs[0] = 0.0
         return costs.astype(np.float32)
 
+    def phone_starts(self, transition_ids: np.ndarray) -> np.ndarray:
+        """Return the frame in which each phone of a path begins, int64 (num_phones,).
+
+        Self-loops follow the forward transition of their state: a phone lasts from its first
+        forward transition to the last self-loop after its final transition.
+        """
+        forward = np.flatnonzero(~self.tid_is_self_loop[transition_ids])
+        last_state = self.tid_is_final[transition_ids[forward]]
+        return np.concatenate([forward[:1], forward[1:][last_state[:-1]]])
+
     def updated(self, counts: np.ndarray) -> "TransitionModel":
         """Return the maximum-likelihood model for transition-id counts, floored.
 

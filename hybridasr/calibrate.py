@@ -1,0 +1,131 @@
+"""Owns the calibration of a model: trials on utterances that it was not trained on, then the fit.
+
+Without a command list, lists are drawn from the transcripts: what is in a list is a command, all
+else is outside. So the probability does not depend on which commands a user will bring. Noise
+that the program makes is outside as well: nobody speaks.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hybridasr.confidence.calibration import Calibration, save_calibration
+from hybridasr.confidence.fit import CalibrationOptions, CalibrationReport, fit_calibration
+from hybridasr.confidence.measures import NAMES
+from hybridasr.corpus.commands import make_commands
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.corpus.noises import synthetic_noises
+from hybridasr.errors import UserError
+from hybridasr.features.pipeline import recognition_features
+from hybridasr.options import option
+from hybridasr.recognizer import load
+from hybridasr.score.detection import Kind, det_curve
+from hybridasr.spotting import CommandList, SpotOptions, Trial, make_trial, spot_set
+
+logger = logging.getLogger("hybridasr")
+NOISE_PEAKS = (30.0, 300.0, 3000.0)  # levels of noise, standard deviation in 16-bit range
+NOISE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """Command lists for a calibration without one."""
+
+    draws: int = option(6, "command lists drawn from the transcripts, where none is given")
+    list_share: float = option(0.5, "share of the different transcripts in a list")
+    list_size: int = option(100, "commands in a list, at most")
+    seed: int = option(0, "of the draws")
+
+    def __post_init__(self):
+        if self.draws < 1 or self.list_size < 1 or not 0 < self.list_share < 1:
+            raise UserError("draws and list-size must be 1 or more, list-share between 0 and 1")
+
+
+def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList | None = None,
+              draw: DrawOptions | None = None, fit: CalibrationOptions | None = None,
+              spot: SpotOptions | None = None) -> tuple[Calibration, CalibrationReport]:
+    """Fit probability, threshold and filler penalty; store them in the model directory.
+
+    Parameters
+    ----------
+    data : DataDir
+        With transcripts and features of the model's kind, of speakers it was not trained on.
+
+    Raises
+    ------
+    UserError
+        if there are too few utterances of either kind; as from `spot_set`.
+    """
+    spot = spot or SpotOptions()
+    lists = [commands] if commands else draw_lists(data, draw or DrawOptions())
+    penalty = spot.reject.filler_penalty
+    if penalty is None:
+        penalty = 0.0
+    spot = replace(spot, reject=replace(spot.reject, filler_penalty=penalty))
+    found = spot_set(model, data, lists, pool, spot)
+    trials = [trial for part in found for trial in part]
+    trials += noise_trials(model, lists[0], spot)
+    kinds = np.array([trial.kind for trial in trials])
+    features = np.array([trial.measures for trial in trials])
+    kept = ~np.isnan(features).all(axis=0)
+    names = [name for name, keep in zip(NAMES, kept, strict=True) if keep]
+    calibration, report = fit_calibration(
+        features[:, kept], names, kinds, [trial.speaker for trial in trials], fit,
+        dict.fromkeys(names, 1), info={"utterances": len(data), "lists": len(lists)})
+    calibration = replace(calibration, filler_penalty=_balance(
+        np.nan_to_num(features[:, 0], nan=-spot.reject.reject_beam), kinds))
+    save_calibration(calibration, model)
+    return calibration, report
+
+
+def draw_lists(data: DataDir, options: DrawOptions) -> list[CommandList]:
+    """Draw command lists from the different transcripts of a set.
+
+    Raises
+    ------
+    UserError
+        if there are fewer than two different transcripts.
+    """
+    texts = sorted({" ".join(u.words) for u in data.utterances.values() if u.words})
+    if len(texts) < 2:
+        raise UserError("fewer than two different transcripts; give utterances of several "
+                        "commands", data.path / "text")
+    size = min(options.list_size, max(1, round(options.list_share * len(texts))))
+    rng = np.random.default_rng(options.seed)
+    return [CommandList(tuple(make_commands(
+        texts[i] for i in sorted(rng.choice(len(texts), size, replace=False)))))
+        for _ in range(options.draws)]
+
+
+def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> list[Trial]:
+    """Decode noises that the program makes, silence and tones among them."""
+    recognizer = load(model, options.search, None, options.adapt, commands.commands,
+                      commands.fillers, options.reject)
+    settings = recognizer.model.features
+    count = int(NOISE_SECONDS * settings.sample_rate)
+    times = np.arange(count) / settings.sample_rate
+    pieces = {f"tone{hertz}": np.sin(2 * np.pi * hertz * times) for hertz in (220, 1000, 2500)}
+    for name, samples in synthetic_noises(settings.sample_rate).items():
+        pieces |= {f"{name}{place}": samples[place * count:(place + 1) * count]
+                   for place in range(3)}
+    trials = []
+    for name, samples in pieces.items():
+        for level in NOISE_PEAKS:
+            scaled = (samples * level / max(float(samples.std()), 1e-9)).astype(np.float32)
+            feats = recognition_features(scaled, settings, recognizer.model.pipeline, name,
+                                         recognizer.model.cmvn)
+            trials.append(make_trial(recognizer, f"{name}-{level:g}", f"noise {name}", (),
+                                     recognizer.decode(feats), len(feats)))
+    return trials
+
+
+def _balance(ratios: np.ndarray, kinds: Sequence[Kind]) -> float:
+    """Return the filler penalty with which the search alone errs as often on either side."""
+    chosen = np.asarray(kinds) != Kind.WRONG
+    curve = det_curve(ratios[chosen], np.asarray(kinds)[chosen] == Kind.RIGHT)
+    place = int(np.argmin(np.abs(curve.miss - curve.false_accept)[1:])) + 1
+    return round(-float(curve.thresholds[place]), 2)

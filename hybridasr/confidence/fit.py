@@ -1,0 +1,200 @@
+"""Owns the fit of a calibration: regression, threshold and figures on speakers held out.
+
+Every figure is of probabilities by a regression that has not seen the speaker; the calibration that
+is returned is fitted to all utterances.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybridasr.confidence.calibration import Calibration
+from hybridasr.confidence.logistic import fit_logistic, grouped_folds, held_out_probabilities
+from hybridasr.errors import UserError
+from hybridasr.options import option, to_dict
+from hybridasr.score.detection import Kind, Trials, choose_threshold
+
+logger = logging.getLogger("hybridasr")
+MIN_UTTERANCES = 10  # of those that should be accepted, and of those that should not
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How the calibration is fitted and the threshold chosen."""
+
+    false_accept_rate: float = option(0.05, "largest share of outside utterances to accept, a "
+                                            "fraction")
+    l2: float = option(1.0, "penalty on the weights of the logistic regression")
+    folds: int = option(10, "parts of the cross-validation, at most as many as speakers")
+    wrong_weight: float = option(1.0, "how often an utterance counts whose top command is wrong; "
+                                      "other than 1, probabilities are not those of the data")
+
+    def __post_init__(self):
+        if not 0 <= self.false_accept_rate < 1:
+            raise UserError(f"false-accept-rate is {self.false_accept_rate}; give a fraction from "
+                            "0 to below 1 (0.05 for 5 %)")
+        for name in ("l2", "wrong_weight"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}; give a "
+                                "number above 0")
+        if self.folds < 2:
+            raise UserError(f"folds is {self.folds}; give at least 2")
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationReport:
+    """What the cross-validation says about a calibration.
+
+    Attributes
+    ----------
+    trials : Trials
+        Probabilities of the utterances by regressions that were fitted to other speakers, and
+        their kinds, in the order of the rows: for pictures and further figures.
+    folds : int64 (n,)
+        Number of the fold of each utterance.
+    figures : dict
+        Ready for JSON: those of `Trials.figures` at the threshold of the calibration, which was
+        chosen on these very probabilities; ``held_out_false_accept``, ``held_out_accepted_right``
+        and ``held_out_accepted_wrong``: the same with each fold's threshold chosen on the others;
+        ``threshold``, ``speakers``, ``folds``.
+    warnings : tuple of str
+        What the figures should be read with; logged too.
+    """
+
+    trials: Trials
+    folds: np.ndarray
+    figures: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarray,
+                    groups: Sequence[str], options: CalibrationOptions | None = None,
+                    signs: Mapping[str, int] | None = None, filler_penalty: float = 0.0,
+                    info: Mapping[str, Any] | None = None
+                    ) -> tuple[Calibration, CalibrationReport]:
+    """Fit the probability that the top command is right, and the threshold for accepting it.
+
+    The order of the rows changes nothing. Where there are too few speakers to hold one out, the
+    folds are of utterances, and a warning says so.
+
+    Parameters
+    ----------
+    features : float (n, num_measures)
+        A row for each utterance, NaN where a measure is missing. A row without any value is an
+        utterance that no command came near: its probability is 0, the regression does not see it.
+    names : sequence of num_measures str
+    kinds : int (n,) of `score.detection.Kind`
+    groups : sequence of n str
+        Speakers.
+    options : CalibrationOptions, optional
+    signs : mapping name -> 1 or -1, optional
+        Of measures of which more never lowers (1) or never raises (-1) the probability.
+    filler_penalty, info
+        Recorded in the calibration; `info` gets the options and the figures.
+
+    Raises
+    ------
+    UserError
+        if there are too few right commands, outside utterances or utterances whose top command is
+        wrong, or a measure has no value.
+    ValueError
+        if the shapes do not fit, a feature is infinite, or a right command has no measures.
+    """
+    options, signs = options or CalibrationOptions(), signs or {}
+    features, kinds = np.asarray(features, np.float64), np.asarray(kinds, np.int64)
+    near = ~np.isnan(features).all(-1)
+    _check(features, names, kinds, groups, signs, near)
+    # Sums in one order give the same bits, whatever the order of the rows.
+    order = np.lexsort((*features.T, kinds, np.unique(np.asarray(groups), return_inverse=True)[1]))
+    rows, row_kinds, near = features[order], kinds[order], near[order]
+    folds, warnings = _folds([groups[row] for row in order], row_kinds, near, options.folds)
+    labels = row_kinds[near] == Kind.RIGHT
+    fit = (options.l2, [signs.get(name, 0) for name in names],
+           np.where(labels, 1.0, options.wrong_weight))
+    probabilities = np.zeros(len(rows))
+    probabilities[near] = held_out_probabilities(rows[near], labels, folds[near], *fit)
+    regression = fit_logistic(rows[near], labels, *fit)
+    threshold = choose_threshold(probabilities, row_kinds, options.false_accept_rate)
+    warnings += _rate_warnings(int((kinds == Kind.OUTSIDE).sum()), options.false_accept_rate)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    figures = {**Trials(probabilities, row_kinds).figures(threshold),
+               **_held_out_figures(probabilities, row_kinds, folds, options.false_accept_rate),
+               "threshold": threshold, "speakers": len(set(groups)),
+               "folds": len(np.unique(folds))}
+    calibration = Calibration(
+        tuple(names), regression, threshold, filler_penalty,
+        {**(info or {}), "options": to_dict(options), "figures": figures})
+    back = np.argsort(order)
+    trials = Trials(probabilities[back], row_kinds[back])
+    return calibration, CalibrationReport(trials, folds[back], figures, tuple(warnings))
+
+
+def _check(features: np.ndarray, names: Sequence[str], kinds: np.ndarray, groups: Sequence[str],
+           signs: Mapping[str, int], near: np.ndarray) -> None:
+    if features.shape != (len(kinds), len(names)) or len(groups) != len(kinds):
+        raise ValueError(f"features {features.shape}, {len(names)} names, {len(kinds)} kinds and "
+                         f"{len(groups)} groups do not fit")
+    if not set(signs) <= set(names):
+        raise ValueError(f"signs for {sorted(set(signs) - set(names))}, which are no measures")
+    if np.any(~near & (kinds == Kind.RIGHT)):
+        raise ValueError("a command recognised right has no measures")
+    for name, column in zip(names, features.T, strict=True):
+        if len(column) and np.isnan(column).all():
+            raise UserError(f"measure '{name}' has no value in any utterance; leave it out")
+    for members, what, remedy in (
+            (kinds == Kind.RIGHT, "commands recognised right",
+             "add recordings of commands of the list"),
+            (kinds == Kind.OUTSIDE, "outside utterances",
+             "add recordings of words that are not in the command list"),
+            (near & (kinds != Kind.RIGHT), "utterances taken for a wrong command",
+             "add recordings of words that sound like commands")):
+        count = int(members.sum())
+        if count < MIN_UTTERANCES:
+            raise UserError(f"{count or 'no'} {what} to calibrate with, at least {MIN_UTTERANCES} "
+                            f"are needed; {remedy}")
+
+
+def _folds(groups: Sequence[str], kinds: np.ndarray, near: np.ndarray, num_folds: int
+           ) -> tuple[np.ndarray, list[str]]:
+    """Return the fold of each row: by speakers, or, if that leaves none of a kind, by rows."""
+    # Those that no command came near are a kind of their own: the regression does not see them.
+    parted = np.where(near, kinds, len(Kind))
+    folds = grouped_folds(groups, parted, num_folds)
+    together = [what for members, what in (
+        (kinds == Kind.RIGHT, "commands recognised right"),
+        (kinds == Kind.OUTSIDE, "outside utterances"),
+        (near & (kinds != Kind.RIGHT), "utterances taken for a wrong command"))
+        if len(np.unique(folds[members])) < 2]
+    if not together:
+        return folds, []
+    fault = f"too few speakers of {together[0]} to hold some out"
+    if len(set(groups)) == 1:
+        fault = f"all {len(kinds)} utterances are of one speaker"
+    return grouped_folds(np.arange(len(kinds)), parted, num_folds), [
+        f"{fault}: the figures are for speakers that the calibration knows; add recordings of "
+        "others"]
+
+
+def _rate_warnings(outside: int, rate: float) -> list[str]:
+    if rate == 0 or 1 / outside <= rate:
+        return []
+    return [f"{outside} outside utterances cannot show a false-accept rate of {100 * rate:g} %, "
+            f"so that the threshold accepts none of them; add recordings up to "
+            f"{int(np.ceil(1 / rate))} at least"]
+
+
+def _held_out_figures(probabilities: np.ndarray, kinds: np.ndarray, folds: np.ndarray,
+                      rate: float) -> dict[str, float | None]:
+    """Return the rates, in per cent, of thresholds that were chosen on the other folds."""
+    accepted = np.zeros(len(kinds))
+    for fold in np.unique(folds):
+        out = folds == fold
+        threshold = choose_threshold(probabilities[~out], kinds[~out], rate)
+        accepted[out] = probabilities[out] >= threshold
+    figures = Trials(accepted, kinds).figures(1.0)
+    return {f"held_out_{name}": figures[name]
+            for name in ("false_accept", "accepted_right", "accepted_wrong")}

@@ -1,0 +1,198 @@
+"""Owns decoding of whole sets with command lists: every utterance a trial of accept or reject."""
+
+import functools
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridasr.confidence.calibration import FILE, load_calibration
+from hybridasr.confidence.grammar import RejectOptions
+from hybridasr.confidence.measures import nothing
+from hybridasr.corpus.commands import Command
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.corpus.tables import sort_key
+from hybridasr.decode.adapt import AdaptOptions, decoding_blocks
+from hybridasr.decode.search import SearchOptions
+from hybridasr.errors import UserError
+from hybridasr.features.pipeline import check_features, load_feats
+from hybridasr.model import load_model
+from hybridasr.parallel import run_blocks
+from hybridasr.recognizer import Decoded, Recognizer, load
+from hybridasr.score.detection import Kind, Trials
+from hybridasr.storage import read_json, write_json, write_text
+
+
+@dataclass(frozen=True)
+class CommandList:
+    """Commands and the fillers beside them, as `Recognizer.set_commands` takes them."""
+
+    commands: tuple[Command, ...]
+    fillers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpotOptions:
+    """All that decides what is found."""
+
+    search: SearchOptions = SearchOptions()
+    adapt: AdaptOptions = AdaptOptions()
+    reject: RejectOptions = RejectOptions()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An utterance and what it was taken for.
+
+    Attributes
+    ----------
+    said : str
+        The transcript.
+    text : str
+        Of the best command, accepted or not; empty if there is none.
+    probability : float or None
+        That the command is right; None if the model is not calibrated.
+    reason : str or None
+        Why it is not accepted.
+    measures : float64 (num_measures,)
+    seconds, duration : float
+        Of scoring and search, and of the audio.
+    """
+
+    utterance: str
+    speaker: str
+    said: str
+    kind: Kind
+    text: str
+    probability: float | None
+    reason: str | None
+    measures: np.ndarray
+    seconds: float
+    duration: float
+
+
+def spot_set(model: Path, data: DataDir, lists: Sequence[CommandList], pool: Executor,
+             options: SpotOptions | None = None) -> list[list[Trial]]:
+    """Decode every utterance of a set with each command list.
+
+    Returns
+    -------
+    list of list of Trial
+        For each command list the utterances in order.
+
+    Raises
+    ------
+    UserError
+        if the features are not those of the model, none can be decoded, or a command cannot be
+        said with the model's phones.
+    """
+    options = options or SpotOptions()
+    recognizer = load(model, options.search, None, options.adapt, lists[0].commands,
+                      lists[0].fillers, options.reject)
+    check_features(data.path, recognizer.model.features)
+    stamp = tuple(path.stat().st_mtime_ns for path in (model / "model.json", model / FILE)
+                  if path.is_file())
+    blocks = decoding_blocks(data, recognizer.adapts)
+    calls = [(model, one, options, block, stamp) for one in lists for block in blocks]
+    parts = list(run_blocks(pool, _spot_block, calls, desc=f"commands in {data.path.name}"))
+    found = [sorted(sum(parts[begin:begin + len(blocks)], []),
+                    key=lambda trial: sort_key(trial.utterance))
+             for begin in range(0, len(parts), len(blocks))]
+    if not found[0]:
+        raise UserError("no utterance to decode has features; run make-feats", data.path)
+    return found
+
+
+def evaluate_commands(model: Path, data: DataDir, commands: CommandList, destination: Path,
+                      pool: Executor, options: SpotOptions | None = None) -> dict[str, Any]:
+    """Decode a set with a command list; return its row of results.json.
+
+    Writes ``trials`` (one utterance a line: said, taken for, probability, reason), ``text`` (what
+    was accepted) and ``detection.json``.
+    """
+    options = options or SpotOptions()
+    trials = spot_set(model, data, [commands], pool, options)[0]
+    write_text(destination / "trials", "".join(
+        "\t".join([trial.utterance, trial.said, trial.text,
+                   "" if trial.probability is None else f"{trial.probability:.4f}",
+                   trial.reason or "accepted"]) + "\n" for trial in trials))
+    write_text(destination / "text", "".join(
+        f"{trial.utterance} {trial.text if trial.reason is None else ''}".rstrip() + "\n"
+        for trial in trials))
+    info = read_json(model / "model.json")["info"]
+    rtf = sum(t.seconds for t in trials) / max(sum(t.duration for t in trials), 1e-9)
+    row = {"system": model.name, "test_set": data.path.name, "grammar": "commands and filler",
+           "wer": None, "ser": None, "words": None, "utterances": len(trials),
+           "rtf": round(rtf, 5), "train_seconds": info.get("train_seconds"),
+           **decision_figures(trials)}
+    write_json(destination / "detection.json", row)
+    return row
+
+
+def decision_figures(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return figures of the decisions as they were taken; see `Trials.figures`.
+
+    Without a calibration the figures that need probabilities are None.
+    """
+    kinds = np.array([trial.kind for trial in trials])
+    accepted = np.array([trial.reason is None for trial in trials])
+    calibrated = all(trial.probability is not None for trial in trials)
+    values = np.array([trial.probability for trial in trials] if calibrated else accepted, float)
+    figures = Trials(values, kinds).figures(0.5)
+    outside = kinds == Kind.OUTSIDE
+    for name, chosen, whole in (("accepted_right", kinds == Kind.RIGHT, ~outside),
+                                ("accepted_wrong", kinds == Kind.WRONG, ~outside),
+                                ("false_accept", outside, outside)):
+        if whole.any():
+            figures[name] = round(100 * int((chosen & accepted).sum()) / int(whole.sum()), 2)
+    if not calibrated:
+        figures.update(dict.fromkeys(("eer", "eer_wrong", "auc", "ece", "nce")))
+    return figures
+
+
+def _spot_block(model: Path, commands: CommandList, options: SpotOptions, data: DataDir,
+                stamp: tuple[int, ...]) -> list[Trial]:
+    recognizer = _loaded(model, options, stamp)
+    if (recognizer.commands, recognizer.fillers) != (commands.commands, commands.fillers):
+        recognizer.set_commands(commands.commands, commands.fillers)
+        recognizer.warm_up()
+    loaded = list(load_feats(data, recognizer.model.pipeline))
+    groups = [loaded] if recognizer.adapts else [[item] for item in loaded]
+    trials = []
+    for group in groups:
+        begun = time.perf_counter()
+        decoded = recognizer.decode_speaker([feats for _, feats in group])
+        seconds = (time.perf_counter() - begun) / len(group)
+        for (name, feats), item in zip(group, decoded, strict=True):
+            utterance = data.utterances[name]
+            trials.append(make_trial(recognizer, name, utterance.speaker, utterance.words, item,
+                                     len(feats), seconds))
+    return trials
+
+
+def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[str],
+               decoded: Decoded, frames: int, seconds: float = 0.0) -> Trial:
+    """Compare what was said with what it was taken for."""
+    decision = decoded.decision
+    command = decision.command if decision else None
+    said = next((c for c in recognizer.commands if c.words == tuple(words)), None)
+    kind = (Kind.OUTSIDE if said is None else
+            Kind.RIGHT if command is not None and command.id == said.id else Kind.WRONG)
+    calibrated = recognizer.calibration is not None
+    values = decision.measures if decision is not None else None
+    return Trial(name, speaker, " ".join(words), kind, command.text if command else "",
+                 decision.probability if decision else (0.0 if calibrated else None),
+                 decision.reason if decision else "too-short",
+                 nothing() if values is None else values, seconds,
+                 frames * recognizer.model.features.frame_shift_ms / 1000)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(model: Path, options: SpotOptions, stamp: tuple[int, ...]) -> Recognizer:
+    del stamp  # part of the key: a model made anew under the same name is read anew
+    return Recognizer(load_model(model), None, options.search, options.adapt,
+                      load_calibration(model), options.reject)
