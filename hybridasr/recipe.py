@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hybridasr.confidence.fit import CalibrationOptions
+from hybridasr.confidence.grammar import RejectOptions
 from hybridasr.corpus.augment import AugmentOptions
 from hybridasr.decode.adapt import AdaptOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
-from hybridasr.graph.compose import GraphOptions
+from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.lexicon.langdir import LangOptions
 from hybridasr.options import from_strings
 from hybridasr.storage import PathLike, read_text
@@ -25,7 +27,8 @@ DNN = "dnn"  # the system that is a network
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
             **{name: rung.options for name, rung in LADDER.items()},
             "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
-            "graph": GraphOptions, "search": SearchOptions, "adapt": AdaptOptions}
+            "graph": GraphOptions, "search": SearchOptions, "adapt": AdaptOptions,
+            "reject": RejectOptions, "calibrate": CalibrationOptions}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Recipe:
     systems: tuple[str, ...]  # those of the ladder that are trained, in order; then the network
     alignments: str  # the system whose alignments the network learns from
     lexicon: str | None = None
+    commands: str | None = None  # command list with which the network's rejection is tested
+    outside: tuple[str, ...] = ()  # further sets, of which nothing is a command
     homophones: bool = False  # whether words of equal pinyin count as right for each other
     options: dict[str, Any] = field(default_factory=dict)  # section -> options
 
@@ -74,7 +79,8 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
         main = dict(parser["recipe"])
         return Recipe(directory.name, directory, main["title"], main["reader"],
                       tuple(main["test"].split()), main["grammar"], main["phrases"],
-                      *_read_systems(main, path), main.get("lexicon"),
+                      *_read_systems(main, path), main.get("lexicon"), main.get("commands"),
+                      tuple(main.get("outside", "").split()),
                       parser.getboolean("recipe", "homophones", fallback=False), options)
     except configparser.Error as error:
         raise UserError(f"{error.message.splitlines()[0]}; mend the file", path) from None

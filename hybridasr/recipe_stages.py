@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hybridasr.calibrate import calibrate
 from hybridasr.corpus.augment import augment_datadir
+from hybridasr.corpus.commands import read_commands
 from hybridasr.corpus.datadir import combine, copy_datadir, read_datadir, write_datadir
 from hybridasr.corpus.download import download_corpus
 from hybridasr.corpus.readers import (
@@ -37,6 +39,7 @@ from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe import DNN, Recipe
 from hybridasr.score.tables import add_result, read_results
+from hybridasr.spotting import CommandList, SpotOptions, evaluate_commands
 from hybridasr.stages import run_stage
 from hybridasr.storage import digest, read_json, read_text
 from hybridasr.train.dnn import network_line, train_dnn
@@ -54,6 +57,7 @@ STAGES = {
        for name, rung in LADDER.items() if rung.kind in KINDS},
     "copies": "copies of the training set at other speeds and with noise; the network's features",
     DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
+    "commands": "commands and fillers: calibrate the network, accept and reject",
 }
 
 
@@ -91,8 +95,10 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:
-                wanted = DNN if name == "copies" else name
+                wanted = DNN if name in ("copies", "commands") else name
                 if wanted in (*LADDER, DNN) and wanted not in recipe.systems:
+                    continue
+                if name == "commands" and runner.command_file is None:
                     continue
                 logger.info("stage %d: %s", number, STAGES[name])
                 if name in LADDER:
@@ -233,6 +239,53 @@ class _Runner:
         for test_set in self.recipe.test:
             self._decode(destination, self.network_data / test_set)
 
+    def commands(self) -> None:
+        """Calibrate the network on held-out speech; accept and reject in the test sets."""
+        model, train, results = self.exp / DNN, self.network_data / "train", (
+            self.run.work / "results.json")
+        path = self.command_file
+        assert path is not None
+        commands = CommandList(tuple(read_commands(path)))
+        options = SpotOptions(self.options["search"], self.options["adapt"],
+                              self.options["reject"])
+        names = [*self.recipe.test, *self.recipe.outside]
+        for name in self.recipe.outside:
+            self._features(f"{name} for the network",
+                           self._network_set(name), self.options["dnn_features"])
+
+        def fit() -> str:
+            _, report = calibrate(model, held_out(model, read_datadir(train)), self.pool, commands,
+                                  fit=self.options["calibrate"], spot=options)
+            figures = report.figures
+            return (f"{model}: of speakers held out {figures['accepted_right']:.1f} % of commands "
+                    f"accepted and right, {figures['false_accept']:.1f} % of outside words "
+                    f"accepted, threshold {figures['threshold']:.3f}")
+
+        def test() -> str:
+            row = evaluate_commands(model, [read_datadir(self.network_data / name)
+                                            for name in names], commands,
+                                    model / "commands_test", self.pool, options)
+            add_result(results, row)
+            return (f"{row['accepted_right']:.1f} % of commands accepted and right, "
+                    f"{row['false_accept']:.1f} % of outside words accepted")
+
+        inputs = [_arrays(model), model / "model.json", path, self.options["search"],
+                  self.options["adapt"], self.options["reject"], self.options["calibrate"]]
+        self._stage("calibrate", inputs, [model / "confidence.json"], fit,
+                    model / "log" / "calibrate.log", self.options["calibrate"])
+        files = [self.network_data / name / file for name in names
+                 for file in ("text", "feats.ark", "cmvn.ark")]
+        self._stage("commands", [*inputs, model / "confidence.json", *files],
+                    [model / "commands_test" / "detection.json", results], test,
+                    model / "log" / "commands.log", self.options["reject"])
+
+    def _network_set(self, name: str) -> Path:
+        """Return a set of `data`, for features of the network's kind."""
+        destination = self.network_data / name
+        if not (destination / "wav.scp").is_file():
+            combine([without_features(read_datadir(self.data / name))], destination)
+        return destination
+
     def _train(self, name: str) -> None:
         rung, options, destination = LADDER[name], self.options[name], self.exp / name
         source = self.exp / rung.source if rung.source else None
@@ -339,6 +392,13 @@ class _Runner:
             raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per "
                             "command, or Kaldi's train/ and test/ data directories)")
         raise UserError(missing_corpus_message(name))
+
+    @property
+    def command_file(self) -> Path | None:
+        """The list of commands to accept, everything else being rejected."""
+        if self.run.commands or self.recipe.commands is None:
+            return self.run.commands
+        return self.recipe.directory / self.recipe.commands
 
     def _phrase_file(self) -> Path | None:
         if self.run.commands:

@@ -21,7 +21,7 @@ from hybridasr.confidence.calibration import Calibration, load_calibration
 from hybridasr.confidence.decide import LOW, Decision, Judge
 from hybridasr.confidence.grammar import CommandGrammar, GrammarMaker, RejectOptions
 from hybridasr.corpus.audio import load_audio
-from hybridasr.corpus.commands import Command, Item, make_commands, read_commands
+from hybridasr.corpus.commands import Command, Item, read_commands
 from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
 from hybridasr.decode.lattice import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
@@ -106,7 +106,8 @@ class Recognizer:
             or Command
             Hanzi, pinyin or English.
         fillers : iterable of str
-            Words and phrases that are no commands although they sound like some.
+            Words and phrases that are no commands although they sound like some, beside those
+            that are made up (`RejectOptions.near_fillers`).
 
         Raises
         ------
@@ -114,14 +115,14 @@ class Recognizer:
             if the list is empty, names a command twice or one that the model cannot say, or a
             threshold is no probability; the commands set before stay.
         """
-        wanted = (read_commands(commands) if isinstance(commands, str | Path)
-                  else make_commands(commands))
+        path = commands if isinstance(commands, str | Path) else None
+        items = read_commands(path) if path else list(commands)
         fillers = tuple(fillers)
         penalty = self.reject.filler_penalty
         if penalty is None:
             penalty = self.calibration.filler_penalty if self.calibration else 0.0
-        self._grammar = self._maker.make(wanted, fillers, penalty)
-        self.commands, self.fillers = tuple(wanted), fillers
+        self._grammar = self._maker.make(items, fillers, penalty, self.reject.near_fillers, path)
+        self.commands, self.fillers = tuple(self._grammar.commands.values()), fillers
 
     def add_command(self, command: Item) -> None:
         """Add one command; raises as `set_commands`."""

@@ -107,15 +107,17 @@ def spot_set(model: Path, data: DataDir, lists: Sequence[CommandList], pool: Exe
     return found
 
 
-def evaluate_commands(model: Path, data: DataDir, commands: CommandList, destination: Path,
-                      pool: Executor, options: SpotOptions | None = None) -> dict[str, Any]:
-    """Decode a set with a command list; return its row of results.json.
+def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandList,
+                      destination: Path, pool: Executor, options: SpotOptions | None = None
+                      ) -> dict[str, Any]:
+    """Decode sets with a command list; return their row of results.json.
 
     Writes ``trials`` (one utterance a line: said, taken for, probability, reason), ``text`` (what
     was accepted) and ``detection.json``.
     """
     options = options or SpotOptions()
-    trials = spot_set(model, data, [commands], pool, options)[0]
+    trials = [trial for data in sets for trial in
+              spot_set(model, data, [commands], pool, options)[0]]
     write_text(destination / "trials", "".join(
         "\t".join([trial.utterance, trial.said, trial.text,
                    "" if trial.probability is None else f"{trial.probability:.4f}",
@@ -125,7 +127,8 @@ def evaluate_commands(model: Path, data: DataDir, commands: CommandList, destina
         for trial in trials))
     info = read_json(model / "model.json")["info"]
     rtf = sum(t.seconds for t in trials) / max(sum(t.duration for t in trials), 1e-9)
-    row = {"system": model.name, "test_set": data.path.name, "grammar": "commands and filler",
+    row = {"system": model.name, "test_set": "+".join(data.path.name for data in sets),
+           "grammar": "commands and filler",
            "wer": None, "ser": None, "words": None, "utterances": len(trials),
            "rtf": round(rtf, 5), "train_seconds": info.get("train_seconds"),
            **decision_figures(trials)}

@@ -44,7 +44,7 @@ def _run_recipe(args: argparse.Namespace) -> None:
     from hybridasr.errors import UserError
     from hybridasr.recipe import read_recipe
     from hybridasr.recipe_stages import RunOptions, run_recipe
-    from hybridasr.score.tables import format_table
+    from hybridasr.score.tables import format_results
 
     overrides: dict[str, dict[str, str]] = {}
     for text in args.set:
@@ -61,7 +61,7 @@ def _run_recipe(args: argparse.Namespace) -> None:
         stage=args.stage, stop_stage=args.stop_stage, test_speaker=args.test_speaker, oov=args.oov,
         allow_pipes=args.allow_pipes, channel=args.channel))
     if rows:
-        print(f"\n{format_table(rows)}\n\nresults: {work / 'results.json'}\n"
+        print(f"\n{format_results(rows)}\n\nresults: {work / 'results.json'}\n"
               f"try it:  {_program()} recognize {work / 'exp' / rows[-1]['system']} FILE.wav")
 
 

@@ -51,7 +51,7 @@ def _train_lm(args: argparse.Namespace) -> None:
 
 
 def _graph_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.graph.compose import GraphOptions
+    from hybridasr.graph.self_loops import GraphOptions
     from hybridasr.mkgraph import KINDS
     from hybridasr.options import add_options
 
@@ -66,7 +66,7 @@ def _graph_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _mkgraph(args: argparse.Namespace) -> None:
-    from hybridasr.graph.compose import GraphOptions
+    from hybridasr.graph.self_loops import GraphOptions
     from hybridasr.mkgraph import grammar_phrases, make_graph
     from hybridasr.model import load_model
     from hybridasr.options import from_args
@@ -207,7 +207,7 @@ def _evaluate(args: argparse.Namespace) -> None:
             data = make_feats(data, model.features, pool)
         if args.commands:
             commands = CommandList(tuple(read_commands(args.commands)), tuple(_fillers(args)))
-            row = evaluate_commands(args.model, data, commands, args.model /
+            row = evaluate_commands(args.model, [data], commands, args.model /
                                     f"commands_{args.data.name}", pool, _spot_options(args))
             print(json.dumps([row], ensure_ascii=False, indent=2))
             return

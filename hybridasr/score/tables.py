@@ -15,12 +15,17 @@ from hybridasr.storage import read_json, write_json
 # The columns that people and scripts rely on; a row has all of them, and may have more.
 RESULT_COLUMNS = ("system", "test_set", "grammar", "wer", "ser", "words", "utterances", "rtf",
                   "train_seconds")
+# Of a table of decisions on commands and outside words (`detection.Trials.figures`).
+DECISION_COLUMNS = ("system", "test_set", "commands", "outside", "recognised", "accepted_right",
+                    "accepted_wrong", "false_accept", "eer", "ece", "rtf")
 _KEY = ("system", "test_set", "grammar")
 # Further columns that belong beside another one in a printed table.
 _SHOWN_ORDER = ("system", "test_set", "grammar", "wer", "wer_low", "wer_high", "cer", "ser",
                 "words", "utterances", "rtf", "train_seconds")
 _TITLES = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER %",
-           "ser": "SER %", "test_set": "test set", "rtf": "RTF", "train_seconds": "train s"}
+           "ser": "SER %", "recognised": "right %", "accepted_right": "accepted %",
+           "accepted_wrong": "wrong %", "false_accept": "outside accepted %", "eer": "EER %",
+           "ece": "ECE", "test_set": "test set", "rtf": "RTF", "train_seconds": "train s"}
 _FORMATS = {"rtf": ".4f", "train_seconds": ".1f"}
 
 
@@ -103,6 +108,14 @@ def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | Non
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+def format_results(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out the rows of a results file: word error rates, then decisions on commands."""
+    words = [row for row in rows if row.get("wer") is not None]
+    decisions = [row for row in rows if row.get("accepted_right") is not None]
+    return "\n\n".join(format_table(part, columns) for part, columns in
+                       ((words, None), (decisions, DECISION_COLUMNS)) if part)
 
 
 def display_width(text: str) -> int:

@@ -157,9 +157,18 @@ def test_edit_distance_is_a_metric(distances):
         assert np.all(costs <= costs[:, middle, None] + costs[middle] + 1e-9)
 
 
+def test_symmetric_costs_are_the_mean_unless_a_way_round_is_shorter():
+    costs = np.array([[0, 4.0, 1], [6, 0, 2], [1, 2, 0]])
+    found = PhoneDistances(("a", "b", "c"), costs, [1.0, 3, 3], [2.0, 6, 3]).symmetric()
+    assert cost(found, "a", "b") == cost(found, "b", "a") == 3.0  # by way of c; the mean is 5
+    assert cost(found, "b", "c") == 2.0
+    np.testing.assert_array_equal(found.deletion, [1.5, 4.5, 2.5])  # c: 3, or by way of a
+    np.testing.assert_array_equal(found.insertion, found.deletion)
+
+
 def test_distance_per_phone():
     distances = table_distances()
-    said, heard = "k ong1 t iao2".split(), "k ong1 t iao1".split()
+    said, heard = ["k", "ong1", "t", "iao2"], ["k", "ong1", "t", "iao1"]
     assert distance(said, heard, distances) == cost(distances, "iao2", "iao1")
     assert distance(said, heard, distances, per_phone=True) == cost(distances, "iao2", "iao1") / 4
     assert distance([], [], distances, per_phone=True) == 0
@@ -174,7 +183,8 @@ def test_without_data_the_table_remains():
 
 PLANTED = {"zh": {"zh": 0.6, "z": 0.4}, "z": {"z": 0.9, "zh": 0.1}, "b": {"b": 1.0},
            "in1": {"in1": 0.7, "ing1": 0.3}, "ing1": {"ing1": 1.0},
-           "a1": {"a1": 0.8, "o1": 0.05, "a4": 0.15}, "a4": {"a4": 1.0}, "g": {"g": 0.95, "b": 0.05}}
+           "a1": {"a1": 0.8, "o1": 0.05, "a4": 0.15}, "a4": {"a4": 1.0},
+           "g": {"g": 0.95, "b": 0.05}}
 LOST, ADDED = 0.04, 0.03
 
 
@@ -213,8 +223,8 @@ def test_estimation_recovers_a_planted_channel():
 
 
 def test_counts_are_those_of_the_alignments():
-    pairs = [("b in1".split(), "b ing1".split())] * 3 + [("b in1".split(), ["in1"]),
-                                                         (["in1"], "in1 b".split())]
+    pairs = [(["b", "in1"], ["b", "ing1"])] * 3 + [(["b", "in1"], ["in1"]),
+                                                         (["in1"], ["in1", "b"])]
     found = estimate_confusions(pairs)
     place = {phone: number for number, phone in enumerate(found.phones)}
     b, n, ng = place["b"], place["in1"], place["ing1"]
@@ -254,7 +264,8 @@ GOOD = {"format": 1, "phones": ["a", "b"], "counts": {"a": {"a": 3, "<eps>": 1}}
 @pytest.mark.parametrize(("change", "match"), [
     (None, "holds no confusions"), ({"format": 2}, "upgrade hybridasr"),
     ({"format": "x"}, "holds no confusions"), ({"phones": None}, "no list of phones"),
-    ({"phones": ["a", "a"]}, "no list of phones"), ({"counts": [1]}, "no counts"),
+    ({"phones": ["a", "a"]}, "no list of phones"), ({"phones": ["a", ["b"]]}, "no list of phones"),
+    ({"counts": [1]}, "no counts"),
     ({"counts": {"c": {"a": 1}}}, "'c' are damaged"), ({"counts": {"a": {"c": 1}}}, "'a' are dam"),
     ({"counts": {"a": {"b": -1}}}, "'a' are damaged"), ({"counts": {"a": {"b": "x"}}}, "'a' are"),
     ({"counts": {"a": 3}}, "'a' are damaged")])

@@ -11,6 +11,7 @@ import numpy as np
 import pynini
 import pytest
 
+from hybridasr.decode.lattice import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
@@ -20,6 +21,7 @@ from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, make_topology
 from hybridasr.hmm.transitions import TransitionModel
+from hybridasr.lattice.paths import n_best
 from hybridasr.lexicon.langdir import LangOptions, base_phone, prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
@@ -210,6 +212,22 @@ def test_times_of_words(system):
                                  found.words.tolist(), lang)
         assert tuple(s.label for s in segments) in phrases
         assert all(s.end - s.begin >= 3 for s in segments)
+
+
+@pytest.mark.parametrize("seed", range(400, 406))
+def test_lattices_hold_the_same_alternatives(seed, tmp_path):
+    """Every command within the beam, each with the cost that OpenFst's graph gives it."""
+    system = random_system(seed, tmp_path)
+    loglikes = system.rng.normal(size=(40, system.tree.num_pdfs)).astype(np.float32)
+    alternatives = []
+    for graph in build_both(system):
+        path, lattice = decode_lattice(graph, system.transitions.tid_pdf[graph.ilabel], loglikes,
+                                       WIDE, LatticeOptions(lattice_beam=1000.0))
+        assert path.complete
+        alternatives.append({way.words: way.total_cost(1.0)
+                             for way in n_best(lattice, 100)})
+    assert alternatives[0].keys() == set(system.phrases)
+    assert alternatives[0] == pytest.approx(alternatives[1], rel=1e-4)
 
 
 def test_large_lists(system):
