@@ -6,7 +6,6 @@ that the program makes is outside as well: nobody speaks.
 """
 
 import logging
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,8 +75,9 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     calibration, report = fit_calibration(
         features[:, kept], names, kinds, [trial.speaker for trial in trials], fit,
         dict.fromkeys(names, 1), info={"utterances": len(data), "lists": len(lists)})
+    beam = spot.reject.reject_beam
     calibration = replace(calibration, filler_penalty=_balance(
-        np.nan_to_num(features[:, 0], nan=-spot.reject.reject_beam), kinds))
+        np.nan_to_num(features[:, 0], nan=-beam), kinds, beam / 2))
     save_calibration(calibration, model)
     return calibration, report
 
@@ -123,9 +123,14 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
     return trials
 
 
-def _balance(ratios: np.ndarray, kinds: Sequence[Kind]) -> float:
-    """Return the filler penalty with which the search alone errs as often on either side."""
-    chosen = np.asarray(kinds) != Kind.WRONG
-    curve = det_curve(ratios[chosen], np.asarray(kinds)[chosen] == Kind.RIGHT)
-    place = int(np.argmin(np.abs(curve.miss - curve.false_accept)[1:])) + 1
-    return round(-float(curve.thresholds[place]), 2)
+def _balance(ratios: np.ndarray, kinds: np.ndarray, limit: float) -> float:
+    """Return the filler penalty with which the search alone errs as often on either side.
+
+    Beyond `limit`, commands and fillers would hardly be in one beam.
+    """
+    chosen = kinds != Kind.WRONG
+    curve = det_curve(ratios[chosen], kinds[chosen] == Kind.RIGHT)
+    gap = np.abs(curve.miss - curve.false_accept)[1:]
+    equal = curve.thresholds[1:][gap == gap.min()]
+    below = curve.thresholds[1:][curve.thresholds[1:] < equal.min()]
+    return round(float(np.clip(-(equal.min() + below.max(initial=-limit)) / 2, -limit, limit)), 2)
