@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from hybridasr.confidence.calibration import Calibration, save_calibration
+from hybridasr.confidence.confusion import FILE as CONFUSIONS
+from hybridasr.confidence.confusion import estimate_confusions
 from hybridasr.confidence.fit import CalibrationOptions, CalibrationReport, fit_calibration
 from hybridasr.confidence.measures import NAMES
 from hybridasr.corpus.commands import make_commands
@@ -23,7 +25,14 @@ from hybridasr.features.pipeline import recognition_features
 from hybridasr.options import option
 from hybridasr.recognizer import load
 from hybridasr.score.detection import Kind, det_curve
-from hybridasr.spotting import CommandList, SpotOptions, Trial, make_trial, spot_set
+from hybridasr.spotting import (
+    CommandList,
+    SpotOptions,
+    Trial,
+    make_trial,
+    phone_pairs,
+    spot_set,
+)
 
 logger = logging.getLogger("hybridasr")
 NOISE_PEAKS = (30.0, 300.0, 3000.0)  # levels of noise, standard deviation in 16-bit range
@@ -49,6 +58,8 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
               spot: SpotOptions | None = None) -> tuple[Calibration, CalibrationReport]:
     """Fit probability, threshold and filler penalty; store them in the model directory.
 
+    The confusions of phones, which say what fillers sound near, are counted first and stored too.
+
     Parameters
     ----------
     data : DataDir
@@ -65,6 +76,8 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     if penalty is None:
         penalty = 0.0
     spot = replace(spot, reject=replace(spot.reject, filler_penalty=penalty))
+    (model / CONFUSIONS).unlink(missing_ok=True)
+    estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
     found = spot_set(model, data, lists, pool, spot)
     trials = [trial for part in found for trial in part]
     trials += noise_trials(model, lists[0], spot)

@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 
 from hybridasr.confidence.calibration import Calibration, load_calibration
+from hybridasr.confidence.confusion import FILE as CONFUSIONS
+from hybridasr.confidence.confusion import Confusions, load_confusions
 from hybridasr.confidence.decide import LOW, Decision, Judge
 from hybridasr.confidence.grammar import CommandGrammar, GrammarMaker, RejectOptions
+from hybridasr.confidence.spoken import lexicon_of
 from hybridasr.corpus.audio import load_audio
 from hybridasr.corpus.commands import Command, Item, read_commands
 from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
@@ -61,12 +64,16 @@ class Recognizer:
         Used while there is no command list.
     calibration : Calibration, optional
         Gives commands a probability and a threshold.
+    confusions : Confusions, optional
+        Say which fillers sound near; by default the table of phones does.
     """
 
     def __init__(self, model: AcousticModel, graph: DecodingGraph | None = None,
                  options: SearchOptions | None = None, adapt: AdaptOptions | None = None,
-                 calibration: Calibration | None = None, reject: RejectOptions | None = None):
+                 calibration: Calibration | None = None, reject: RejectOptions | None = None,
+                 confusions: Confusions | None = None):
         self.model = model
+        self._confusions = confusions
         self.reject = reject or RejectOptions()
         self.calibration = calibration
         self.commands: tuple[Command, ...] = ()
@@ -89,7 +96,10 @@ class Recognizer:
 
     @cached_property
     def _maker(self) -> GrammarMaker:
-        return GrammarMaker(self.model)
+        distances = None
+        if self._confusions is not None:
+            distances = self._confusions.distances(sorted(lexicon_of(self.model.lang).phones))
+        return GrammarMaker(self.model, distances=distances)
 
     @cached_property
     def _judge(self) -> Judge:
@@ -206,6 +216,17 @@ class Recognizer:
                  for s in word_segments(phones, words, lang)]
         return Decoded([lang.word_name(word) for word in words], times, path.complete, path)
 
+    def phones(self, feats: np.ndarray) -> list[str]:
+        """Recognise phones in place of words: any sequence of the model's.
+
+        Parameters
+        ----------
+        feats : float32 (num_frames, dim)
+            As for `decode`.
+        """
+        loglikes = self._scorer.loglikes(self.model.final_features(feats))
+        return self._maker.phones(self._maker.units.scores(loglikes), self.options)
+
     def warm_up(self) -> None:
         """Compile or load the kernels, so that the first result is as quick as the later ones."""
         self.decode(np.zeros((2, feature_dim(self.model.features, self.model.pipeline)),
@@ -281,11 +302,11 @@ def load(model: PathLike, options: SearchOptions | None = None,
         if anything is missing or damaged, or as from `Recognizer.set_commands`.
     """
     directory = Path(graph) if graph else Path(model) / "graph"
-    loaded = load_model(model)
     if commands is not None:
-        recognizer = Recognizer(loaded, None, options, adapt, load_calibration(model), reject)
+        recognizer = bare_recognizer(model, options, adapt, reject)
         recognizer.set_commands(commands, fillers)
         return recognizer
+    loaded = load_model(model)
     if not (directory / "graph.npz").is_file():
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     found = DecodingGraph.load(directory / "graph.npz")
@@ -295,6 +316,15 @@ def load(model: PathLike, options: SearchOptions | None = None,
         raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
                         f"{directory}'", directory)
     return Recognizer(loaded, found, options, adapt, load_calibration(model), reject)
+
+
+def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
+                    adapt: AdaptOptions | None = None,
+                    reject: RejectOptions | None = None) -> Recognizer:
+    """Load a model directory for command lists that are set later."""
+    path = Path(model) / CONFUSIONS
+    return Recognizer(load_model(model), None, options, adapt, load_calibration(model), reject,
+                      load_confusions(path) if path.is_file() else None)
 
 
 def _result(words: Sequence[str], times: Sequence[tuple[str, float, float]], reason: str | None,

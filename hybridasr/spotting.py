@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hybridasr.confidence.calibration import FILE, load_calibration
 from hybridasr.confidence.grammar import RejectOptions
 from hybridasr.confidence.measures import nothing
+from hybridasr.confidence.spoken import lexicon_of
 from hybridasr.corpus.commands import Command
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.tables import sort_key
@@ -20,9 +20,9 @@ from hybridasr.decode.adapt import AdaptOptions, decoding_blocks
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import check_features, load_feats
-from hybridasr.model import load_model
+from hybridasr.model import OF_THIS_MODEL
 from hybridasr.parallel import run_blocks
-from hybridasr.recognizer import Decoded, Recognizer, load
+from hybridasr.recognizer import Decoded, Recognizer, bare_recognizer, load
 from hybridasr.score.detection import Kind, Trials
 from hybridasr.storage import read_json, write_json, write_text
 
@@ -94,8 +94,7 @@ def spot_set(model: Path, data: DataDir, lists: Sequence[CommandList], pool: Exe
     recognizer = load(model, options.search, None, options.adapt, lists[0].commands,
                       lists[0].fillers, options.reject)
     check_features(data.path, recognizer.model.features)
-    stamp = tuple(path.stat().st_mtime_ns for path in (model / "model.json", model / FILE)
-                  if path.is_file())
+    stamp = _stamp(model)
     blocks = decoding_blocks(data, recognizer.adapts)
     calls = [(model, one, options, block, stamp) for one in lists for block in blocks]
     parts = list(run_blocks(pool, _spot_block, calls, desc=f"commands in {data.path.name}"))
@@ -157,6 +156,37 @@ def decision_figures(trials: Sequence[Trial]) -> dict[str, Any]:
     return figures
 
 
+def phone_pairs(model: Path, data: DataDir, pool: Executor,
+                options: SpotOptions | None = None) -> list[tuple[list[str], list[str]]]:
+    """Recognise phones in a set; return what was said and what was recognised, by utterance.
+
+    What was said is the first pronunciation of the words; utterances with words that the model
+    does not know are left out.
+    """
+    options = options or SpotOptions()
+    calls = [(model, options, block, _stamp(model)) for block in decoding_blocks(data, False)]
+    return sum(run_blocks(pool, _phone_block, calls, desc=f"phones of {data.path.name}"), [])
+
+
+def _phone_block(model: Path, options: SpotOptions, data: DataDir, stamp: tuple[int, ...]
+                 ) -> list[tuple[list[str], list[str]]]:
+    recognizer = _loaded(model, options, stamp)
+    entries = lexicon_of(recognizer.model.lang).entries
+    pairs = []
+    for name, feats in load_feats(data, recognizer.model.pipeline):
+        words = data.utterances[name].words
+        if words and all(word in entries for word in words):
+            said = [phone for word in words for phone in entries[word][0].phones]
+            pairs.append((said, recognizer.phones(feats)))
+    return pairs
+
+
+def _stamp(model: Path) -> tuple[int, ...]:
+    """Return when the files of a model were written: one that is made anew is read anew."""
+    files = (model / name for name in ("model.json", *OF_THIS_MODEL))
+    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in files)
+
+
 def _spot_block(model: Path, commands: CommandList, options: SpotOptions, data: DataDir,
                 stamp: tuple[int, ...]) -> list[Trial]:
     recognizer = _loaded(model, options, stamp)
@@ -196,6 +226,5 @@ def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[
 
 @functools.lru_cache(maxsize=1)
 def _loaded(model: Path, options: SpotOptions, stamp: tuple[int, ...]) -> Recognizer:
-    del stamp  # part of the key: a model made anew under the same name is read anew
-    return Recognizer(load_model(model), None, options.search, options.adapt,
-                      load_calibration(model), options.reject)
+    del stamp  # part of the key
+    return bare_recognizer(model, options.search, options.adapt, options.reject)

@@ -15,12 +15,15 @@ from hybridasr.confidence.confusion import PhoneDistances, table_distances
 from hybridasr.confidence.near import FillerOptions, FillerSource, Suggestion, near_pairs, suggest
 from hybridasr.confidence.spoken import SpokenCommand, lexicon_of, spoken_commands
 from hybridasr.corpus.commands import Command, Item
+from hybridasr.decode.search import SearchOptions, search
+from hybridasr.decode.words import phone_segments
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.command_graph import command_graph
 from hybridasr.graph.command_set import build_commands
 from hybridasr.graph.filler import (
     FILLER_WORD,
+    GARBAGE,
     FillerUnits,
     filler_graph,
     filler_units,
@@ -106,6 +109,22 @@ class GrammarMaker:
         self._loop = filler_graph(model.lang, self.units, model.tree,
                                   unit_bigram(model.lang, self.units), self._filler, costs)
         self._silence = silence_graph(model.lang, self.units.transitions, model.tree, costs)
+        self._loop_pdfs = self.units.transitions.tid_pdf[self._loop.ilabel]
+
+    def phones(self, scores: np.ndarray, options: SearchOptions) -> list[str]:
+        """Return the phones of an utterance, by the loop of the filler alone.
+
+        Parameters
+        ----------
+        scores : float32 (num_frames, num_pdfs + num_mixtures)
+            As from `FillerUnits.scores`.
+        """
+        path = search(self._loop, self._loop_pdfs, scores, options)
+        if path is None:
+            return []
+        names = [self.units.names.get(segment.label) for segment
+                 in phone_segments(path.transition_ids, self.units.transitions)]
+        return [name for name in names if name is not None and name != GARBAGE]
 
     @cached_property
     def _source(self) -> FillerSource:
