@@ -24,6 +24,7 @@ from hybridasr.train.fit import DnnOptions
 from hybridasr.train.systems import LADDER
 
 DNN = "dnn"  # the system that is a network
+DRAWN = "drawn"  # commands are drawn from the transcripts
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
             **{name: rung.options for name, rung in LADDER.items()},
             "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
@@ -45,7 +46,7 @@ class Recipe:
     systems: tuple[str, ...]  # those of the ladder that are trained, in order; then the network
     alignments: str  # the system whose alignments the network learns from
     lexicon: str | None = None
-    commands: str | None = None  # command list with which the network's rejection is tested
+    commands: str | None = None  # the list that the network is to accept, or "drawn"
     outside: tuple[str, ...] = ()  # further sets, of which nothing is a command
     homophones: bool = False  # whether words of equal pinyin count as right for each other
     options: dict[str, Any] = field(default_factory=dict)  # section -> options

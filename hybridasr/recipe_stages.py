@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hybridasr.calibrate import calibrate
+from hybridasr.calibrate import DrawOptions, calibrate, draw_lists
 from hybridasr.corpus.augment import augment_datadir
 from hybridasr.corpus.commands import read_commands
 from hybridasr.corpus.datadir import combine, copy_datadir, read_datadir, write_datadir
@@ -37,7 +37,7 @@ from hybridasr.model import ARRAY_FILES
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
-from hybridasr.recipe import DNN, Recipe
+from hybridasr.recipe import DNN, DRAWN, Recipe
 from hybridasr.score.tables import add_result, read_results
 from hybridasr.spotting import CommandList, SpotOptions, evaluate_commands
 from hybridasr.stages import run_stage
@@ -98,7 +98,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
                 wanted = DNN if name in ("copies", "commands") else name
                 if wanted in (*LADDER, DNN) and wanted not in recipe.systems:
                     continue
-                if name == "commands" and runner.command_file is None:
+                if name == "commands" and not (recipe.commands or run.commands):
                     continue
                 logger.info("stage %d: %s", number, STAGES[name])
                 if name in LADDER:
@@ -243,9 +243,11 @@ class _Runner:
         """Calibrate the network on held-out speech; accept and reject in the test sets."""
         model, train, results = self.exp / DNN, self.network_data / "train", (
             self.run.work / "results.json")
-        path = self.command_file
-        assert path is not None
-        commands = CommandList(tuple(read_commands(path)))
+        path = self._command_file()
+        # Without a list, lists are drawn from the transcripts, of other words for the test.
+        commands = CommandList(tuple(read_commands(path))) if path else None
+        tested = commands or draw_lists(read_datadir(self.data / self.recipe.test[0]),
+                                        DrawOptions(draws=1))[0]
         options = SpotOptions(self.options["search"], self.options["adapt"],
                               self.options["reject"])
         names = [*self.recipe.test, *self.recipe.outside]
@@ -257,25 +259,32 @@ class _Runner:
             _, report = calibrate(model, held_out(model, read_datadir(train)), self.pool, commands,
                                   fit=self.options["calibrate"], spot=options)
             figures = report.figures
-            return (f"{model}: of speakers held out {figures['accepted_right']:.1f} % of commands "
-                    f"accepted and right, {figures['false_accept']:.1f} % of outside words "
-                    f"accepted, threshold {figures['threshold']:.3f}")
+            return (f"{model}: of speech held out {figures['accepted_right']} % of commands "
+                    f"accepted and right, {figures['false_accept']} % of outside words accepted, "
+                    f"threshold {figures['threshold']:.3f}")
 
         def test() -> str:
             row = evaluate_commands(model, [read_datadir(self.network_data / name)
-                                            for name in names], commands,
+                                            for name in names], tested,
                                     model / "commands_test", self.pool, options)
             add_result(results, row)
-            return (f"{row['accepted_right']:.1f} % of commands accepted and right, "
-                    f"{row['false_accept']:.1f} % of outside words accepted")
+            return (f"{row['accepted_right']} % of commands accepted and right, "
+                    f"{row['false_accept']} % of outside words accepted")
 
-        inputs = [_arrays(model), model / "model.json", path, self.options["search"],
-                  self.options["adapt"], self.options["reject"], self.options["calibrate"]]
-        self._stage("calibrate", inputs, [model / "confidence.json"], fit,
-                    model / "log" / "calibrate.log", self.options["calibrate"])
+        inputs = [_arrays(model), model / "model.json", self.options["search"],
+                  self.options["adapt"], self.options["reject"], self.options["calibrate"],
+                  {"commands": [command.text for command in tested.commands]}]
+        try:
+            self._stage("calibrate", inputs, [model / "confidence.json"], fit,
+                        model / "log" / "calibrate.log", self.options["calibrate"])
+        except UserError as error:
+            # A user's corpus may have nothing but commands.
+            logger.warning("%s is not calibrated, so commands have no probability: %s", model,
+                           error)
         files = [self.network_data / name / file for name in names
                  for file in ("text", "feats.ark", "cmvn.ark")]
-        self._stage("commands", [*inputs, model / "confidence.json", *files],
+        files += [path for path in [model / "confidence.json"] if path.is_file()]
+        self._stage("commands", [*inputs, *files],
                     [model / "commands_test" / "detection.json", results], test,
                     model / "log" / "commands.log", self.options["reject"])
 
@@ -393,11 +402,11 @@ class _Runner:
                             "command, or Kaldi's train/ and test/ data directories)")
         raise UserError(missing_corpus_message(name))
 
-    @property
-    def command_file(self) -> Path | None:
-        """The list of commands to accept, everything else being rejected."""
-        if self.run.commands or self.recipe.commands is None:
+    def _command_file(self) -> Path | None:
+        """Return the list of commands to accept; None if they are to be drawn."""
+        if self.run.commands or self.recipe.commands == DRAWN:
             return self.run.commands
+        assert self.recipe.commands is not None
         return self.recipe.directory / self.recipe.commands
 
     def _phrase_file(self) -> Path | None:

@@ -162,7 +162,8 @@ class GrammarMaker:
         if near and len(known) <= MOST_WITH_FILLERS:
             outside = [*outside, *self._near(list(known.values()), lang, near)]
         others = [tuple(text.split()) for text in dict.fromkeys(outside) if text not in texts]
-        lang = with_words(lang, {word for words in others for word in words})
+        # Words that were looked up once are known from then on.
+        self._lang = lang = with_words(lang, {word for words in others for word in words})
         graphs = [found.graph, self._loop, self._silence]
         costs = [0.0, penalty, penalty]
         fillers = {self._filler}
@@ -177,7 +178,9 @@ class GrammarMaker:
 
     def _near(self, commands: list[Command], lang: Lang, count: int) -> list[str]:
         """Return near-sounding fillers, and warn of commands that sound alike."""
-        spoken = spoken_commands(commands, lexicon_of(lang))
+        words = {lang.words[word] for command in commands for word in command.words}
+        spoken = spoken_commands(commands, lexicon_of(replace(
+            lang, pronunciations={word: lang.pronunciations[word] for word in words})))
         said = {pron for command in spoken for pron in command.pronunciations}
         if not all(phone in self._source.distances.index for pron in said for phone in pron):
             return []

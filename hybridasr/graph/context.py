@@ -14,7 +14,7 @@ import numpy as np
 
 from hybridasr.graph.openfst import FlatFst
 from hybridasr.hmm.topology import Topology
-from hybridasr.tree.tree import PDF_CLASS, ContextTree, DecisionTree, Leaf, Node, Table
+from hybridasr.tree.tree import PDF_CLASS, ContextTree, DecisionTree
 
 LogicalPhone = tuple[int, tuple[int, ...]]
 """A phone and the pdfs of its emitting HMM states, in order."""
@@ -86,11 +86,10 @@ def _logical_phones(windows: np.ndarray, tree: ContextTree,
     centre = windows[:, tree.central_position]
     numbers = np.zeros(len(windows), np.int32)
     found: dict[LogicalPhone, int] = {}
-    questions = _questions(tree.root) if isinstance(tree, DecisionTree) else None
     for entry in topology.entries:
         rows = np.flatnonzero(np.isin(centre, entry.phones))
         classes = [state.pdf_class for state in entry.states[:-1]]
-        pdfs = window_pdfs(tree, windows[rows], classes, questions)
+        pdfs = window_pdfs(tree, windows[rows], classes)
         keys = zip(centre[rows].tolist(), map(tuple, pdfs.tolist()), strict=True)
         numbers[rows] = [found.setdefault(key, len(found) + 1) for key in keys]
     for phone in np.setdiff1d(centre[numbers == 0], [0]):
@@ -98,65 +97,22 @@ def _logical_phones(windows: np.ndarray, tree: ContextTree,
     return numbers, list(found)
 
 
-def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int],
-                questions: tuple | None = None) -> np.ndarray:
+def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int]) -> np.ndarray:
     """Return the pdf of each window and pdf-class: int32 (num_windows, num_classes).
 
     Parameters
     ----------
     windows : int64 (num_windows, context_width)
-    questions : tuple, optional
-        `_questions` of a `DecisionTree`, if they are there already.
     """
     if not isinstance(tree, DecisionTree):
         rows = [[tree.pdf(tuple(window), number) for number in pdf_classes]
                 for window in windows.tolist()]
         return np.array(rows, np.int32).reshape(len(windows), len(pdf_classes))
-    pdfs = _ask(*(questions or _questions(tree.root)), np.ascontiguousarray(windows, np.int64),
+    pdfs = _ask(*tree.jump_tables, np.ascontiguousarray(windows, np.int64),
                 np.array(pdf_classes, np.int64))
     for window, number in np.argwhere(pdfs < 0)[:1]:
         tree.pdf(tuple(windows[window].tolist()), pdf_classes[number])  # raises
     return pdfs
-
-
-def _questions(root: Node) -> tuple:
-    """Flatten a tree of leaves, splits and tables into jump tables.
-
-    Returns
-    -------
-    key, first, size, other : int64 (num_nodes,)
-        Node i asks for `key`; `branch[first + value]` is the next node, `other` if the value is
-        not below `size`. A leaf has size -1 and its pdf in `other`; node -1 is no answer.
-    branch : int64
-    top : int
-    """
-    nodes: list[tuple[int, int, int, int]] = []
-    branch: list[int] = []
-    done: dict[int, int] = {}
-
-    def number(node: Node | None) -> int:
-        if node is None:
-            return -1
-        if id(node) not in done:
-            if isinstance(node, Leaf):
-                row, below = (0, 0, -1, node.pdf), []
-            elif isinstance(node, Table):
-                below = [number(child) for child in node.branches]
-                row = (node.key, len(branch), len(below), -1)
-            else:
-                yes, no = number(node.yes), number(node.no)
-                below = [no] * (1 + max(node.values, default=-1))
-                for value in node.values:
-                    below[value] = yes
-                row = (node.key, len(branch), len(below), no)
-            branch.extend(below)
-            done[id(node)] = len(nodes)
-            nodes.append(row)
-        return done[id(node)]
-
-    top = number(root)
-    key, first, size, other = np.array(nodes, np.int64).T.copy()
-    return key, first, size, other, np.array(branch, np.int64), top
 
 
 @numba.njit(cache=True)

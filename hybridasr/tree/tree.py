@@ -8,7 +8,10 @@ until it reaches a leaf. Context width 1 is the monophone tree; `tree.build` gro
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
+
+import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import Topology
@@ -107,6 +110,16 @@ class DecisionTree:
                 node = node.yes if value in node.values else node.no
             else:
                 node = node.branches[value] if 0 <= value < len(node.branches) else None
+
+    @cached_property
+    def jump_tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+        """The tree as arrays for kernels: key, first, size, other, branch, top.
+
+        Node i asks for ``key[i]``; ``branch[first[i] + value]`` is the next node, ``other[i]`` if
+        the value is not below ``size[i]``. A leaf has size -1 and its pdf in `other`; node -1 is
+        no answer. `top` is the root.
+        """
+        return _jump_tables(self.root)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form for JSON."""
@@ -211,3 +224,34 @@ def _from_json(value: Any) -> Node | None:
         assert no is not None
         return Split(value[1], frozenset(value[2]), yes, no)
     return Table(value[1], tuple(map(_from_json, value[2])))
+
+
+def _jump_tables(root: Node) -> tuple:
+    """Flatten a tree of leaves, splits and tables; see `DecisionTree.jump_tables`."""
+    nodes: list[tuple[int, int, int, int]] = []
+    branch: list[int] = []
+    done: dict[int, int] = {}
+
+    def number(node: Node | None) -> int:
+        if node is None:
+            return -1
+        if id(node) not in done:
+            if isinstance(node, Leaf):
+                row, below = (0, 0, -1, node.pdf), []
+            elif isinstance(node, Table):
+                below = [number(child) for child in node.branches]
+                row = (node.key, len(branch), len(below), -1)
+            else:
+                yes, no = number(node.yes), number(node.no)
+                below = [no] * (1 + max(node.values, default=-1))
+                for value in node.values:
+                    below[value] = yes
+                row = (node.key, len(branch), len(below), no)
+            branch.extend(below)
+            done[id(node)] = len(nodes)
+            nodes.append(row)
+        return done[id(node)]
+
+    top = number(root)
+    key, first, size, other = np.array(nodes, np.int64).T.copy()
+    return key, first, size, other, np.array(branch, np.int64), top

@@ -30,6 +30,7 @@ from hybridasr.lexicon.commands import with_words
 from hybridasr.lexicon.langdir import base_phone
 from hybridasr.model import load_model
 from hybridasr.progress import logger
+from hybridasr.recognizer import load
 
 FRAMES = 300
 
@@ -69,6 +70,23 @@ def main() -> None:
     print(f"search of {FRAMES} frames of random scores: "
           f"{search_time(made.graph, system, args.repeat):.1f} ms")
     compare(made, system, args.repeat)
+    if (args.model / "model.json").is_file():
+        recognizer_face(args.model, texts, one_more)
+
+
+def recognizer_face(path: Path, texts: list[str], one_more: str) -> None:
+    """Print how soon a loaded recogniser takes commands, the fillers beside them included."""
+    begun = time.perf_counter()
+    recognizer = load(path, commands=[one_more])
+    print(f"recogniser: loaded with one command in {1000 * (time.perf_counter() - begun):.0f} ms")
+    for count in (1, 10, 100, len(texts)):
+        # Of texts that were never there: near-sounding fillers are made up once a command.
+        chosen = texts[-count:]
+        seconds = best_of(1, lambda chosen=chosen: recognizer.set_commands(chosen))
+        print(f"  {count} commands in place of others: {seconds:.1f} ms")
+    recognizer.set_commands(texts[:30])
+    print(f"  one more of 30: {best_of(1, lambda: recognizer.add_command(one_more)):.1f} ms, "
+          f"one less: {best_of(1, lambda: recognizer.remove_command(one_more)):.1f} ms")
 
 
 def compare(made, system, repeat: int) -> None:

@@ -74,7 +74,7 @@ def evaluate(model: Path, data: Path, commands: Path, jobs: int) -> dict:
 
 def show(case: str, row: dict) -> None:
     """Print the line of a case."""
-    print(f"{'':10} {case:24}", " ".join(f"{row[name]:14}" for name in FIGURES), flush=True)
+    print(f"{'':10} {case:24}", " ".join(f"{row[name]!s:>14}" for name in FIGURES), flush=True)
 
 
 def subset(source: Path, destination: Path, words: set[str] | tuple[str, ...]) -> None:
