@@ -16,7 +16,7 @@ from hybridasr.confidence.calibration import Calibration, save_calibration
 from hybridasr.confidence.confusion import FILE as CONFUSIONS
 from hybridasr.confidence.confusion import estimate_confusions
 from hybridasr.confidence.fit import CalibrationOptions, CalibrationReport, fit_calibration
-from hybridasr.confidence.measures import NAMES
+from hybridasr.confidence.measures import LARGEST_RATIO, NAMES
 from hybridasr.corpus.commands import make_commands
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.noises import synthetic_noises
@@ -73,9 +73,6 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     spot = spot or SpotOptions()
     lists = [commands] if commands else draw_lists(data, draw or DrawOptions())
     penalty = spot.reject.filler_penalty
-    if penalty is None:
-        penalty = 0.0
-    spot = replace(spot, reject=replace(spot.reject, filler_penalty=penalty))
     (model / CONFUSIONS).unlink(missing_ok=True)
     estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
     found = spot_set(model, data, lists, pool, spot)
@@ -88,9 +85,9 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     calibration, report = fit_calibration(
         features[:, kept], names, kinds, [trial.speaker for trial in trials], fit,
         dict.fromkeys(names, 1), info={"utterances": len(data), "lists": len(lists)})
-    beam = spot.reject.reject_beam
-    calibration = replace(calibration, filler_penalty=_balance(
-        np.nan_to_num(features[:, 0], nan=-beam), kinds, beam / 2))
+    if penalty is None:
+        penalty = _balance(np.nan_to_num(features[:, 0], nan=-LARGEST_RATIO), kinds)
+    calibration = replace(calibration, filler_penalty=penalty)
     save_calibration(calibration, model)
     return calibration, report
 
@@ -136,14 +133,11 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
     return trials
 
 
-def _balance(ratios: np.ndarray, kinds: np.ndarray, limit: float) -> float:
-    """Return the filler penalty with which the search alone errs as often on either side.
-
-    Beyond `limit`, commands and fillers would hardly be in one beam.
-    """
+def _balance(ratios: np.ndarray, kinds: np.ndarray) -> float:
+    """Return the filler penalty with which costs alone err as often on either side."""
     chosen = kinds != Kind.WRONG
     curve = det_curve(ratios[chosen], kinds[chosen] == Kind.RIGHT)
     gap = np.abs(curve.miss - curve.false_accept)[1:]
     equal = curve.thresholds[1:][gap == gap.min()]
     below = curve.thresholds[1:][curve.thresholds[1:] < equal.min()]
-    return round(float(np.clip(-(equal.min() + below.max(initial=-limit)) / 2, -limit, limit)), 2)
+    return round(-float(equal.min() + below.max(initial=-LARGEST_RATIO)) / 2, 2)

@@ -246,8 +246,12 @@ class _Runner:
         path = self._command_file()
         # Without a list, lists are drawn from the transcripts, of other words for the test.
         commands = CommandList(tuple(read_commands(path))) if path else None
-        tested = commands or draw_lists(read_datadir(self.data / self.recipe.test[0]),
-                                        DrawOptions(draws=1))[0]
+        try:
+            tested = commands or draw_lists(read_datadir(self.data / self.recipe.test[0]),
+                                            DrawOptions(draws=1))[0]
+        except UserError as error:
+            logger.warning("no commands to accept and reject: %s", error)
+            return
         options = SpotOptions(self.options["search"], self.options["adapt"],
                               self.options["reject"])
         names = [*self.recipe.test, *self.recipe.outside]

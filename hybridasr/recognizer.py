@@ -30,7 +30,7 @@ from hybridasr.decode.lattice import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import feature_dim, recognition_features
+from hybridasr.features.pipeline import feature_dim, frame_levels, recognition_features
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.model import AcousticModel, Scorer, load_model
 from hybridasr.storage import PathLike
@@ -73,7 +73,7 @@ class Recognizer:
                  calibration: Calibration | None = None, reject: RejectOptions | None = None,
                  confusions: Confusions | None = None):
         self.model = model
-        self._confusions = confusions
+        self.confusions = confusions
         self.reject = reject or RejectOptions()
         self.calibration = calibration
         self.commands: tuple[Command, ...] = ()
@@ -97,8 +97,8 @@ class Recognizer:
     @cached_property
     def _maker(self) -> GrammarMaker:
         distances = None
-        if self._confusions is not None:
-            distances = self._confusions.distances(sorted(lexicon_of(self.model.lang).phones))
+        if self.confusions is not None:
+            distances = self.confusions.distances(sorted(lexicon_of(self.model.lang).phones))
         return GrammarMaker(self.model, distances=distances)
 
     @cached_property
@@ -126,7 +126,7 @@ class Recognizer:
             threshold is no probability; the commands set before stay.
         """
         path = commands if isinstance(commands, str | Path) else None
-        items = read_commands(path) if path else list(commands)
+        items = read_commands(path) if path else commands
         fillers = tuple(fillers)
         penalty = self.reject.filler_penalty
         if penalty is None:
@@ -135,7 +135,10 @@ class Recognizer:
         self.commands, self.fillers = tuple(self._grammar.commands.values()), fillers
 
     def add_command(self, command: Item) -> None:
-        """Add one command; raises as `set_commands`."""
+        """Add one command to those set before; raises as `set_commands`."""
+        if not self.commands:
+            raise UserError("no command list yet, the graph of the model is in use; set all "
+                            "commands at once")
         self.set_commands([*self.commands, command], self.fillers)
 
     def remove_command(self, name: str) -> None:
@@ -165,13 +168,20 @@ class Recognizer:
             As from `features.pipeline.load_feats`.
         """
         feats = [self.model.final_features(frames) for frames in utterances]
-        decode = self._search if self._grammar is None else self._spot
+        levels = [frame_levels(frames, self.model.features, self.model.pipeline)
+                  for frames in utterances]
+
+        def decode(number: int, frames: np.ndarray, scorer: Scorer) -> Decoded:
+            if self._grammar is None:
+                return self._search(frames, scorer)
+            return self._spot(frames, scorer, levels[number])
+
         if self.model.adaptation is None:
-            return [decode(frames, self._scorer) for frames in feats]
+            return [decode(number, frames, self._scorer) for number, frames in enumerate(feats)]
         found: dict[int, Decoded] = {}
 
         def find(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
-            found[number] = decode(frames, scorer)
+            found[number] = decode(number, frames, scorer)
             path = found[number].path
             # The filler says nothing of how the speaker says a phone.
             if path is None or path.transition_ids.max() > self.model.transitions.num_tids:
@@ -190,21 +200,27 @@ class Recognizer:
         return self._decoded(search(self._graph, self._arc_pdfs, scorer.loglikes(feats),
                                     self.options))
 
-    def _spot(self, feats: np.ndarray, scorer: Scorer) -> Decoded:
+    def _spot(self, feats: np.ndarray, scorer: Scorer, levels: np.ndarray) -> Decoded:
         """Decode one utterance with the command list."""
         grammar, beam = self._grammar, self.reject.reject_beam
         assert grammar is not None
         scores = self._maker.units.scores(scorer.loglikes(feats))
-        found = decode_lattice(grammar.graph, grammar.arc_pdfs, scores, self.options,
-                               LatticeOptions(beam))
-        if found is None:
+        if len(scores) == 0:
             return Decoded([], [], False, None)
-        path, lattice = found
-        decision = self._judge.decide(grammar, lattice, scores, self.options.scale, beam)
+        filler = search(grammar.filler, grammar.filler_pdfs, scores, self.options)
+        found = decode_lattice(grammar.graph, grammar.graph_pdfs, scores, self.options,
+                               LatticeOptions(beam))
+        # A path that reaches no end is no command.
+        path, lattice = found if found is not None and found[0].complete else (None, None)
+        if filler is not None and not filler.complete:
+            filler = None
+        decision = self._judge.decide(grammar, lattice, filler, scores, levels,
+                                      self.options.scale, beam)
         times = [(grammar.lang.word_name(word.label), word.begin * self._shift,
                   word.end * self._shift) for word in decision.words]
-        words = list(decision.command.words) if decision.accepted else []
-        return Decoded(words, times, path.complete, path, decision)
+        if decision.command is None or not decision.accepted:
+            return Decoded([], times, filler is not None, filler, decision)
+        return Decoded(list(decision.command.words), times, True, path, decision)
 
     def _decoded(self, path: BestPath | None) -> Decoded:
         if path is None:
@@ -267,18 +283,28 @@ class Recognizer:
             samples = load_audio(audio, wanted, channel=channel, strict_rate=strict_rate)
             name = Path(audio).stem
         if len(samples) and np.abs(samples).max() < SILENT_PEAK:
-            return _result([], [], "no-speech", False)
+            return self._without_frames("no-speech", False)
         feats = recognition_features(samples, self.model.features, self.model.pipeline, name,
                                      self.model.cmvn)
         decoded = self.decode(feats)
         if decoded.decision is not None:
             return _command_result(decoded)
+        if self._grammar is not None:
+            return self._without_frames("too-short", True)
         if not decoded.complete:
             silent = not decoded.words and len(feats) * self._shift >= SHORTEST_WORD
             return _result(decoded.words, decoded.times, "no-speech" if silent else "too-short",
                            True)
         reason = None if decoded.words else "no-speech"
         return _result(decoded.words, decoded.times, reason, False)
+
+
+    def _without_frames(self, reason: str, partial: bool) -> dict[str, Any]:
+        """Return the result of a recording that there is nothing to search in."""
+        result = _result([], [], reason, partial)
+        if self._grammar is not None:
+            result |= {"id": None, "confidence": None if self.calibration is None else 0.0}
+        return result
 
 
 def load(model: PathLike, options: SearchOptions | None = None,
@@ -306,7 +332,8 @@ def load(model: PathLike, options: SearchOptions | None = None,
         recognizer = bare_recognizer(model, options, adapt, reject)
         recognizer.set_commands(commands, fillers)
         return recognizer
-    loaded = load_model(model)
+    recognizer = bare_recognizer(model, options, adapt, reject)
+    loaded = recognizer.model
     if not (directory / "graph.npz").is_file():
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     found = DecodingGraph.load(directory / "graph.npz")
@@ -315,7 +342,8 @@ def load(model: PathLike, options: SearchOptions | None = None,
     if any(label >= count for label, count in zip(used, known, strict=True)):
         raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
                         f"{directory}'", directory)
-    return Recognizer(loaded, found, options, adapt, load_calibration(model), reject)
+    return Recognizer(loaded, found, options, adapt, recognizer.calibration, reject,
+                      recognizer.confusions)
 
 
 def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
@@ -345,11 +373,14 @@ def _command_result(decoded: Decoded) -> dict[str, Any]:
                      decision.reason, not decoded.complete)
     for entry, probability in zip(result["result"], decision.word_probabilities, strict=False):
         entry["conf"] = round(probability, 4)
+    alternatives = decision.alternatives
+    if shown is None and decision.command is not None:
+        alternatives = [(decision.command, decision.probability), *alternatives]
     return {**result, "text": shown.text if shown else "", "id": shown.id if shown else None,
             "confidence": _rounded(decision.probability),
             "alternatives": [{"text": command.text, "id": command.id,
                               "confidence": _rounded(probability)}
-                             for command, probability in decision.alternatives]}
+                             for command, probability in alternatives]}
 
 
 def _rounded(probability: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """Owns decoding of whole sets with command lists: every utterance a trial of accept or reject."""
 
 import functools
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -25,6 +26,8 @@ from hybridasr.parallel import run_blocks
 from hybridasr.recognizer import Decoded, Recognizer, bare_recognizer, load
 from hybridasr.score.detection import Kind, Trials
 from hybridasr.storage import read_json, write_json, write_text
+
+logger = logging.getLogger("hybridasr")
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,10 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
     options = options or SpotOptions()
     trials = [trial for data in sets for trial in
               spot_set(model, data, [commands], pool, options)[0]]
+    if all(trial.kind == Kind.OUTSIDE for trial in trials):
+        logger.warning("no transcript of %s is a command of the list; transcripts and commands "
+                       "are compared as they are written", " ".join(
+                           str(data.path) for data in sets))
     write_text(destination / "trials", "".join(
         "\t".join([trial.utterance, trial.said, trial.text,
                    "" if trial.probability is None else f"{trial.probability:.4f}",

@@ -83,7 +83,7 @@ class Calibration:
     threshold : float in [0, 1]
         A top command of at least this probability is accepted.
     filler_penalty : float
-        Cost of the filler in the search (natural log) that the measures were taken with.
+        Added to the cost of everything that is no command (natural log).
     info : dict
         Figures of the fit and where the utterances came from; ready for JSON.
     """

@@ -7,11 +7,19 @@ import numpy as np
 
 from hybridasr.confidence.calibration import Calibration
 from hybridasr.confidence.grammar import CommandGrammar
-from hybridasr.confidence.measures import NAMES, Rivals, find_rivals, measures, phone_measures
+from hybridasr.confidence.measures import (
+    NAMES,
+    Rivals,
+    find_rivals,
+    level_contrast,
+    measures,
+    phone_measures,
+)
 from hybridasr.corpus.commands import Command
+from hybridasr.decode.search import BestPath
 from hybridasr.decode.words import Segment, phone_segments, word_segments
 from hybridasr.graph.filler import FillerUnits
-from hybridasr.lattice.lattice import CompactLattice, WordPath
+from hybridasr.lattice.lattice import CompactLattice
 
 FILLER, LOW, NO_SPEECH = "filler", "low-confidence", "no-speech"
 
@@ -64,18 +72,27 @@ class Judge:
         if calibration is not None:
             self._columns = calibration.columns(NAMES)
 
-    def decide(self, grammar: CommandGrammar, lattice: CompactLattice, scores: np.ndarray,
-               scale: float, beam: float) -> Decision:
+    def decide(self, grammar: CommandGrammar, lattice: CompactLattice | None,
+               filler: BestPath | None, scores: np.ndarray, levels: np.ndarray, scale: float,
+               beam: float) -> Decision:
         """Decide on one utterance.
 
         Parameters
         ----------
+        lattice : CompactLattice, optional
+            Of commands; None if none of them fits.
+        filler : BestPath, optional
+            The best path without a command.
         scores : float32 (num_frames, num_pdfs + num_mixtures)
             As from `FillerUnits.scores`.
+        levels : float64 (num_frames,)
+            How loud the frames are.
         scale, beam : float
             The acoustic scale, and the beam of the lattice.
         """
-        rivals, filler = find_rivals(lattice, grammar.fillers, scale, beam, grammar.penalty)
+        rivals = None if lattice is None else find_rivals(
+            lattice, grammar.ids, filler.total_cost if filler else np.inf, scale, beam,
+            grammar.penalty)
         if rivals is None:
             return Decision(None, None if self._calibration is None else 0.0, _outside(filler),
                             [], [], [], None)
@@ -85,8 +102,9 @@ class Judge:
                                 self._durations)
         words = word_segments(phone_segments(ids, transitions), list(rivals.best.words),
                               grammar.lang)
-        found = [measures(rivals, phones),
-                 *(measures(rivals, phones, word.begin, word.end) for word in words)]
+        contrast = level_contrast(levels, phones)
+        found = [measures(rivals, phones, contrast),
+                 *(measures(rivals, phones, contrast, word.begin, word.end) for word in words)]
         command = grammar.commands[rivals.best.words]
         if self._calibration is None:
             return Decision(command, None, None if rivals.wins else _outside(filler), words, [],
@@ -98,19 +116,19 @@ class Judge:
                         probabilities[1:], _shares(grammar, rivals, probabilities[0]), found[0])
 
     def _reason(self, probability: float, command: Command, rivals: Rivals,
-                filler: WordPath | None) -> str | None:
+                filler: BestPath | None) -> str | None:
         assert self._calibration is not None
         thresholds = (command.threshold, self._threshold, self._calibration.threshold)
         if probability >= next(value for value in thresholds if value is not None):
             return None
         # Which stands more against it, another command or none at all?
-        if rivals.wins and rivals.margin < rivals.filler_ratio:
+        if rivals.wins and rivals.others and rivals.margin < rivals.filler_ratio:
             return LOW
         return _outside(filler)
 
 
-def _outside(filler: WordPath | None) -> str:
-    return FILLER if filler is None or filler.words else NO_SPEECH
+def _outside(filler: BestPath | None) -> str:
+    return FILLER if filler is None or len(filler.words) else NO_SPEECH
 
 
 def _shares(grammar: CommandGrammar, rivals: Rivals, probability: float

@@ -27,6 +27,8 @@ class CalibrationOptions:
 
     false_accept_rate: float = option(0.05, "largest share of outside utterances to accept, a "
                                             "fraction")
+    least_threshold: float = option(0.5, "the threshold is at least this, however few outside "
+                                         "utterances would be accepted below it")
     l2: float = option(1.0, "penalty on the weights of the logistic regression")
     folds: int = option(10, "parts of the cross-validation, at most as many as speakers")
     wrong_weight: float = option(1.0, "how often an utterance counts whose top command is wrong; "
@@ -36,6 +38,9 @@ class CalibrationOptions:
         if not 0 <= self.false_accept_rate < 1:
             raise UserError(f"false-accept-rate is {self.false_accept_rate}; give a fraction from "
                             "0 to below 1 (0.05 for 5 %)")
+        if not 0 <= self.least_threshold <= 1:
+            raise UserError(f"least-threshold is {self.least_threshold}; give a probability, 0 to "
+                            "1")
         for name in ("l2", "wrong_weight"):
             if not 0 < getattr(self, name) < np.inf:
                 raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}; give a "
@@ -117,12 +122,12 @@ def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarra
     probabilities = np.zeros(len(rows))
     probabilities[near] = held_out_probabilities(rows[near], labels, folds[near], *fit)
     regression = fit_logistic(rows[near], labels, *fit)
-    threshold = choose_threshold(probabilities, row_kinds, options.false_accept_rate)
+    threshold = _threshold(probabilities, row_kinds, options)
     warnings += _rate_warnings(int((kinds == Kind.OUTSIDE).sum()), options.false_accept_rate)
     for warning in warnings:
         logger.warning("%s", warning)
     figures = {**Trials(probabilities, row_kinds).figures(threshold),
-               **_held_out_figures(probabilities, row_kinds, folds, options.false_accept_rate),
+               **_held_out_figures(probabilities, row_kinds, folds, options),
                "threshold": threshold, "speakers": len(set(groups)),
                "folds": len(np.unique(folds))}
     calibration = Calibration(
@@ -187,13 +192,19 @@ def _rate_warnings(outside: int, rate: float) -> list[str]:
             f"{int(np.ceil(1 / rate))} at least"]
 
 
+def _threshold(probabilities: np.ndarray, kinds: np.ndarray,
+               options: CalibrationOptions) -> float:
+    return max(choose_threshold(probabilities, kinds, options.false_accept_rate),
+               options.least_threshold)
+
+
 def _held_out_figures(probabilities: np.ndarray, kinds: np.ndarray, folds: np.ndarray,
-                      rate: float) -> dict[str, float | None]:
+                      options: CalibrationOptions) -> dict[str, float | None]:
     """Return the rates, in per cent, of thresholds that were chosen on the other folds."""
     accepted = np.zeros(len(kinds))
     for fold in np.unique(folds):
         out = folds == fold
-        threshold = choose_threshold(probabilities[~out], kinds[~out], rate)
+        threshold = _threshold(probabilities[~out], kinds[~out], options)
         accepted[out] = probabilities[out] >= threshold
     figures = Trials(accepted, kinds).figures(1.0)
     return {f"held_out_{name}": figures[name]

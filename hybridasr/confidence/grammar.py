@@ -4,6 +4,7 @@ Built at run time from the model's lexicon, tree and transition model, so that c
 at any time without training anything.
 """
 
+import itertools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,8 @@ from functools import cached_property
 import numpy as np
 
 from hybridasr.confidence.confusion import PhoneDistances, table_distances
-from hybridasr.confidence.near import FillerOptions, FillerSource, Suggestion, near_pairs, suggest
-from hybridasr.confidence.spoken import SpokenCommand, lexicon_of, spoken_commands
+from hybridasr.confidence.near import FillerOptions, FillerSource, near_pairs, suggest
+from hybridasr.confidence.spoken import MAX_PRONUNCIATIONS, Phones, lexicon_of, spoken_commands
 from hybridasr.corpus.commands import Command, Item
 from hybridasr.decode.search import SearchOptions, search
 from hybridasr.decode.words import phone_segments
@@ -33,7 +34,7 @@ from hybridasr.graph.filler import (
 )
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.lexicon.commands import with_words
-from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.langdir import Lang, base_phone
 from hybridasr.model import AcousticModel
 from hybridasr.options import option
 from hybridasr.storage import PathLike
@@ -49,8 +50,8 @@ class RejectOptions:
     filler_penalty: float | None = option(None, "added to the cost of everything that is no "
                                           "command: higher accepts more; none: the model's own")
     near_fillers: int = option(5, "near-sounding fillers for each command of a list of up to 200")
-    reject_beam: float = option(10.0, "commands and fillers worse than the best by more than this "
-                                      "are not compared with it")
+    reject_beam: float = option(10.0, "commands worse than the best by more than this are not "
+                                      "compared with it")
     threshold: float | None = option(None, "least probability of an accepted command; none: the "
                                      "model's own, or the command's")
 
@@ -75,20 +76,27 @@ class CommandGrammar:
     commands : dict word ids -> Command
     lang : Lang
         The model's, with the words of commands and fillers.
-    graph : DecodingGraph
-    arc_pdfs : int32 (num_arcs,)
+    graph, filler : DecodingGraph
+        One of the commands; everything else. They are searched apart, so that neither falls out
+        of the other's beam.
+    graph_pdfs, filler_pdfs : int32 (num_arcs,)
         Columns of `FillerUnits.scores`.
-    fillers : frozenset of word ids that are no commands
     penalty : float
-        What the graph adds to the cost of fillers.
+        Added to the cost of everything that is no command.
     """
 
     commands: dict[tuple[int, ...], Command]
     lang: Lang
     graph: DecodingGraph
-    arc_pdfs: np.ndarray
-    fillers: frozenset[int]
+    graph_pdfs: np.ndarray
+    filler: DecodingGraph
+    filler_pdfs: np.ndarray
     penalty: float
+
+    @cached_property
+    def ids(self) -> dict[tuple[int, ...], str]:
+        """The id of each command."""
+        return {words: command.id for words, command in self.commands.items()}
 
 
 class GrammarMaker:
@@ -98,7 +106,6 @@ class GrammarMaker:
                  distances: PhoneDistances | None = None):
         self._model = model
         self._distances = distances
-        self._suggested: dict[str, list[Suggestion]] = {}
         self._options = options or GraphOptions()
         priors = model.nnet.log_priors if model.nnet is not None else None
         self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
@@ -157,24 +164,26 @@ class GrammarMaker:
         """
         found = build_commands(commands, self._lang, self._model.transitions, self._model.tree,
                                self._options, path)
-        lang, known = found.lang, found.commands
-        texts = {command.text for command in known.values()}
+        known = found.commands
+        made_up = []
         if near and len(known) <= MOST_WITH_FILLERS:
-            outside = [*outside, *self._near(list(known.values()), lang, near)]
-        others = [tuple(text.split()) for text in dict.fromkeys(outside) if text not in texts]
-        # Words that were looked up once are known from then on.
-        self._lang = lang = with_words(lang, {word for words in others for word in words})
-        graphs = [found.graph, self._loop, self._silence]
-        costs = [0.0, penalty, penalty]
-        fillers = {self._filler}
+            made_up = self._near(list(known.values()), found.lang, near)
+            # Looked up once, they are known from then on. How a word of the user's is read
+            # depends on the list.
+            self._lang = with_words(self._lang, _words(made_up))
+        others = [*outside, *made_up]
+        lang = with_words(found.lang, _words(others))
+        said = {sound for phrase in known for sound in _sounds(phrase, lang)}
+        others = [words for words in dict.fromkeys(tuple(text.split()) for text in others)
+                  if words and said.isdisjoint(_sounds([lang.words[w] for w in words], lang))]
+        graphs = [self._loop, self._silence]
         if others:
             lang, marked = _marked(lang, others)
             graphs.append(self._graph(marked, lang))
-            costs.append(penalty)
-            fillers |= {word for phrase in marked for word in phrase}
-        graph = join_graphs(graphs, costs)
-        return CommandGrammar(known, lang, graph, self.units.transitions.tid_pdf[graph.ilabel],
-                              frozenset(fillers), penalty)
+        filler = join_graphs(graphs, [0.0] * len(graphs))
+        pdfs = self.units.transitions.tid_pdf
+        return CommandGrammar(known, lang, found.graph, pdfs[found.graph.ilabel], filler,
+                              pdfs[filler.ilabel], penalty)
 
     def _near(self, commands: list[Command], lang: Lang, count: int) -> list[str]:
         """Return near-sounding fillers, and warn of commands that sound alike."""
@@ -187,32 +196,33 @@ class GrammarMaker:
         for pair in near_pairs(spoken, self._source.distances):
             if pair.distance > 0:  # `build_commands` has warned of the others
                 logger.warning("%s", pair.warning())
-        fillers: list[str] = []
-        for command in spoken:
-            if command.text not in self._suggested:
-                self._suggested[command.text] = self._fillers(command, spoken, count)
-            # A command that was added since may be what an earlier one suggested as a filler.
-            fillers += [filler.text for filler in self._suggested[command.text]
-                        if filler.phones not in said]
-        return fillers
-
-    def _fillers(self, command: SpokenCommand, commands: list[SpokenCommand],
-                 count: int) -> list[Suggestion]:
-        return suggest(command, commands, self._source,
-                       FillerOptions(per_command=count, made_up=(count + 1) // 2,
-                                     dictionaries=False))
+        options = FillerOptions(per_command=count, made_up=(count + 1) // 2, dictionaries=False)
+        return [filler.text for command in spoken
+                for filler in suggest(command, spoken, self._source, options)]
 
     def _graph(self, phrases, lang: Lang) -> DecodingGraph:
         return command_graph(phrases, lang, self._model.transitions, self._model.tree,
                              self._options)
 
 
+def _words(texts: Iterable[str]) -> set[str]:
+    return {word for text in texts for word in text.split()}
+
+
+def _sounds(words: Iterable[int], lang: Lang) -> set[Phones]:
+    """Return the ways to say words one after another."""
+    choices = [[tuple(base_phone(lang.phone_name(phone)) for phone in phones)
+                for _, phones in lang.pronunciations[word]] for word in words]
+    ways = itertools.islice(itertools.product(*choices), MAX_PRONUNCIATIONS)
+    return {tuple(itertools.chain.from_iterable(way)) for way in ways}
+
+
 def _marked(lang: Lang, phrases: Sequence[tuple[str, ...]]
             ) -> tuple[Lang, list[tuple[int, ...]]]:
     """Give the words of fillers ids of their own: a command may begin with the same word."""
     words, pronunciations = dict(lang.words), dict(lang.pronunciations)
-    for word in sorted({word for phrase in phrases for word in phrase}):
-        number = max(words.values()) + 1
+    first = 1 + max(words.values())
+    for number, word in enumerate(sorted({word for phrase in phrases for word in phrase}), first):
         words[f"<filler:{word}>"] = number
         pronunciations[number] = pronunciations[lang.words[word]]
     marked = [tuple(words[f"<filler:{word}>"] for word in phrase) for phrase in phrases]

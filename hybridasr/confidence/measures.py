@@ -7,7 +7,7 @@ a survey", Speech Communication 45, 2005; per phone: Witt and Young, "Phone-leve
 scoring", Speech Communication 30, 2000).
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,13 @@ from hybridasr.lattice.paths import n_best
 from hybridasr.lattice.posteriors import forward_backward
 
 NAMES = ("filler_ratio", "filler_ratio_a_frame", "margin", "posterior", "phone_ratio",
-         "worst_phone", "duration", "worst_duration")
+         "worst_phone", "duration", "worst_duration", "contrast")
 NUM_ALTERNATIVES = 10
 # Beyond this an average over phones would say nothing but that one was odd.
 LARGEST_DEVIATION = 4.0
 LARGEST_LOG_ODDS = 10.0
+LARGEST_RATIO = 20.0
+LEAST_FRAMES = 5
 
 
 @dataclass(frozen=True)
@@ -34,61 +36,65 @@ class Rivals:
     ----------
     best : WordPath
     others : list of WordPath
-        Other commands, best first.
-    filler : WordPath or None
-        The best that is no command: filler, or silence alone. None: none within the beam.
+        Commands of other ids, best first.
     wins : bool
-        Whether the command is the best of all, the filler's penalty counted.
-    filler_ratio, margin : float
-        Costs of the filler, penalty left out, and of the next command, less the command's cost;
-        at most the beam of the lattice.
+        Whether the command is better than the filler, the filler's penalty counted.
+    filler_ratio : float
+        Cost of the filler, its penalty left out, less the command's; at most `LARGEST_RATIO`.
+    margin : float
+        Cost of the next command less the best one's; at most the beam of the lattice.
     posteriors : float64 (1 + len(others),)
-        Of the command and the others among all that the lattice holds.
+        Of the command and the others among all commands and the filler.
     """
 
     best: WordPath
     others: list[WordPath]
-    filler: WordPath | None
     wins: bool
     filler_ratio: float
     margin: float
     posteriors: np.ndarray
 
 
-def find_rivals(lattice: CompactLattice, fillers: Container[int], scale: float, beam: float,
-                penalty: float) -> tuple[Rivals | None, WordPath | None]:
-    """Find the best command and the best filler of a lattice.
+def find_rivals(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str], filler_cost: float,
+                scale: float, beam: float, penalty: float) -> Rivals | None:
+    """Find the best command of a lattice, and weigh it against the others and the filler.
 
     Parameters
     ----------
-    fillers : word ids that are no commands
+    lattice : CompactLattice
+        Of commands only.
+    ids : mapping word ids -> id of the command
+        Commands of one id are no rivals of each other.
+    filler_cost : float
+        Of the best path without a command; infinite if there is none.
     scale : float
         Acoustic scale.
     beam : float
         Of the lattice.
     penalty : float
-        What the graph adds to the cost of fillers.
+        Added to the cost of the filler to tell which wins.
 
     Returns
     -------
-    (rivals, or None if no command is within the beam; the best filler or silence, or None)
+    Rivals, or None if the lattice holds no words
     """
-    paths = n_best(lattice, 2 * NUM_ALTERNATIVES, scale)
-    costs = {path.words: path.total_cost(scale) for path in paths}
-    commands = [path for path in paths if path.words and path.words[0] not in fillers]
-    rest = [path for path in paths if not path.words or path.words[0] in fillers]
-    filler = rest[0] if rest else None
-    if not commands:
-        return None, filler
-    best, others = commands[0], commands[1:NUM_ALTERNATIVES]
-    cost = costs[best.words]
-    against = min((costs[path.words] - (penalty if path.words else 0.0) for path in rest),
-                  default=cost + beam)
-    total = forward_backward(lattice, scale)[2]
-    posteriors = np.exp([-costs[path.words] - total for path in (best, *others)])
-    margin = costs[others[0].words] - cost if others else beam
-    return Rivals(best, others, filler, best is paths[0], min(against - cost, beam), margin,
-                  posteriors), filler
+    shares: dict[str, float] = {}
+    firsts: dict[str, WordPath] = {}
+    total = np.logaddexp(forward_backward(lattice, scale)[2], -filler_cost)
+    for path in n_best(lattice, NUM_ALTERNATIVES, scale):
+        if path.words:
+            name = ids[path.words]
+            firsts.setdefault(name, path)
+            shares[name] = shares.get(name, 0.0) + float(np.exp(-path.total_cost(scale) - total))
+    if not firsts:
+        return None
+    best, *others = firsts.values()
+    cost = best.total_cost(scale)
+    ratio = filler_cost - cost
+    return Rivals(best, others, bool(ratio + penalty > 0),
+                  float(np.clip(ratio, -LARGEST_RATIO, LARGEST_RATIO)),
+                  others[0].total_cost(scale) - cost if others else beam,
+                  np.array(list(shares.values())))
 
 
 def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray,
@@ -126,7 +132,26 @@ def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray
     return np.stack([starts, ends, means, odd], axis=1)[spoken]
 
 
-def measures(rivals: Rivals, phones: np.ndarray, begin: int = 0,
+def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
+    """Return how much louder the frames of speech are than the others, on average.
+
+    NaN if there are hardly any others. Noise that goes on is no louder where a word is heard.
+
+    Parameters
+    ----------
+    levels : float64 (num_frames,)
+    phones : float64 (num_phones, 4)
+        From `phone_measures`.
+    """
+    spoken = np.zeros(len(levels), bool)
+    for begin, end in phones[:, :2].astype(np.int64):
+        spoken[begin:end] = True
+    if spoken.sum() < LEAST_FRAMES or (~spoken).sum() < LEAST_FRAMES:
+        return np.nan
+    return float(levels[spoken].mean() - levels[~spoken].mean())
+
+
+def measures(rivals: Rivals, phones: np.ndarray, contrast: float, begin: int = 0,
              end: int | None = None) -> np.ndarray:
     """Return the measures `NAMES`, float64 (len(NAMES),), of a command or one of its words.
 
@@ -134,6 +159,8 @@ def measures(rivals: Rivals, phones: np.ndarray, begin: int = 0,
     ----------
     phones : float64 (num_phones, 4)
         Of the command, from `phone_measures`.
+    contrast : float
+        From `level_contrast`.
     begin, end : int
         Frames of the word; those measures that belong to the command are the same for all words.
     """
@@ -146,7 +173,8 @@ def measures(rivals: Rivals, phones: np.ndarray, begin: int = 0,
         own = [float(np.average(inside[:, 2], weights=inside[:, 1] - inside[:, 0])),
                float(inside[:, 2].min()), -float(inside[:, 3].mean()),
                -float(inside[:, 3].max())]
-    return np.array([rivals.filler_ratio, rivals.filler_ratio / frames, rivals.margin, odds, *own])
+    return np.array([rivals.filler_ratio, rivals.filler_ratio / frames, rivals.margin, odds, *own,
+                     contrast])
 
 
 def nothing() -> np.ndarray:

@@ -117,6 +117,22 @@ def feature_dim(feature_options: FeatureOptions, pipeline: PipelineOptions) -> i
     return feature_options.dim * (pipeline.delta_order + 1) * spliced
 
 
+def frame_levels(expanded: np.ndarray, feature_options: FeatureOptions,
+                 pipeline: PipelineOptions) -> np.ndarray:
+    """Return how loud each frame is, float64 (num_frames,), by a measure of the features' own.
+
+    The mean over the filter bank, or the first cepstrum; normalised as the features are.
+
+    Parameters
+    ----------
+    expanded : float32 (num_frames, feature_dim)
+        As from `expand`.
+    """
+    begin = pipeline.splice_left * feature_options.dim * (pipeline.delta_order + 1)
+    count = feature_options.num_mel_bins if feature_options.kind == "fbank" else 1
+    return expanded[:, begin:begin + count].mean(axis=1, dtype=np.float64)
+
+
 def recognition_features(samples: np.ndarray, feature_options: FeatureOptions,
                          pipeline: PipelineOptions, seed_id: str = "",
                          prior: np.ndarray | None = None) -> np.ndarray:

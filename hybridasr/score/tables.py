@@ -112,8 +112,8 @@ def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | Non
 
 def format_results(rows: Sequence[Mapping[str, Any]]) -> str:
     """Lay out the rows of a results file: word error rates, then decisions on commands."""
-    words = [row for row in rows if row.get("wer") is not None]
-    decisions = [row for row in rows if row.get("accepted_right") is not None]
+    words = [row for row in rows if "accepted_right" not in row]
+    decisions = [row for row in rows if "accepted_right" in row]
     return "\n\n".join(format_table(part, columns) for part, columns in
                        ((words, None), (decisions, DECISION_COLUMNS)) if part)
 

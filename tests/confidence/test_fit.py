@@ -14,7 +14,7 @@ from hybridasr.score.detection import Kind, Trials
 
 NAMES = ("margin", "posterior", "noise")
 RIGHT, WRONG, OUTSIDE = Kind
-OPTIONS = CalibrationOptions(false_accept_rate=0.1)
+OPTIONS = CalibrationOptions(false_accept_rate=0.1, least_threshold=0.0)
 
 
 def world(size: int, num_speakers: int = 8, seed: int = 0):
@@ -150,6 +150,20 @@ def test_too_few_speakers_fall_back_on_utterances(groups, reason, caplog):
     assert report.figures["auc"] > 0.8
     for kind in (RIGHT, OUTSIDE):
         assert len(set(report.folds[kinds == kind])) == 10
+
+
+def test_what_is_more_likely_wrong_is_not_accepted():
+    features, kinds, groups = world(300)
+    lax, _ = fit_calibration(features, NAMES, kinds, groups, OPTIONS)
+    strict, report = fit_calibration(features, NAMES, kinds, groups,
+                                     CalibrationOptions(false_accept_rate=0.1))
+    assert lax.threshold < 0.5 == strict.threshold
+    accepted = report.trials.probabilities >= 0.5
+    for name, kind in (("accepted_right", RIGHT), ("false_accept", OUTSIDE)):
+        whole = kinds != OUTSIDE if kind == RIGHT else kinds == OUTSIDE
+        share = 100 * (accepted & (kinds == kind)).sum() / whole.sum()
+        assert report.figures[name] == pytest.approx(share, abs=0.006)
+        assert report.figures[f"held_out_{name}"] <= report.figures[name] + 1e-9
 
 
 def test_held_out_rates_are_of_thresholds_chosen_on_the_other_folds():

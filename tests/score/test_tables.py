@@ -5,7 +5,13 @@ import json
 import pytest
 
 from hybridasr.errors import UserError
-from hybridasr.score.tables import add_result, display_width, format_table, read_results
+from hybridasr.score.tables import (
+    add_result,
+    display_width,
+    format_results,
+    format_table,
+    read_results,
+)
 
 ROW = {"system": "mono", "test_set": "test", "grammar": "word", "wer": 13.45, "ser": 13.45}
 
@@ -73,3 +79,24 @@ def test_wide_characters_take_two_places():
 def test_chosen_columns_and_no_rows():
     assert format_table([ROW], ["wer"]) == "WER %\n-----\n13.45"
     assert format_table([]) == "(no results)"
+
+
+def test_decisions_on_commands_have_a_table_of_their_own():
+    decisions = {**ROW, "grammar": "commands and filler", "wer": None, "ser": None, "words": None,
+                 "commands": 40, "outside": 20, "recognised": 97.5, "accepted_right": 95.0,
+                 "accepted_wrong": 0.0, "false_accept": 5.0, "eer": None, "ece": 0.0312,
+                 "rtf": 0.01, "auc": 0.99}
+    words, blank, titles, rule, line, *more = format_results([ROW, decisions]).split("\n")[2:]
+    assert words.split() == ["mono", "test", "word", "13.45", "13.45"]
+    assert blank == ""
+    assert set(rule) == {"-", " "}
+    assert titles.split("  ")[:2] == ["system", "test set"]
+    assert "outside accepted %" in titles
+    assert line.split() == ["mono", "test", "40", "20", "97.50", "95.00", "0.00", "5.00", "-",
+                            "0.03", "0.0100"]
+    assert more == []
+    assert format_results([ROW]) == format_table([ROW])
+    # Nothing but outside words, and a set without words: still rows.
+    alone = {**decisions, "commands": 0, "recognised": None, "accepted_right": None}
+    assert "5.00" in format_results([alone])
+    assert "mono" in format_results([{**ROW, "wer": None}])
