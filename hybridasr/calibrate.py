@@ -6,7 +6,9 @@ that the program makes is outside as well: nobody speaks.
 """
 
 import logging
+from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,24 +17,32 @@ import numpy as np
 from hybridasr.confidence.calibration import Calibration, save_calibration
 from hybridasr.confidence.confusion import FILE as CONFUSIONS
 from hybridasr.confidence.confusion import estimate_confusions
-from hybridasr.confidence.fit import CalibrationOptions, CalibrationReport, fit_calibration
+from hybridasr.confidence.fit import (
+    MIN_UTTERANCES,
+    CalibrationOptions,
+    CalibrationReport,
+    fit_calibration,
+)
 from hybridasr.confidence.measures import LARGEST_RATIO, NAMES
 from hybridasr.corpus.commands import make_commands
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.noises import synthetic_noises
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import recognition_features
+from hybridasr.model import OF_THIS_MODEL
 from hybridasr.options import option
-from hybridasr.recognizer import load
+from hybridasr.progress import without_warnings
 from hybridasr.score.detection import Kind, det_curve
 from hybridasr.spotting import (
     CommandList,
     SpotOptions,
     Trial,
+    load_with,
     make_trial,
     phone_pairs,
     spot_set,
 )
+from hybridasr.storage import atomic_write
 
 logger = logging.getLogger("hybridasr")
 NOISE_PEAKS = (30.0, 300.0, 3000.0)  # levels of noise, standard deviation in 16-bit range
@@ -59,6 +69,7 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     """Fit probability, threshold and filler penalty; store them in the model directory.
 
     The confusions of phones, which say what fillers sound near, are counted first and stored too.
+    Those of an earlier calibration have no say; they stay if this one fails.
 
     Parameters
     ----------
@@ -72,24 +83,54 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     """
     spot = spot or SpotOptions()
     lists = [commands] if commands else draw_lists(data, draw or DrawOptions())
-    penalty = spot.reject.filler_penalty
-    (model / CONFUSIONS).unlink(missing_ok=True)
-    estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
-    found = spot_set(model, data, lists, pool, spot)
-    trials = [trial for part in found for trial in part]
-    trials += noise_trials(model, lists[0], spot)
+    with _made_anew(model):
+        if commands:
+            load_with(model, commands, spot)  # for its warnings, once
+        estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
+        trials = [trial for part in spot_set(model, data, lists, pool, spot) for trial in part]
+        outside = sum(trial.kind == Kind.OUTSIDE for trial in trials)
+        if outside < MIN_UTTERANCES:
+            raise UserError(f"{outside or 'no'} outside utterances to calibrate with, at least "
+                            f"{MIN_UTTERANCES} are needed; add recordings of words that are not "
+                            "in the command list", data.path)
+        trials += noise_trials(model, lists[0], spot)
+        calibration, report = _fitted(trials, fit, spot.reject.filler_penalty,
+                                      {"utterances": len(data), "lists": len(lists)})
+        save_calibration(calibration, model)
+    return calibration, report
+
+
+def _fitted(trials: list[Trial], fit: CalibrationOptions | None, penalty: float | None,
+            info: dict[str, int]) -> tuple[Calibration, CalibrationReport]:
+    """Fit a calibration to trials, with the penalty that is given, or one that suits them."""
     kinds = np.array([trial.kind for trial in trials])
     features = np.array([trial.measures for trial in trials])
     kept = ~np.isnan(features).all(axis=0)
     names = [name for name, keep in zip(NAMES, kept, strict=True) if keep]
     calibration, report = fit_calibration(
         features[:, kept], names, kinds, [trial.speaker for trial in trials], fit,
-        dict.fromkeys(names, 1), info={"utterances": len(data), "lists": len(lists)})
+        dict.fromkeys(names, 1), info=info)
     if penalty is None:
         penalty = _balance(np.nan_to_num(features[:, 0], nan=-LARGEST_RATIO), kinds)
-    calibration = replace(calibration, filler_penalty=penalty)
-    save_calibration(calibration, model)
-    return calibration, report
+    return replace(calibration, filler_penalty=penalty), report
+
+
+@contextmanager
+def _made_anew(model: Path) -> Iterator[None]:
+    """Take away what an earlier calibration stored; put it back if the block fails."""
+    paths = [model / name for name in OF_THIS_MODEL]
+    before = {path: path.read_bytes() for path in paths if path.is_file()}
+    for path in paths:
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for path, content in before.items():
+            with atomic_write(path, "wb") as file:
+                file.write(content)
+        raise
 
 
 def draw_lists(data: DataDir, options: DrawOptions) -> list[CommandList]:
@@ -113,8 +154,8 @@ def draw_lists(data: DataDir, options: DrawOptions) -> list[CommandList]:
 
 def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> list[Trial]:
     """Decode noises that the program makes, silence and tones among them."""
-    recognizer = load(model, options.search, None, options.adapt, commands.commands,
-                      commands.fillers, options.reject)
+    with without_warnings():
+        recognizer = load_with(model, commands, options)
     settings = recognizer.model.features
     count = int(NOISE_SECONDS * settings.sample_rate)
     times = np.arange(count) / settings.sample_rate

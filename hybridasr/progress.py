@@ -6,7 +6,7 @@ Bars go to stderr only when it is a terminal, so that logs and pipes stay clean.
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -79,6 +79,19 @@ def _open_log(path: Path, header: str) -> IO[str]:
         error.filename = error.filename or str(path)  # a write names no file of its own
         raise
     return file
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep this process's warnings from the log while the block runs: they were said before."""
+    def is_error(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING
+
+    logger.addFilter(is_error)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_error)
 
 
 def show_messages(level: int = logging.INFO) -> None:

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.confidence.calibration import FILE as CALIBRATION
 from hybridasr.confidence.calibration import Calibration, load_calibration
 from hybridasr.confidence.confusion import FILE as CONFUSIONS
 from hybridasr.confidence.confusion import Confusions, load_confusions
 from hybridasr.confidence.decide import LOW, Decision, Judge
 from hybridasr.confidence.grammar import CommandGrammar, GrammarMaker, RejectOptions
+from hybridasr.confidence.measures import NAMES
 from hybridasr.confidence.spoken import lexicon_of
 from hybridasr.corpus.audio import load_audio
 from hybridasr.corpus.commands import Command, Item, read_commands
@@ -127,6 +129,8 @@ class Recognizer:
         """
         path = commands if isinstance(commands, str | Path) else None
         items = read_commands(path) if path else commands
+        if isinstance(fillers, str):
+            raise UserError("one filler instead of a list of fillers; put it into a list")
         fillers = tuple(fillers)
         penalty = self.reject.filler_penalty
         if penalty is None:
@@ -214,6 +218,8 @@ class Recognizer:
         path, lattice = found if found is not None and found[0].complete else (None, None)
         if filler is not None and not filler.complete:
             filler = None
+        if path is None and filler is None:
+            return Decoded([], [], False, None)
         decision = self._judge.decide(grammar, lattice, filler, scores, levels,
                                       self.options.scale, beam)
         times = [(grammar.lang.word_name(word.label), word.begin * self._shift,
@@ -350,8 +356,11 @@ def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
                     adapt: AdaptOptions | None = None,
                     reject: RejectOptions | None = None) -> Recognizer:
     """Load a model directory for command lists that are set later."""
+    loaded, calibration = load_model(model), load_calibration(model)
+    if calibration is not None:
+        calibration.columns(NAMES, Path(model) / CALIBRATION)
     path = Path(model) / CONFUSIONS
-    return Recognizer(load_model(model), None, options, adapt, load_calibration(model), reject,
+    return Recognizer(loaded, None, options, adapt, calibration, reject,
                       load_confusions(path) if path.is_file() else None)
 
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hybridasr.errors import UserError
 from hybridasr.features.pipeline import check_features, load_feats
 from hybridasr.model import OF_THIS_MODEL
 from hybridasr.parallel import run_blocks
+from hybridasr.progress import without_warnings
 from hybridasr.recognizer import Decoded, Recognizer, bare_recognizer, load
 from hybridasr.score.detection import Kind, Trials
 from hybridasr.storage import read_json, write_json, write_text
@@ -82,6 +83,9 @@ def spot_set(model: Path, data: DataDir, lists: Sequence[CommandList], pool: Exe
              options: SpotOptions | None = None) -> list[list[Trial]]:
     """Decode every utterance of a set with each command list.
 
+    An utterance that is too short for features is one that no command came near. Nothing is said
+    of commands that sound alike.
+
     Returns
     -------
     list of list of Trial
@@ -94,19 +98,24 @@ def spot_set(model: Path, data: DataDir, lists: Sequence[CommandList], pool: Exe
         said with the model's phones.
     """
     options = options or SpotOptions()
-    recognizer = load(model, options.search, None, options.adapt, lists[0].commands,
-                      lists[0].fillers, options.reject)
+    with without_warnings():
+        recognizer = load_with(model, lists[0], options)
     check_features(data.path, recognizer.model.features)
+    if not _with_features(data).utterances:
+        raise UserError("no utterance to decode has features; run make-feats", data.path)
     stamp = _stamp(model)
     blocks = decoding_blocks(data, recognizer.adapts)
     calls = [(model, one, options, block, stamp) for one in lists for block in blocks]
     parts = list(run_blocks(pool, _spot_block, calls, desc=f"commands in {data.path.name}"))
-    found = [sorted(sum(parts[begin:begin + len(blocks)], []),
-                    key=lambda trial: sort_key(trial.utterance))
-             for begin in range(0, len(parts), len(blocks))]
-    if not found[0]:
-        raise UserError("no utterance to decode has features; run make-feats", data.path)
-    return found
+    return [sorted(sum(parts[begin:begin + len(blocks)], []),
+                   key=lambda trial: sort_key(trial.utterance))
+            for begin in range(0, len(parts), len(blocks))]
+
+
+def load_with(model: Path, commands: CommandList, options: SpotOptions) -> Recognizer:
+    """Load a model with a command list; a warning names commands that sound alike."""
+    return load(model, options.search, None, options.adapt, commands.commands, commands.fillers,
+                options.reject)
 
 
 def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandList,
@@ -118,6 +127,7 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
     was accepted) and ``detection.json``.
     """
     options = options or SpotOptions()
+    load_with(model, commands, options)  # for its warnings, once
     trials = [trial for data in sets for trial in
               spot_set(model, data, [commands], pool, options)[0]]
     if all(trial.kind == Kind.OUTSIDE for trial in trials):
@@ -171,7 +181,8 @@ def phone_pairs(model: Path, data: DataDir, pool: Executor,
     does not know are left out.
     """
     options = options or SpotOptions()
-    calls = [(model, options, block, _stamp(model)) for block in decoding_blocks(data, False)]
+    calls = [(model, options, block, _stamp(model))
+             for block in decoding_blocks(_with_features(data), False)]
     return sum(run_blocks(pool, _phone_block, calls, desc=f"phones of {data.path.name}"), [])
 
 
@@ -198,11 +209,17 @@ def _spot_block(model: Path, commands: CommandList, options: SpotOptions, data: 
                 stamp: tuple[int, ...]) -> list[Trial]:
     recognizer = _loaded(model, options, stamp)
     if (recognizer.commands, recognizer.fillers) != (commands.commands, commands.fillers):
-        recognizer.set_commands(commands.commands, commands.fillers)
+        with without_warnings():
+            recognizer.set_commands(commands.commands, commands.fillers)
         recognizer.warm_up()
-    loaded = list(load_feats(data, recognizer.model.pipeline))
-    groups = [loaded] if recognizer.adapts else [[item] for item in loaded]
-    trials = []
+    heard = _with_features(data)
+    trials = [make_trial(recognizer, name, utterance.speaker, utterance.words,
+                         Decoded([], [], False, None), 0)
+              for name, utterance in data.utterances.items() if name not in heard.utterances]
+    loaded = list(load_feats(heard, recognizer.model.pipeline)) if heard.utterances else []
+    groups = [[item] for item in loaded]
+    if recognizer.adapts and loaded:
+        groups = [loaded]
     for group in groups:
         begun = time.perf_counter()
         decoded = recognizer.decode_speaker([feats for _, feats in group])
@@ -212,6 +229,15 @@ def _spot_block(model: Path, commands: CommandList, options: SpotOptions, data: 
             trials.append(make_trial(recognizer, name, utterance.speaker, utterance.words, item,
                                      len(feats), seconds))
     return trials
+
+
+def _with_features(data: DataDir) -> DataDir:
+    """Leave out what make-feats found too short."""
+    features = data.tables.get("feats.scp")
+    if features is None:
+        return data
+    return replace(data, utterances={name: utterance for name, utterance in data.utterances.items()
+                                     if name in features})
 
 
 def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[str],

@@ -9,23 +9,23 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluate import decode_set, score_set
-from hybridasr.model import DEFAULT_SCALE
+from hybridasr.model import DEFAULT_SCALE, OF_THIS_MODEL
 from hybridasr.storage import PathLike, read_json, read_text, write_json
 
 logger = logging.getLogger("hybridasr")
-SCALES = (0.05, 0.07, DEFAULT_SCALE, 0.12, 0.17, 0.24, 0.34)
+SCALES = (0.05, 0.07, DEFAULT_SCALE, 0.12, 0.17, 0.24)
 
 
 def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
                options: SearchOptions | None = None, equivalent: dict[str, str] | None = None
                ) -> tuple[float, dict[float, float]]:
     """Decode a set with several acoustic scales; store the best in the model's ``model.json``.
+
+    A calibration to another scale is removed.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
     Returns
     -------
     (the best scale, word error rate in per cent by scale)
-        Of equal error rates that next to the usual scale wins. The decodings are in ``tune``
-        below the model.
+        Of equal error rates the largest scale wins: its search is the quickest. The decodings are
+        in ``tune`` below the model.
 
     Raises
     ------
@@ -53,11 +53,15 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
         decode_set(model, Path(graph), data, destination,
                    replace(options or SearchOptions(), acoustic_scale=scale), pool)
         rates[scale] = score_set(data, destination, equivalent).figures()["wer"]
-    best = min(rates, key=lambda scale: (rates[scale], abs(np.log(scale / DEFAULT_SCALE))))
+    best = min(rates, key=lambda scale: (rates[scale], -scale))
     logger.debug("acoustic scale: word error rate %s", ", ".join(
         f"{rate:.2f} % with {scale:.3g}" for scale, rate in rates.items()))
     path = model / "model.json"
-    write_json(path, {**read_json(path), "acoustic_scale": best})
+    values = read_json(path)
+    if values.get("acoustic_scale") != best:
+        for name in OF_THIS_MODEL:
+            (model / name).unlink(missing_ok=True)
+    write_json(path, {**values, "acoustic_scale": best})
     return best, rates
 
 

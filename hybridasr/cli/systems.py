@@ -101,8 +101,13 @@ def _command_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _fillers(args: argparse.Namespace) -> list[str]:
     from hybridasr.corpus.commands import read_commands
+    from hybridasr.errors import UserError
 
-    return [filler.text for filler in read_commands(args.fillers)] if args.fillers else []
+    if args.fillers is None:
+        return []
+    if args.commands is None:
+        raise UserError("--fillers are beside a command list; give --commands FILE too")
+    return [filler.text for filler in read_commands(args.fillers)]
 
 
 def _decode_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,12 +206,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
     from hybridasr.spotting import CommandList, evaluate_commands
 
-    model, data = load_model(args.model), read_datadir(args.data)
+    model, data, fillers = load_model(args.model), read_datadir(args.data), _fillers(args)
     with executor(args.nj) as pool:
         if "feats.scp" not in data.tables:
             data = make_feats(data, model.features, pool)
         if args.commands:
-            commands = CommandList(tuple(read_commands(args.commands)), tuple(_fillers(args)))
+            commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
             row = evaluate_commands(args.model, [data], commands, args.model /
                                     f"commands_{args.data.name}", pool, _spot_options(args))
             print(json.dumps([row], ensure_ascii=False, indent=2))
@@ -258,10 +263,10 @@ def _calibrate(args: argparse.Namespace) -> None:
     from hybridasr.spotting import CommandList
     from hybridasr.tune import held_out
 
-    data = read_datadir(args.data)
+    data, fillers = read_datadir(args.data), _fillers(args)
     commands = None
     if args.commands:
-        commands = CommandList(tuple(read_commands(args.commands)), tuple(_fillers(args)))
+        commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
     with executor(args.nj) as pool:
         _, report = calibrate(args.model, held_out(args.model, data) if args.held_out else data,
                               pool, commands, from_args(DrawOptions, args),

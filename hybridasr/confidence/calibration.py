@@ -94,18 +94,18 @@ class Calibration:
     filler_penalty: float = 0.0
     info: dict[str, Any] = field(default_factory=dict)
 
-    def columns(self, names: Sequence[str]) -> list[int]:
+    def columns(self, names: Sequence[str], path: PathLike | None = None) -> list[int]:
         """Return where each measure of the calibration is among `names`.
 
         Raises
         ------
         UserError
-            if one of them is not there.
+            naming `path`, if one of them is not there.
         """
         missing = [name for name in self.names if name not in names]
         if missing:
             raise UserError(f"the calibration wants the measure '{missing[0]}', there are "
-                            f"{', '.join(names) or 'none'}; calibrate the model again")
+                            f"{', '.join(names) or 'none'}; calibrate the model again", path)
         return [list(names).index(name) for name in self.names]
 
     def probability(self, features: np.ndarray) -> np.ndarray:

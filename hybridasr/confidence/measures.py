@@ -21,6 +21,7 @@ from hybridasr.lattice.posteriors import forward_backward
 NAMES = ("filler_ratio", "filler_ratio_a_frame", "margin", "posterior", "phone_ratio",
          "worst_phone", "duration", "worst_duration", "contrast")
 NUM_ALTERNATIVES = 10
+MOST_PATHS = 100  # of a lattice; several may be commands of one id
 # Beyond this an average over phones would say nothing but that one was odd.
 LARGEST_DEVIATION = 4.0
 LARGEST_LOG_ODDS = 10.0
@@ -81,20 +82,20 @@ def find_rivals(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str], fil
     shares: dict[str, float] = {}
     firsts: dict[str, WordPath] = {}
     total = np.logaddexp(forward_backward(lattice, scale)[2], -filler_cost)
-    for path in n_best(lattice, NUM_ALTERNATIVES, scale):
+    for path in n_best(lattice, MOST_PATHS, scale):
         if path.words:
             name = ids[path.words]
             firsts.setdefault(name, path)
             shares[name] = shares.get(name, 0.0) + float(np.exp(-path.total_cost(scale) - total))
     if not firsts:
         return None
-    best, *others = firsts.values()
+    best, *others = list(firsts.values())[:NUM_ALTERNATIVES]
     cost = best.total_cost(scale)
     ratio = filler_cost - cost
     return Rivals(best, others, bool(ratio + penalty > 0),
                   float(np.clip(ratio, -LARGEST_RATIO, LARGEST_RATIO)),
                   others[0].total_cost(scale) - cost if others else beam,
-                  np.array(list(shares.values())))
+                  np.array(list(shares.values())[:NUM_ALTERNATIVES]))
 
 
 def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray,
