@@ -16,7 +16,10 @@ from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
 from hybridasr.parallel import SerialExecutor
+from hybridasr.train.dnn import train_dnn
+from hybridasr.train.fit import DnnOptions
 from hybridasr.train.mono import MonoOptions, train_mono
+from hybridasr.train.sat import SatOptions, train_sat
 
 RATE = 16000
 CHORDS = {"d": (1900, 3100), "t": (4300, 6100), "b": (250, 1000), "l": (450, 5200),
@@ -77,3 +80,21 @@ def make_world(root: Path) -> SimpleNamespace:
                      {"t0": 0.99, "t1": 1.02, "t2": 0.98}, rng)
     train_mono(train, lang, FEATURES, PIPELINE, root / "mono", SerialExecutor(), MONO)
     return SimpleNamespace(root=root, train=train, test=test, lang=lang, mono=root / "mono")
+
+
+def make_network(world: SimpleNamespace, path: Path) -> Path:
+    """Train a small network on the alignments of the monophones; some speech is held out."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "nnet.conf").write_text("splice offsets=-3:3\naffine dim=48\nrelu\noutput\n")
+    train_dnn(world.train, world.lang, world.mono, path, SerialExecutor(), DnnOptions(
+        network=str(path / "nnet.conf"), num_epochs=6, minibatch_size=64, held_out=0.3,
+        initial_learning_rate=0.01, final_learning_rate=0.001))
+    return path
+
+
+def make_adaptive(world: SimpleNamespace, path: Path) -> Path:
+    """Train a speaker-adaptive system on the alignments of the monophones."""
+    options = SatOptions(num_iters=6, max_iter_inc=4, totgauss=120, numleaves=40, thresh=20.0,
+                         realign_iters="3", fmllr_iters="2", fmllr_min_count=100.0)
+    train_sat(world.train, world.lang, world.mono, path, SerialExecutor(), options)
+    return path

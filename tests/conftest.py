@@ -28,6 +28,14 @@ def ref_root() -> Path:
     return _shared("HYBRIDASR_REF", "ref")
 
 
+@pytest.fixture(scope="session")
+def spoken_world(tmp_path_factory):
+    """A model and recordings, as `command_world.make_world` makes them."""
+    from command_world import make_world
+
+    return make_world(tmp_path_factory.mktemp("spoken"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Fail, where HYBRIDASR_REQUIRE_DATA=1, a test on real data that would be skipped."""

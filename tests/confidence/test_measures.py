@@ -78,8 +78,8 @@ def test_penalty_decides_but_does_not_count():
              for penalty in (0.0, 1.5)}
     assert [found[penalty].wins for penalty in found] == [False, True]
     assert {rivals.filler_ratio for rivals in found.values()} == {-1.0}
-    assert {float(rivals.posteriors[0]) for rivals in found.values()} == {
-        pytest.approx(1 / (1 + math.e))}
+    for rivals in found.values():
+        assert rivals.posteriors == pytest.approx([1 / (1 + math.e)])
 
 
 def test_without_a_filler_and_without_a_command():
