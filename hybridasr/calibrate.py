@@ -84,9 +84,9 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     spot = spot or SpotOptions()
     lists = [commands] if commands else draw_lists(data, draw or DrawOptions())
     with _made_anew(model):
+        estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
         if commands:
             load_with(model, commands, spot)  # for its warnings, once
-        estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
         trials = [trial for part in spot_set(model, data, lists, pool, spot) for trial in part]
         outside = sum(trial.kind == Kind.OUTSIDE for trial in trials)
         if outside < MIN_UTTERANCES:

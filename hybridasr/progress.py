@@ -84,14 +84,14 @@ def _open_log(path: Path, header: str) -> IO[str]:
 @contextmanager
 def without_warnings() -> Iterator[None]:
     """Keep this process's warnings from the log while the block runs: they were said before."""
-    def is_error(record: logging.LogRecord) -> bool:
-        return record.levelno > logging.WARNING
+    def is_other(record: logging.LogRecord) -> bool:
+        return record.levelno != logging.WARNING
 
-    logger.addFilter(is_error)
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logger.removeFilter(is_error)
+        logger.removeFilter(is_other)
 
 
 def show_messages(level: int = logging.INFO) -> None:

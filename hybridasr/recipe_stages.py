@@ -33,7 +33,7 @@ from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.mkgraph import grammar_phrases, make_graph
 from hybridasr.mklang import make_lang
-from hybridasr.model import ARRAY_FILES
+from hybridasr.model import ARRAY_FILES, OF_THIS_MODEL
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
@@ -254,10 +254,13 @@ class _Runner:
             return
         options = SpotOptions(self.options["search"], self.options["adapt"],
                               self.options["reject"])
-        names = [*self.recipe.test, *self.recipe.outside]
-        for name in self.recipe.outside:
-            self._features(f"{name} for the network",
-                           self._network_set(name), self.options["dnn_features"])
+        # A corpus of the user's own may lack the sets of outside words.
+        outside = [name for name in self.recipe.outside if (self.data / name / "text").is_file()]
+        names = [*self.recipe.test, *outside]
+        for name in outside:
+            data = combine([without_features(read_datadir(self.data / name))],
+                           self.network_data / name)
+            self._features(f"{name} for the network", data.path, self.options["dnn_features"])
 
         def fit() -> str:
             _, report = calibrate(model, held_out(model, read_datadir(train)), self.pool, commands,
@@ -270,34 +273,31 @@ class _Runner:
         def test() -> str:
             row = evaluate_commands(model, [read_datadir(self.network_data / name)
                                             for name in names], tested,
-                                    model / "commands_test", self.pool, options)
+                                    model / "commands_test", self.pool, options, warn)
             add_result(results, row)
             return (f"{row['accepted_right']} % of commands accepted and right, "
                     f"{row['false_accept']} % of outside words accepted")
 
         inputs = [_arrays(model), model / "model.json", self.options["search"],
                   self.options["adapt"], self.options["reject"], self.options["calibrate"],
-                  {"commands": [command.text for command in tested.commands]}]
+                  {"commands": [[c.id, c.text, c.threshold] for c in tested.commands]}]
+        warn = commands is not None  # of commands that sound alike; those drawn are no fault
         try:
-            self._stage("calibrate", inputs, [model / "confidence.json"], fit,
-                        model / "log" / "calibrate.log", self.options["calibrate"])
+            if self._stage("calibrate", inputs, [model / name for name in OF_THIS_MODEL], fit,
+                           model / "log" / "calibrate.log", self.options["calibrate"]):
+                warn = False
         except UserError as error:
-            # A user's corpus may have nothing but commands.
+            # A user's corpus may have nothing but commands. An earlier list says nothing of them.
+            for name in OF_THIS_MODEL:
+                (model / name).unlink(missing_ok=True)
             logger.warning("%s is not calibrated, so commands have no probability: %s", model,
                            error)
         files = [self.network_data / name / file for name in names
                  for file in ("text", "feats.ark", "cmvn.ark")]
-        files += [path for path in [model / "confidence.json"] if path.is_file()]
+        files += [model / name for name in OF_THIS_MODEL if (model / name).is_file()]
         self._stage("commands", [*inputs, *files],
                     [model / "commands_test" / "detection.json", results], test,
                     model / "log" / "commands.log", self.options["reject"])
-
-    def _network_set(self, name: str) -> Path:
-        """Return a set of `data`, for features of the network's kind."""
-        destination = self.network_data / name
-        if not (destination / "wav.scp").is_file():
-            combine([without_features(read_datadir(self.data / name))], destination)
-        return destination
 
     def _train(self, name: str) -> None:
         rung, options, destination = LADDER[name], self.options[name], self.exp / name
@@ -380,14 +380,14 @@ class _Runner:
         return [self.data / part / name for part in self.every_set for name in names]
 
     def _stage(self, name: str, inputs: list, outputs: list[Path],
-               function: Callable[[], str], log: Path, options: Any) -> None:
+               function: Callable[[], str], log: Path, options: Any) -> bool:
         def logged() -> str:
             with job_log(log, f"{self.recipe.name}: {name}", to_dict(options)):
                 line = function()
                 logger.debug("%s", line)
             return f"{name}: {line}"
 
-        run_stage(self.run.work, name, inputs, outputs, logged)
+        return run_stage(self.run.work, name, inputs, outputs, logged)
 
     def _find_corpus(self) -> tuple[Reader, Path]:
         name, given = self.recipe.reader, self.run.corpus

@@ -119,15 +119,16 @@ def load_with(model: Path, commands: CommandList, options: SpotOptions) -> Recog
 
 
 def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandList,
-                      destination: Path, pool: Executor, options: SpotOptions | None = None
-                      ) -> dict[str, Any]:
+                      destination: Path, pool: Executor, options: SpotOptions | None = None,
+                      warn: bool = True) -> dict[str, Any]:
     """Decode sets with a command list; return their row of results.json.
 
     Writes ``trials`` (one utterance a line: said, taken for, probability, reason), ``text`` (what
-    was accepted) and ``detection.json``.
+    was accepted) and ``detection.json``. With `warn`, commands that sound alike are named.
     """
     options = options or SpotOptions()
-    load_with(model, commands, options)  # for its warnings, once
+    if warn:
+        load_with(model, commands, options)
     trials = [trial for data in sets for trial in
               spot_set(model, data, [commands], pool, options)[0]]
     if all(trial.kind == Kind.OUTSIDE for trial in trials):

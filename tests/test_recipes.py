@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(recipe, work, *more, nj=2):
-    """Run a recipe as egs/run.sh does; return (rows of results.json by system, messages)."""
+    """Run a recipe as egs/run.sh does; return (rows with error rates by system, messages)."""
     words = [sys.executable, "-m", "hybridasr.cli", "run-recipe", "--recipes",
              str(REPOSITORY / "egs"), "--recipe", recipe, "--work", str(work), "--nj", str(nj),
              *map(str, more)]
@@ -24,7 +24,16 @@ def run(recipe, work, *more, nj=2):
                           env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     assert done.returncode == 0, done.stderr
     rows = json.loads((work / "results.json").read_text())
-    return {row["system"]: row for row in rows}, done.stderr
+    return {row["system"]: row for row in rows if row["wer"] is not None}, done.stderr
+
+
+def decisions(work):
+    """Return the row of results.json that says how the network accepted and rejected."""
+    (row,) = (row for row in json.loads((work / "results.json").read_text()) if row["wer"] is None)
+    assert (row["system"], row["grammar"]) == ("dnn", "commands and filler")
+    stored = json.loads((work / "exp" / "dnn" / "confidence.json").read_text())
+    assert 0 <= stored["threshold"] <= 1
+    return row
 
 
 def error_rates(rows):
@@ -37,10 +46,19 @@ def test_commands_zh(tmp_path):
     for row in rows.values():
         assert row["utterances"] == 360
         assert row["ser"] <= 3.0, row
+    row = decisions(tmp_path)
+    assert row["test_set"] == "test+test_outside"
+    assert row["commands"] == 360
+    assert row["outside"] > 0
+    assert row["accepted_right"] >= 90, row
+    assert row["false_accept"] <= 10, row
+    assert row["ece"] <= 0.05, row
     again, messages = run("commands_zh", tmp_path)
     assert again == rows
-    # Corpus, lang, features of two sets twice, copies, the scale; training, graph, decoding.
-    assert messages.count("skipped: done") == 2 + 4 + 1 + 1 + 3 * len(rows)
+    assert decisions(tmp_path) == row
+    # Corpus, lang, features of two sets twice, copies, the scale; training, graph, decoding;
+    # features of the outside words, the calibration, the decisions.
+    assert messages.count("skipped: done") == 2 + 4 + 1 + 1 + 3 * len(rows) + 3
 
 
 def speech_where_the_aligner_hears_it(work):
@@ -69,6 +87,11 @@ def test_dsp20(data_root, tmp_path):
         assert row["words"] == 640
         info = json.loads((tmp_path / "exp" / system / "model.json").read_text())["info"]
         assert info.get("unaligned", 0) == 0
+    row = decisions(tmp_path)
+    assert (row["commands"], row["outside"]) == (320, 320)
+    assert row["accepted_right"] >= 94, row
+    assert row["false_accept"] <= 4, row
+    assert row["ece"] <= 0.05, row
     speech_where_the_aligner_hears_it(tmp_path)
     log = (tmp_path / "exp/mono/log/train.log").read_text()
     likelihoods = [float(v) for v in re.findall(r"log likelihood a frame (-?[\d.]+)", log)]

@@ -62,3 +62,15 @@ def test_held_out_are_those_the_training_names(tmp_path):
 def test_nothing_to_score(tmp_path):
     with pytest.raises(UserError, match="no words to score"):
         tune.tune_scale(tmp_path, tmp_path, data(tmp_path, ()), SerialExecutor())
+
+
+def test_a_calibration_to_another_scale_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "decode_set", lambda *_: None)
+    monkeypatch.setattr(tune, "score_set", lambda *_: FakeScores(3.0))  # the largest scale wins
+    files = [tmp_path / "confidence.json", tmp_path / "confusions.json"]
+    for before, stays in ((max(tune.SCALES), True), (tune.DEFAULT_SCALE, False)):
+        (tmp_path / "model.json").write_text(json.dumps({"format": 1, "acoustic_scale": before}))
+        for path in files:
+            path.write_text("{}")
+        tune.tune_scale(tmp_path, tmp_path / "graph", data(tmp_path), SerialExecutor())
+        assert [path.exists() for path in files] == [stays, stays]

@@ -26,7 +26,7 @@ _TITLES = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER
            "ser": "SER %", "recognised": "right %", "accepted_right": "accepted %",
            "accepted_wrong": "wrong %", "false_accept": "outside accepted %", "eer": "EER %",
            "ece": "ECE", "test_set": "test set", "rtf": "RTF", "train_seconds": "train s"}
-_FORMATS = {"rtf": ".4f", "train_seconds": ".1f"}
+_FORMATS = {"rtf": ".4f", "train_seconds": ".1f", "ece": ".3f"}
 
 
 def add_result(path: str | Path, row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--noise", type=Path, required=True)
     parser.add_argument("--snr", type=float, default=10.0, help="of the test, decibels (10)")
-    parser.add_argument("--copies", type=int, default=1, help="noisy copies an utterance (1)")
+    parser.add_argument("--copies", type=int, default=4, help="noisy copies an utterance (4)")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE",
                         help="of train-dnn, e.g. num-epochs=2")
     parser.add_argument("--ali", default="tri3b", help="the system with the alignments (tri3b)")
@@ -46,7 +46,7 @@ def main() -> None:
         write_wav(folder / "noises" / f"{name}.wav", samples, rate)
     noisy_test(read_datadir(network / "test"), folder / "test_noisy", second, args.snr, rate)
     run("augment-data", "--nj", args.threads, "--speeds", "1.0", "--copies", args.copies,
-        "--noises", folder / "noises", "--noise-share", 1.0, "--min-snr", 5, "--max-snr", 20,
+        "--copy-speeds", "0.9 1.0 1.1", "--noises", folder / "noises", "--noise-share", 1.0, "--min-snr", 5, "--max-snr", 20,
         "--reverb-share", 0.2, args.work / "data" / "train", folder / "train_noisy")
     run("combine-data", folder / "train", network / "train", folder / "train_noisy")
     for data in ("train", "test_noisy"):

@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("--noise", type=Path)
     parser.add_argument("--nj", type=int, default=2)
     parser.add_argument("--without", type=Path, metavar="WORK2")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.OPTION=VALUE",
+                        help="of the recipe that is run into WORK2")
     args = parser.parse_args()
     print(time.strftime("%Y-%m-%d"), f"{'case':24}", " ".join(f"{name:>14}" for name in FIGURES))
     model, data = args.work / "exp" / "dnn", args.work / "data" / "network"
@@ -62,7 +64,8 @@ def main() -> None:
             kept = words - set(UNHEARD) if name == "train" else words & {*commands, *UNHEARD}
             subset(args.work / "data" / name, args.without / "corpus" / name, kept)
         run("run-recipe", "--recipes", REPOSITORY / "egs", "--recipe", "dsp20", "--nj", args.nj,
-            "--corpus", args.without / "corpus", "--work", args.without)
+            "--corpus", args.without / "corpus", "--work", args.without,
+            *(f"--set={text}" for text in args.set))
         rows = json.loads((args.without / "results.json").read_text())
         show("words never heard", rows[-1])
 
