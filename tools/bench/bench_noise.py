@@ -46,8 +46,9 @@ def main() -> None:
         write_wav(folder / "noises" / f"{name}.wav", samples, rate)
     noisy_test(read_datadir(network / "test"), folder / "test_noisy", second, args.snr, rate)
     run("augment-data", "--nj", args.threads, "--speeds", "1.0", "--copies", args.copies,
-        "--copy-speeds", "0.9 1.0 1.1", "--noises", folder / "noises", "--noise-share", 1.0, "--min-snr", 5, "--max-snr", 20,
-        "--reverb-share", 0.2, args.work / "data" / "train", folder / "train_noisy")
+        "--copy-speeds", "0.9 1.0 1.1", "--noises", folder / "noises", "--noise-share", 1.0,
+        "--min-snr", 5, "--max-snr", 20, "--reverb-share", 0.2,
+        args.work / "data" / "train", folder / "train_noisy")
     run("combine-data", folder / "train", network / "train", folder / "train_noisy")
     for data in ("train", "test_noisy"):
         run("make-feats", "--nj", args.threads, "--model", exp / "dnn", folder / data)
