@@ -29,6 +29,8 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.noises import synthetic_noises
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import recognition_features
+from hybridasr.lexicon.commands import with_words
+from hybridasr.lexicon.langdir import Lang
 from hybridasr.model import OF_THIS_MODEL
 from hybridasr.options import option
 from hybridasr.progress import without_warnings
@@ -133,8 +135,14 @@ def _made_anew(model: Path) -> Iterator[None]:
         raise
 
 
-def draw_lists(data: DataDir, options: DrawOptions) -> list[CommandList]:
+def draw_lists(data: DataDir, options: DrawOptions, lang: Lang | None = None
+               ) -> list[CommandList]:
     """Draw command lists from the different transcripts of a set.
+
+    Parameters
+    ----------
+    lang : Lang, optional
+        Only what can be said with its phones is drawn.
 
     Raises
     ------
@@ -142,6 +150,8 @@ def draw_lists(data: DataDir, options: DrawOptions) -> list[CommandList]:
         if there are fewer than two different transcripts.
     """
     texts = sorted({" ".join(u.words) for u in data.utterances.values() if u.words})
+    if lang is not None:
+        texts = [text for text in texts if _can_say(lang, text)]
     if len(texts) < 2:
         raise UserError("fewer than two different transcripts; give utterances of several "
                         "commands", data.path / "text")
@@ -150,6 +160,14 @@ def draw_lists(data: DataDir, options: DrawOptions) -> list[CommandList]:
     return [CommandList(tuple(make_commands(
         texts[i] for i in sorted(rng.choice(len(texts), size, replace=False)))))
         for _ in range(options.draws)]
+
+
+def _can_say(lang: Lang, text: str) -> bool:
+    try:
+        with_words(lang, text.split())
+    except UserError:
+        return False
+    return True
 
 
 def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> list[Trial]:

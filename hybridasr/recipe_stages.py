@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hybridasr.calibrate import DrawOptions, calibrate, draw_lists
 from hybridasr.corpus.augment import augment_datadir
-from hybridasr.corpus.commands import read_commands
 from hybridasr.corpus.datadir import combine, copy_datadir, read_datadir, write_datadir
 from hybridasr.corpus.download import download_corpus
 from hybridasr.corpus.readers import (
@@ -33,13 +31,13 @@ from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.mkgraph import grammar_phrases, make_graph
 from hybridasr.mklang import make_lang
-from hybridasr.model import ARRAY_FILES, OF_THIS_MODEL
+from hybridasr.model import ARRAY_FILES
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
-from hybridasr.recipe import DNN, DRAWN, Recipe
+from hybridasr.recipe import DNN, Recipe
+from hybridasr.recipe_commands import command_stages
 from hybridasr.score.tables import add_result, read_results
-from hybridasr.spotting import CommandList, SpotOptions, evaluate_commands
 from hybridasr.stages import run_stage
 from hybridasr.storage import digest, read_json, read_text
 from hybridasr.train.dnn import network_line, train_dnn
@@ -231,6 +229,7 @@ class _Runner:
 
         inputs = [train / file for file in ("text", "feats.ark", "cmvn.ark")]
         inputs += [source / "gmm.npz", source / "ali.ark", self.options[DNN]]
+        inputs += [self.lang_dir / "lexiconp.txt"]  # which goes with the model
         inputs += [Path(options.network)] if options.network else []
         self._stage(DNN, inputs, [destination / "model.json"], write,
                     destination / "log" / "train.log", options)
@@ -241,63 +240,8 @@ class _Runner:
 
     def commands(self) -> None:
         """Calibrate the network on held-out speech; accept and reject in the test sets."""
-        model, train, results = self.exp / DNN, self.network_data / "train", (
-            self.run.work / "results.json")
-        path = self._command_file()
-        # Without a list, lists are drawn from the transcripts, of other words for the test.
-        commands = CommandList(tuple(read_commands(path))) if path else None
-        try:
-            tested = commands or draw_lists(read_datadir(self.data / self.recipe.test[0]),
-                                            DrawOptions(draws=1))[0]
-        except UserError as error:
-            logger.warning("no commands to accept and reject: %s", error)
-            return
-        options = SpotOptions(self.options["search"], self.options["adapt"],
-                              self.options["reject"])
-        # A corpus of the user's own may lack the sets of outside words.
-        outside = [name for name in self.recipe.outside if (self.data / name / "text").is_file()]
-        names = [*self.recipe.test, *outside]
-        for name in outside:
-            data = combine([without_features(read_datadir(self.data / name))],
-                           self.network_data / name)
-            self._features(f"{name} for the network", data.path, self.options["dnn_features"])
-
-        def fit() -> str:
-            _, report = calibrate(model, held_out(model, read_datadir(train)), self.pool, commands,
-                                  fit=self.options["calibrate"], spot=options)
-            figures = report.figures
-            return (f"{model}: of speech held out {figures['accepted_right']} % of commands "
-                    f"accepted and right, {figures['false_accept']} % of outside words accepted, "
-                    f"threshold {figures['threshold']:.3f}")
-
-        def test() -> str:
-            row = evaluate_commands(model, [read_datadir(self.network_data / name)
-                                            for name in names], tested,
-                                    model / "commands_test", self.pool, options, warn)
-            add_result(results, row)
-            return (f"{row['accepted_right']} % of commands accepted and right, "
-                    f"{row['false_accept']} % of outside words accepted")
-
-        inputs = [_arrays(model), model / "model.json", self.options["search"],
-                  self.options["adapt"], self.options["reject"], self.options["calibrate"],
-                  {"commands": [[c.id, c.text, c.threshold] for c in tested.commands]}]
-        warn = commands is not None  # of commands that sound alike; those drawn are no fault
-        try:
-            if self._stage("calibrate", inputs, [model / name for name in OF_THIS_MODEL], fit,
-                           model / "log" / "calibrate.log", self.options["calibrate"]):
-                warn = False
-        except UserError as error:
-            # A user's corpus may have nothing but commands. An earlier list says nothing of them.
-            for name in OF_THIS_MODEL:
-                (model / name).unlink(missing_ok=True)
-            logger.warning("%s is not calibrated, so commands have no probability: %s", model,
-                           error)
-        files = [self.network_data / name / file for name in names
-                 for file in ("text", "feats.ark", "cmvn.ark")]
-        files += [model / name for name in OF_THIS_MODEL if (model / name).is_file()]
-        self._stage("commands", [*inputs, *files],
-                    [model / "commands_test" / "detection.json", results], test,
-                    model / "log" / "commands.log", self.options["reject"])
+        command_stages(self.recipe, self.run.commands, self.run.work, self.pool, self._stage,
+                       self._features)
 
     def _train(self, name: str) -> None:
         rung, options, destination = LADDER[name], self.options[name], self.exp / name
@@ -405,13 +349,6 @@ class _Runner:
             raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per "
                             "command, or Kaldi's train/ and test/ data directories)")
         raise UserError(missing_corpus_message(name))
-
-    def _command_file(self) -> Path | None:
-        """Return the list of commands to accept; None if they are to be drawn."""
-        if self.run.commands or self.recipe.commands == DRAWN:
-            return self.run.commands
-        assert self.recipe.commands is not None
-        return self.recipe.directory / self.recipe.commands
 
     def _phrase_file(self) -> Path | None:
         if self.run.commands:

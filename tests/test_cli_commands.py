@@ -114,7 +114,7 @@ def test_commands_that_sound_alike_are_named_once_a_run(place, spoken_world, cap
     words = ["--commands", place / "alike.txt", place / "mono"]
     for more in (["recognize", *words, place / "in.wav", place / "out.wav"],
                  ["evaluate", "--nj", 2, *words, spoken_world.test.path],
-                 ["calibrate", "--nj", 2, *words, spoken_world.test.path]):
+                 ["calibrate", *words, spoken_world.test.path]):
         _, err = run(capsys, *more)
         (found,) = [text for text in err if "sound" in text]
         assert found.startswith(line)

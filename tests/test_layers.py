@@ -26,6 +26,7 @@ LEVELS = (
     ("plots", "recognizer", "vad"),
     ("evaluate", "mkgraph", "mklang", "spotting"),
     ("recipe", "tune", "calibrate"),
+    ("recipe_commands",),
     ("recipe_stages",),
     ("cli", "__init__", "__main__"),
 )

@@ -98,7 +98,7 @@ def messages(caplog, what):
 
 def test_a_listed_recipe(place, work, caplog):
     caplog.set_level(logging.INFO, logger="hybridasr")
-    *words, row = run(place, "listed", work, 1)
+    *words, row, new = run(place, "listed", work, 1)
     assert [(r["system"], r["grammar"]) for r in words] == [("mono", "commands"),
                                                             ("dnn", "commands")]
     assert (row["system"], row["test_set"], row["grammar"], row["wer"]) == (
@@ -108,7 +108,11 @@ def test_a_listed_recipe(place, work, caplog):
     assert row["recognised"] >= 90
     assert row["false_accept"] <= 20
     assert row["ece"] <= 0.1
-    assert json.loads((work / "results.json").read_text())[-1] == row
+    # Half of the outside texts as commands that were never trained, against the other half.
+    assert (new["test_set"], new["grammar"]) == ("test_outside", "new commands and filler")
+    assert new["commands"] == 2 * round(len(OUTSIDE) / 2)
+    assert new["commands"] + new["outside"] == 2 * len(OUTSIDE)
+    assert json.loads((work / "results.json").read_text())[-2:] == [row, new]
     model = work / "exp" / "dnn"
     assert json.loads((model / "commands_test" / "detection.json").read_text()) == row
     stored = json.loads((model / "confidence.json").read_text())
@@ -118,29 +122,21 @@ def test_a_listed_recipe(place, work, caplog):
     assert load(model, commands=read_commands(place.root / "listed" / "commands.txt")).calibration
     # The second run does nothing, a third with another threshold decides anew.
     caplog.clear()
-    assert run(place, "listed", work) == [*words, row]
+    assert run(place, "listed", work) == [*words, row, new]
     assert messages(caplog, "calibrate skipped: done")
     assert messages(caplog, "commands skipped: done")
+    assert messages(caplog, "new_commands skipped: done")
     lists = place.root / "strict"
     shutil.copytree(place.root / "listed", lists, dirs_exist_ok=True)
     (lists / "commands.txt").write_text("".join(
         f"{n}\t{text}\t1.0\n" for n, text in enumerate(place.commands)))
-    *_, strict = run(place, "strict", work)
+    *_, strict, _ = run(place, "strict", work)
     assert strict["accepted_right"] == 0.0
     assert strict["recognised"] == row["recognised"]
 
 
-def test_commands_that_sound_alike_are_named_once(place, work, caplog):
-    caplog.set_level(logging.WARNING, logger="hybridasr")
-    run(place, "listed", work, commands=place.root / "alike.txt")
-    lines = messages(caplog, "sound")
-    pairs = [line.partition(" sound")[0] for line in lines]
-    assert len(pairs) == len(set(pairs))
-    assert lines[0].startswith("commands 'da1 da1' and 'da1da1' sound the same")
-
-
 def test_drawn_lists(place, work):
-    *_, row = run(place, "drawn", work)
+    *_, row, _ = run(place, "drawn", work)
     stored = json.loads((work / "exp" / "dnn" / "confidence.json").read_text())
     assert stored["info"]["lists"] == 6
     assert row["commands"] == 2 * round(len(place.texts) / 2)
@@ -172,15 +168,22 @@ def test_a_corpus_of_commands_alone(place, work, tmp_path, caplog):
     assert not (work / "exp" / "dnn" / "confidence.json").exists()
 
 
-def test_outside_words_that_changed_are_heard_anew(place, work, tmp_path):
-    first = run(place, "listed", work)[-1]
+def test_outside_words_that_changed_are_heard_anew(place, work, tmp_path, caplog):
+    caplog.set_level(logging.WARNING, logger="hybridasr")
+    commands = place.root / "alike.txt"
+    first = run(place, "listed", work, commands=commands)[-2]
+    # Calibration and decisions name the commands that sound alike once.
+    lines = messages(caplog, "sound")
+    assert lines[0].startswith("commands 'da1 da1' and 'da1da1' sound the same")
+    pairs = [line.partition(" sound")[0] for line in lines]
+    assert len(pairs) == len(set(pairs))
     corpus = shutil.copytree(place.corpus, tmp_path / "corpus")
     for name in ("wav.scp", "text", "utt2spk"):
         path = corpus / "test_outside" / name
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
     (corpus / "test_outside" / "spk2utt").write_text("t0 t0-000 t0-001 t0-002\n")
     changed = SimpleNamespace(**{**vars(place), "corpus": corpus})
-    row = run(changed, "listed", work, 1)[-1]
+    row = run(changed, "listed", work, 1, commands=commands)[-2]
     assert row["outside"] == first["outside"] - 2 * len(OUTSIDE) + 3
 
 
