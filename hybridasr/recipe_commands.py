@@ -38,9 +38,9 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
     """
     model, network = work / "exp" / DNN, work / "data" / "network"
     commands = _commands(recipe, given)
+    heard = read_datadir(network / recipe.test[0])
     try:
-        tested = commands or draw_lists(read_datadir(network / recipe.test[0]),
-                                        DrawOptions(draws=1))[0]
+        tested = commands or draw_lists(heard, DrawOptions(draws=1))[0]
     except UserError as error:
         logger.warning("no commands to accept and reject: %s", error)
         return
@@ -92,8 +92,12 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
     test("commands", [*recipe.test, *outside], tested, "commands and filler", warn)
     if outside:
         # What is outside of the list was never trained: some of it as commands, the rest outside.
-        new = draw_lists(read_datadir(network / outside[0]), DrawOptions(draws=1),
-                         read_lang(model / "lang"))[0]
+        try:
+            new = draw_lists(read_datadir(network / outside[0]), DrawOptions(draws=1),
+                             read_lang(model / "lang"))[0]
+        except UserError as error:
+            logger.warning("no commands that were never trained: %s", error)
+            return
         test("new_commands", outside, new, "new commands and filler", False)
 
 

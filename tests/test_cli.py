@@ -219,7 +219,7 @@ def test_stages_can_be_chosen(world, tmp_path):
     assert (tmp_path / "w" / "data" / "lang" / "L.fst").is_file()
     assert not (tmp_path / "w" / "data" / "train" / "feats.scp").exists()
     assert "stage mono needs it; run the stage" in error_of(*base, "--stage", 4)
-    assert "stage commands needs it; run the stage" in error_of(*base, "--stage", 11)
+    assert "network/test: no such data directory" in error_of(*base, "--stage", 11)
     assert "from 1 to 11" in error_of(*base, "--stage", 12)
     assert "[mono]: unknown option 'gauss'" in error_of(*base, "--set", "mono.gauss=3")
     assert "unknown section [nomo]" in error_of(*base, "--set", "nomo.beam=3")

@@ -16,6 +16,12 @@ COMMAND_FIELDS = {"file", "text", "id", "confidence", "accepted", "reason", "par
                   "alternatives"}
 
 
+@pytest.fixture(autouse=True)
+def few_noises(monkeypatch):
+    """Calibrate in this process with noise of one level only: it is quicker."""
+    monkeypatch.setattr("hybridasr.calibrate.NOISE_PEAKS", (300.0,))
+
+
 @pytest.fixture
 def place(spoken_world, tmp_path):
     """A directory with a model, a command list and two recordings: of a command, of none."""
