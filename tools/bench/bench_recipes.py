@@ -62,7 +62,8 @@ def main() -> None:
             target = work / (f"{name}-{speaker}" if speaker else name)
             total = run(name, speaker, target, args, environment)
             spent = 0.0
-            for row in json.loads((target / "results.json").read_text()):
+            rows = json.loads((target / "results.json").read_text())
+            for row in [row for row in rows if row["wer"] is not None]:
                 errors.setdefault(row["system"], []).append(row["wer"])
                 spent += row["train_seconds"]
                 print_row(name, speaker or "test", row, target)
