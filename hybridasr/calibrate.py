@@ -47,7 +47,7 @@ from hybridasr.spotting import (
 from hybridasr.storage import atomic_write
 
 logger = logging.getLogger("hybridasr")
-NOISE_PEAKS = (30.0, 300.0, 3000.0)  # levels of noise, standard deviation in 16-bit range
+NOISE_LEVELS = (30.0, 300.0, 3000.0)  # standard deviations of noise, 16-bit range
 NOISE_SECONDS = 2.0
 
 
@@ -183,7 +183,7 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
                    for place in range(3)}
     trials = []
     for name, samples in pieces.items():
-        for level in NOISE_PEAKS:
+        for level in NOISE_LEVELS:
             scaled = (samples * level / max(float(samples.std()), 1e-9)).astype(np.float32)
             feats = recognition_features(scaled, settings, recognizer.model.pipeline, name,
                                          recognizer.model.cmvn)

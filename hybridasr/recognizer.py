@@ -24,7 +24,6 @@ from hybridasr.confidence.confusion import Confusions, load_confusions
 from hybridasr.confidence.decide import LOW, Decision, Judge
 from hybridasr.confidence.grammar import CommandGrammar, GrammarMaker, RejectOptions
 from hybridasr.confidence.measures import NAMES
-from hybridasr.confidence.spoken import lexicon_of
 from hybridasr.corpus.audio import load_audio
 from hybridasr.corpus.commands import Command, Item, read_commands
 from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
@@ -75,7 +74,7 @@ class Recognizer:
                  calibration: Calibration | None = None, reject: RejectOptions | None = None,
                  confusions: Confusions | None = None):
         self.model = model
-        self.confusions = confusions
+        self._confusions = confusions
         self.reject = reject or RejectOptions()
         self.calibration = calibration
         self.commands: tuple[Command, ...] = ()
@@ -98,10 +97,7 @@ class Recognizer:
 
     @cached_property
     def _maker(self) -> GrammarMaker:
-        distances = None
-        if self.confusions is not None:
-            distances = self.confusions.distances(sorted(lexicon_of(self.model.lang).phones))
-        return GrammarMaker(self.model, distances=distances)
+        return GrammarMaker(self.model, confusions=self._confusions)
 
     @cached_property
     def _judge(self) -> Judge:
@@ -172,13 +168,12 @@ class Recognizer:
             As from `features.pipeline.load_feats`.
         """
         feats = [self.model.final_features(frames) for frames in utterances]
-        levels = [frame_levels(frames, self.model.features, self.model.pipeline)
-                  for frames in utterances]
 
         def decode(number: int, frames: np.ndarray, scorer: Scorer) -> Decoded:
             if self._grammar is None:
                 return self._search(frames, scorer)
-            return self._spot(frames, scorer, levels[number])
+            levels = frame_levels(utterances[number], self.model.features, self.model.pipeline)
+            return self._spot(frames, scorer, levels)
 
         if self.model.adaptation is None:
             return [decode(number, frames, self._scorer) for number, frames in enumerate(feats)]
@@ -304,7 +299,6 @@ class Recognizer:
         reason = None if decoded.words else "no-speech"
         return _result(decoded.words, decoded.times, reason, False)
 
-
     def _without_frames(self, reason: str, partial: bool) -> dict[str, Any]:
         """Return the result of a recording that there is nothing to search in."""
         result = _result([], [], reason, partial)
@@ -333,13 +327,23 @@ def load(model: PathLike, options: SearchOptions | None = None,
     UserError
         if anything is missing or damaged, or as from `Recognizer.set_commands`.
     """
-    directory = Path(graph) if graph else Path(model) / "graph"
     if commands is not None:
         recognizer = bare_recognizer(model, options, adapt, reject)
         recognizer.set_commands(commands, fillers)
         return recognizer
-    recognizer = bare_recognizer(model, options, adapt, reject)
-    loaded = recognizer.model
+    loaded = load_model(model)
+    found = _read_graph(Path(graph) if graph else Path(model) / "graph", loaded, model)
+    return _assembled(model, loaded, found, options, adapt, reject)
+
+
+def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
+                    adapt: AdaptOptions | None = None,
+                    reject: RejectOptions | None = None) -> Recognizer:
+    """Load a model directory for command lists that are set later."""
+    return _assembled(model, load_model(model), None, options, adapt, reject)
+
+
+def _read_graph(directory: Path, loaded: AcousticModel, model: PathLike) -> DecodingGraph:
     if not (directory / "graph.npz").is_file():
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     found = DecodingGraph.load(directory / "graph.npz")
@@ -348,19 +352,18 @@ def load(model: PathLike, options: SearchOptions | None = None,
     if any(label >= count for label, count in zip(used, known, strict=True)):
         raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
                         f"{directory}'", directory)
-    return Recognizer(loaded, found, options, adapt, recognizer.calibration, reject,
-                      recognizer.confusions)
+    return found
 
 
-def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
-                    adapt: AdaptOptions | None = None,
-                    reject: RejectOptions | None = None) -> Recognizer:
-    """Load a model directory for command lists that are set later."""
-    loaded, calibration = load_model(model), load_calibration(model)
+def _assembled(model: PathLike, loaded: AcousticModel, graph: DecodingGraph | None,
+               options: SearchOptions | None, adapt: AdaptOptions | None,
+               reject: RejectOptions | None) -> Recognizer:
+    """Put a model together with the calibration and the confusions of its directory."""
+    calibration = load_calibration(model)
     if calibration is not None:
         calibration.columns(NAMES, Path(model) / CALIBRATION)
     path = Path(model) / CONFUSIONS
-    return Recognizer(loaded, None, options, adapt, calibration, reject,
+    return Recognizer(loaded, graph, options, adapt, calibration, reject,
                       load_confusions(path) if path.is_file() else None)
 
 

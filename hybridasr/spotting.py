@@ -162,13 +162,7 @@ def decision_figures(trials: Sequence[Trial]) -> dict[str, Any]:
     accepted = np.array([trial.reason is None for trial in trials])
     calibrated = all(trial.probability is not None for trial in trials)
     values = np.array([trial.probability for trial in trials] if calibrated else accepted, float)
-    figures = Trials(values, kinds).figures(0.5)
-    outside = kinds == Kind.OUTSIDE
-    for name, chosen, whole in (("accepted_right", kinds == Kind.RIGHT, ~outside),
-                                ("accepted_wrong", kinds == Kind.WRONG, ~outside),
-                                ("false_accept", outside, outside)):
-        if whole.any():
-            figures[name] = round(100 * int((chosen & accepted).sum()) / int(whole.sum()), 2)
+    figures = Trials(values, kinds).figures(0.5, accepted=accepted)
     if not calibrated:
         figures.update(dict.fromkeys(("eer", "eer_wrong", "auc", "ece", "nce")))
     return figures

@@ -9,7 +9,7 @@ import pytest
 from command_world import COMMANDS
 
 from hybridasr.calibrate import (
-    NOISE_PEAKS,
+    NOISE_LEVELS,
     DrawOptions,
     _balance,
     calibrate,
@@ -95,7 +95,7 @@ def test_noises_are_outside_at_several_levels(spoken_world):
     assert {trial.said for trial in found} == {""}
     names = {trial.speaker for trial in found}
     assert {"noise tone1000", "noise white0", "noise babble2"} <= names
-    assert len({trial.utterance for trial in found}) == len(found) == len(names) * len(NOISE_PEAKS)
+    assert len({trial.utterance for trial in found}) == len(found) == len(names) * len(NOISE_LEVELS)
     assert {trial.duration for trial in found} == {1.98}
 
 
@@ -109,7 +109,7 @@ def test_stored_and_used(spoken_world, model):
     assert calibration.info["utterances"] == 42
     figures = calibration.info["figures"]
     assert figures == json.loads(json.dumps(report.figures))
-    assert (figures["commands"], figures["outside"]) == (18, 24 + 24 * len(NOISE_PEAKS))
+    assert (figures["commands"], figures["outside"]) == (18, 24 + 24 * len(NOISE_LEVELS))
     assert figures["accepted_right"] > 90
     assert figures["false_accept"] <= 5
     # Speakers of the set and noises, each on one side only.
@@ -137,7 +137,7 @@ def test_the_number_of_jobs_changes_nothing(spoken_world, tmp_path):
     assert found[0]["info"]["lists"] == 3
     figures = found[0]["info"]["figures"]
     # Each list has four of the seven texts: 24 commands, 18 outside words.
-    assert (figures["commands"], figures["outside"]) == (3 * 24, 3 * 18 + 24 * len(NOISE_PEAKS))
+    assert (figures["commands"], figures["outside"]) == (3 * 24, 3 * 18 + 24 * len(NOISE_LEVELS))
 
 
 def test_options_are_those_that_are_given(spoken_world, model):

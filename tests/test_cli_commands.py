@@ -19,7 +19,7 @@ COMMAND_FIELDS = {"file", "text", "id", "confidence", "accepted", "reason", "par
 @pytest.fixture(autouse=True)
 def few_noises(monkeypatch):
     """Calibrate in this process with noise of one level only: it is quicker."""
-    monkeypatch.setattr("hybridasr.calibrate.NOISE_PEAKS", (300.0,))
+    monkeypatch.setattr("hybridasr.calibrate.NOISE_LEVELS", (300.0,))
 
 
 @pytest.fixture

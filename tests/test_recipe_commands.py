@@ -91,7 +91,7 @@ def run(place, recipe, work, stage=LAST, **options):
 @pytest.fixture(autouse=True)
 def few_noises(monkeypatch):
     """Calibrate with noise of one level only: it is quicker."""
-    monkeypatch.setattr("hybridasr.calibrate.NOISE_PEAKS", (300.0,))
+    monkeypatch.setattr("hybridasr.calibrate.NOISE_LEVELS", (300.0,))
 
 
 @pytest.fixture

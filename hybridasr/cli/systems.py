@@ -87,13 +87,14 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, AdaptOptions)
 
 
-def _command_arguments(parser: argparse.ArgumentParser) -> None:
+def _command_arguments(parser: argparse.ArgumentParser,
+                       default: str = "the graph of the model") -> None:
     from hybridasr.confidence.grammar import RejectOptions
     from hybridasr.options import add_options
 
     parser.add_argument("--commands", type=Path, metavar="FILE",
-                        help="command list: one of them is recognised, or none (default: the graph "
-                        "of the model)")
+                        help="command list: one of them is recognised, or none (default: "
+                        f"{default})")
     parser.add_argument("--fillers", type=Path, metavar="FILE",
                         help="list of words and phrases that are no commands")
     add_options(parser, RejectOptions)
@@ -240,7 +241,7 @@ def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
 
     _search_arguments(parser)
-    _command_arguments(parser)
+    _command_arguments(parser, "lists drawn from the transcripts")
     add_options(parser, DrawOptions)
     add_options(parser, CalibrationOptions)
     add_nj(parser)

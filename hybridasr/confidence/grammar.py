@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hybridasr.confidence.confusion import PhoneDistances, table_distances
+from hybridasr.confidence.confusion import Confusions, table_distances
 from hybridasr.confidence.near import FillerOptions, FillerSource, near_pairs, suggest
 from hybridasr.confidence.spoken import MAX_PRONUNCIATIONS, Phones, lexicon_of, spoken_commands
 from hybridasr.corpus.commands import Command, Item
@@ -103,9 +103,9 @@ class GrammarMaker:
     """Makes grammars for one model; what all of them share is made once."""
 
     def __init__(self, model: AcousticModel, options: GraphOptions | None = None,
-                 distances: PhoneDistances | None = None):
+                 confusions: Confusions | None = None):
         self._model = model
-        self._distances = distances
+        self._confusions = confusions
         self._options = options or GraphOptions()
         priors = model.nnet.log_priors if model.nnet is not None else None
         self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
@@ -137,7 +137,9 @@ class GrammarMaker:
     def _source(self) -> FillerSource:
         own = lexicon_of(self._model.lang)
         phones = tuple(sorted(own.phones))
-        return FillerSource(self._distances or table_distances(phones), phones, own, False)
+        distances = (self._confusions.distances(phones) if self._confusions
+                     else table_distances(phones))
+        return FillerSource(distances, phones, own, False)
 
     def make(self, commands: Iterable[Item], outside: Sequence[str] = (), penalty: float = 0.0,
              near: int = 0, path: PathLike | None = None) -> CommandGrammar:
@@ -180,7 +182,7 @@ class GrammarMaker:
         if others:
             lang, marked = _marked(lang, others)
             graphs.append(self._graph(marked, lang))
-        filler = join_graphs(graphs, [0.0] * len(graphs))
+        filler = join_graphs(graphs)
         pdfs = self.units.transitions.tid_pdf
         return CommandGrammar(known, lang, found.graph, pdfs[found.graph.ilabel], filler,
                               pdfs[filler.ilabel], penalty)

@@ -149,10 +149,10 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
     numbers = {name: unit for unit, name in units.names.items()}
     into = {name: builder.state() for name in numbers}
     out = {name: builder.state() for name in numbers}
+    tuples = units.transitions.tuples
     for name, unit in numbers.items():
-        pdfs = [pdf for phone, _, pdf in units.transitions.tuples.tolist() if phone == unit]
-        builder.phone(into[name], out[name],
-                      phone_template(unit, tuple(pdfs), units.transitions))
+        pdfs = tuple(tuples[tuples[:, 0] == unit, 2].tolist())
+        builder.phone(into[name], out[name], phone_template(unit, pdfs, units.transitions))
     any_unit = builder.state()
     own = -math.log(1 - GARBAGE_SHARE)
     histories = {BEGIN: builder.state(), **out}
@@ -175,8 +175,8 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
     return builder.graph(end)
 
 
-def join_graphs(graphs: Sequence[DecodingGraph], costs: Sequence[float]) -> DecodingGraph:
-    """Put graphs in parallel: epsilon arcs lead from a new start to each, at its cost."""
+def join_graphs(graphs: Sequence[DecodingGraph]) -> DecodingGraph:
+    """Put graphs in parallel: epsilon arcs without cost lead from a new start to each."""
     sizes = [graph.num_states for graph in graphs]
     begins = 1 + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     source = np.concatenate([np.zeros(len(graphs), np.int64), *(
@@ -189,7 +189,7 @@ def join_graphs(graphs: Sequence[DecodingGraph], costs: Sequence[float]) -> Deco
     return DecodingGraph.from_arcs(
         0, source, np.concatenate([nothing, *(graph.ilabel for graph in graphs)]),
         np.concatenate([nothing, *(graph.olabel for graph in graphs)]),
-        np.concatenate([costs, *(graph.weight for graph in graphs)]), target,
+        np.concatenate([nothing, *(graph.weight for graph in graphs)]), target,
         np.concatenate([[np.inf], *(graph.final for graph in graphs)]))
 
 

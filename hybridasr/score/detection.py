@@ -184,8 +184,14 @@ class Trials:
         kept = (self.kinds != Kind.WRONG) | wrong_too
         return det_curve(self.probabilities[kept], self.labels[kept])
 
-    def figures(self, threshold: float, bins: int = BINS) -> dict[str, float | int | None]:
+    def figures(self, threshold: float, bins: int = BINS, accepted: np.ndarray | None = None
+                ) -> dict[str, float | int | None]:
         """Return the figures of a threshold; those that the utterances cannot give are None.
+
+        Parameters
+        ----------
+        accepted : bool (n,), optional
+            The decisions, where not one threshold made them.
 
         Returns
         -------
@@ -198,7 +204,8 @@ class Trials:
             ``ece`` and ``nce`` over all utterances.
         """
         counts = np.bincount(self.kinds, minlength=len(Kind))
-        accepted = np.bincount(self.kinds[self.probabilities >= threshold], minlength=len(Kind))
+        chosen = self.probabilities >= threshold if accepted is None else accepted
+        taken = np.bincount(self.kinds[chosen], minlength=len(Kind))
         outside = int(counts[Kind.OUTSIDE])
         commands = int(counts.sum()) - outside
         right = int(counts[Kind.RIGHT])
@@ -209,9 +216,9 @@ class Trials:
         return {
             "commands": commands, "outside": outside,
             "recognised": _percent(right, commands),
-            "accepted_right": _percent(accepted[Kind.RIGHT], commands),
-            "accepted_wrong": _percent(accepted[Kind.WRONG], commands),
-            "false_accept": _percent(accepted[Kind.OUTSIDE], outside),
+            "accepted_right": _percent(taken[Kind.RIGHT], commands),
+            "accepted_wrong": _percent(taken[Kind.WRONG], commands),
+            "false_accept": _percent(taken[Kind.OUTSIDE], outside),
             "eer": None if curve is None else round(100 * curve.equal_error_rate, 2),
             "eer_wrong": None if strict is None else round(100 * strict.equal_error_rate, 2),
             "auc": None if curve is None else round(curve.area, 4),

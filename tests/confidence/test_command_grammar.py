@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,8 +166,10 @@ def test_distances_of_the_model_choose_the_fillers(model):
     place = table.index["d"], table.index["t"]
     costs[place] = costs[place[::-1]] = 30.0
     unlike = PhoneDistances(table.phones, costs, table.deletion + 20, table.insertion + 20)
-    names = [fillers(GrammarMaker(model, distances=d).make(["da1di1"], near=5))
-             for d in (table, unlike)]
+    # Confusions are asked for the distances of the model's phones.
+    names = [fillers(GrammarMaker(model, confusions=SimpleNamespace(
+        distances=lambda phones, found=found: found)).make(["da1di1"], near=5))
+        for found in (table, unlike)]
     assert "<filler:ta1di1>" in names[0] - names[1]
 
 

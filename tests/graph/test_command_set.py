@@ -58,7 +58,7 @@ def test_commands_that_sound_the_same(tmp_path, caplog):
     assert sorted(made.commands[phrase].text for phrase in made.commands) == sorted(
         ["da3kai1", "da3 kai1", "da kai", "kong1tiao2"])
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 2
-    assert caplog.messages[0].startswith("commands 'da3kai1' and 'da")
+    assert any(m.startswith("commands 'da3kai1' and 'da") for m in caplog.messages)
     # The lang of an earlier list serves as well, and old words do no harm.
     again = build_commands(["kong1 tiao2"], made.lang, *model[1:])
     assert again.alike == []

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from verbs import REPOSITORY, run
 
-# Recurrent layers train on several frames in a row.
-CHUNKS = {"lstm": 20}
+# Layers that share work between neighbouring frames train on several in a row.
+CHUNKS = {"lstm": 20, "tdnn": 8}
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ import numpy as np
 import soundfile
 from verbs import REPOSITORY, run
 
+from hybridasr.corpus.commands import read_commands
 from hybridasr.corpus.datadir import read_datadir, write_datadir
 from hybridasr.recognizer import load
 
@@ -60,7 +61,7 @@ def main() -> None:
         for name in ("train", "test"):
             words = {word for u in read_datadir(args.work / "data" / name).utterances.values()
                      for word in u.words}
-            commands = set(COMMANDS.read_text().split("\n")[1:])
+            commands = {command.text for command in read_commands(COMMANDS)}
             kept = words - set(UNHEARD) if name == "train" else words & {*commands, *UNHEARD}
             subset(args.work / "data" / name, args.without / "corpus" / name, kept)
         run("run-recipe", "--recipes", REPOSITORY / "egs", "--recipe", "dsp20", "--nj", args.nj,
