@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
     for name in outside:
         data = combine([without_features(read_datadir(work / "data" / name))], network / name)
         features(f"{name} for the network", data.path, recipe.options["dnn_features"])
-    options = SpotOptions(*(recipe.options[name] for name in ("search", "adapt", "reject")))
+    # Commands come one by one: nothing to fit the network to.
+    options = SpotOptions(recipe.options["search"], replace(recipe.options["adapt"], nnet_passes=0),
+                          recipe.options["reject"])
     fit = recipe.options["calibrate"]
 
     def calibrated() -> str:

@@ -26,7 +26,7 @@ from hybridasr.confidence.grammar import CommandGrammar, GrammarMaker, RejectOpt
 from hybridasr.confidence.measures import NAMES
 from hybridasr.corpus.audio import load_audio
 from hybridasr.corpus.commands import Command, Item, read_commands
-from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
+from hybridasr.decode.adapt import AdaptOptions, adapt_speaker, works_by_speaker
 from hybridasr.decode.lattice import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
@@ -93,7 +93,7 @@ class Recognizer:
     @property
     def adapts(self) -> bool:
         """Whether utterances of one speaker help each other when they are decoded together."""
-        return self.model.adaptation is not None and self.adapt.fmllr_passes > 0
+        return works_by_speaker(self.model, self.adapt)
 
     @cached_property
     def _maker(self) -> GrammarMaker:
@@ -160,7 +160,7 @@ class Recognizer:
         return self.decode_speaker([feats])[0]
 
     def decode_speaker(self, utterances: Sequence[np.ndarray]) -> list[Decoded]:
-        """Decode utterances of one speaker; a speaker-adaptive system adapts to all of them.
+        """Decode utterances of one speaker; a system that adapts does so to all of them.
 
         Parameters
         ----------
@@ -175,8 +175,6 @@ class Recognizer:
             levels = frame_levels(utterances[number], self.model.features, self.model.pipeline)
             return self._spot(frames, scorer, levels)
 
-        if self.model.adaptation is None:
-            return [decode(number, frames, self._scorer) for number, frames in enumerate(feats)]
         found: dict[int, Decoded] = {}
 
         def find(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:

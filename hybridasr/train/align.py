@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hybridasr.corpus.datadir import DataDir, Utterance
-from hybridasr.decode.adapt import AdaptOptions, adapt_speaker, decoding_blocks
+from hybridasr.decode.adapt import AdaptOptions, adapt_speaker, decoding_blocks, works_by_speaker
 from hybridasr.decode.align import AlignmentGraph, AlignOptions, align
 from hybridasr.decode.words import Segment, phone_segments, word_segments
 from hybridasr.errors import UserError
@@ -82,7 +82,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     check_phones(model.lang, lang, source)
     check_features(data.path, model.features)
     calls = [(source, _stamp(source), lang, block, options, adapt)
-             for block in decoding_blocks(data, model.adaptation is not None)]
+             for block in decoding_blocks(data, works_by_speaker(model, adapt))]
     aligned: list[Alignment] = []
     failed: list[str] = []
     transforms: dict[str, np.ndarray] = {}
@@ -136,14 +136,9 @@ def _align_block(source: Path, stamp: int, lang: Lang, data: DataDir, options: A
         return None if item is None else item.transition_ids
 
     transforms = {}
-    if model.adaptation is None:
-        scorer = model.scorer()
-        for number, frames in enumerate(feats):
-            find(number, frames, scorer)
-    elif loaded:
-        transform = adapt_speaker(model, feats, find, adapt)
-        if transform is not None:
-            transforms[data.utterances[loaded[0][0]].speaker] = transform
+    transform = adapt_speaker(model, feats, find, adapt)
+    if transform is not None:
+        transforms[data.utterances[loaded[0][0]].speaker] = transform
     failed = [name for number, (name, _) in enumerate(loaded) if found[number] is None]
     return BlockResult([item for _, item in sorted(found.items()) if item is not None], failed,
                        transforms)

@@ -4,7 +4,7 @@
 
 WORK is the work directory of a recipe that was run with its network. The second half of FILE, a
 recording of noise, is added to every test utterance at the given ratio; the copies for training
-get its first half or one of the noises that the program makes, at 5 to 20 dB, some in a room.
+get its first half or one of the noises that the program makes, at 0 to 20 dB, some in a room.
 Printed: per cent of words wrong, without and with noise in the test, of the network trained without
 and with noisy copies, all else equal.
 """
@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--noise", type=Path, required=True)
     parser.add_argument("--snr", type=float, default=10.0, help="of the test, decibels (10)")
-    parser.add_argument("--copies", type=int, default=4, help="noisy copies an utterance (4)")
+    parser.add_argument("--copies", type=int, default=8, help="noisy copies an utterance (8)")
+    parser.add_argument("--min-snr", type=float, default=0.0,
+                        help="of the copies, decibels; at most 20 (0)")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE",
                         help="of train-dnn, e.g. num-epochs=2")
     parser.add_argument("--ali", default="tri3b", help="the system with the alignments (tri3b)")
@@ -47,7 +49,7 @@ def main() -> None:
     noisy_test(read_datadir(network / "test"), folder / "test_noisy", second, args.snr, rate)
     run("augment-data", "--nj", args.threads, "--speeds", "1.0", "--copies", args.copies,
         "--copy-speeds", "0.9 1.0 1.1", "--noises", folder / "noises", "--noise-share", 1.0,
-        "--min-snr", 5, "--max-snr", 20, "--reverb-share", 0.2,
+        "--min-snr", args.min_snr, "--max-snr", 20, "--reverb-share", 0.2,
         args.work / "data" / "train", folder / "train_noisy")
     run("combine-data", folder / "train", network / "train", folder / "train_noisy")
     for data in ("train", "test_noisy"):

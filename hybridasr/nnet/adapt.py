@@ -1,0 +1,96 @@
+"""Owns the fitting of a trained network to one speaker: scale and shift of its normalising layers.
+
+These few thousand numbers can be learned from seconds of speech, where all weights could not. The
+targets are the paths of an earlier pass, as in LHUC (Swietojanski and Renals 2014); the statistics
+of batch normalisation move to the speaker as well (Li et al. 2016, "Revisiting batch normalization
+for practical domain adaptation").
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hybridasr.errors import UserError
+from hybridasr.nnet.acoustics import NnetAcoustics
+from hybridasr.nnet.loss import cross_entropy
+from hybridasr.nnet.network import Network
+from hybridasr.nnet.normalize import BatchNorm, LayerNorm
+from hybridasr.nnet.optim import Adam, AdamOptions, Arrays
+from hybridasr.nnet.quantize import QuantizedLayer
+
+BATCH = 256  # frames a step, if there are so many
+
+
+def speaker_parameters(network: Network) -> Arrays:
+    """Return what is fitted to a speaker, named as in `Network.parameters`.
+
+    Raises
+    ------
+    UserError
+        if there is nothing to fit, or the weights are int8.
+    """
+    if any(isinstance(layer, QuantizedLayer) for layer in network.layers):
+        raise UserError("a network with int8 weights cannot adapt to a speaker; use the one in "
+                        "float32, or give --nnet-passes 0")
+    found = {f"{number}.{name}": array for number, layer in enumerate(network.layers)
+             if isinstance(layer, BatchNorm | LayerNorm)
+             for name, array in layer.parameters.items()}
+    if not found:
+        raise UserError("the network has no batchnorm or layernorm, which would adapt to a "
+                        "speaker; give --nnet-passes 0, or train one with such layers")
+    return found
+
+
+def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
+                   targets: Sequence[np.ndarray], epochs: int, rate: float, seed: int
+                   ) -> NnetAcoustics:
+    """Fit a copy of a network to a speaker.
+
+    Parameters
+    ----------
+    utterances : sequence of float32 (num_frames, dim)
+    targets : sequence of int array (num_frames,)
+        The pdf of every frame.
+    epochs : int
+        Passes over the frames.
+    rate : float
+        Step size of Adam at the beginning; it falls in a straight line to 0.
+    seed : int
+        Of the order of the frames and of dropout.
+
+    Raises
+    ------
+    UserError
+        as from `speaker_parameters`.
+    """
+    network, rng = copy.deepcopy(acoustics.network), np.random.default_rng(seed)
+    chosen = speaker_parameters(network)
+    optimizer = Adam(AdamOptions(), chosen)
+    frames, places = _windows(acoustics, utterances)
+    classes = np.concatenate(targets).astype(np.int32)
+    around = np.arange(-network.left_context, network.right_context + 1)
+    batches = max(1, len(places) // BATCH)
+    for epoch in range(epochs):
+        for number, part in enumerate(np.array_split(rng.permutation(len(places)), batches)):
+            logits, caches = network.forward(frames[places[part][:, None] + around], True, rng)
+            _, slopes, _ = cross_entropy(logits[:, 0], classes[part], 1.0 / len(part))
+            grads = network.backward(slopes[:, None], caches)
+            done = (epoch * batches + number) / (epochs * batches)
+            optimizer.step(chosen, {name: grads[name] for name in chosen}, rate * (1 - done))
+    return replace(acoustics, network=network)
+
+
+def _windows(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray]
+             ) -> tuple[np.ndarray, np.ndarray]:
+    """Return all utterances, scaled, with their ends repeated, and where their frames are."""
+    left, right = acoustics.network.left_context, acoustics.network.right_context
+    parts, places, begin = [], [], left
+    for feats in utterances:
+        scaled = ((feats - acoustics.shift) * acoustics.scale).astype(np.float32)
+        parts += [np.repeat(scaled[:1], left, axis=0), scaled,
+                  np.repeat(scaled[-1:], right, axis=0)]
+        places.append(begin + np.arange(len(feats)))
+        begin += left + len(feats) + right
+    return np.concatenate(parts), np.concatenate(places)
