@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from small_world import FEATURES, PIPELINE, write_set
 
+from hybridasr.decode.adapt import AdaptOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluate import decode_set
 from hybridasr.features.archives import read_ark, read_scp
 from hybridasr.mkgraph import grammar_phrases, make_graph
-from hybridasr.model import load_model
+from hybridasr.model import DEFAULT_SCALE, load_model
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognizer import load
 from hybridasr.train import fit as fitting
@@ -51,11 +52,12 @@ def trained(world, mono):
     return train(world, mono, mono / "dnn"), mono / "dnn"
 
 
-def errors(model, data):
+def errors(model, data, scale=None, **adapt):
     loaded = load_model(model)
     make_graph(loaded, model / "graph", "loop", grammar_phrases(loaded.lang, None))
     with executor(1) as pool:
-        found = decode_set(model, model / "graph", data, model / "decode", SearchOptions(), pool)
+        found = decode_set(model, model / "graph", data, model / "decode",
+                           SearchOptions(acoustic_scale=scale), pool, AdaptOptions(**adapt))
     return sum(tuple(words) != data.utterances[name].words for name, words in found.items())
 
 
@@ -94,6 +96,33 @@ def test_the_scale_that_was_tuned_is_used(world, trained):
     assert rates[best] == min(rates.values())
     assert load(trained[1]).options.acoustic_scale == best
     assert load(trained[1], SearchOptions(acoustic_scale=0.5)).options.acoustic_scale == 0.5
+
+
+def test_a_network_adapts_to_a_speaker(world, trained, tmp_path):
+    """Every speaker's features are moved his own way: his words tell which."""
+    rng, known = np.random.default_rng(7), read_scp(world[1].path / "feats.scp")
+    ways = {s: (rng.uniform(0.8, 1.2, 13), 4 * rng.normal(size=13)) for s in world[1].speakers}
+    moved = {name: (known[name] * ways[one.speaker][0] + ways[one.speaker][1]).astype(np.float32)
+             for name, one in world[1].utterances.items()}
+    data = write_set(tmp_path / "moved", list(world[1].utterances.values()), moved)
+    rates = {passes: errors(trained[1], data, DEFAULT_SCALE, nnet_passes=passes,
+                            fmllr_min_count=50, nnet_learning_rate=0.02) for passes in (0, 4)}
+    assert rates[0] >= 3
+    assert rates[4] <= 1
+    make_graph(trained[0], trained[1] / "graph", "loop", grammar_phrases(trained[0].lang, None))
+    texts = []
+    for nj in (1, 2):
+        with executor(nj) as pool:
+            decode_set(trained[1], trained[1] / "graph", data, tmp_path / f"decode{nj}",
+                       SearchOptions(), pool, AdaptOptions(nnet_passes=2, fmllr_min_count=50))
+        texts.append((tmp_path / f"decode{nj}" / "text").read_bytes())
+    assert texts[0] == texts[1]
+    few = AdaptOptions(nnet_passes=2, fmllr_min_count=1e6)
+    with executor(1) as pool:
+        decode_set(trained[1], trained[1] / "graph", data, tmp_path / "few", SearchOptions(), pool,
+                   few)
+        decode_set(trained[1], trained[1] / "graph", data, tmp_path / "none", SearchOptions(), pool)
+    assert (tmp_path / "few" / "text").read_bytes() == (tmp_path / "none" / "text").read_bytes()
 
 
 def test_realigning_trains_on_the_networks_own_alignments(world, mono, tmp_path):
