@@ -85,6 +85,10 @@ class PhoneDistances:
 
         It is a metric, and so is the edit distance with it.
         """
+        return self._metric
+
+    @cached_property
+    def _metric(self) -> "PhoneDistances":
         costs, indel = close_costs((self.substitution + self.substitution.T) / 2,
                                    (self.deletion + self.insertion) / 2)
         return PhoneDistances(self.phones, costs, indel, indel)

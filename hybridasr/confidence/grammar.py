@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from hybridasr.confidence.confusion import Confusions, table_distances
-from hybridasr.confidence.near import FillerOptions, FillerSource, near_pairs, suggest
+from hybridasr.confidence.near import FillerCache, FillerOptions, FillerSource, near_pairs
 from hybridasr.confidence.spoken import MAX_PRONUNCIATIONS, Phones, lexicon_of, spoken_commands
 from hybridasr.corpus.commands import Command, Item
 from hybridasr.decode.search import SearchOptions, search
@@ -111,6 +111,7 @@ class GrammarMaker:
         self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
         costs = self.units.transitions.scaled_costs(self._options.transition_scale,
                                                     self._options.self_loop_scale)
+        self._cache: FillerCache | None = None
         self._filler = max(model.lang.words.values()) + 1
         self._lang = replace(model.lang, words={**model.lang.words, FILLER_WORD: self._filler})
         self._loop = filler_graph(model.lang, self.units, model.tree,
@@ -199,8 +200,9 @@ class GrammarMaker:
             if pair.distance > 0:  # `build_commands` has warned of the others
                 logger.warning("%s", pair.warning())
         options = FillerOptions(per_command=count, made_up=(count + 1) // 2, dictionaries=False)
-        return [filler.text for command in spoken
-                for filler in suggest(command, spoken, self._source, options)]
+        if self._cache is None or self._cache.options != options:
+            self._cache = FillerCache(self._source, options)
+        return [filler.text for filler in self._cache.suggest(spoken)]
 
     def _graph(self, phrases, lang: Lang) -> DecodingGraph:
         return command_graph(phrases, lang, self._model.transitions, self._model.tree,

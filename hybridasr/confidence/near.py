@@ -194,14 +194,60 @@ def suggest(command: SpokenCommand, commands: Sequence[SpokenCommand], source: F
     UserError
         if `source` has no distances of a phone of the commands.
     """
-    options = options or FillerOptions()
+    return _search(command, commands, source, options or FillerOptions())[0]
+
+
+def _search(command: SpokenCommand, commands: Sequence[SpokenCommand], source: FillerSource,
+            options: FillerOptions) -> tuple[list[Suggestion], set[Phones]]:
+    """Return the fillers, and the pronunciations that stood in the way of others."""
     judge = _Judge(command, commands, source.distances, options)
     real = judge.fit(_real_candidates(command, source, options))
     chosen = list(islice(real, max(0, options.per_command - options.made_up)))
     made_up = judge.fit(_made_up_candidates(command, source, options))
     chosen += islice(made_up, options.per_command - len(chosen))
     chosen += islice(real, options.per_command - len(chosen))
-    return sorted(chosen, key=lambda filler: (filler.distance, filler.text))
+    return sorted(chosen, key=lambda filler: (filler.distance, filler.text)), judge.in_the_way
+
+
+class FillerCache:
+    """Suggests fillers for a list that changes; what is still right is not searched again."""
+
+    def __init__(self, source: FillerSource, options: FillerOptions):
+        self._source, self.options = source, options
+        self._found: dict[tuple, _Found] = {}
+
+    def suggest(self, commands: Sequence[SpokenCommand]) -> list[Suggestion]:
+        """Return what `suggest` gives for each command in turn."""
+        said = frozenset(pron for command in commands for pron in command.pronunciations)
+        found = {}
+        for command in commands:
+            key = command.units, command.pronunciations
+            old = self._found.get(key)
+            if old is None or not self._holds(old, said):
+                old = _Found(*_search(command, commands, self._source, self.options), said)
+            found[key] = replace(old, said=said)
+        self._found = found
+        return [filler for command in commands
+                for filler in found[command.units, command.pronunciations].fillers]
+
+    def _holds(self, old: "_Found", said: frozenset[Phones]) -> bool:
+        """Return whether fillers of another list are those of this one."""
+        if not old.in_the_way.isdisjoint(old.said - said):
+            return False
+        distances = self._source.distances
+        new = _flatten(sorted(said - old.said), distances)
+        least = self.options.min_distance - _TOLERANCE
+        return all((edit_distances(distances.ids(filler.phones), *new, distances) >= least).all()
+                   for filler in old.fillers)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The fillers of a command, what stood in the way of others, and what the list said."""
+
+    fillers: list[Suggestion]
+    in_the_way: set[Phones]
+    said: frozenset[Phones]
 
 
 class _Candidate(NamedTuple):
@@ -217,8 +263,9 @@ class _Judge:
         own = command.pronunciations
         others = dict.fromkeys(pron for other in commands for pron in other.pronunciations)
         self._num_own = len(own)
-        self._flat, self._offsets = _flatten([*own, *(p for p in others if p not in own)],
-                                             distances)
+        self._said = [*own, *(pron for pron in others if pron not in own)]
+        self._flat, self._offsets = _flatten(self._said, distances)
+        self.in_the_way: set[Phones] = set()
         self._distances, self._options = distances, options
         self._in_hanzi = all(unit.is_hanzi or not unit.is_syllable for unit in command.units)
         self._seen: set[Phones] = set()
@@ -240,10 +287,12 @@ class _Judge:
         costs = edit_distances(self._distances.ids(phones), self._flat, self._offsets,
                                self._distances)
         own = float(costs[: self._num_own].min())
-        if (costs.min() < self._options.min_distance - _TOLERANCE
-                or own > self._options.max_distance + _TOLERANCE):
+        least = self._options.min_distance - _TOLERANCE
+        if own < least or own > self._options.max_distance + _TOLERANCE:
             return None
-        return own
+        near = np.flatnonzero(costs < least)
+        self.in_the_way.update(self._said[place] for place in near)
+        return None if len(near) else own
 
 
 def _real_candidates(command: SpokenCommand, source: FillerSource, options: FillerOptions

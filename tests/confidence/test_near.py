@@ -5,8 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
+from hybridasr.confidence import near
 from hybridasr.confidence.confusion import PhoneDistances, table_distances
-from hybridasr.confidence.near import FillerOptions, FillerSource, distance, near_pairs, suggest
+from hybridasr.confidence.near import (
+    FillerCache,
+    FillerOptions,
+    FillerSource,
+    distance,
+    near_pairs,
+    suggest,
+)
 from hybridasr.confidence.spoken import lexicon_of, spell, split_word, spoken_commands
 from hybridasr.confidence.syllables import SyllableInventory, nearest_choices
 from hybridasr.confidence.vocabulary import Vocabulary
@@ -220,6 +228,28 @@ def test_only_phones_that_the_model_knows(source):
                for filler in suggest(command, commands, FillerSource(TABLE, known))]
     assert {filler.kind for filler in fillers} == {"part", "made-up"}
     assert known.issuperset(phone for filler in fillers for phone in filler.phones)
+
+
+def test_lists_that_change_get_the_fillers_of_new_ones(source, monkeypatch):
+    """Texts near to each other: many a filler of one is in the way of another."""
+    texts = ["打开空调", "打开空气", "打开孔雀", "关闭空调", "深度科技", "深度科学", "深度可惜",
+             "open door", "打开空跳", "关闭通道"]
+    commands = spoken(*texts)
+    options = FillerOptions(per_command=4, made_up=2, min_distance=3.0)
+    cache, rng, searches = FillerCache(source, options), np.random.default_rng(3), []
+    search = near._search
+    monkeypatch.setattr(near, "_search", lambda *args: searches.append(args[0]) or search(*args))
+    changes = 0
+    for _ in range(25):
+        some = [commands[n] for n in rng.permutation(len(texts))[:rng.integers(2, len(texts) + 1)]]
+        found, once = cache.suggest(some), len(searches)
+        again = cache.suggest(some)
+        assert len(searches) == once
+        expected = [filler for command in some for filler in search(command, some, source,
+                                                                    options)[0]]
+        assert found == again == expected
+        changes += len(some)
+    assert 0 < len(searches) < changes
 
 
 def test_own_words_are_words_too():

@@ -175,6 +175,6 @@ def test_reader(tmp_path, monkeypatch):
     folder = tmp_path / "corpus"
     sets = READERS["commands_zh"].read(folder, ReaderOptions(commands=str(listed)))
     assert {" ".join(u.words) for u in sets["test"]} == {"开灯", "关灯"}
-    assert len(sets["test_outside"]) == 22
+    assert len(sets["test_outside"]) == 26
     assert (folder / MARKER).is_file()
     assert detect_reader(folder).name == "commands_zh"
