@@ -53,7 +53,7 @@ class DnnOptions(SpecAugmentOptions):
     num_epochs: int = option(4, "passes over all frames, at most")
     minibatch_size: int = option(256, "frames a step")
     chunk_width: int = option(1, "frames in a row that are drawn together, for layers that share "
-                                 "work between neighbours (tdnn 8, lstm 20)")
+                                 "work between neighbours (tdnn 8, lstm 40)")
     silence_share: float = option(0.3, "share of the chunks of silence alone that an epoch draws")
     optimizer: str = option("adam", "what takes the steps", ("adam", "sgd"))
     momentum: float = option(0.9, "share of the last step that the next one goes on with (sgd)")

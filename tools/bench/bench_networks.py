@@ -15,8 +15,9 @@ from pathlib import Path
 
 from verbs import REPOSITORY, run
 
-# Layers that share work between neighbouring frames train on several in a row.
-CHUNKS = {"lstm": 20, "tdnn": 8}
+# Layers that share work between neighbouring frames train on several in a row; of long rows, a
+# mini-batch of the usual size would have too few.
+OPTIONS = {"lstm": ("--chunk-width=40", "--minibatch-size=640"), "tdnn": ("--chunk-width=8",)}
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def line(path: Path, args: argparse.Namespace) -> str:
     """Train one network; return its line."""
     model = args.work / "exp" / f"bench_{path.stem}"
     data = args.work / "data" / "network"
-    options = [f"--network={path}", f"--chunk-width={CHUNKS.get(path.stem, 1)}",
+    options = [f"--network={path}", *OPTIONS.get(path.stem, ()),
                *(f"--{text}" for text in args.set)]
     run("train-dnn", "--nj", args.threads, *options, data / "train", args.work / "data" / "lang",
         args.work / "exp" / args.ali, model)
