@@ -1,9 +1,12 @@
-"""Owns inference with int8 weights: affine, tdnn and convolution layers of a trained network.
+"""Owns inference with int8 weights: layers with matrices of a trained network.
 
-A weight matrix becomes int8 with one float32 scale a row. The input of a product is quantised as
-it comes, one scale a row (frame, or patch of a convolution); products are summed in int32 exactly.
-Other layers stay as they are.
+A weight matrix becomes int8 with one float32 scale a row. In affine, tdnn and convolution layers
+the input of a product is quantised as it comes, one scale a row (frame, or patch of a convolution);
+products are summed in int32 exactly. Recurrent layers, whose products are of one frame each, are
+kept as int8 and multiply in float32. Other layers stay as they are.
 """
+
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -14,6 +17,7 @@ from hybridasr.nnet.convolution import Conv
 from hybridasr.nnet.layer import Layer
 from hybridasr.nnet.layers import Affine, Tdnn
 from hybridasr.nnet.network import Network
+from hybridasr.nnet.recurrent import Gru, Lstm
 
 LARGEST = 127  # -128 is not used, so that the range is symmetric
 TINY = 1e-30  # rows of smaller values are zeros: their inverses could overflow
@@ -117,13 +121,56 @@ class QuantizedLayer(Layer):
         out[:] = quantized_product(rows, **self.statistics)
 
 
+class StoredLayer(Layer):
+    """A recurrent layer whose matrices are kept as int8; inference only.
+
+    statistics: of a matrix int8 values and float32 scales of the rows (``<name>.scales``); vectors
+    as they are.
+    """
+
+    def __init__(self, layer: Layer):
+        super().__init__(layer.options, layer.input_dim, layer.channels, np.random.default_rng(0))
+        self.kind, self.left, self.right, self.local = (layer.kind, layer.left, layer.right,
+                                                        layer.local)
+        self.output_dim, self.multiplications = layer.output_dim, layer.multiplications
+        for name, array in layer.parameters.items():
+            self.statistics[name] = array
+            if array.ndim == 2:
+                self.statistics[name], self.statistics[f"{name}.scales"] = quantize_rows(array)
+        layer.parameters.clear()
+        self._layer = layer
+
+    @cached_property
+    def inner(self) -> Layer:
+        """The layer with the matrices that the statistics held when it was first asked for."""
+        for name, array in self.statistics.items():
+            if not name.endswith(".scales"):
+                scales = self.statistics.get(f"{name}.scales")
+                self._layer.parameters[name] = array if scales is None else (
+                    array * scales[:, None])
+        return self._layer
+
+    def forward(self, x, train=False, rng=None):  # noqa: D102
+        if train:
+            raise ValueError("an int8 layer cannot be trained; quantise after the training")
+        return self.inner.forward(x)
+
+    def advance(self, x, state):  # noqa: D102
+        return self.inner.advance(x, state)
+
+
 def quantize(network: Network) -> Network:
-    """Return the network with int8 weights in its affine, tdnn and conv layers."""
+    """Return the network with int8 weights in all layers that have matrices."""
     dims = (network.input_dim, network.output_dim)
     copy = config.read_network(network.text, *dims)
     copy.load_arrays(network.to_arrays())
-    return Network([QuantizedLayer(layer) if isinstance(layer, Affine | Tdnn | Conv) else layer
-                    for layer in copy.layers])
+    return Network([_quantized(layer) for layer in copy.layers])
+
+
+def _quantized(layer: Layer) -> Layer:
+    if isinstance(layer, Affine | Tdnn | Conv):
+        return QuantizedLayer(layer)
+    return StoredLayer(layer) if isinstance(layer, Lstm | Gru) else layer
 
 
 def from_arrays(text: str, arrays: dict[str, np.ndarray], source: str = "network") -> Network:

@@ -144,7 +144,9 @@ def test_values_that_int8_cannot_hold_are_refused():
     "splice offsets=-5:5\naffine dim=256\nrelu\naffine dim=256\nrelu\noutput",
     "tdnn dim=256\nrelu\nbatchnorm\ntdnn offsets=-3,0,3 dim=256\nrelu\noutput",
     "conv channels=32 kernel=3,5 pool=2\nrelu\nconv channels=48 kernel=1,3\nrelu\naffine dim=64\n"
-    "relu\noutput"])
+    "relu\noutput",
+    "affine dim=128\nrelu\nlstm cell=128 projection=64 warmup=3\naffine dim=128\nrelu\noutput",
+    "affine dim=128\nrelu\ngru cell=128\noutput"])
 def test_quantised_network_is_small_and_near(text):
     network = read_network(text, 24, 50, seed=5)
     small = quantize(network)
