@@ -18,7 +18,7 @@ from hybridasr.nnet.loss import cross_entropy
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.normalize import BatchNorm, LayerNorm
 from hybridasr.nnet.optim import Adam, AdamOptions, Arrays
-from hybridasr.nnet.quantize import QuantizedLayer, StoredLayer
+from hybridasr.nnet.quantize import INT8
 
 BATCH = 256  # frames a step, if there are so many
 
@@ -31,7 +31,7 @@ def speaker_parameters(network: Network) -> Arrays:
     UserError
         if there is nothing to fit, or the weights are int8.
     """
-    if any(isinstance(layer, QuantizedLayer | StoredLayer) for layer in network.layers):
+    if any(isinstance(layer, INT8) for layer in network.layers):
         raise UserError("a network with int8 weights cannot adapt to a speaker; use the one in "
                         "float32, or give --nnet-passes 0")
     found = {f"{number}.{name}": array for number, layer in enumerate(network.layers)

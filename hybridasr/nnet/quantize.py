@@ -87,6 +87,16 @@ def _product(x, weights, row_scales, scales, bias, out):
                 out[row, o] = np.float32(total) * (row_scales[row] * scales[o]) + bias[o]
 
 
+def _take_shape(own: Layer, layer: Layer) -> None:
+    for name in ("kind", "left", "right", "local", "output_dim", "multiplications"):
+        setattr(own, name, getattr(layer, name))
+
+
+def _refuse_training(train: bool) -> None:
+    if train:
+        raise ValueError("an int8 layer cannot be trained; quantise after the training")
+
+
 class QuantizedLayer(Layer):
     """An affine, tdnn or conv layer with int8 weights; inference only.
 
@@ -95,8 +105,7 @@ class QuantizedLayer(Layer):
 
     def __init__(self, layer: Layer):
         super().__init__(layer.options, layer.input_dim, layer.channels, np.random.default_rng(0))
-        self.kind, self.left, self.right = layer.kind, layer.left, layer.right
-        self.output_dim, self.multiplications = layer.output_dim, layer.multiplications
+        _take_shape(self, layer)
         self.inner = layer  # splices, cuts patches and pools; its weights are dropped
         weights, scales = quantize_rows(layer.parameters["weights"])
         if weights.shape[1] > MAX_COLUMNS:
@@ -107,8 +116,7 @@ class QuantizedLayer(Layer):
         layer.parameters.clear()
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
-        if train:
-            raise ValueError("an int8 layer cannot be trained; quantise after the training")
+        _refuse_training(train)
         if isinstance(self.inner, Conv):
             # The bias goes in before the pooling, to the same effect.
             return self.inner.convolve(x, self._multiply)[0], None
@@ -130,9 +138,7 @@ class StoredLayer(Layer):
 
     def __init__(self, layer: Layer):
         super().__init__(layer.options, layer.input_dim, layer.channels, np.random.default_rng(0))
-        self.kind, self.left, self.right, self.local = (layer.kind, layer.left, layer.right,
-                                                        layer.local)
-        self.output_dim, self.multiplications = layer.output_dim, layer.multiplications
+        _take_shape(self, layer)
         for name, array in layer.parameters.items():
             self.statistics[name] = array
             if array.ndim == 2:
@@ -151,12 +157,14 @@ class StoredLayer(Layer):
         return self._layer
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
-        if train:
-            raise ValueError("an int8 layer cannot be trained; quantise after the training")
+        _refuse_training(train)
         return self.inner.forward(x)
 
     def advance(self, x, state):  # noqa: D102
         return self.inner.advance(x, state)
+
+
+INT8 = (QuantizedLayer, StoredLayer)
 
 
 def quantize(network: Network) -> Network:
