@@ -87,7 +87,6 @@ class Recognizer:
         self._graph = graph
         if graph is not None:
             self._arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
-        self._scorer = model.scorer()
         self._shift = model.features.frame_shift_ms / 1000
 
     @property
@@ -168,12 +167,13 @@ class Recognizer:
             As from `features.pipeline.load_feats`.
         """
         feats = [self.model.final_features(frames) for frames in utterances]
+        levels = [] if self._grammar is None else [
+            frame_levels(frames, self.model.features, self.model.pipeline) for frames in utterances]
 
         def decode(number: int, frames: np.ndarray, scorer: Scorer) -> Decoded:
             if self._grammar is None:
                 return self._search(frames, scorer)
-            levels = frame_levels(utterances[number], self.model.features, self.model.pipeline)
-            return self._spot(frames, scorer, levels)
+            return self._spot(frames, scorer, levels[number])
 
         found: dict[int, Decoded] = {}
 
@@ -239,7 +239,7 @@ class Recognizer:
         feats : float32 (num_frames, dim)
             As for `decode`.
         """
-        loglikes = self._scorer.loglikes(self.model.final_features(feats))
+        loglikes = self.model.scorer().loglikes(self.model.final_features(feats))
         return self._maker.phones(self._maker.units.scores(loglikes), self.options)
 
     def warm_up(self) -> None:

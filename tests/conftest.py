@@ -36,6 +36,12 @@ def spoken_world(tmp_path_factory):
     return make_world(tmp_path_factory.mktemp("spoken"))
 
 
+@pytest.fixture
+def few_noises(monkeypatch):
+    """Calibrate in this process with noise of one level only: it is quicker."""
+    monkeypatch.setattr("hybridasr.calibrate.NOISE_LEVELS", (300.0,))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Fail, where HYBRIDASR_REQUIRE_DATA=1, a test on real data that would be skipped."""

@@ -12,14 +12,9 @@ from test_cli import error_of, hybridasr
 from hybridasr.cli import main
 from hybridasr.confidence.calibration import load_calibration
 
+pytestmark = pytest.mark.usefixtures("few_noises")
 COMMAND_FIELDS = {"file", "text", "id", "confidence", "accepted", "reason", "partial", "result",
                   "alternatives"}
-
-
-@pytest.fixture(autouse=True)
-def few_noises(monkeypatch):
-    """Calibrate in this process with noise of one level only: it is quicker."""
-    monkeypatch.setattr("hybridasr.calibrate.NOISE_LEVELS", (300.0,))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hybridasr.recipe import read_recipe
 from hybridasr.recipe_stages import STAGES, RunOptions, run_recipe
 from hybridasr.recognizer import load
 
+pytestmark = pytest.mark.usefixtures("few_noises")
 LAST = len(STAGES)
 CONF = """[recipe]
 title = a recipe for tests
@@ -86,12 +87,6 @@ def run(place, recipe, work, stage=LAST, **options):
     """Run a recipe's last stage, or from an earlier one on; return the rows of results.json."""
     return run_recipe(read_recipe(place.root / recipe), RunOptions(
         work=work, corpus=place.corpus, nj=1, stage=stage, **options))
-
-
-@pytest.fixture(autouse=True)
-def few_noises(monkeypatch):
-    """Calibrate with noise of one level only: it is quicker."""
-    monkeypatch.setattr("hybridasr.calibrate.NOISE_LEVELS", (300.0,))
 
 
 @pytest.fixture

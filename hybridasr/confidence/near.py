@@ -219,16 +219,16 @@ class FillerCache:
     def suggest(self, commands: Sequence[SpokenCommand]) -> list[Suggestion]:
         """Return what `suggest` gives for each command in turn."""
         said = frozenset(pron for command in commands for pron in command.pronunciations)
-        found = {}
+        found, fillers = {}, []
         for command in commands:
             key = command.units, command.pronunciations
             old = self._found.get(key)
             if old is None or not self._holds(old, said):
                 old = _Found(*_search(command, commands, self._source, self.options), said)
             found[key] = replace(old, said=said)
+            fillers += old.fillers
         self._found = found
-        return [filler for command in commands
-                for filler in found[command.units, command.pronunciations].fillers]
+        return fillers
 
     def _holds(self, old: "_Found", said: frozenset[Phones]) -> bool:
         """Return whether fillers of another list are those of this one."""

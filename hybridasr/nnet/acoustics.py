@@ -45,8 +45,11 @@ class NnetAcoustics:
 
     def log_posteriors(self, feats: np.ndarray) -> np.ndarray:
         """Return log p(pdf | frame), float32 (num_frames, num_pdfs)."""
-        return self.network.log_posteriors(
-            np.ascontiguousarray((feats - self.shift) * self.scale, np.float32))
+        return self.network.log_posteriors(self.scaled(feats))
+
+    def scaled(self, feats: np.ndarray) -> np.ndarray:
+        """Return what the network sees, float32 (num_frames, dim)."""
+        return np.ascontiguousarray((feats - self.shift) * self.scale, np.float32)
 
     def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
         """Score every frame of an utterance under every pdf, or the chosen ones.

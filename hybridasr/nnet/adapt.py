@@ -85,12 +85,10 @@ def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
 def _windows(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray]
              ) -> tuple[np.ndarray, np.ndarray]:
     """Return all utterances, scaled, with their ends repeated, and where their frames are."""
-    left, right = acoustics.network.left_context, acoustics.network.right_context
-    parts, places, begin = [], [], left
+    network = acoustics.network
+    parts, places, begin = [], [], 0
     for feats in utterances:
-        scaled = ((feats - acoustics.shift) * acoustics.scale).astype(np.float32)
-        parts += [np.repeat(scaled[:1], left, axis=0), scaled,
-                  np.repeat(scaled[-1:], right, axis=0)]
-        places.append(begin + np.arange(len(feats)))
-        begin += left + len(feats) + right
+        parts.append(network.with_context(acoustics.scaled(feats)))
+        places.append(begin + network.left_context + np.arange(len(feats)))
+        begin += len(parts[-1])
     return np.concatenate(parts), np.concatenate(places)

@@ -164,11 +164,14 @@ class Network:
         if len(feats) > chunk:
             logits = np.concatenate(list(self.chunked(feats, chunk)))
         else:
-            ends = (np.repeat(feats[:1], self.left_context, axis=0),
-                    np.repeat(feats[-1:], self.right_context, axis=0))
-            padded = np.concatenate([ends[0], feats, ends[1]])  # np.pad takes ten times as long
-            logits = self.forward(padded[None])[0][0]
+            logits = self.forward(self.with_context(feats)[None])[0][0]
         return log_softmax(logits)
+
+    def with_context(self, feats: np.ndarray) -> np.ndarray:
+        """Repeat the first and the last frame of (num_frames, dim) for the context."""
+        # np.pad takes ten times as long
+        return np.concatenate([np.repeat(feats[:1], self.left_context, axis=0), feats,
+                               np.repeat(feats[-1:], self.right_context, axis=0)])
 
     def chunked(self, feats: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
         """Yield the logits of an utterance (num_frames, input_dim) by `chunk` input frames."""

@@ -82,6 +82,7 @@ def test_the_first_step_is_against_the_slope(trained):
     network = read_network(trained.network.text, DIM, CLASSES)
     network.load_arrays(trained.network.to_arrays())
     network.astype(float)
+    checked = 0
     for name, array in speaker_parameters(network).items():
         step = fitted.network.parameters[name] - trained.network.parameters[name]
         for place in range(0, len(array), 5):
@@ -94,6 +95,8 @@ def test_the_first_step_is_against_the_slope(trained):
             slope = (losses[0] - losses[1]) / 2e-5
             if abs(slope) > 1e-2:
                 assert step[place] == pytest.approx(-0.01 * np.sign(slope), rel=1e-2)
+                checked += 1
+    assert checked >= 3
 
 
 @pytest.mark.parametrize(("text", "message"), [
