@@ -51,8 +51,8 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
         data = combine([without_features(read_datadir(work / "data" / name))], network / name)
         features(f"{name} for the network", data.path, recipe.options["dnn_features"])
     # Commands come one by one: nothing to fit the network to.
-    options = SpotOptions(recipe.options["search"], replace(recipe.options["adapt"], nnet_passes=0),
-                          recipe.options["reject"])
+    alone = replace(recipe.options["adapt"], nnet_passes=0, nnet_prior_frames=None)
+    options = SpotOptions(recipe.options["search"], alone, recipe.options["reject"])
     fit = recipe.options["calibrate"]
 
     def calibrated() -> str:

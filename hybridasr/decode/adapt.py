@@ -17,7 +17,7 @@ from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.fmllr import UPDATES, FmllrStats, accumulate_fmllr, estimate_fmllr
 from hybridasr.model import AcousticModel, Adaptation, Scorer
 from hybridasr.nnet.acoustics import NnetAcoustics
-from hybridasr.nnet.adapt import fit_to_speaker, speaker_parameters
+from hybridasr.nnet.adapt import fit_to_speaker, speaker_parameters, with_speaker_priors
 from hybridasr.options import option
 from hybridasr.parallel import split_blocks
 
@@ -41,11 +41,15 @@ class AdaptOptions:
     nnet_passes: int = option(0, "times that a network is fitted to the speaker, 0: never")
     nnet_epochs: int = option(4, "passes over the speaker's frames each time")
     nnet_learning_rate: float = option(4e-3, "step size at the beginning of each time")
+    nnet_prior_frames: float | None = option(
+        None, "take the network's mean posteriors of the speaker for its priors, the training "
+              "counting for so many frames of them; for speakers who say every word about as often "
+              "as in the training (none: the priors stay)")
 
     def __post_init__(self):
         for name in ("fmllr_passes", "fmllr_min_count", "silence_weight", "prior_frames",
-                     "nnet_passes", "nnet_epochs", "nnet_learning_rate"):
-            if getattr(self, name) < 0:
+                     "nnet_passes", "nnet_epochs", "nnet_learning_rate", "nnet_prior_frames"):
+            if (getattr(self, name) or 0) < 0:
                 raise UserError(f"option {name} is {getattr(self, name)}; give 0 or more")
 
 
@@ -66,7 +70,7 @@ def decoding_blocks(data: DataDir, by_speaker: bool) -> list[DataDir]:
 def works_by_speaker(model: AcousticModel, options: AdaptOptions) -> bool:
     """Return whether utterances of one speaker help each other."""
     if model.nnet is not None:
-        return options.nnet_passes > 0
+        return options.nnet_passes > 0 or options.nnet_prior_frames is not None
     return model.adaptation is not None and options.fmllr_passes > 0
 
 
@@ -93,7 +97,7 @@ def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_p
     """
     if model.adaptation is not None:
         return _adapt_features(model, model.adaptation, utterances, find_path, options)
-    if model.nnet is not None and options.nnet_passes:
+    if model.nnet is not None and works_by_speaker(model, options):
         _adapt_network(model, model.nnet, utterances, find_path, options)
     else:
         scorer = model.scorer()
@@ -129,15 +133,23 @@ def _adapt_features(model: AcousticModel, adaptation: Adaptation, utterances: Se
 def _adapt_network(model: AcousticModel, nnet: NnetAcoustics, utterances: Sequence[np.ndarray],
                    find_path: Pass, options: AdaptOptions) -> None:
     """Fit the network to the paths of each pass; it goes on from where the last pass left it."""
-    speaker_parameters(nnet.network)  # says at once if there are none
-    paths = [find_path(number, feats, nnet) for number, feats in enumerate(utterances)]
+    if options.nnet_passes:
+        speaker_parameters(nnet.network)  # says at once if there are none
+
+    def decode(nnet: NnetAcoustics) -> list[np.ndarray | None]:
+        if options.nnet_prior_frames is not None:
+            nnet = with_speaker_priors(nnet, utterances, model.silence_pdfs,
+                                       options.nnet_prior_frames)
+        return [find_path(number, feats, nnet) for number, feats in enumerate(utterances)]
+
+    paths = decode(nnet)
     for seed in range(options.nnet_passes):
         heard = _heard(model, utterances, paths, options)
         if heard is None:
             return
         nnet = fit_to_speaker(nnet, heard.utterances, heard.pdfs, options.nnet_epochs,
                               options.nnet_learning_rate, seed)
-        paths = [find_path(number, feats, nnet) for number, feats in enumerate(utterances)]
+        paths = decode(nnet)
 
 
 @dataclass(frozen=True)

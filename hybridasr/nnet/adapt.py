@@ -4,6 +4,9 @@ These few thousand numbers can be learned from seconds of speech, where all weig
 targets are the paths of an earlier pass, as in LHUC (Swietojanski and Renals 2014); the statistics
 of batch normalisation move to the speaker as well (Li et al. 2016, "Revisiting batch normalization
 for practical domain adaptation").
+
+Fitting alone confirms what the first pass takes for another word. `with_speaker_priors` holds
+against it: a class that the network finds too often in the speaker's speech counts for less.
 """
 
 import copy
@@ -80,6 +83,31 @@ def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
             done = (epoch * batches + number) / (epochs * batches)
             optimizer.step(chosen, {name: grads[name] for name in chosen}, rate * (1 - done))
     return replace(acoustics, network=network)
+
+
+def with_speaker_priors(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
+                        silence: Sequence[int], prior_frames: float) -> NnetAcoustics:
+    """Take what the network finds on average in a speaker's speech for the priors of its classes.
+
+    As Kaldi's nnet3-am-adjust-priors does with training speech: posteriors over these priors give
+    every class the share that it has in the training. Silence keeps its prior.
+
+    Parameters
+    ----------
+    utterances : sequence of float32 (num_frames, dim)
+    silence : sequence of int
+        The pdfs of silence: how much of it there is says nothing of the speaker.
+    prior_frames : float
+        Frames that the priors so far count for, at least one.
+    """
+    spoken = np.setdiff1d(np.arange(acoustics.num_pdfs), silence)
+    before = np.exp(acoustics.log_priors[spoken].astype(np.float64))
+    found = max(prior_frames, 1.0) * before / before.sum()
+    for feats in (feats for feats in utterances if len(feats)):
+        found += np.exp(acoustics.log_posteriors(feats)[:, spoken]).sum(axis=0, dtype=np.float64)
+    log_priors = acoustics.log_priors.copy()
+    log_priors[spoken] = np.log(found / found.sum() * before.sum())
+    return replace(acoustics, log_priors=log_priors)
 
 
 def _windows(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray]

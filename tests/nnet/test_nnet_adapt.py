@@ -5,7 +5,7 @@ import pytest
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.acoustics import NnetAcoustics
-from hybridasr.nnet.adapt import BATCH, fit_to_speaker, speaker_parameters
+from hybridasr.nnet.adapt import BATCH, fit_to_speaker, speaker_parameters, with_speaker_priors
 from hybridasr.nnet.config import read_network
 from hybridasr.nnet.loss import cross_entropy
 from hybridasr.nnet.optim import Adam, AdamOptions
@@ -97,6 +97,36 @@ def test_the_first_step_is_against_the_slope(trained):
                 assert step[place] == pytest.approx(-0.01 * np.sign(slope), rel=1e-2)
                 checked += 1
     assert checked >= 3
+
+
+def test_a_class_that_is_found_too_often_counts_for_less(trained):
+    """Class 0, silence, keeps its prior; the others share the rest as the network finds them."""
+    feats, classes = speech(3)
+    before = np.log(np.array([0.4, 0.15, 0.15, 0.15, 0.15], np.float32))
+    leaning = trained.network.parameters
+    bias = next(name for name in leaning if leaning[name].shape == (CLASSES,))
+    push = np.array([0.0, 15.0, 0.0, 0.0, 0.0], np.float32)
+    arrays = trained.network.to_arrays()
+    network = read_network(trained.network.text, DIM, CLASSES)
+    network.load_arrays({**arrays, bias: arrays[bias] + push})
+    biased = NnetAcoustics(network.for_inference(), before, trained.shift, trained.scale)
+
+    def errors(acoustics):
+        return np.mean([np.mean(acoustics.loglikes(f).argmax(1) != c)
+                        for f, c in zip(feats, classes, strict=True)])
+
+    fitted = with_speaker_priors(biased, [*feats, feats[0][:0]], [0], 100.0)
+    assert errors(fitted) < errors(biased) - 0.05
+    shares = np.concatenate([np.exp(biased.log_posteriors(f)) for f in feats])[:, 1:].sum(0)
+    expected = shares + 100 * 0.25
+    np.testing.assert_allclose(np.exp(fitted.log_priors[1:]), 0.6 * expected / expected.sum(),
+                               rtol=1e-5)
+    assert fitted.log_priors[0] == before[0]
+    np.testing.assert_array_equal(biased.log_priors, before)
+    # Much training outweighs the speaker; with none of it, what is never found stays finite.
+    np.testing.assert_allclose(with_speaker_priors(biased, feats, [0], 1e9).log_priors, before,
+                               rtol=1e-4)
+    assert np.isfinite(with_speaker_priors(biased, [], [0], 0.0).log_priors).all()
 
 
 @pytest.mark.parametrize(("text", "message"), [

@@ -114,7 +114,8 @@ def test_a_network_adapts_to_a_speaker(world, trained, tmp_path):
     for nj in (1, 2):
         with executor(nj) as pool:
             decode_set(trained[1], trained[1] / "graph", data, tmp_path / f"decode{nj}",
-                       SearchOptions(), pool, AdaptOptions(nnet_passes=2, fmllr_min_count=50))
+                       SearchOptions(), pool, AdaptOptions(nnet_passes=2, fmllr_min_count=50,
+                                                           nnet_prior_frames=100.0))
         texts.append((tmp_path / f"decode{nj}" / "text").read_bytes())
     assert texts[0] == texts[1]
     few = AdaptOptions(nnet_passes=2, fmllr_min_count=1e6)
