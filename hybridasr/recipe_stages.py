@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.augment import augment_datadir
-from hybridasr.corpus.datadir import combine, copy_datadir, read_datadir, write_datadir
+from hybridasr.corpus.datadir import (
+    DataDir,
+    combine,
+    copy_datadir,
+    read_datadir,
+    write_datadir,
+)
 from hybridasr.corpus.download import download_corpus
 from hybridasr.corpus.readers import (
     Reader,
@@ -282,9 +288,9 @@ class _Runner:
 
         def write() -> str:
             classes = homophone_classes(read_lang(model / "lang"))
-            best, rates = tune_scale(model, model / "graph",
-                                     held_out(model, read_datadir(train)), self.pool, search,
-                                     classes if self.recipe.homophones else None)
+            best, rates = tune_scale(model, model / "graph", self._sayable(
+                held_out(model, read_datadir(train)), model), self.pool, search,
+                classes if self.recipe.homophones else None)
             return (f"{model}: acoustic scale {best:.3f}, WER {rates[best]:.2f} % of the "
                     "utterances held out")
 
@@ -293,6 +299,13 @@ class _Runner:
                         [_arrays(model), model / "graph" / "graph.npz", search,
                          {"homophones": self.recipe.homophones}], [model / "tune"], write,
                         model / "log" / "tune.log", search)
+
+    def _sayable(self, data: DataDir, model: Path) -> DataDir:
+        """Leave out what the grammar has no phrase for, unless nothing would stay."""
+        phrases = set(self._phrases(model)) if self.recipe.grammar == "commands" else set()
+        kept = {name: utterance for name, utterance in data.utterances.items()
+                if utterance.words in phrases}
+        return replace(data, utterances=kept) if kept else data
 
     def _decode(self, model: Path, test_set: Path) -> None:
         results = self.run.work / "results.json"

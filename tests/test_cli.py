@@ -45,7 +45,7 @@ def world(tmp_path_factory):
     """A work directory made verb by verb: corpus, data, lang, feats, exp/mono with a graph."""
     root = tmp_path_factory.mktemp("cli")
     sets = synthesize_corpus(root / "corpus", commands=COMMANDS, outside=["今天下雨", "谢谢"],
-                             options=SynthOptions(train_speakers=5, test_speakers=2))
+                             sentences=[], options=SynthOptions(train_speakers=5, test_speakers=2))
     for name in ("train", "test"):
         write_datadir(root / name, sets[name])
         hybridasr("make-feats", "--use-energy", "false", "--nj", 2, root / name)

@@ -29,7 +29,7 @@ TEXTS = ["打开空调", "关闭空调", "播放音乐", "打开书房灯", "停
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A directory as the page has it: a calibrated model and two recordings of a new speaker."""
-    sets = synthesize_corpus(tmp_path / "corpus", commands=TEXTS, outside=[],
+    sets = synthesize_corpus(tmp_path / "corpus", commands=TEXTS, outside=[], sentences=[],
                              options=SynthOptions(train_speakers=4, test_speakers=1,
                                                   repetitions=1, test_repetitions=1))
     pool, features = SerialExecutor(), FeatureOptions(use_energy=False)

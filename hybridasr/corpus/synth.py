@@ -1,7 +1,7 @@
 """Owns the built-in corpus: commands and outside words spoken by synthetic speakers.
 
-Takes two word lists and a folder; gives FLAC files (16 kHz, 16 bit, mono) there and the
-utterances of three sets: `train` (commands and outside words of the training speakers), `test`
+Takes three lists and a folder; gives FLAC files (16 kHz, 16 bit, mono) there and the utterances
+of three sets: `train` (commands, outside words and sentences of the training speakers), `test`
 (commands of other speakers) and `test_outside` (outside words never heard in training, of those
 other speakers). Each speaker has a voice, a pitch, a rate, a level and a small room; each
 utterance varies rate, pitch and care of speech, and has its own pauses and background noise.
@@ -57,8 +57,9 @@ class SynthOptions:
 
     train_speakers: int = option(16, "training speakers (at most 16)")
     test_speakers: int = option(6, "speakers kept for testing (at most 6)")
-    repetitions: int = option(3, "times each training speaker says each command")
+    repetitions: int = option(2, "times each training speaker says each command")
     test_repetitions: int = option(2, "times each test speaker says each command")
+    sentence_speakers: int = option(4, "training speakers that say each sentence, about")
     min_snr: float = option(20.0, "lowest signal-to-noise ratio, decibels")
     max_snr: float = option(35.0, "highest signal-to-noise ratio, decibels")
     held_out: int = option(3, "every n-th outside word is left for testing (0: all are in both)")
@@ -68,8 +69,9 @@ class SynthOptions:
                            ("test_speakers", len(_TEST_VOICES))):
             if not 1 <= getattr(self, name) <= most:
                 raise UserError(f"{name} is {getattr(self, name)}; give 1 to {most}")
-        if self.repetitions < 1 or self.test_repetitions < 1:
-            raise UserError("repetitions are below 1; give 1 or more")
+        for name in ("repetitions", "test_repetitions", "sentence_speakers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; give 1 or more")
         if not 0 <= self.min_snr <= self.max_snr:
             raise UserError(f"min_snr {self.min_snr} and max_snr {self.max_snr} are no range; "
                             "give 0 <= min_snr <= max_snr")
@@ -107,6 +109,7 @@ def synthesize_corpus(
     pool: Executor | None = None,
     commands: Sequence[str] | None = None,
     outside: Sequence[str] | None = None,
+    sentences: Sequence[str] | None = None,
     options: SynthOptions | None = None,
 ) -> dict[str, list[Utterance]]:
     """Make the corpus in `destination`, as far as it is not there yet, and list it.
@@ -118,9 +121,9 @@ def synthesize_corpus(
         options or seed are replaced.
     pool : Executor, optional
         Where the work is done (`hybridasr.parallel.executor`); in place by default.
-    commands, outside : sequence of str, optional
-        Hanzi, pinyin or English; the lists of ``egs/commands_zh`` by default. With own commands
-        the default outside words that are among them are left out.
+    commands, outside, sentences : sequence of str, optional
+        Hanzi, pinyin or English; the lists of ``egs/commands_zh`` by default. What is a command is
+        left out of the other two.
 
     Returns
     -------
@@ -133,12 +136,14 @@ def synthesize_corpus(
     """
     destination, options = Path(destination), options or SynthOptions()
     commands = _texts(commands, "commands.txt")
-    outside = [t for t in _texts(outside, "outside.txt") if t not in set(commands)]
-    sets = _plan(destination, seed, commands, outside, options)
+    outside, sentences = ([text for text in _texts(given, name) if text not in commands]
+                          for given, name in ((outside, "outside.txt"),
+                                              (sentences, "sentences.txt")))
+    sets = _plan(destination, seed, commands, outside, sentences, options)
     # A text that cannot be spoken stops the run here, not after half of the work.
-    for text in commands + outside:
+    for text in commands + outside + sentences:
         spoken_form(text)
-    _claim(destination, digest(VERSION, seed, commands, outside, to_dict(options)))
+    _claim(destination, digest(VERSION, seed, commands, outside, sentences, to_dict(options)))
     missing = [job for jobs in sets.values() for job in jobs if not job.path.exists()]
     if missing:
         logger.info("%s: synthesising %d of %d utterances", destination, len(missing),
@@ -154,7 +159,7 @@ def synthesize_corpus(
 
 
 def default_list(name: str) -> Path:
-    """Path of ``commands.txt`` or ``outside.txt`` of the recipe commands_zh.
+    """Path of ``commands.txt``, ``outside.txt`` or ``sentences.txt`` of the recipe commands_zh.
 
     Raises
     ------
@@ -221,7 +226,7 @@ def _texts(given: Sequence[str] | None, default_name: str) -> list[str]:
 
 
 def _plan(destination: Path, seed: int, commands: list[str], outside: list[str],
-          options: SynthOptions) -> dict[str, list[_Job]]:
+          sentences: list[str], options: SynthOptions) -> dict[str, list[_Job]]:
     if not commands:
         raise UserError("no commands to synthesise; give one or more")
     trainers, testers = make_speakers(options)
@@ -241,8 +246,14 @@ def _plan(destination: Path, seed: int, commands: list[str], outside: list[str],
     strange = list(enumerate(outside, 1))
     kept = [pair for pair in strange if options.held_out and pair[0] % options.held_out == 0]
     heard = [pair for pair in strange if pair not in kept]
+    # Many sentences by some speakers each, in turn, bring more contexts than few by all.
+    turns = max(1, len(trainers) // options.sentence_speakers)
+    numbered = list(enumerate(sentences, 1))
+    shared = [job for turn in range(turns)
+              for job in jobs(trainers[turn::turns], "s", numbered[turn::turns], 1)]
     sets = {
-        "train": jobs(trainers, "c", listed, options.repetitions) + jobs(trainers, "o", heard, 1),
+        "train": (jobs(trainers, "c", listed, options.repetitions) + jobs(trainers, "o", heard, 1)
+                  + shared),
         "test": jobs(testers, "c", listed, options.test_repetitions),
         "test_outside": jobs(testers, "o", kept or strange, 1),
     }

@@ -25,10 +25,12 @@ pytest.importorskip("pypinyin")
 SMALL = SynthOptions(train_speakers=2, test_speakers=1, repetitions=2, test_repetitions=1)
 COMMANDS = ["打开空调", "turn on the light", "guan1 bi4"]
 OUTSIDE = ["你好", "苹果", "熊猫", "打开空调"]
+SENTENCES = ["今天下雨", "我们回家", "打开空调", "门开了"]
 
 
 def small(folder, **more):
-    return synthesize_corpus(folder, commands=COMMANDS, outside=OUTSIDE, options=SMALL, **more)
+    return synthesize_corpus(folder, commands=COMMANDS, outside=OUTSIDE, sentences=SENTENCES[:1],
+                             options=SMALL, **more)
 
 
 def files(folder):
@@ -45,10 +47,10 @@ def test_sets(corpus):
     sets = corpus[1]
     said = {name: sorted({" ".join(u.words) for u in found}) for name, found in sets.items()}
     # 打开空调 is a command, so not outside; every third outside word is kept for the test.
-    assert said == {"train": sorted([*COMMANDS, "你好", "苹果"]), "test": sorted(COMMANDS),
-                    "test_outside": ["熊猫"]}
+    assert said == {"train": sorted([*COMMANDS, "你好", "苹果", "今天下雨"]),
+                    "test": sorted(COMMANDS), "test_outside": ["熊猫"]}
     assert {name: len(found) for name, found in sets.items()} == {
-        "train": 2 * (3 * 2 + 2), "test": 3, "test_outside": 1}
+        "train": 2 * (3 * 2 + 2 + 1), "test": 3, "test_outside": 1}
     speakers = {name: {u.speaker for u in found} for name, found in sets.items()}
     assert speakers["train"] == {"syn01", "syn02"}
     assert speakers["test"] == speakers["test_outside"] == {"syn17"}
@@ -56,6 +58,20 @@ def test_sets(corpus):
     assert train == sorted(train)
     assert train[0] == "syn01-c001-1"
     assert ("turn", "on", "the", "light") in {u.words for u in sets["test"]}
+
+
+def test_sentences_are_shared_among_the_speakers(tmp_path):
+    options = SynthOptions(train_speakers=4, test_speakers=1, repetitions=1, test_repetitions=1,
+                           sentence_speakers=2)
+    sets = synthesize_corpus(tmp_path, commands=COMMANDS[:1], outside=[], sentences=SENTENCES,
+                             options=options)
+    said = {}
+    for utterance in sets["train"]:
+        said.setdefault(" ".join(utterance.words), []).append(utterance.speaker)
+    # 打开空调 is a command, so every speaker says it.
+    assert said == {COMMANDS[0]: ["syn01", "syn02", "syn03", "syn04"],
+                    "今天下雨": ["syn01", "syn03"], "我们回家": ["syn02", "syn04"],
+                    "门开了": ["syn01", "syn03"]}
 
 
 def test_sound_is_sane(corpus):
@@ -119,7 +135,7 @@ def test_other_settings_replace_the_files(tmp_path):
     after = files(tmp_path)
     assert before.keys() == after.keys()
     assert all(before[name] != after[name] for name in before)
-    synthesize_corpus(tmp_path, commands=["开灯"], outside=[], options=SMALL)
+    synthesize_corpus(tmp_path, commands=["开灯"], outside=[], sentences=[], options=SMALL)
     assert set(files(tmp_path)) == {"syn01-c001-1.flac", "syn01-c001-2.flac", "syn02-c001-1.flac",
                                     "syn02-c001-2.flac", "syn17-c001-1.flac"}
 
@@ -136,13 +152,14 @@ def test_strange_folder_is_left_alone(tmp_path):
 ])
 def test_bad_lists(tmp_path, commands, message):
     with pytest.raises(UserError, match=message):
-        synthesize_corpus(tmp_path / "new", commands=commands, outside=[])
+        synthesize_corpus(tmp_path / "new", commands=commands, outside=[], sentences=[])
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"train_speakers": 17}, "train_speakers is 17; give 1 to 16"),
-    ({"repetitions": 0}, "repetitions"), ({"min_snr": 30, "max_snr": 20}, "no range"),
+    ({"repetitions": 0}, "repetitions is 0"), ({"sentence_speakers": 0}, "sentence_speakers is 0"),
+    ({"min_snr": 30, "max_snr": 20}, "no range"),
     ({"held_out": 1}, "held_out is 1"),
 ])
 def test_bad_options(options, message):
@@ -164,6 +181,11 @@ def test_built_in_lists():
     assert len(commands) >= 24
     assert len(outside) >= 40
     assert not set(commands) & set(outside)
+    sentences = [c.text for c in read_commands(default_list("sentences.txt"))]
+    assert len(sentences) >= 100
+    # What is tested as unheard is not heard as a part of a sentence either.
+    assert not [(text, sentence) for sentence in sentences
+                for text in commands + outside[2::3] if text in sentence]
 
 
 def test_reader(tmp_path, monkeypatch):
