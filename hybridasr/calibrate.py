@@ -26,7 +26,7 @@ from hybridasr.confidence.fit import (
 from hybridasr.confidence.measures import LARGEST_RATIO, NAMES
 from hybridasr.corpus.commands import make_commands
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.corpus.noises import synthetic_noises
+from hybridasr.corpus.noises import event_noises, synthetic_noises
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import recognition_features
 from hybridasr.lexicon.commands import with_words
@@ -47,6 +47,7 @@ from hybridasr.spotting import (
 from hybridasr.storage import atomic_write
 
 logger = logging.getLogger("hybridasr")
+NOISE_DRAWS = 4  # of each kind: with one, single pieces of a recorded kitchen passed for commands
 NOISE_LEVELS = (30.0, 300.0, 3000.0)  # standard deviations of noise, 16-bit range
 NOISE_SECONDS = 2.0
 
@@ -178,9 +179,11 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
     count = int(NOISE_SECONDS * settings.sample_rate)
     times = np.arange(count) / settings.sample_rate
     pieces = {f"tone{hertz}": np.sin(2 * np.pi * hertz * times) for hertz in (220, 1000, 2500)}
-    for name, samples in synthetic_noises(settings.sample_rate).items():
-        pieces |= {f"{name}{place}": samples[place * count:(place + 1) * count]
-                   for place in range(3)}
+    for draw in range(NOISE_DRAWS):
+        made = synthetic_noises(settings.sample_rate, draw) | event_noises(settings.sample_rate,
+                                                                           draw)
+        pieces |= {f"{name}{draw}-{place}": samples[place * count:(place + 1) * count]
+                   for name, samples in made.items() for place in range(3)}
     trials = []
     for name, samples in pieces.items():
         for level in NOISE_LEVELS:

@@ -38,7 +38,8 @@ def spoken_world(tmp_path_factory):
 
 @pytest.fixture
 def few_noises(monkeypatch):
-    """Calibrate in this process with noise of one level only: it is quicker."""
+    """Calibrate in this process with each noise made once, at one level: it is quicker."""
+    monkeypatch.setattr("hybridasr.calibrate.NOISE_DRAWS", 1)
     monkeypatch.setattr("hybridasr.calibrate.NOISE_LEVELS", (300.0,))
 
 

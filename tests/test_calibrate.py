@@ -30,6 +30,13 @@ from hybridasr.spotting import CommandList, SpotOptions, phone_pairs, spot_set
 
 LIST = CommandList(tuple(make_commands(COMMANDS)))
 POOL = SerialExecutor()
+PIECES = 3 + 3 * 9  # tones; three pieces of each noise, made once
+
+
+@pytest.fixture(autouse=True)
+def noises_made_once(monkeypatch):
+    """Quicker than with several draws of each."""
+    monkeypatch.setattr("hybridasr.calibrate.NOISE_DRAWS", 1)
 
 
 @pytest.fixture
@@ -94,7 +101,8 @@ def test_noises_are_outside_at_several_levels(spoken_world):
     assert {trial.kind for trial in found} == {Kind.OUTSIDE}
     assert {trial.said for trial in found} == {""}
     names = {trial.speaker for trial in found}
-    assert {"noise tone1000", "noise white0", "noise babble2"} <= names
+    assert {"noise tone1000", "noise white0-0", "noise babble0-2", "noise rustle0-1"} <= names
+    assert len(names) == PIECES
     assert len({trial.utterance for trial in found}) == len(found) == len(names) * len(NOISE_LEVELS)
     assert {trial.duration for trial in found} == {1.98}
 
@@ -109,11 +117,11 @@ def test_stored_and_used(spoken_world, model):
     assert calibration.info["utterances"] == 42
     figures = calibration.info["figures"]
     assert figures == json.loads(json.dumps(report.figures))
-    assert (figures["commands"], figures["outside"]) == (18, 24 + 24 * len(NOISE_LEVELS))
+    assert (figures["commands"], figures["outside"]) == (18, 24 + PIECES * len(NOISE_LEVELS))
     assert figures["accepted_right"] > 90
     assert figures["false_accept"] <= 5
     # Speakers of the set and noises, each on one side only.
-    assert figures["speakers"] == 3 + 24
+    assert figures["speakers"] == 3 + PIECES
     pairs = phone_pairs(model, spoken_world.test, POOL)
     np.testing.assert_array_equal(load_confusions(model / "confusions.json").counts,
                                   estimate_confusions(pairs).counts)
@@ -137,7 +145,8 @@ def test_the_number_of_jobs_changes_nothing(spoken_world, tmp_path):
     assert found[0]["info"]["lists"] == 3
     figures = found[0]["info"]["figures"]
     # Each list has four of the seven texts: 24 commands, 18 outside words.
-    assert (figures["commands"], figures["outside"]) == (3 * 24, 3 * 18 + 24 * len(NOISE_LEVELS))
+    noises = PIECES * len(NOISE_LEVELS)
+    assert (figures["commands"], figures["outside"]) == (3 * 24, 3 * 18 + noises)
 
 
 def test_options_are_those_that_are_given(spoken_world, model):

@@ -92,8 +92,21 @@ def synthetic_noises(rate: int, seed: int = 0) -> dict[str, np.ndarray]:
         "brown": lambda rate, rng: _shaped(rate, rng, lambda hertz: 1 / hertz),
         "babble": _babble, "hum": _hum, "clatter": _clatter, "fan": _fan,
     }
+    return _made(makers, rate, seed, 0)
+
+
+def event_noises(rate: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Make noises in which something happens now and then, as it does in speech: rustle, household.
+
+    Parameters and result as for `synthetic_noises`.
+    """
+    return _made({"rustle": _rustle, "household": _household}, rate, seed, 100)
+
+
+def _made(makers: dict[str, Callable[[int, np.random.Generator], np.ndarray]], rate: int,
+          seed: int, first: int) -> dict[str, np.ndarray]:
     noises = {}
-    for number, (name, make) in enumerate(makers.items()):
+    for number, (name, make) in enumerate(makers.items(), first):
         samples = make(rate, np.random.default_rng([seed, number]))
         samples = samples - samples.mean()
         noises[name] = (samples * (LEVEL / samples.std())).astype(np.float32)
@@ -180,3 +193,27 @@ def _fan(rate: int, rng: np.random.Generator) -> np.ndarray:
     tone = sum(np.sin(2 * np.pi * blades * k * time + rng.uniform(0, 2 * np.pi)) / k**1.5
                for k in range(1, 6))
     return (air + 0.3 * tone) * (1 + 0.1 * np.clip(_slow(rate, rng, 0.1, 1.5), -3, 3))
+
+
+def _rustle(rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Cloth, paper, water: bursts of 40 to 500 ms (2.5 a second), each of a band of its own."""
+    count = int(SECONDS * rate)
+    total = np.zeros(count)
+    for _ in range(rng.poisson(2.5 * SECONDS)):
+        length = int(rate * np.exp(rng.uniform(np.log(0.04), np.log(0.5))))
+        low = np.exp(rng.uniform(np.log(100), np.log(0.25 * rate)))
+        high = min(low * np.exp(rng.uniform(np.log(1.5), np.log(6))), 0.48 * rate)
+        hertz = np.maximum(np.fft.rfftfreq(length, 1 / rate), _LOWEST)
+        # 24 dB an octave on either side of the band.
+        shape = np.minimum(1, hertz / low)**4 * np.minimum(1, high / hertz)**4
+        burst = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * shape, length)
+        rise, place = rng.uniform(0.02, 0.6), np.linspace(0, 1, length)
+        burst *= np.minimum(place / rise, (1 - place) / (1 - rise)) / burst.std()
+        total[(rng.integers(count) + np.arange(length)) % count] += (
+            burst * np.exp(rng.uniform(np.log(0.1), 0.0)))
+    return total / total.std() + 0.05 * _shaped(rate, rng, lambda hertz: hertz**-0.5)
+
+
+def _household(rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Rustle, dishes and a fan together."""
+    return _rustle(rate, rng) + _clatter(rate, rng) + 0.5 * _fan(rate, rng)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from scipy.signal import welch
+from scipy.signal import spectrogram, welch
 from scipy.stats import kurtosis
 
-from hybridasr.corpus.noises import load_noises, synthetic_noises
+from hybridasr.corpus.noises import event_noises, load_noises, synthetic_noises
 from hybridasr.corpus.perturb import (
     add_noise,
     change_speed,
@@ -233,8 +233,24 @@ def test_synthetic_noises_sound_as_named():
     assert movement[40:160].sum() > 0.5 * movement.sum()
 
 
-def test_synthetic_noises_are_seeded():
-    one, same, other = (synthetic_noises(8000, seed) for seed in (1, 1, 2))
+def test_event_noises_come_and_go():
+    noises = event_noises(RATE, seed=1)
+    assert set(noises) == {"rustle", "household"}
+    for samples in noises.values():
+        assert samples.dtype == np.float32
+        assert len(samples) == 20 * RATE
+        assert samples.std() == pytest.approx(1000, rel=1e-3)
+        levels = 20 * np.log10(samples.reshape(400, -1).std(axis=1))
+        assert np.ptp(np.percentile(levels, (10, 90))) > 8
+        # The bursts differ in colour: so do the frames' centres of power.
+        hertz, _, power = spectrogram(samples, RATE, nperseg=512)
+        centres = np.log2(hertz @ power / power.sum(axis=0))
+        assert centres.std() > 0.5
+
+
+@pytest.mark.parametrize("make", [synthetic_noises, event_noises])
+def test_synthetic_noises_are_seeded(make):
+    one, same, other = (make(8000, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], same[name]) for name in one)
     assert not any(np.array_equal(one[name], other[name]) for name in one)
 
