@@ -25,9 +25,9 @@ def data(tmp_path, words=("yes",)):
 
 
 @pytest.mark.parametrize(("rates", "best"), [
-    ([9, 5, 4, 4, 4, 7], 4),  # of equal ones the largest
-    ([9, 9, 9, 9, 9, 8], 5),
-    ([1, 9, 9, 9, 9, 2], 0),
+    ([9, 4, 4, 4, 7], 3),  # of equal ones the largest
+    ([9, 9, 9, 9, 8], 4),
+    ([1, 9, 9, 9, 2], 0),
 ])
 def test_fewest_errors_win(tmp_path, monkeypatch, rates, best):
     by_scale = dict(zip(tune.SCALES, rates, strict=True))
