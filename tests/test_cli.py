@@ -190,7 +190,7 @@ def test_interrupted_recipe_goes_on_to_the_same_model(world, tmp_path):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, messages = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, messages
     assert "Traceback" not in messages
     assert "the same command goes on from here" in messages
     assert not (tmp_path / "cut" / "exp" / "mono" / "model.json").exists()
@@ -208,6 +208,31 @@ def test_interrupted_recipe_goes_on_to_the_same_model(world, tmp_path):
     assert third.stdout == again.stdout
     rows = json.loads((tmp_path / "cut" / "results.json").read_text())
     assert rows[0]["ser"] <= 10
+
+
+def test_an_interrupt_that_python_drops_comes_again():
+    """What is raised in ``__del__`` is only reported, and the work would go on."""
+    program = """
+import signal, time
+from hybridasr import cli
+
+class Dropping:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def run(words):
+    one = Dropping()
+    del one
+    time.sleep(60)
+    return 0
+
+cli._run = run
+raise SystemExit(cli.main([]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          timeout=50, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "interrupted; the same command goes on from here\n"
 
 
 def test_stages_can_be_chosen(world, tmp_path):

@@ -10,8 +10,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 # One thread a process: jobs are the parallelism, and sums come out the same on every machine.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -97,9 +99,19 @@ def _line(error: Exception) -> str:
 def _stopping() -> Iterator[list[int]]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield what came.
 
-    The second one must not disturb the clean-up; the third ends the program at once.
+    The second one must not disturb the clean-up; the third ends the program at once. Where Python
+    drops exceptions (in ``__del__``, in callbacks of C), the first is sent once more.
     """
     came: list[int] = []
+    report = sys.unraisablehook
+
+    def dropped(found: Any) -> None:
+        if came and issubclass(found.exc_type, KeyboardInterrupt):
+            again = threading.Timer(0.1, os.kill, (os.getpid(), came.pop()))
+            again.daemon = True
+            again.start()
+        else:
+            report(found)
 
     def stop(number: int, _frame: object) -> None:
         came.append(number)
@@ -118,9 +130,11 @@ def _stopping() -> Iterator[list[int]]:
                 old[number] = signal.signal(number, stop)
             except ValueError:  # not the main thread
                 break
+    sys.unraisablehook = dropped
     try:
         yield came
     finally:
+        sys.unraisablehook = report
         # Whoever was interrupted is about to end, and the second one may still come.
         for number, handler in old.items() if not came else ():
             signal.signal(number, handler)
