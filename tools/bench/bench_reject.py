@@ -7,8 +7,8 @@ WORK is the work directory of egs/run.sh --recipe dsp20, whose network is calibr
 training speakers held out. Printed, in per cent of utterances of the test speakers: ten commands
 against ten outside words; two commands against two words that sound alike; with --without, ten
 commands against six words that are left out of all training (a recipe run into WORK2). With
---noise, what is accepted of a recording cut into pieces of 2 s, digital silence, a tone and white
-noise.
+--noise, what is accepted of a recording cut into pieces of 2 s (four times: from its beginning on,
+and from 0.5, 1 and 1.5 s), digital silence, a tone and white noise.
 """
 
 import argparse
@@ -94,7 +94,8 @@ def noises(model: Path, path: Path) -> dict[str, int]:
     samples, found = soundfile.read(path, dtype="int16")
     if found != rate:
         raise SystemExit(f"{path} has {found} Hz; give one of {rate}")
-    pieces = [samples[start:start + 2 * rate] for start in range(0, len(samples), 2 * rate)]
+    pieces = [samples[start:start + 2 * rate] for begin in range(0, 2 * rate, rate // 2)
+              for start in range(begin, len(samples), 2 * rate)]
     rng, times = np.random.default_rng(0), np.arange(2 * rate) / rate
     pieces += [np.zeros(2 * rate), 8000 * np.sin(2 * np.pi * 440 * times)]
     pieces += [level * rng.standard_normal(2 * rate) for level in (30, 300, 3000)]
