@@ -20,7 +20,7 @@ _choose_kernel_cache()
 def __getattr__(name: str):
     # Late, so that "import hybridasr" and the command line start at once.
     if name in ("load", "Recognizer"):
-        from hybridasr import recognizer
+        from hybridasr.recognize import recognizer
 
         return getattr(recognizer, name)
     raise AttributeError(f"module 'hybridasr' has no attribute '{name}'")

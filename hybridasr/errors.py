@@ -6,6 +6,8 @@ Message template: ``<file>:<line>: <key> <what is wrong, with both values>; <how
 
 from pathlib import Path
 
+MAX_NAMED = 10  # utterances, words or files named in one line
+
 
 class UserError(Exception):
     """Something in the input, the options or the machine that the user can mend.
@@ -29,3 +31,9 @@ class UserError(Exception):
     def __reduce__(self):
         # Worker processes pickle errors: rebuild from the finished line.
         return (UserError, (str(self),))
+
+
+def name_some(names: list[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - MAX_NAMED
+    return " ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

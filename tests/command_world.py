@@ -17,8 +17,8 @@ from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
 from hybridasr.parallel import SerialExecutor
 from hybridasr.train.dnn import train_dnn
-from hybridasr.train.fit import DnnOptions
 from hybridasr.train.mono import MonoOptions, train_mono
+from hybridasr.train.nnet_trainer import DnnOptions
 from hybridasr.train.sat import SatOptions, train_sat
 
 RATE = 16000

@@ -39,8 +39,8 @@ def spoken_world(tmp_path_factory):
 @pytest.fixture
 def few_noises(monkeypatch):
     """Calibrate in this process with each noise made once, at one level: it is quicker."""
-    monkeypatch.setattr("hybridasr.calibrate.NOISE_DRAWS", 1)
-    monkeypatch.setattr("hybridasr.calibrate.NOISE_LEVELS", (300.0,))
+    monkeypatch.setattr("hybridasr.evaluation.calibrate.NOISE_DRAWS", 1)
+    monkeypatch.setattr("hybridasr.evaluation.calibrate.NOISE_LEVELS", (300.0,))
 
 
 @pytest.hookimpl(wrapper=True)

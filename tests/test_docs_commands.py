@@ -15,8 +15,8 @@ from hybridasr.corpus.datadir import read_datadir, write_datadir
 from hybridasr.corpus.synth import SynthOptions, synthesize_corpus
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions, make_feats
+from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon.langdir import LangOptions, read_lang
-from hybridasr.mklang import make_lang
 from hybridasr.parallel import SerialExecutor
 from hybridasr.train.mono import MonoOptions, train_mono
 

@@ -10,24 +10,24 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = "hybridasr"
 # From the ground up. A room imports rooms of its own level and below.
 LEVELS = (
-    ("errors",), ("options",), ("progress",), ("storage",), ("parallel",), ("stages",),
+    ("errors",), ("options",), ("progress",), ("storage",), ("parallel",),
     ("corpus",),
     ("features",),
     # hmm with the language: a language directory holds the topology of its phones.
     ("lexicon", "lm", "hmm"),
     ("tree", "gmm", "nnet"),
-    ("model",),
     ("graph", "lattice"),
-    ("decode",),
+    # The search knows no acoustic model, and no acoustic model the search.
+    ("decode", "model"),
     ("kaldi",),
     ("score", "output"),
     ("confidence",),
+    ("recognize",),
+    ("batch",),
     ("train",),
-    ("plots", "recognizer", "vad"),
-    ("evaluate", "mkgraph", "mklang", "spotting"),
-    ("recipe", "tune", "calibrate"),
-    ("recipe_commands",),
-    ("recipe_stages",),
+    ("plots",),
+    ("evaluation",),
+    ("recipe",),
     ("cli", "__init__", "__main__"),
 )
 # Faces may import late, so that the command line and "import hybridasr" start at once.

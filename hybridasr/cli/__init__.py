@@ -20,13 +20,21 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 from hybridasr import __version__
-from hybridasr.cli import commands, data, lattices, models, recipe, systems, train
+from hybridasr.cli import (
+    data,
+    fillers,
+    inspection,
+    lattice_tools,
+    recipes,
+    recognition,
+    train,
+)
 from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
-VERBS: dict[str, Verb] = {**recipe.VERBS, **data.VERBS, **train.VERBS,
-                          **systems.VERBS, **lattices.VERBS, **models.VERBS,
-                          **commands.VERBS}
+VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **train.VERBS,
+                          **recognition.VERBS, **lattice_tools.VERBS, **inspection.VERBS,
+                          **fillers.VERBS}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def _train_mono(args: argparse.Namespace) -> None:
 def _arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
     def add(parser: argparse.ArgumentParser) -> None:
         from hybridasr.options import add_options
-        from hybridasr.train.systems import KINDS
+        from hybridasr.train.ladder import KINDS
 
         add_nj(parser)
         add_options(parser, KINDS[kind].options)
@@ -62,7 +62,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
         from hybridasr.parallel import executor
         from hybridasr.progress import job_log, logger
         from hybridasr.train.em import training_line
-        from hybridasr.train.systems import KINDS
+        from hybridasr.train.ladder import KINDS
 
         words = list(args.paths)
         if len(words) == 6 and words[0].isdecimal() and words[1].isdecimal():
@@ -84,7 +84,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
 
 def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
-    from hybridasr.train.fit import DnnOptions
+    from hybridasr.train.nnet_trainer import DnnOptions
 
     add_nj(parser)
     add_options(parser, DnnOptions)
@@ -99,7 +99,7 @@ def _train_dnn(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
     from hybridasr.train.dnn import network_line, train_dnn
-    from hybridasr.train.fit import DnnOptions
+    from hybridasr.train.nnet_trainer import DnnOptions
 
     options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
@@ -109,10 +109,10 @@ def _train_dnn(args: argparse.Namespace) -> None:
 
 
 def _align_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.decode.adapt import AdaptOptions
+    from hybridasr.batch.align_set import OutputOptions
     from hybridasr.decode.align import AlignOptions
+    from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import add_options
-    from hybridasr.train.align import OutputOptions
 
     add_nj(parser)
     for options in (AlignOptions, AdaptOptions, OutputOptions):
@@ -124,17 +124,17 @@ def _align_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _align(args: argparse.Namespace) -> None:
+    from hybridasr.batch.align_set import OutputOptions, align_set
     from hybridasr.corpus.datadir import read_datadir
-    from hybridasr.decode.adapt import AdaptOptions
     from hybridasr.decode.align import AlignOptions
     from hybridasr.features.pipeline import make_feats
     from hybridasr.lexicon.langdir import read_lang
-    from hybridasr.model import load_model
+    from hybridasr.model.acoustic import load_model
+    from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args, to_dict
     from hybridasr.output.outliers import report_head
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
-    from hybridasr.train.align import OutputOptions, align_set
 
     options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
@@ -159,7 +159,7 @@ def _tree_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _show_tree(args: argparse.Namespace) -> None:
     from hybridasr.errors import UserError
-    from hybridasr.model import load_model
+    from hybridasr.model.acoustic import load_model
     from hybridasr.tree.show import explain_pdf, pruned, tree_text
 
     model = load_model(args.model)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.lexicon.phones import TONES
-from hybridasr.lexicon.tables import read_table, tables_dir
+from hybridasr.lexicon.table_files import read_table, tables_dir
 
 TABLE = "phone_distances.txt"
 KINDS = ("consonant", "vowel")

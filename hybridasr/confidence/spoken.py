@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from hybridasr.corpus.commands import Command
+from hybridasr.corpus.command_list import Command
 from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.langdir import Lang, base_phone

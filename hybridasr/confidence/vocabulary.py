@@ -16,7 +16,7 @@ from hybridasr.confidence.spoken import Unit, split_phones, syllable_of
 from hybridasr.errors import UserError
 from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.lexicon import Lexicon
-from hybridasr.lexicon.tables import read_table
+from hybridasr.lexicon.table_files import read_table
 
 Phones = tuple[str, ...]
 Word = tuple[str, Phones]

@@ -21,7 +21,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from hybridasr.corpus.tables import Utterance
+from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike

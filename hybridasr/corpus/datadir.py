@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hybridasr.corpus.audio import is_pipe, utterance_duration
-from hybridasr.corpus.tables import (
+from hybridasr.corpus.kaldi_files import (
     TABLES,
     Utterance,
     format_table,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybridasr.corpus.audio import MAX_OVERSHOOT, audio_info, is_pipe
+from hybridasr.corpus.kaldi_files import TABLES, format_table, group, lines_of, split_fields
 from hybridasr.corpus.rules import (
     FIELDS,
     FILES,
@@ -18,7 +19,6 @@ from hybridasr.corpus.rules import (
     is_forbidden_word,
     segment_fault,
 )
-from hybridasr.corpus.tables import TABLES, format_table, group, lines_of, split_fields
 from hybridasr.errors import UserError
 from hybridasr.storage import PathLike, write_text
 

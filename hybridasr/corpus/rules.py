@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hybridasr.corpus.tables import TABLES, lines_of, sort_key, split_fields
+from hybridasr.corpus.kaldi_files import TABLES, lines_of, sort_key, split_fields
 
 # Least and most fields of a line, the key included.
 FIELDS = {

@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
-from hybridasr.corpus.commands import read_commands
+from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import Utterance
 from hybridasr.corpus.espeak import Voice, spoken_form, synthesize
 from hybridasr.errors import UserError

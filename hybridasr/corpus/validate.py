@@ -15,8 +15,8 @@ from pathlib import Path
 
 from hybridasr.corpus.audio import MAX_OVERSHOOT, audio_info, is_pipe
 from hybridasr.corpus.fix import FixSummary, fix_datadir
+from hybridasr.corpus.kaldi_files import TABLES, group, sort_key, split_fields
 from hybridasr.corpus.rules import FILES, Fault, Table, scan
-from hybridasr.corpus.tables import TABLES, group, sort_key, split_fields
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike

@@ -13,7 +13,7 @@ from hybridasr.decode.viterbi import Graph, Pruning, viterbi
 from hybridasr.errors import UserError
 from hybridasr.gmm.lazy import LazyLoglikes, ScoreTable, known_scores
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.model import DEFAULT_SCALE
+from hybridasr.model.acoustic import DEFAULT_SCALE
 from hybridasr.options import option
 
 

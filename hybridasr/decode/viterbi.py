@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from hybridasr.decode.lattice_links import Links, Tokens, prune, topological_order
+from hybridasr.decode.links import Links, Tokens, prune, topological_order
 from hybridasr.gmm.lazy import score_ahead
 from hybridasr.lattice.trie import grown
 

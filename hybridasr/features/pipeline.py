@@ -14,7 +14,7 @@ import numpy as np
 
 from hybridasr.corpus.audio import load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance
-from hybridasr.corpus.tables import read_table, sort_key
+from hybridasr.corpus.kaldi_files import read_table, sort_key
 from hybridasr.errors import UserError
 from hybridasr.features.archives import ScpTable, read_scp, write_matrices
 from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn, sum_stats

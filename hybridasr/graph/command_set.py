@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hybridasr.corpus.commands import Command, Item, make_commands
+from hybridasr.corpus.command_list import Command, Item, make_commands
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.command_graph import Phrase, command_graph, same_sound
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.commands import with_commands
+from hybridasr.lexicon.extend import with_commands
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.lexicon import Lexicon
 from hybridasr.progress import logger

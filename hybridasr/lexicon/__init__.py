@@ -3,6 +3,6 @@
 The knowledge is text under the top-level `lexicon/`; the modules here read it.
 """
 
-from hybridasr.lexicon.tables import tables_dir
+from hybridasr.lexicon.table_files import tables_dir
 
 __all__ = ["tables_dir"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from hybridasr.lexicon.g2p import guess_pronunciation
-from hybridasr.lexicon.tables import read_table
+from hybridasr.lexicon.table_files import read_table
 
 Phones = tuple[str, ...]
 

@@ -10,7 +10,7 @@ import ctypes
 import re
 from functools import cache
 
-from hybridasr.lexicon.tables import read_table
+from hybridasr.lexicon.table_files import read_table
 from hybridasr.progress import logger
 
 Phones = tuple[str, ...]

@@ -13,7 +13,7 @@ from pathlib import Path
 from hybridasr.errors import UserError
 from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.phones import PhoneSet
-from hybridasr.lexicon.tables import read_fields
+from hybridasr.lexicon.table_files import read_fields
 from hybridasr.storage import PathLike, write_text
 
 SILENCE_WORD = "<SIL>"

@@ -12,7 +12,7 @@ import unicodedata
 from functools import cache
 
 from hybridasr.errors import UserError
-from hybridasr.lexicon.tables import read_table, tables_dir
+from hybridasr.lexicon.table_files import read_table, tables_dir
 
 Phones = tuple[str, ...]
 Syllables = tuple[str, ...]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridasr.errors import UserError
-from hybridasr.lexicon.tables import read_fields, read_table, tables_dir
+from hybridasr.lexicon.table_files import read_fields, read_table, tables_dir
 from hybridasr.storage import PathLike
 
 TONES = "12345"

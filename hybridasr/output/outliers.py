@@ -16,7 +16,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.options import option
-from hybridasr.score.tables import format_table
+from hybridasr.score.results import format_table
 from hybridasr.storage import PathLike, read_text, write_text
 
 # A normal distribution's standard deviation over its median, and over its mean, deviation.

@@ -18,7 +18,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
-from hybridasr.score.tables import display_width, pad
+from hybridasr.score.results import display_width, pad
 from hybridasr.storage import write_text
 
 # Stands in score files where one side of an aligned pair has no word.

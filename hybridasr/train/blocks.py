@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.align import AlignmentGraph
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import PipelineOptions, base_pipeline, expand, load_feats
 from hybridasr.graph.training import TrainingGraphs
-from hybridasr.model import AcousticModel
+from hybridasr.lexicon.transcripts import word_ids
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.parallel import run_blocks
 from hybridasr.storage import atomic_write, digest
 
@@ -140,11 +141,6 @@ def _write_graphs(ref: BlockRef, lang, transitions, tree) -> None:
         graph_of.append(numbers[transcript])
     with atomic_write(ref.file("graphs"), "wb") as file:
         pickle.dump(BlockGraphs(graphs, graph_of), file)
-
-
-def word_ids(utterance: Utterance, words: dict[str, int], oov: int) -> tuple[int, ...]:
-    """Return the transcript as ids of words.txt, unknown words as the OOV word."""
-    return tuple(words.get(word, oov) for word in utterance.words)
 
 
 def write_view(refs: list[BlockRef], pipeline: PipelineOptions, matrix: np.ndarray | None,

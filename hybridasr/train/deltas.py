@@ -7,11 +7,11 @@ from pathlib import Path
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.pipeline import base_pipeline
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model import AcousticModel
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import option
-from hybridasr.train.context import grow_system, prepare_state, read_source
 from hybridasr.train.em import Clock, EmOptions, run_em
 from hybridasr.train.finish import finish, run_digest
+from hybridasr.train.start import grow_system, prepare_state, read_source
 from hybridasr.tree.build import TreeOptions
 
 

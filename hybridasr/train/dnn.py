@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.batch.align_set import align_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import base_pipeline, read_feature_options, training_cmvn
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model import AcousticModel
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import to_dict
 from hybridasr.parallel import threaded_process
 from hybridasr.storage import PathLike, read_text, write_text
-from hybridasr.train.align import align_set
 from hybridasr.train.blocks import remove_blocks, write_blocks
-from hybridasr.train.context import read_source
-from hybridasr.train.fit import DnnOptions, fit
-from hybridasr.train.frames import FrameSet, gather_frames
+from hybridasr.train.minibatch import FrameSet, gather_frames
+from hybridasr.train.nnet_trainer import DnnOptions, fit
+from hybridasr.train.start import read_source
 
 logger = logging.getLogger("hybridasr")
 # Frames up to 16 to each side, the far ones every second: a syllable and more.

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from hybridasr.decode.align import AlignOptions
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, name_some
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import UpdateOptions, estimate, split
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.model import GMM_ARRAYS, AcousticModel
+from hybridasr.model.acoustic import GMM_ARRAYS, AcousticModel
 from hybridasr.options import option, to_dict
 from hybridasr.progress import progress
 from hybridasr.storage import write_arrays
@@ -32,7 +32,6 @@ from hybridasr.train.passes import (
     align_block,
     boosted_scorer,
     count_unaligned,
-    name_some,
     pdf_occupancy,
     run_pass,
 )

@@ -5,18 +5,15 @@ speaker-adaptive system, the speakers' transforms (``trans.ark``, ``trans.scp``)
 next system starts.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.features.archives import write_matrices
 from hybridasr.features.pipeline import training_cmvn
 from hybridasr.hmm.durations import estimate_durations
-from hybridasr.model import AcousticModel, Adaptation
+from hybridasr.model.acoustic import AcousticModel, Adaptation
+from hybridasr.model.alignments import write_alignments, write_transforms
 from hybridasr.options import to_dict
 from hybridasr.storage import digest, read_text, write_text
 from hybridasr.train.blocks import block_digest, by_utterance, remove_blocks
@@ -53,24 +50,3 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(state.refs)
     return model
-
-
-def write_alignments(directory: Path, alignments: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Write ``ali.ark`` and ``ali.scp``: transition-ids of each utterance, as Kaldi's vectors."""
-    write_matrices(directory / "ali.ark", directory / "ali.scp",
-                   ((name, np.asarray(ids, np.int32)) for name, ids in alignments))
-
-
-def write_transforms(directory: Path, speakers: Mapping[str, np.ndarray]) -> None:
-    """Write ``trans.ark`` and ``trans.scp``; without any transform, remove those of an earlier run.
-
-    Parameters
-    ----------
-    speakers : dict speaker -> float64 (dim, dim + 1)
-    """
-    archive, index = directory / "trans.ark", directory / "trans.scp"
-    if speakers:
-        write_matrices(archive, index, sorted(speakers.items()))
-        return
-    for path in (archive, index):
-        path.unlink(missing_ok=True)

@@ -24,13 +24,13 @@ from hybridasr.gmm.lda_mllt import (
     transform_means,
 )
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model import AcousticModel
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import option
 from hybridasr.train.blocks import BlockRef, expanded, read_view
-from hybridasr.train.context import grow_system, prepare_state, read_source
 from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import run_pass
+from hybridasr.train.start import grow_system, prepare_state, read_source
 from hybridasr.tree.build import TreeOptions
 
 logger = logging.getLogger("hybridasr")

@@ -18,7 +18,7 @@ from hybridasr.gmm.update import UpdateOptions, initial_gmm
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model import AcousticModel
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import option
 from hybridasr.parallel import run_blocks
 from hybridasr.storage import read_text

@@ -14,12 +14,11 @@ from hybridasr.decode.align import AlignOptions, align, equal_alignment
 from hybridasr.gmm.diag import DiagGmm, GmmScorer, GmmStats
 from hybridasr.graph.training import arc_costs
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.model import AcousticModel
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, read_block, read_graphs, read_view
 
 logger = logging.getLogger("hybridasr")
-MAX_NAMED = 10  # utterances named in one line of the log
 
 
 @dataclass
@@ -152,9 +151,3 @@ def count_unaligned(refs: list[BlockRef], alignments: list[np.ndarray]) -> int:
 def pdf_occupancy(gmm: DiagGmm, stats: GmmStats) -> np.ndarray:
     """Return the frames of each pdf: float64 (num_pdfs,)."""
     return np.add.reduceat(stats.occupancy, gmm.offsets[:-1])
-
-
-def name_some(names: list[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = len(names) - MAX_NAMED
-    return " ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -14,12 +14,12 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import merged, split_targets
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model import AcousticModel
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import option
-from hybridasr.train.context import grow_system, read_source, same_features
 from hybridasr.train.em import Clock, EmOptions, TrainState, run_em
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.sat import estimate_adaptation
+from hybridasr.train.start import grow_system, read_source, same_features
 from hybridasr.tree.build import TreeOptions
 
 

@@ -24,14 +24,14 @@ from hybridasr.gmm.fmllr import (
 )
 from hybridasr.gmm.update import UpdateOptions, estimate
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model import AcousticModel, Adaptation
+from hybridasr.model.acoustic import AcousticModel, Adaptation
 from hybridasr.options import option
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, read_block, read_view, write_view
-from hybridasr.train.context import grow_system, read_source, same_features
 from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import accumulate_block, run_pass
+from hybridasr.train.start import grow_system, read_source, same_features
 from hybridasr.tree.build import TreeOptions
 
 logger = logging.getLogger("hybridasr")

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hybridasr.confidence.command_grammar import MOST_WITH_FILLERS, GrammarMaker, RejectOptions
 from hybridasr.confidence.confusion import PhoneDistances, table_distances
-from hybridasr.confidence.grammar import MOST_WITH_FILLERS, GrammarMaker, RejectOptions
 from hybridasr.confidence.near import distance
 from hybridasr.decode.search import SearchOptions, search
 from hybridasr.errors import UserError
@@ -19,11 +19,11 @@ from hybridasr.graph.command_graph import command_graph
 from hybridasr.graph.filler import FILLER_WORD, filler_graph, silence_graph, unit_bigram
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.commands import with_words
+from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import base_phone, prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
-from hybridasr.model import AcousticModel
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.tree.tree import allowed_tuples, monophone_tree
 
 WORDS = ["da1", "da2", "ta1", "ta2", "sa1", "sha1", "di1", "ti1", "su1", "shu1", "fan4", "ban3",

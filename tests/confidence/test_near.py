@@ -18,7 +18,7 @@ from hybridasr.confidence.near import (
 from hybridasr.confidence.spoken import lexicon_of, spell, split_word, spoken_commands
 from hybridasr.confidence.syllables import SyllableInventory, nearest_choices
 from hybridasr.confidence.vocabulary import Vocabulary
-from hybridasr.corpus.commands import Command
+from hybridasr.corpus.command_list import Command
 from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang

@@ -16,7 +16,7 @@ from hybridasr.corpus.audio import (
     resample,
     utterance_duration,
 )
-from hybridasr.corpus.tables import Utterance
+from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.errors import UserError
 
 RATE = 16000

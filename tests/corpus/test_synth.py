@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hybridasr.corpus.commands import read_commands
+from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.readers import READERS, ReaderOptions, commands_zh, detect_reader
 from hybridasr.corpus.synth import (
     MARKER,

@@ -11,7 +11,7 @@ import numpy as np
 import pynini
 import pytest
 
-from hybridasr.decode.lattice import LatticeOptions, decode_lattice
+from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
@@ -260,7 +260,7 @@ def test_what_cannot_be_built(system):
 WITHOUT_PYNINI = """
 import sys
 sys.modules["pynini"] = None
-import hybridasr.recognizer
+import hybridasr.recognize.recognizer
 from hybridasr.graph.command_set import build_commands
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel

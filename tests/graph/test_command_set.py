@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from hybridasr.corpus.commands import Command
+from hybridasr.corpus.command_list import Command
 from hybridasr.decode.search import SearchOptions, search
 from hybridasr.errors import UserError
 from hybridasr.graph.command_set import build_commands

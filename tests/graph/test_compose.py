@@ -15,9 +15,9 @@ from hybridasr.graph.compose import GraphOptions, from_fst, make_hclg, to_fst, w
 from hybridasr.graph.lexicon_fst import lexicon_fst, write_lexicon_fsts
 from hybridasr.graph.openfst import read_fst
 from hybridasr.graph.training import TrainingGraphs, arc_costs
-from hybridasr.kaldi.langs import read_kaldi_lang
-from hybridasr.kaldi.models import read_model
-from hybridasr.kaldi.trees import read_tree
+from hybridasr.kaldi.lang_text import read_kaldi_lang
+from hybridasr.kaldi.model_text import read_model
+from hybridasr.kaldi.tree_text import read_tree
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
 from hybridasr.lm.ngram import estimate_ngram
 

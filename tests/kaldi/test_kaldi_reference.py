@@ -13,9 +13,9 @@ from hybridasr.decode.align import AlignmentGraph, AlignOptions, align
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.features.archives import read_ark
 from hybridasr.graph.training import TrainingGraphs, arc_costs
-from hybridasr.kaldi.langs import read_kaldi_lang
-from hybridasr.kaldi.models import read_model
-from hybridasr.kaldi.trees import read_tree
+from hybridasr.kaldi.lang_text import read_kaldi_lang
+from hybridasr.kaldi.model_text import read_model
+from hybridasr.kaldi.tree_text import read_tree
 
 pytestmark = pytest.mark.realdata
 

@@ -7,7 +7,7 @@ from rapidfuzz.distance import Levenshtein
 
 from hybridasr.lexicon import english, g2p
 from hybridasr.lexicon.phones import default_phone_set
-from hybridasr.lexicon.tables import read_table
+from hybridasr.lexicon.table_files import read_table
 
 ABBREVIATIONS = {"wifi", "usb", "app", "led"}
 

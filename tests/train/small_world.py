@@ -9,6 +9,7 @@ from hybridasr.corpus.datadir import Utterance, read_datadir, write_datadir
 from hybridasr.features.archives import write_matrices
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
@@ -34,6 +35,12 @@ def write_set(path, utterances, feats):
     write_matrices(path / "feats.ark", path / "feats.scp", sorted(feats.items()))
     write_json(path / "feature.json", to_dict(FEATURES))
     return read_datadir(path)
+
+
+def build_graph(model, graph, kind, phrases=None):
+    """Build a graph directory of a model; every word of its lexicon unless phrases are given."""
+    make_graph(model.lang, model.transitions, model.tree, graph, kind,
+               phrases or grammar_phrases(model.lang, None))
 
 
 @pytest.fixture(scope="session")

@@ -5,25 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_world import FEATURES, PIPELINE, write_set
+from small_world import FEATURES, PIPELINE, build_graph, write_set
 
-from hybridasr.decode.adapt import AdaptOptions
+from hybridasr.batch.align_set import align_set
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
-from hybridasr.evaluate import decode_set
+from hybridasr.evaluation.evaluate import decode_set
+from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.archives import read_ark, read_scp
-from hybridasr.mkgraph import grammar_phrases, make_graph
-from hybridasr.model import DEFAULT_SCALE, load_model
+from hybridasr.model.acoustic import DEFAULT_SCALE, load_model
+from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.parallel import SerialExecutor, executor
-from hybridasr.recognizer import load
-from hybridasr.train import fit as fitting
-from hybridasr.train.align import align_set
+from hybridasr.recognize.recognizer import load
+from hybridasr.train import nnet_trainer as fitting
 from hybridasr.train.blocks import write_blocks
 from hybridasr.train.dnn import train_dnn
-from hybridasr.train.fit import DnnOptions
-from hybridasr.train.frames import FrameSet, gather_frames, stretched
+from hybridasr.train.minibatch import FrameSet, gather_frames, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
-from hybridasr.tune import held_out, tune_scale
+from hybridasr.train.nnet_trainer import DnnOptions
 
 SMALL = "splice offsets=-2:2\naffine dim=24\nbatchnorm\nrelu\ndropout rate=0.1\noutput\n"
 
@@ -54,7 +53,7 @@ def trained(world, mono):
 
 def errors(model, data, scale=None, **adapt):
     loaded = load_model(model)
-    make_graph(loaded, model / "graph", "loop", grammar_phrases(loaded.lang, None))
+    build_graph(loaded, model / "graph", "loop")
     with executor(1) as pool:
         found = decode_set(model, model / "graph", data, model / "decode",
                            SearchOptions(acoustic_scale=scale), pool, AdaptOptions(**adapt))
@@ -88,8 +87,7 @@ def test_scores_are_posteriors_over_priors(world, trained):
 
 
 def test_the_scale_that_was_tuned_is_used(world, trained):
-    make_graph(load_model(trained[1]), trained[1] / "graph", "loop",
-               grammar_phrases(trained[0].lang, None))
+    build_graph(load_model(trained[1]), trained[1] / "graph", "loop")
     with executor(1) as pool:
         best, rates = tune_scale(trained[1], trained[1] / "graph",
                                  held_out(trained[1], world[0]), pool)
@@ -109,7 +107,7 @@ def test_a_network_adapts_to_a_speaker(world, trained, tmp_path):
                             fmllr_min_count=50, nnet_learning_rate=0.02) for passes in (0, 4)}
     assert rates[0] >= 3
     assert rates[4] <= 1
-    make_graph(trained[0], trained[1] / "graph", "loop", grammar_phrases(trained[0].lang, None))
+    build_graph(trained[0], trained[1] / "graph", "loop")
     texts = []
     for nj in (1, 2):
         with executor(nj) as pool:

@@ -6,27 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_world import FEATURES, PIPELINE, write_set
+from small_world import FEATURES, PIPELINE, build_graph, write_set
 
+from hybridasr.batch.align_set import OutputOptions, align_set
 from hybridasr.corpus.datadir import Utterance
-from hybridasr.decode.adapt import AdaptOptions, adapt_speaker
 from hybridasr.errors import UserError
-from hybridasr.evaluate import decode_set
+from hybridasr.evaluation.evaluate import decode_set
 from hybridasr.features.archives import read_ark, read_scp, write_matrices
 from hybridasr.features.pipeline import expand
 from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, estimate_fmllr
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
-from hybridasr.mkgraph import grammar_phrases, make_graph
-from hybridasr.model import load_model
+from hybridasr.model.acoustic import load_model
+from hybridasr.model.adaptation import AdaptOptions, adapt_speaker
 from hybridasr.output.ctm import read_ctm
 from hybridasr.output.textgrid import read_textgrid
 from hybridasr.parallel import executor
 from hybridasr.train import em
-from hybridasr.train.align import OutputOptions, align_set
+from hybridasr.train.ladder import KINDS
 from hybridasr.train.mono import MonoOptions, train_mono
-from hybridasr.train.systems import KINDS
 
 SIZES = {"num_iters": 9, "max_iter_inc": 5, "totgauss": 60, "numleaves": 25, "thresh": 20.0,
          "realign_iters": "3 6"}
@@ -75,7 +74,7 @@ def ladder(world, tmp_path_factory):
 def errors(exp, data, **adapt):
     """Count the utterances decoded wrongly by a loop of all words."""
     model = load_model(exp)
-    make_graph(model, exp / "graph", "loop", grammar_phrases(model.lang, None))
+    build_graph(model, exp / "graph", "loop")
     from hybridasr.decode.search import SearchOptions
     with executor(1) as pool:
         found = decode_set(exp, exp / "graph", data, exp / "decode", SearchOptions(), pool,

@@ -14,9 +14,9 @@ from hybridasr.features.archives import read_scp
 from hybridasr.features.pipeline import load_feats
 from hybridasr.graph.compose import make_hclg
 from hybridasr.lm.grammar import command_grammar
-from hybridasr.model import load_model
+from hybridasr.model.acoustic import load_model
 from hybridasr.parallel import executor
-from hybridasr.recognizer import Recognizer
+from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.storage import read_arrays
 from hybridasr.train import em
 from hybridasr.train.mono import MonoOptions, train_mono

@@ -22,15 +22,15 @@ from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.command_graph import command_graph, same_sound
 from hybridasr.graph.command_set import build_commands
-from hybridasr.kaldi.langs import read_kaldi_lang
-from hybridasr.kaldi.models import read_model
-from hybridasr.kaldi.trees import read_tree
+from hybridasr.kaldi.lang_text import read_kaldi_lang
+from hybridasr.kaldi.model_text import read_model
+from hybridasr.kaldi.tree_text import read_tree
 from hybridasr.lexicon import mandarin
-from hybridasr.lexicon.commands import with_words
+from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import base_phone
-from hybridasr.model import load_model
+from hybridasr.model.acoustic import load_model
 from hybridasr.progress import logger
-from hybridasr.recognizer import load
+from hybridasr.recognize.recognizer import load
 
 FRAMES = 300
 

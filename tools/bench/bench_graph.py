@@ -19,9 +19,9 @@ import pynini
 
 from hybridasr.graph import compose
 from hybridasr.graph.openfst import read_fst
-from hybridasr.kaldi.langs import read_kaldi_lang
-from hybridasr.kaldi.models import read_model
-from hybridasr.kaldi.trees import read_tree
+from hybridasr.kaldi.lang_text import read_kaldi_lang
+from hybridasr.kaldi.model_text import read_model
+from hybridasr.kaldi.tree_text import read_tree
 from hybridasr.lm.grammar import ngram_grammar
 from hybridasr.lm.ngram import estimate_ngram
 

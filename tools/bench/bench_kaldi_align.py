@@ -25,10 +25,10 @@ import numpy as np
 from hybridasr.decode.align import AlignmentGraph, AlignOptions, align
 from hybridasr.features.archives import read_ark
 from hybridasr.graph.training import TrainingGraphs, arc_costs
-from hybridasr.kaldi.langs import read_kaldi_lang
-from hybridasr.kaldi.models import read_model
-from hybridasr.kaldi.trees import read_tree
-from hybridasr.score.tables import format_table
+from hybridasr.kaldi.lang_text import read_kaldi_lang
+from hybridasr.kaldi.model_text import read_model
+from hybridasr.kaldi.tree_text import read_tree
+from hybridasr.score.results import format_table
 
 OPTIONS = AlignOptions()  # Kaldi's: beam 10, retry beam 40, scales 0.1, 1.0, 0.1
 # What gmm-align-compiled reported for the reference systems.

@@ -13,12 +13,12 @@ import argparse
 import time
 from pathlib import Path
 
-from hybridasr.decode.lattice import LatticeOptions, decode_lattice
+from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions, search
 from hybridasr.features.archives import read_ark
 from hybridasr.gmm.lazy import LazyScorer
 from hybridasr.graph.openfst import read_fst
-from hybridasr.kaldi.models import read_model
+from hybridasr.kaldi.model_text import read_model
 from hybridasr.lattice.paths import n_best
 from hybridasr.lattice.text import read_lattices
 from hybridasr.lexicon.langdir import read_symbols

@@ -11,12 +11,12 @@ import argparse
 import time
 from pathlib import Path
 
-from hybridasr.calibrate import DrawOptions, draw_lists
 from hybridasr.corpus.datadir import read_datadir
-from hybridasr.model import load_model
+from hybridasr.evaluation.calibrate import DrawOptions, draw_lists
+from hybridasr.evaluation.spotting import decision_figures, spot_set
+from hybridasr.model.acoustic import load_model
 from hybridasr.parallel import executor
-from hybridasr.score.tables import DECISION_COLUMNS, format_table
-from hybridasr.spotting import decision_figures, spot_set
+from hybridasr.score.results import DECISION_COLUMNS, format_table
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 import hybridasr
 from hybridasr.corpus.datadir import read_datadir
-from hybridasr.evaluate import homophone_classes
+from hybridasr.evaluation.evaluate import homophone_classes
 from hybridasr.progress import progress
 
 

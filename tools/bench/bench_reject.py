@@ -22,9 +22,9 @@ import numpy as np
 import soundfile
 from verbs import REPOSITORY, run
 
-from hybridasr.corpus.commands import read_commands
+from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import read_datadir, write_datadir
-from hybridasr.recognizer import load
+from hybridasr.recognize.recognizer import load
 
 NEAR = ("北京", "上海"), ("背景", "商行")
 UNHEARD = ("复旦", "饭店", "Print", "Open", "Close", "Project")

@@ -5,7 +5,7 @@ The set `test_outside` holds what is no command, by the test speakers.
 
 from pathlib import Path
 
-from hybridasr.corpus.commands import read_commands
+from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.readers.base import Reader, ReaderOptions, Sets
 from hybridasr.corpus.synth import MARKER, synthesize_corpus
 from hybridasr.parallel import executor

@@ -1,0 +1,1 @@
+"""Work over a whole data directory: decode, spot, align."""

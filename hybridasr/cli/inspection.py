@@ -1,0 +1,82 @@
+"""Owns the verbs about models and what they hear apart from words."""
+
+import argparse
+import json
+from pathlib import Path
+
+from hybridasr.cli.verb import Verb
+
+
+def _info_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/tri3b")
+
+
+def _model_info(args: argparse.Namespace) -> None:
+    from hybridasr.model.acoustic import load_model, model_figures
+
+    figures = model_figures(load_model(args.model), args.model)
+    print(json.dumps(figures, ensure_ascii=False, indent=2))
+
+
+def _quantize_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="model directory of a network")
+    parser.add_argument("destination", type=Path, help="the model directory to write")
+
+
+def _quantize(args: argparse.Namespace) -> None:
+    import shutil
+    from dataclasses import replace
+
+    from hybridasr.errors import UserError
+    from hybridasr.model.acoustic import OF_THIS_MODEL, load_model, model_figures
+    from hybridasr.progress import logger
+
+    model = load_model(args.model)
+    if model.nnet is None:
+        raise UserError("only a network has weights to quantise; give the directory of one",
+                        args.model)
+    if args.destination.resolve() == args.model.resolve():
+        raise UserError("is the model itself; give another directory", args.destination)
+    replace(model, nnet=model.nnet.quantized()).save(args.destination)
+    for name in OF_THIS_MODEL:
+        if (args.model / name).is_file():
+            shutil.copy(args.model / name, args.destination / name)
+    if (args.model / "graph").is_dir():
+        shutil.copytree(args.model / "graph", args.destination / "graph", dirs_exist_ok=True)
+    before, after = (model_figures(load_model(path), path)["acoustic_bytes"]
+                     for path in (args.model, args.destination))
+    logger.info("%s: %d bytes of acoustics, %.0f %% of %d", args.destination, after,
+                100 * after / before, before)
+
+
+def _vad_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.options import add_options
+    from hybridasr.recognize.vad import VadOptions
+
+    add_options(parser, VadOptions)
+    parser.add_argument("model", type=Path, help="model directory of a network")
+    parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads")
+
+
+def _vad(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.audio import load_audio
+    from hybridasr.model.acoustic import load_model
+    from hybridasr.options import from_args
+    from hybridasr.recognize.vad import VadOptions, detect_speech
+
+    model, options = load_model(args.model), from_args(VadOptions, args)
+    for path in args.audio:
+        samples = load_audio(path, model.features.sample_rate)
+        found = detect_speech(model, samples, Path(path).stem, options)
+        print(json.dumps({"file": path, "speech": [
+            {"start": round(s.start, 3), "end": round(s.end, 3),
+             "probability": round(s.probability, 3)} for s in found]}, ensure_ascii=False),
+            flush=True)
+
+
+VERBS = {
+    "model-info": Verb("size and figures of a model, as JSON", _info_arguments, _model_info),
+    "quantize": Verb("write a network with int8 weights", _quantize_arguments, _quantize),
+    "vad": Verb("where somebody speaks in recordings; one line of JSON each", _vad_arguments,
+                _vad),
+}

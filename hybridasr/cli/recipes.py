@@ -1,0 +1,85 @@
+"""Owns the verb behind egs/run.sh."""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from hybridasr.cli.verb import Verb, add_nj, add_pipes
+
+
+def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.recipe.config import SECTIONS
+    from hybridasr.recipe.runner import STAGES
+
+    stages = "\n".join(f"  {number}  {name:9} {what}"
+                       for number, (name, what) in enumerate(STAGES.items(), 1))
+    parser.description += f"\n\nstages:\n{stages}"
+    parser.add_argument("--recipes", type=Path, default=Path("egs"), help=argparse.SUPPRESS)
+    parser.add_argument("--recipe", help="commands_zh (default), dsp20, digits, yesno, words_zh "
+                        "or own (default with --corpus)")
+    parser.add_argument("--corpus", type=_folder, metavar="DIR", help="folder of the recordings: a "
+                        "public corpus, one sub-folder per command, or Kaldi's train/ and test/")
+    parser.add_argument("--download", action="store_true", help="fetch the recipe's public corpus")
+    parser.add_argument("--commands", type=Path, metavar="FILE", help="command list for the "
+                        "grammar (and, in commands_zh, for the synthetic speakers)")
+    parser.add_argument("--work", type=_folder, metavar="DIR", help="work directory (work/RECIPE)")
+    parser.add_argument("--stage", type=int, default=1, metavar="N", help="first stage (1)")
+    parser.add_argument("--stop-stage", type=int, default=len(STAGES), metavar="N",
+                        help=f"last stage ({len(STAGES)})")
+    add_nj(parser, 2)
+    parser.add_argument("--test-speaker", metavar="NAME", help="speaker to test on (digits, own)")
+    parser.add_argument("--oov", default="error", choices=("error", "guess", "spn"),
+                        help="a word without pronunciation: stop, guess, or spoken noise (error)")
+    parser.add_argument("--channel", default="mix",
+                        help="of recordings with several: mix, or the number from 0 (mix)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.OPTION=VALUE",
+                        help="replace a value of recipe.conf, e.g. mono.totgauss=2000; sections: "
+                        + ", ".join(SECTIONS))
+    add_pipes(parser)
+
+
+def _run_recipe(args: argparse.Namespace) -> None:
+    from hybridasr.errors import UserError
+    from hybridasr.recipe.config import read_recipe
+    from hybridasr.recipe.runner import RunOptions, run_recipe
+    from hybridasr.score.results import format_results
+
+    overrides: dict[str, dict[str, str]] = {}
+    for text in args.set:
+        name, equals, value = text.partition("=")
+        section, dot, option_name = name.partition(".")
+        if not (equals and dot):
+            raise UserError(f"--set {text} is not SECTION.OPTION=VALUE; e.g. mono.totgauss=2000")
+        overrides.setdefault(section, {})[option_name.replace("-", "_")] = value
+    name = args.recipe or ("own" if args.corpus else "commands_zh")
+    recipe = read_recipe(args.recipes / name, overrides)
+    work = args.work or Path("work") / name
+    rows = run_recipe(recipe, RunOptions(
+        work=work, corpus=args.corpus, download=args.download, commands=args.commands, nj=args.nj,
+        stage=args.stage, stop_stage=args.stop_stage, test_speaker=args.test_speaker, oov=args.oov,
+        allow_pipes=args.allow_pipes, channel=args.channel))
+    if rows:
+        print(f"\n{format_results(rows)}\n\nresults: {work / 'results.json'}\n"
+              f"try it:  {_program()} recognize {work / 'exp' / rows[-1]['system']} FILE.wav")
+
+
+def _folder(text: str) -> Path:
+    # An unset variable in a script would otherwise mean the current directory.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; give a folder")
+    return Path(text)
+
+
+def _program() -> str:
+    """Return how to call the package's program from here."""
+    if shutil.which("hybridasr"):
+        return "hybridasr"
+    return os.path.relpath(Path(sys.executable).parent / "hybridasr")
+
+
+VERBS = {
+    "run-recipe": Verb("run a staged recipe from recordings to a table of error rates",
+                       _recipe_arguments, _run_recipe),
+}

@@ -1,0 +1,1 @@
+"""Figures of a model: error rates, accepting and rejecting, calibration, tuning."""

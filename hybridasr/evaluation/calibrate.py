@@ -1,0 +1,205 @@
+"""Owns the calibration of a model: trials on utterances that it was not trained on, then the fit.
+
+Without a command list, lists are drawn from the transcripts: what is in a list is a command, all
+else is outside. So the probability does not depend on which commands a user will bring. Noise
+that the program makes is outside as well: nobody speaks.
+"""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hybridasr.confidence.calibration import Calibration, save_calibration
+from hybridasr.confidence.calibrator import (
+    MIN_UTTERANCES,
+    CalibrationOptions,
+    CalibrationReport,
+    fit_calibration,
+)
+from hybridasr.confidence.confusion import FILE as CONFUSIONS
+from hybridasr.confidence.confusion import estimate_confusions
+from hybridasr.confidence.measures import LARGEST_RATIO, NAMES
+from hybridasr.corpus.command_list import make_commands
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.corpus.noises import event_noises, synthetic_noises
+from hybridasr.errors import UserError
+from hybridasr.evaluation.spotting import (
+    CommandList,
+    SpotOptions,
+    Trial,
+    load_with,
+    make_trial,
+    phone_pairs,
+    spot_set,
+)
+from hybridasr.features.pipeline import recognition_features
+from hybridasr.lexicon.extend import with_words
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.model.acoustic import OF_THIS_MODEL
+from hybridasr.options import option
+from hybridasr.progress import without_warnings
+from hybridasr.score.detection import Kind, det_curve
+from hybridasr.storage import atomic_write
+
+logger = logging.getLogger("hybridasr")
+NOISE_DRAWS = 4  # of each kind: with one, single pieces of a recorded kitchen passed for commands
+NOISE_LEVELS = (30.0, 300.0, 3000.0)  # standard deviations of noise, 16-bit range
+NOISE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """Command lists for a calibration without one."""
+
+    draws: int = option(6, "command lists drawn from the transcripts, where none is given")
+    list_share: float = option(0.5, "share of the different transcripts in a list")
+    list_size: int = option(100, "commands in a list, at most")
+    seed: int = option(0, "of the draws")
+
+    def __post_init__(self):
+        if self.draws < 1 or self.list_size < 1 or not 0 < self.list_share < 1:
+            raise UserError("draws and list-size must be 1 or more, list-share between 0 and 1")
+
+
+def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList | None = None,
+              draw: DrawOptions | None = None, fit: CalibrationOptions | None = None,
+              spot: SpotOptions | None = None) -> tuple[Calibration, CalibrationReport]:
+    """Fit probability, threshold and filler penalty; store them in the model directory.
+
+    The confusions of phones, which say what fillers sound near, are counted first and stored too.
+    Those of an earlier calibration have no say; they stay if this one fails.
+
+    Parameters
+    ----------
+    data : DataDir
+        With transcripts and features of the model's kind, of speakers it was not trained on.
+
+    Raises
+    ------
+    UserError
+        if there are too few utterances of either kind; as from `spot_set`.
+    """
+    spot = spot or SpotOptions()
+    lists = [commands] if commands else draw_lists(data, draw or DrawOptions())
+    with _made_anew(model):
+        estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
+        if commands:
+            load_with(model, commands, spot)  # for its warnings, once
+        trials = [trial for part in spot_set(model, data, lists, pool, spot) for trial in part]
+        outside = sum(trial.kind == Kind.OUTSIDE for trial in trials)
+        if outside < MIN_UTTERANCES:
+            raise UserError(f"{outside or 'no'} outside utterances to calibrate with, at least "
+                            f"{MIN_UTTERANCES} are needed; add recordings of words that are not "
+                            "in the command list", data.path)
+        trials += noise_trials(model, lists[0], spot)
+        calibration, report = _fitted(trials, fit, spot.reject.filler_penalty,
+                                      {"utterances": len(data), "lists": len(lists)})
+        save_calibration(calibration, model)
+    return calibration, report
+
+
+def _fitted(trials: list[Trial], fit: CalibrationOptions | None, penalty: float | None,
+            info: dict[str, int]) -> tuple[Calibration, CalibrationReport]:
+    """Fit a calibration to trials, with the penalty that is given, or one that suits them."""
+    kinds = np.array([trial.kind for trial in trials])
+    features = np.array([trial.measures for trial in trials])
+    kept = ~np.isnan(features).all(axis=0)
+    names = [name for name, keep in zip(NAMES, kept, strict=True) if keep]
+    calibration, report = fit_calibration(
+        features[:, kept], names, kinds, [trial.speaker for trial in trials], fit,
+        dict.fromkeys(names, 1), info=info)
+    if penalty is None:
+        penalty = _balance(np.nan_to_num(features[:, 0], nan=-LARGEST_RATIO), kinds)
+    return replace(calibration, filler_penalty=penalty), report
+
+
+@contextmanager
+def _made_anew(model: Path) -> Iterator[None]:
+    """Take away what an earlier calibration stored; put it back if the block fails."""
+    paths = [model / name for name in OF_THIS_MODEL]
+    before = {path: path.read_bytes() for path in paths if path.is_file()}
+    for path in paths:
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for path, content in before.items():
+            with atomic_write(path, "wb") as file:
+                file.write(content)
+        raise
+
+
+def draw_lists(data: DataDir, options: DrawOptions, lang: Lang | None = None
+               ) -> list[CommandList]:
+    """Draw command lists from the different transcripts of a set.
+
+    Parameters
+    ----------
+    lang : Lang, optional
+        Only what can be said with its phones is drawn.
+
+    Raises
+    ------
+    UserError
+        if there are fewer than two different transcripts.
+    """
+    texts = sorted({" ".join(u.words) for u in data.utterances.values() if u.words})
+    if lang is not None:
+        texts = [text for text in texts if _can_say(lang, text)]
+    if len(texts) < 2:
+        raise UserError("fewer than two different transcripts; give utterances of several "
+                        "commands", data.path / "text")
+    size = min(options.list_size, max(1, round(options.list_share * len(texts))))
+    rng = np.random.default_rng(options.seed)
+    return [CommandList(tuple(make_commands(
+        texts[i] for i in sorted(rng.choice(len(texts), size, replace=False)))))
+        for _ in range(options.draws)]
+
+
+def _can_say(lang: Lang, text: str) -> bool:
+    try:
+        with_words(lang, text.split())
+    except UserError:
+        return False
+    return True
+
+
+def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> list[Trial]:
+    """Decode noises that the program makes, silence and tones among them."""
+    with without_warnings():
+        recognizer = load_with(model, commands, options)
+    settings = recognizer.model.features
+    count = int(NOISE_SECONDS * settings.sample_rate)
+    times = np.arange(count) / settings.sample_rate
+    pieces = {f"tone{hertz}": np.sin(2 * np.pi * hertz * times) for hertz in (220, 1000, 2500)}
+    for draw in range(NOISE_DRAWS):
+        made = synthetic_noises(settings.sample_rate, draw) | event_noises(settings.sample_rate,
+                                                                           draw)
+        pieces |= {f"{name}{draw}-{place}": samples[place * count:(place + 1) * count]
+                   for name, samples in made.items() for place in range(3)}
+    trials = []
+    for name, samples in pieces.items():
+        for level in NOISE_LEVELS:
+            scaled = (samples * level / max(float(samples.std()), 1e-9)).astype(np.float32)
+            feats = recognition_features(scaled, settings, recognizer.model.pipeline, name,
+                                         recognizer.model.cmvn)
+            trials.append(make_trial(recognizer, f"{name}-{level:g}", f"noise {name}", (),
+                                     recognizer.decode(feats), len(feats)))
+    return trials
+
+
+def _balance(ratios: np.ndarray, kinds: np.ndarray) -> float:
+    """Return the filler penalty with which costs alone err as often on either side."""
+    chosen = kinds != Kind.WRONG
+    curve = det_curve(ratios[chosen], kinds[chosen] == Kind.RIGHT)
+    gap = np.abs(curve.miss - curve.false_accept)[1:]
+    equal = curve.thresholds[1:][gap == gap.min()]
+    below = curve.thresholds[1:][curve.thresholds[1:] < equal.min()]
+    return round(-float(equal.min() + below.max(initial=-LARGEST_RATIO)) / 2, 2)

@@ -1,0 +1,83 @@
+"""Owns the choice of a model's acoustic scale on utterances that it was not trained on.
+
+The scale weighs a frame's likelihoods against the costs of the graph; neighbouring frames are not
+independent, so that the best one is far below 1, and where it lies depends on the model.
+"""
+
+import logging
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.decode.search import SearchOptions
+from hybridasr.errors import UserError
+from hybridasr.evaluation.evaluate import decode_set, score_set
+from hybridasr.model.acoustic import DEFAULT_SCALE, OF_THIS_MODEL
+from hybridasr.storage import PathLike, read_json, read_text, write_json
+
+logger = logging.getLogger("hybridasr")
+# Larger ones bring no fewer errors, and fewer of the commands that were never trained are accepted.
+SCALES = (0.05, 0.07, DEFAULT_SCALE, 0.12, 0.17)
+
+
+def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
+               options: SearchOptions | None = None, equivalent: dict[str, str] | None = None
+               ) -> tuple[float, dict[float, float]]:
+    """Decode a set with several acoustic scales; store the best in the model's ``model.json``.
+
+    A calibration to another scale is removed.
+
+    Parameters
+    ----------
+    data : DataDir
+        With transcripts, and features of the model's kind; none of it used in training.
+    equivalent : dict word -> class, optional
+        As for `evaluate.score_set`.
+
+    Returns
+    -------
+    (the best scale, word error rate in per cent by scale)
+        Of equal error rates the largest scale wins: its search is the quickest. The decodings are
+        in ``tune`` below the model.
+
+    Raises
+    ------
+    UserError
+        as from `evaluate.decode_set`, or if the set has no words.
+    """
+    model, rates = Path(model), {}
+    if not any(utterance.words for utterance in data.utterances.values()):
+        raise UserError("no words to score; give a set with transcripts", data.path / "text")
+    for scale in SCALES:
+        destination = model / "tune" / f"scale_{scale:.3g}"
+        decode_set(model, Path(graph), data, destination,
+                   replace(options or SearchOptions(), acoustic_scale=scale), pool)
+        rates[scale] = score_set(data, destination, equivalent).figures()["wer"]
+    best = min(rates, key=lambda scale: (rates[scale], -scale))
+    logger.debug("acoustic scale: word error rate %s", ", ".join(
+        f"{rate:.2f} % with {scale:.3g}" for scale, rate in rates.items()))
+    path = model / "model.json"
+    values = read_json(path)
+    if values.get("acoustic_scale") != best:
+        for name in OF_THIS_MODEL:
+            (model / name).unlink(missing_ok=True)
+    write_json(path, {**values, "acoustic_scale": best})
+    return best, rates
+
+
+def held_out(model: PathLike, data: DataDir) -> DataDir:
+    """Return the utterances of a set that the training of a network only watched.
+
+    Raises
+    ------
+    UserError
+        if there are none.
+    """
+    path = Path(model) / "held_out"
+    names = read_text(path).split() if path.is_file() else []
+    kept = {name: data.utterances[name] for name in names if name in data.utterances}
+    if not kept:
+        raise UserError("names no utterance of this set that was held out of the training; train "
+                        "with --held-out more than 0", path)
+    return replace(data, utterances=kept)

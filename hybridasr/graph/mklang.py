@@ -1,0 +1,61 @@
+"""Owns the step from words to a lang directory: pronunciations, phones, L."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from hybridasr.corpus.command_list import read_commands
+from hybridasr.corpus.datadir import read_datadir
+from hybridasr.corpus.kaldi_files import lines_of
+from hybridasr.errors import UserError
+from hybridasr.graph.lexicon_fst import write_lexicon_fsts
+from hybridasr.lexicon.langdir import LangOptions, prepare_lang
+from hybridasr.lexicon.lexicon import build_lexicon
+from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.storage import PathLike, read_text
+
+
+def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptions,
+              oov: str = "error", lexicon: PathLike | None = None) -> str:
+    """Write a lang directory for every word of some data directories and command lists.
+
+    Parameters
+    ----------
+    sources : iterable of Path
+        Data directories (their transcripts) and command lists.
+    oov : "error", "guess" or "spn"
+        What a word without pronunciation gets (`lexicon.build_lexicon`).
+    lexicon : path, optional
+        Own pronunciations, which win over all others.
+
+    Returns
+    -------
+    str
+        The closing line.
+
+    Raises
+    ------
+    UserError
+        if a source cannot be read, there are no words, or one has no pronunciation; the line
+        names the file and line that has it.
+    """
+    sources = list(sources)
+    words: set[str] = set()
+    places: dict[str, tuple[PathLike, int]] = {}
+    for source in sources:
+        if source.is_dir():
+            for utterance in read_datadir(source).utterances.values():
+                words.update(utterance.words)
+            for number, line in enumerate(lines_of(read_text(source / "text")), 1):
+                for word in line.split()[1:]:
+                    places.setdefault(word, (source / "text", number))
+            continue
+        for command in read_commands(source):
+            words.update(command.words)
+            places.update(dict.fromkeys(command.words, (source, command.line)))
+    if not words:
+        raise UserError("no word in any transcript; write what is said into text", sources[0])
+    found = build_lexicon(words, oov, lexicon, places=places)
+    lang = prepare_lang(found, default_phone_set().covering(found.phones), destination, options)
+    write_lexicon_fsts(lang)
+    return (f"{len(found.entries)} words, "
+            f"{len(lang.nonsilence_phones) + len(lang.silence_phones)} phones")

@@ -1,0 +1,139 @@
+"""Owns new words for a trained model: command lists in, a `Lang` that can say them out.
+
+Words that the model knows keep their pronunciations; the others are looked up as for a new
+lexicon and fitted to the phones that the model has heard. Nothing is written, nothing trained.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from hybridasr.corpus.command_list import Command, fault_lines
+from hybridasr.errors import UserError
+from hybridasr.lexicon import mandarin
+from hybridasr.lexicon.langdir import Lang, add_positions, base_phone
+from hybridasr.lexicon.lexicon import (
+    Lexicon,
+    Pronunciation,
+    find_pronunciations,
+    fit_pronunciations,
+    make_lexicon,
+    read_lexicon,
+    remedy,
+)
+from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.storage import PathLike
+
+
+def with_commands(lang: Lang, commands: Sequence[Command], path: PathLike | None = None,
+                  lexicon: Lexicon | PathLike | None = None, guess: bool = False) -> Lang:
+    """Return `lang` with every word of a command list.
+
+    Hanzi without a space are one word; pinyin syllables with spaces between are a word each, as
+    for a lang directory, so that silence may stand between them.
+
+    Parameters
+    ----------
+    commands : sequence of Command
+        From `corpus.commands`.
+    path : path, optional
+        The command list, for the error lines.
+    lexicon : Lexicon or path, optional
+        Pronunciations that win over those looked up, but not over the model's.
+    guess : bool
+        Guess the pronunciation of an unknown English word from its spelling.
+
+    Returns
+    -------
+    Lang
+        New words have ids behind all others; phones are those of `lang`. For graphs of
+        `graph.command_graph` and `graph.training`; those made with pynini need disambiguation
+        symbols and so a lang directory.
+
+    Raises
+    ------
+    UserError
+        naming every command (up to 20, a line each) that has a word without pronunciation, or
+        one with a phone that the model has never heard.
+    """
+    asked: dict[str, Command] = {}
+    for command in commands:
+        for word in command.words:
+            asked.setdefault(word, command)
+    found, faults = _look_up(lang, asked, lexicon, guess)
+    if faults:
+        # In the order of the list.
+        raise fault_lines([(command.line, f"command '{command.text}': {faults[word]}")
+                           for word, command in asked.items() if word in faults], path)
+    return _extended(lang, found)
+
+
+def with_words(lang: Lang, words: Iterable[str], lexicon: Lexicon | PathLike | None = None,
+               guess: bool = False) -> Lang:
+    """Return `lang` with more words; as `with_commands` but for the errors, which name words."""
+    found, faults = _look_up(lang, sorted(set(words), key=str.encode), lexicon, guess)
+    if faults:
+        raise fault_lines([(0, reason) for reason in faults.values()])
+    return _extended(lang, found)
+
+
+def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | None,
+             guess: bool) -> tuple[dict[str, list[Pronunciation]], dict[str, str]]:
+    """Return the pronunciations of new words, and what is wrong with those that get none."""
+    known = {word for word in words if lang.words.get(word) in lang.pronunciations}
+    new = [word for word in words if word not in known]
+    own = {}
+    if lexicon is not None and new:
+        entries = (lexicon if isinstance(lexicon, Lexicon) else read_lexicon(lexicon)).entries
+        own = {word: entries[word] for word in new if word in entries}
+    looked_up = own | find_pronunciations([word for word in new if word not in own], guess,
+                                          context=known)
+    heard = _heard_phones(lang) if new else set()
+    variants = {phone: group for group in default_phone_set().sets for phone in group}
+    found: dict[str, list[Pronunciation]] = {}
+    faults: dict[str, str] = {}
+    for word in new:
+        if word not in looked_up:
+            faults[word] = f"no pronunciation for '{_unreadable(word)}'; {remedy(word)}"
+            continue
+        found[word], lacking = fit_pronunciations(looked_up[word], heard, variants)
+        if lacking:
+            faults[word] = (f"'{word}' needs the phones {' '.join(lacking)}, which the model has "
+                            "never heard; choose other words, or train with words that contain "
+                            "them")
+    return found, faults
+
+
+def _heard_phones(lang: Lang) -> set[str]:
+    """Return the phones of the model's words, without the marks of their places."""
+    prons = chain.from_iterable(lang.pronunciations.values())
+    used = set(chain.from_iterable(phones for _, phones in prons))
+    return {base_phone(lang.phone_name(phone)) for phone in used}
+
+
+def _unreadable(word: str) -> str:
+    """Return the characters of a word with hanzi that nobody can read, else the word."""
+    if not any(map(mandarin.is_hanzi, word)):
+        return word
+    odd = [c for c in word if not c.isascii()
+           and not (mandarin.is_hanzi(c) and mandarin.hanzi_readings(c))]
+    return " ".join(odd) or word
+
+
+def _extended(lang: Lang, found: Mapping[str, Iterable[Pronunciation]]) -> Lang:
+    if not found:
+        return lang
+    words, pronunciations = dict(lang.words), dict(lang.pronunciations)
+    first = 1 + max(words.values())
+    for number, (word, choices) in enumerate(make_lexicon(found).entries.items(), first):
+        words[word] = number
+        pronunciations[number] = []
+        for choice in choices:
+            names = add_positions(choice.phones) if lang.position_dependent else choice.phones
+            unknown = [name for name in names if name not in lang.phones]
+            if unknown:
+                raise UserError(f"phone '{unknown[0]}' of '{word}' is not in phones.txt; train "
+                                "the model again", lang.path)
+            pronunciations[number].append(
+                (choice.probability, tuple(lang.phones[name] for name in names)))
+    return replace(lang, words=words, pronunciations=pronunciations)

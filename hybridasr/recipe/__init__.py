@@ -1,0 +1,1 @@
+"""Recipes: their configuration, their stages and the runner."""

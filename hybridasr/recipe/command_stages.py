@@ -1,0 +1,115 @@
+"""Owns the last stage of a recipe: the network calibrated, commands accepted, all else rejected."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hybridasr.corpus.command_list import read_commands
+from hybridasr.corpus.datadir import combine, read_datadir
+from hybridasr.errors import UserError
+from hybridasr.evaluation.calibrate import DrawOptions, calibrate, draw_lists
+from hybridasr.evaluation.spotting import CommandList, SpotOptions, evaluate_commands
+from hybridasr.evaluation.tune import held_out
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.pipeline import without_features
+from hybridasr.lexicon.langdir import read_lang
+from hybridasr.model.acoustic import ARRAY_FILES, OF_THIS_MODEL
+from hybridasr.recipe.config import DNN, DRAWN, Recipe
+from hybridasr.score.results import add_result
+
+logger = logging.getLogger("hybridasr")
+Stage = Callable[[str, list, list[Path], Callable[[], str], Path, Any], bool]
+
+
+def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executor, stage: Stage,
+                   features: Callable[[str, Path, FeatureOptions], None]) -> None:
+    """Calibrate the network, then accept and reject in the test sets.
+
+    Parameters
+    ----------
+    given : path, optional
+        The user's command list, in place of the recipe's.
+    stage : callable
+        Runs (name, inputs, outputs, function, log, options) unless it is done; tells if it ran.
+    features : callable
+        Makes the features of (set, directory) with the options given.
+    """
+    model, network = work / "exp" / DNN, work / "data" / "network"
+    commands = _commands(recipe, given)
+    heard = read_datadir(network / recipe.test[0])
+    try:
+        tested = commands or draw_lists(heard, DrawOptions(draws=1))[0]
+    except UserError as error:
+        logger.warning("no commands to accept and reject: %s", error)
+        return
+    # A corpus of the user's own may lack the sets of outside words.
+    outside = [name for name in recipe.outside if (work / "data" / name / "text").is_file()]
+    for name in outside:
+        data = combine([without_features(read_datadir(work / "data" / name))], network / name)
+        features(f"{name} for the network", data.path, recipe.options["dnn_features"])
+    # Commands come one by one: nothing to fit the network to.
+    alone = replace(recipe.options["adapt"], nnet_passes=0, nnet_prior_frames=None)
+    options = SpotOptions(recipe.options["search"], alone, recipe.options["reject"])
+    fit = recipe.options["calibrate"]
+
+    def calibrated() -> str:
+        _, report = calibrate(model, held_out(model, read_datadir(network / "train")), pool,
+                              commands, fit=fit, spot=options)
+        figures = report.figures
+        return (f"{model}: of speech held out {figures['accepted_right']} % of commands accepted "
+                f"and right, {figures['false_accept']} % of outside words accepted, threshold "
+                f"{figures['threshold']:.3f}")
+
+    inputs = [model / ARRAY_FILES["nnet"], model / "model.json", options.search, options.adapt,
+              options.reject]
+    warn = commands is not None  # of commands that sound alike; those drawn are no fault
+    try:
+        if stage("calibrate", [*inputs, fit, _listed(tested)],
+                 [model / name for name in OF_THIS_MODEL], calibrated,
+                 model / "log" / "calibrate.log", fit):
+            warn = False
+    except UserError as error:
+        # A user's corpus may have nothing but commands. An earlier list says nothing of them.
+        for name in OF_THIS_MODEL:
+            (model / name).unlink(missing_ok=True)
+        logger.warning("%s is not calibrated, so commands have no probability: %s", model, error)
+    inputs += [model / name for name in OF_THIS_MODEL if (model / name).is_file()]
+
+    def test(name: str, sets: list[str], chosen: CommandList, grammar: str, warn: bool) -> None:
+        def write() -> str:
+            row = evaluate_commands(model, [read_datadir(network / part) for part in sets], chosen,
+                                    model / f"{name}_test", pool, options, warn)
+            add_result(work / "results.json", {**row, "grammar": grammar})
+            return (f"{row['accepted_right']} % of commands accepted and right, "
+                    f"{row['false_accept']} % of outside words accepted")
+
+        files = [network / part / file for part in sets
+                 for file in ("text", "feats.ark", "cmvn.ark")]
+        stage(name, [*inputs, _listed(chosen), *files],
+              [model / f"{name}_test" / "detection.json", work / "results.json"], write,
+              model / "log" / f"{name}.log", options.reject)
+
+    test("commands", [*recipe.test, *outside], tested, "commands and filler", warn)
+    if outside:
+        # What is outside of the list was never trained: some of it as commands, the rest outside.
+        try:
+            new = draw_lists(read_datadir(network / outside[0]), DrawOptions(draws=1),
+                             read_lang(model / "lang"))[0]
+        except UserError as error:
+            logger.warning("no commands that were never trained: %s", error)
+            return
+        test("new_commands", outside, new, "new commands and filler", False)
+
+
+def _commands(recipe: Recipe, given: Path | None) -> CommandList | None:
+    """Return the list of commands to accept; None if lists are to be drawn from transcripts."""
+    if given is None and recipe.commands == DRAWN:
+        return None
+    return CommandList(tuple(read_commands(given or recipe.directory / str(recipe.commands))))
+
+
+def _listed(commands: CommandList) -> dict[str, list]:
+    return {"commands": [[c.id, c.text, c.threshold] for c in commands.commands]}

@@ -1,0 +1,393 @@
+"""Owns the stages of recipes: from recordings to the table of results.
+
+What differs between corpora is configuration (`hybridasr.recipe.config`). A stage that is done
+and whose inputs and options are unchanged is skipped, so the same command goes on where it was
+interrupted. Each stage calls what the verb of its name calls.
+"""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hybridasr.corpus.augment import augment_datadir
+from hybridasr.corpus.datadir import (
+    DataDir,
+    combine,
+    copy_datadir,
+    read_datadir,
+    write_datadir,
+)
+from hybridasr.corpus.download import download_corpus
+from hybridasr.corpus.readers import (
+    Reader,
+    ReaderOptions,
+    detect_reader,
+    find_reader,
+    missing_corpus_message,
+)
+from hybridasr.corpus.validate import check_datadir
+from hybridasr.errors import UserError
+from hybridasr.evaluation.evaluate import evaluate, homophone_classes
+from hybridasr.evaluation.tune import held_out, tune_scale
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.pipeline import make_feats, without_features
+from hybridasr.graph.mkgraph import grammar_phrases, make_graph
+from hybridasr.graph.mklang import make_lang
+from hybridasr.lexicon import tables_dir
+from hybridasr.lexicon.langdir import read_lang
+from hybridasr.model.acoustic import ARRAY_FILES, load_model
+from hybridasr.options import to_dict
+from hybridasr.parallel import executor
+from hybridasr.progress import job_log, logger
+from hybridasr.recipe.command_stages import command_stages
+from hybridasr.recipe.config import DNN, Recipe
+from hybridasr.recipe.stage import run_stage
+from hybridasr.score.results import add_result, read_results
+from hybridasr.storage import digest, read_json, read_text
+from hybridasr.train.dnn import network_line, train_dnn
+from hybridasr.train.em import training_line
+from hybridasr.train.ladder import KINDS, LADDER
+from hybridasr.train.mono import train_mono
+
+STAGES = {
+    "corpus": "find, download or synthesise the recordings; write data/<set>",
+    "lang": "lexicon and data/lang",
+    "features": "features and CMVN statistics of every set",
+    "mono": "monophones: train exp/mono, build its graph, recognise and score the test sets",
+    **{name: f"{KINDS[rung.kind].what}: the same with exp/{name}"
+       for name, rung in LADDER.items() if rung.kind in KINDS},
+    "copies": "copies of the training set at other speeds and with noise; the network's features",
+    DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
+    "commands": "commands and fillers: calibrate the network, accept and reject",
+}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the caller of a recipe chooses."""
+
+    work: Path
+    corpus: Path | None = None
+    download: bool = False
+    commands: Path | None = None
+    nj: int = 2
+    stage: int = 1
+    stop_stage: int = len(STAGES)
+    test_speaker: str | None = None
+    oov: str = "error"
+    allow_pipes: bool = False
+    channel: str = "mix"
+
+
+def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
+    """Run the stages from `run.stage` to `run.stop_stage`; return the rows of results.json.
+
+    Raises
+    ------
+    UserError
+        with the line that says what to mend; what was finished is kept.
+    """
+    if not 1 <= run.stage <= run.stop_stage <= len(STAGES):
+        raise UserError(f"--stage {run.stage} and --stop-stage {run.stop_stage} must be in order "
+                        f"and from 1 to {len(STAGES)}")
+    logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
+                run.nj)
+    with executor(run.nj) as pool:
+        runner = _Runner(recipe, run, pool)
+        for number, name in enumerate(STAGES, 1):
+            if run.stage <= number <= run.stop_stage:
+                wanted = DNN if name in ("copies", "commands") else name
+                if wanted in (*LADDER, DNN) and wanted not in recipe.systems:
+                    continue
+                if name == "commands" and not (recipe.commands or run.commands):
+                    continue
+                logger.info("stage %d: %s", number, STAGES[name])
+                if name in LADDER:
+                    runner.system(name)
+                else:
+                    getattr(runner, name)()
+    return read_results(run.work / "results.json")
+
+
+class _Runner:
+    """The stages, one method each; what one hands to the next is on disk."""
+
+    def __init__(self, recipe: Recipe, run: RunOptions, pool: Executor):
+        self.recipe, self.run, self.pool = recipe, run, pool
+        self.options = recipe.options
+        self.data = run.work / "data"
+        self.lang_dir = self.data / "lang"
+        self.network_data = self.data / "network"  # sets with the network's features
+        self.exp = run.work / "exp"
+
+    def corpus(self) -> None:
+        """Find, download or synthesise the recordings; write a data directory for each set."""
+        reader, root = self._find_corpus()
+        commands = self.run.commands if reader.name == "commands_zh" else None
+        options = ReaderOptions(test_speaker=self.run.test_speaker, nj=self.run.nj,
+                                commands=str(commands) if commands else None)
+        # What is synthesised follows from the options; what is found is known by its listing.
+        chosen = {"reader": reader.name, "corpus": str(root),
+                  "test speaker": self.run.test_speaker,
+                  "recordings": "" if reader.name == "commands_zh" else _listing(root)}
+
+        def write() -> str:
+            sets = reader.read(root, options)
+            for name in ("train", *self.recipe.test):
+                if not sets.get(name):
+                    raise UserError(f"no recordings for the set '{name}'; {reader.expected()}",
+                                    root)
+            sizes = []
+            for name, utterances in sets.items():
+                data = write_datadir(self.data / name, utterances)
+                check_datadir(data.path)
+                sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
+            return "; ".join(sizes)
+
+        self._stage("corpus", [chosen, *([commands] if commands else [])],
+                    self._files("wav.scp", "text", "utt2spk", "spk2utt"), write,
+                    self.data / "log" / "corpus.log", options)
+
+    def lang(self) -> None:
+        """Find the pronunciation of every word; write data/lang."""
+        user = self.recipe.directory / self.recipe.lexicon if self.recipe.lexicon else None
+        phrase_file = self._phrase_file()
+        inputs = [*self._files("text"), {"oov": self.run.oov}, self.options["lang"],
+                  tables_dir(), *(path for path in (user, phrase_file) if path)]
+
+        def write() -> str:
+            sources = [self.data / name for name in self.every_set]
+            return make_lang(sources + ([phrase_file] if phrase_file else []), self.lang_dir,
+                             self.options["lang"], self.run.oov, user)
+
+        self._stage("lang", inputs, [self.lang_dir / "lang.json", self.lang_dir / "L.fst"], write,
+                    self.data / "log" / "lang.log", self.options["lang"])
+
+    def features(self) -> None:
+        """Compute features and CMVN statistics of every set."""
+        for name in self.every_set:
+            self._features(name, self.data / name, self.options["features"])
+
+    def _features(self, name: str, directory: Path, options: FeatureOptions) -> None:
+        def write() -> str:
+            data = make_feats(read_datadir(directory), options, self.pool, self.run.allow_pipes,
+                              self.run.channel)
+            hours = sum(float(value) for value in data.tables["utt2dur"].values()) / 3600
+            return f"{len(data)} utterances, {hours:.2f} h"
+
+        files = [directory / file for file in ("wav.scp", "utt2spk", "segments")]
+        files += map(Path, read_datadir(directory).recordings.values())
+        self._stage(f"features of {name}",
+                    [*(path for path in files if path.is_file()), options,
+                     {"channel": self.run.channel}],
+                    [directory / "feats.scp", directory / "cmvn.scp"], write,
+                    self.data / "log" / f"features_{name.replace(' ', '_')}.log", options)
+
+    def copies(self) -> None:
+        """Write altered copies of the training set, and the network's features of all sets."""
+        train, options = self.data / "train", self.options["augment"]
+        altered, joined = self.data / "train_copies", self.network_data / "train"
+
+        def write() -> str:
+            data = read_datadir(train)
+            sets = [data]
+            if options.copies or set(options.factors) - {1.0}:
+                sets.append(augment_datadir(data, altered, options, self.pool,
+                                            self.run.allow_pipes, self.run.channel))
+            combine([without_features(part) for part in sets], joined)
+            for name in self.recipe.test:
+                copy_datadir(without_features(read_datadir(self.data / name)),
+                             self.network_data / name)
+            return f"{len(data)} utterances, {sum(map(len, sets)) - len(data)} copies"
+
+        files = self._files("wav.scp", "text", "utt2spk", "segments")
+        files += map(Path, read_datadir(train).recordings.values())
+        self._stage("copies", [*(path for path in files if path.is_file()), options,
+                               {"channel": self.run.channel}],
+                    [joined / "wav.scp"], write, self.data / "log" / "copies.log", options)
+        for name in self.every_set:
+            self._features(f"{name} for the network", self.network_data / name,
+                           self.options["dnn_features"])
+
+    def system(self, name: str) -> None:
+        """Train a system of the ladder, build its graph, recognise and score the test sets."""
+        self._train(name)
+        self._graph(self.exp / name)
+        for test_set in self.recipe.test:
+            self._decode(self.exp / name, self.data / test_set)
+
+    def dnn(self) -> None:
+        """Train a network on alignments, build its graph, recognise and score the test sets."""
+        options, destination = self.options[DNN], self.exp / DNN
+        source, train = self.exp / self.recipe.alignments, self.network_data / "train"
+        if options.network:
+            options = replace(options, network=str(self.recipe.directory / options.network))
+
+        def write() -> str:
+            # A new model has no scale of its own, even if its arrays are those of the old one.
+            shutil.rmtree(destination / "tune", ignore_errors=True)
+            model = train_dnn(read_datadir(train), read_lang(self.lang_dir), source, destination,
+                              self.pool, options, self.run.nj)
+            return network_line(destination, model.info)
+
+        inputs = [train / file for file in ("text", "feats.ark", "cmvn.ark")]
+        inputs += [source / "gmm.npz", source / "ali.ark", self.options[DNN]]
+        inputs += [self.lang_dir / "lexiconp.txt"]  # which goes with the model
+        inputs += [Path(options.network)] if options.network else []
+        self._stage(DNN, inputs, [destination / "model.json"], write,
+                    destination / "log" / "train.log", options)
+        self._graph(destination)
+        self._tune(destination, train)
+        for test_set in self.recipe.test:
+            self._decode(destination, self.network_data / test_set)
+
+    def commands(self) -> None:
+        """Calibrate the network on held-out speech; accept and reject in the test sets."""
+        command_stages(self.recipe, self.run.commands, self.run.work, self.pool, self._stage,
+                       self._features)
+
+    def _train(self, name: str) -> None:
+        rung, options, destination = LADDER[name], self.options[name], self.exp / name
+        source = self.exp / rung.source if rung.source else None
+
+        def write() -> str:
+            data, lang = read_datadir(self.data / "train"), read_lang(self.lang_dir)
+            if source is None:
+                model = train_mono(data, lang, self.options["features"], self.options["pipeline"],
+                                   destination, self.pool, options)
+            else:
+                model = KINDS[rung.kind].train(data, lang, source, destination, self.pool, options)
+            return training_line(destination, model.info, self.run.nj)
+
+        inputs = [self.data / "train" / file for file in ("text", "feats.ark", "cmvn.ark")]
+        inputs += [self.lang_dir / "lexiconp.txt", self.lang_dir / "lang.json",
+                   self.lang_dir / "phones" / "roots.int", options, self.options["pipeline"]]
+        if source is not None:
+            inputs += [source / "gmm.npz", source / "ali.ark"]
+        self._stage(name, inputs, [destination / "model.json", destination / "ali.ark"], write,
+                    destination / "log" / "train.log", options)
+
+    def _graph(self, model: Path) -> None:
+        phrase_file = self._phrase_file()
+
+        def write() -> str:
+            loaded = load_model(model)
+            return make_graph(loaded.lang, loaded.transitions, loaded.tree, model / "graph",
+                              self.recipe.grammar, self._phrases(model),
+                              options=self.options["graph"])
+
+        inputs = [_arrays(model), model / "lang", self.data / "train" / "text",
+                  {"grammar": self.recipe.grammar, "phrases": self.recipe.phrases},
+                  self.options["graph"], *([phrase_file] if phrase_file else [])]
+        self._stage(f"graph {model.name}", inputs, [model / "graph" / "graph.npz"], write,
+                    model / "log" / "mkgraph.log", self.options["graph"])
+
+    def _tune(self, model: Path, train: Path) -> None:
+        search = self.options["search"]
+
+        def write() -> str:
+            classes = homophone_classes(read_lang(model / "lang"))
+            best, rates = tune_scale(model, model / "graph", self._sayable(
+                held_out(model, read_datadir(train)), model), self.pool, search,
+                classes if self.recipe.homophones else None)
+            return (f"{model}: acoustic scale {best:.3f}, WER {rates[best]:.2f} % of the "
+                    "utterances held out")
+
+        if search.acoustic_scale is None and read_text(model / "held_out"):
+            self._stage(f"tune {model.name}",
+                        [_arrays(model), model / "graph" / "graph.npz", search,
+                         {"homophones": self.recipe.homophones}], [model / "tune"], write,
+                        model / "log" / "tune.log", search)
+
+    def _sayable(self, data: DataDir, model: Path) -> DataDir:
+        """Leave out what the grammar has no phrase for, unless nothing would stay."""
+        phrases = set(self._phrases(model)) if self.recipe.grammar == "commands" else set()
+        kept = {name: utterance for name, utterance in data.utterances.items()
+                if utterance.words in phrases}
+        return replace(data, utterances=kept) if kept else data
+
+    def _decode(self, model: Path, test_set: Path) -> None:
+        results = self.run.work / "results.json"
+        destination = model / f"decode_{test_set.name}"
+        search, adapt = self.options["search"], self.options["adapt"]
+
+        def write() -> str:
+            data = read_datadir(test_set)
+            classes = homophone_classes(read_lang(model / "lang"))
+            row = evaluate(model, model / "graph", data, destination, search, self.pool,
+                           classes if self.recipe.homophones else None, adapt)
+            add_result(results, row)
+            return f"{destination}: WER {row['wer']:.2f} %, real-time factor {row['rtf']:.4f}"
+
+        files = [test_set / file for file in ("text", "feats.ark", "cmvn.ark")]
+        self._stage(f"decode {model.name} {test_set.name}",
+                    [_arrays(model), model / "graph" / "graph.npz", *files, search, adapt,
+                     {"homophones": self.recipe.homophones,
+                      "acoustic scale": read_json(model / "model.json").get("acoustic_scale")}],
+                    [destination / "text", results], write,
+                    model / "log" / f"decode_{test_set.name}.log", search)
+
+    @property
+    def every_set(self) -> tuple[str, ...]:
+        """The sets that are trained and tested on."""
+        return ("train", *self.recipe.test)
+
+    def _files(self, *names: str) -> list[Path]:
+        return [self.data / part / name for part in self.every_set for name in names]
+
+    def _stage(self, name: str, inputs: list, outputs: list[Path],
+               function: Callable[[], str], log: Path, options: Any) -> bool:
+        def logged() -> str:
+            with job_log(log, f"{self.recipe.name}: {name}", to_dict(options)):
+                line = function()
+                logger.debug("%s", line)
+            return f"{name}: {line}"
+
+        return run_stage(self.run.work, name, inputs, outputs, logged)
+
+    def _find_corpus(self) -> tuple[Reader, Path]:
+        name, given = self.recipe.reader, self.run.corpus
+        if given is not None:
+            if not given.is_dir():
+                raise UserError("no such corpus folder; check --corpus", given)
+            reader = None if name == "auto" else find_reader(name)
+            # Any folder that some reader knows works with the settings of any recipe.
+            return (reader if reader and reader.matches(given) else detect_reader(given)), given
+        if name == "commands_zh":
+            return find_reader(name), self.run.work / "corpus"
+        if name != "auto" and self.run.download:
+            return find_reader(name), download_corpus(name, self.run.work / "downloads")
+        if name == "auto":
+            raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per "
+                            "command, or Kaldi's train/ and test/ data directories)")
+        raise UserError(missing_corpus_message(name))
+
+    def _phrase_file(self) -> Path | None:
+        if self.run.commands:
+            return self.run.commands
+        if self.recipe.phrases in ("lexicon", "texts"):
+            return None
+        return self.recipe.directory / self.recipe.phrases
+
+    def _phrases(self, model: Path) -> list[tuple[str, ...]]:
+        if self.recipe.phrases == "texts" and not self.run.commands:
+            train = read_datadir(self.data / "train")
+            phrases = sorted({u.words for u in train.utterances.values() if u.words})
+            if not phrases:
+                raise UserError("no utterance has words; write what is said, or give --commands",
+                                train.path / "text")
+            return phrases
+        return grammar_phrases(read_lang(model / "lang"), self._phrase_file())
+
+
+def _arrays(model: Path) -> Path:
+    return model / ARRAY_FILES["nnet" if model.name == DNN else "gmm"]
+
+
+def _listing(root: Path) -> str:
+    """Digest of the names and sizes of all files below a folder."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return digest([[str(path.relative_to(root)), path.stat().st_size] for path in files])

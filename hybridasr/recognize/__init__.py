@@ -1,0 +1,1 @@
+"""Recognition of recordings: sessions, results, voice activity."""

@@ -1,0 +1,76 @@
+"""The choice of the acoustic scale: which one wins, where it is kept, and refusals."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.errors import UserError
+from hybridasr.evaluation import tune
+from hybridasr.parallel import SerialExecutor
+
+
+@dataclass
+class FakeScores:
+    wer: float
+
+    def figures(self):
+        return {"wer": self.wer}
+
+
+def data(tmp_path, words=("yes",)):
+    return DataDir(tmp_path / "data", {name: Utterance(name, "s", words, name, "x.wav")
+                                       for name in ("u1", "u2", "u3")}, {})
+
+
+@pytest.mark.parametrize(("rates", "best"), [
+    ([9, 4, 4, 4, 7], 3),  # of equal ones the largest
+    ([9, 9, 9, 9, 8], 4),
+    ([1, 9, 9, 9, 2], 0),
+])
+def test_fewest_errors_win(tmp_path, monkeypatch, rates, best):
+    by_scale = dict(zip(tune.SCALES, rates, strict=True))
+    asked = []
+
+    def decode(model, graph, found, destination, options, pool):
+        asked.append((options.acoustic_scale, destination))
+
+    monkeypatch.setattr(tune, "decode_set", decode)
+    monkeypatch.setattr(tune, "score_set", lambda *_: FakeScores(by_scale[asked[-1][0]]))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text('{"format": 1, "kind": "nnet"}')
+    found, seen = tune.tune_scale(tmp_path / "model", tmp_path / "graph", data(tmp_path),
+                                  SerialExecutor())
+    assert found == tune.SCALES[best]
+    assert seen == by_scale
+    assert len({destination for _, destination in asked}) == len(tune.SCALES)
+    assert json.loads((tmp_path / "model" / "model.json").read_text()) == {
+        "format": 1, "kind": "nnet", "acoustic_scale": found}
+
+
+def test_held_out_are_those_the_training_names(tmp_path):
+    (tmp_path / "held_out").write_text("u3\nu1\nelsewhere\n")
+    assert list(tune.held_out(tmp_path, data(tmp_path)).utterances) == ["u3", "u1"]
+    (tmp_path / "held_out").write_text("")
+    with pytest.raises(UserError, match="held_out: names no utterance.*--held-out"):
+        tune.held_out(tmp_path, data(tmp_path))
+    with pytest.raises(UserError, match="held_out: names no utterance"):
+        tune.held_out(tmp_path / "gone", data(tmp_path))
+
+
+def test_nothing_to_score(tmp_path):
+    with pytest.raises(UserError, match="no words to score"):
+        tune.tune_scale(tmp_path, tmp_path, data(tmp_path, ()), SerialExecutor())
+
+
+def test_a_calibration_to_another_scale_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "decode_set", lambda *_: None)
+    monkeypatch.setattr(tune, "score_set", lambda *_: FakeScores(3.0))  # the largest scale wins
+    files = [tmp_path / "confidence.json", tmp_path / "confusions.json"]
+    for before, stays in ((max(tune.SCALES), True), (tune.DEFAULT_SCALE, False)):
+        (tmp_path / "model.json").write_text(json.dumps({"format": 1, "acoustic_scale": before}))
+        for path in files:
+            path.write_text("{}")
+        tune.tune_scale(tmp_path, tmp_path / "graph", data(tmp_path), SerialExecutor())
+        assert [path.exists() for path in files] == [stays, stays]
