@@ -46,7 +46,7 @@ class Links(NamedTuple):
     ends: np.ndarray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def prune(tokens, links, frame, last_extra, lattice_beam):
     """Drop tokens and links that no path within the beam uses; the others move up, in place.
 
@@ -95,7 +95,7 @@ def prune(tokens, links, frame, last_extra, lattice_beam):
     return number
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _relax(origins, targets, slack, begin, end, extra, lattice_beam):
     """Carry extra costs over links, last one first; return whether any fell."""
     changed = False
@@ -107,7 +107,7 @@ def _relax(origins, targets, slack, begin, end, extra, lattice_beam):
     return changed
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def topological_order(tokens, links, num_frames):
     """Return the place of each token, such that every link leads to a later one.
 
@@ -125,7 +125,7 @@ def topological_order(tokens, links, num_frames):
     return place
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _order_frame(best, origins, targets, first, last, place, count):
     """Number the tokens of one frame (Kahn's algorithm over its epsilon links)."""
     if len(origins) == 0:

@@ -46,7 +46,7 @@ class _Alive(NamedTuple):
     queued: np.ndarray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def viterbi(start, graph, scores, acoustic_scale, pruning, lattice_beam):
     """Return (arcs of the best path in order, whether it ends in a final state, alternatives).
 
@@ -104,7 +104,7 @@ def viterbi(start, graph, scores, acoustic_scale, pruning, lattice_beam):
                                          num_frames, lattice_beam)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _limits(costs, beam, max_active, min_active):
     """Return (the worst cost that survives, the beam that amounts to)."""
     if len(costs) <= min_active:
@@ -120,7 +120,7 @@ def _limits(costs, beam, max_active, min_active):
     return best + beam, beam
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _smallest(costs, place):
     """Return the cost at `place` in ascending order: a histogram, then its one bin in order."""
     low, high = costs.min(), costs.max()
@@ -143,7 +143,7 @@ def _smallest(costs, place):
     return np.partition(inside, place - below)[place - below]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _emit(graph, scores, frame, acoustic_scale, states, costs, origins, limit, width, alive, tokens,
           used, links, num_links, lattice_beam):
     """Move surviving tokens over emitting arcs.
@@ -200,7 +200,7 @@ def _emit(graph, scores, frame, acoustic_scale, states, costs, origins, limit, w
     return num_active, used, cutoff, num_links
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _close(graph, cutoff, alive, num_active, tokens, used):
     """Relax epsilon arcs until nothing falls; return (active states, tokens used).
 
@@ -241,7 +241,7 @@ def _close(graph, cutoff, alive, num_active, tokens, used):
     return num_active, used
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _end_frame(graph, cutoff, alive, num_active, tokens, used, links, num_links, frame,
                lattice_beam):
     """Note the frame's ends; for a lattice, link over epsilon arcs and turn costs into slacks."""
@@ -270,7 +270,7 @@ def _end_frame(graph, cutoff, alive, num_active, tokens, used, links, num_links,
     return links
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _with_room(links, num_links, begins, ends, states):
     """Return the links with room for one more for each arc of `states`."""
     wanted = num_links
@@ -283,7 +283,7 @@ def _with_room(links, num_links, begins, ends, states):
                  grown(links.slack, room), links.ends)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _alternatives(final, alive, states, complete, tokens, links, num_frames, lattice_beam):
     """Prune and order; return (origins, targets, arcs, frames of links, final costs of tokens)."""
     first = tokens.ends[num_frames - 1]
@@ -312,7 +312,7 @@ def _alternatives(final, alive, states, complete, tokens, links, num_frames, lat
             finals)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _best_path(cost, token, final, active, trace_arc, trace_from):
     """Follow the best final token, or the best of all if none is final, back to the start."""
     best_final, best_any = np.inf, np.inf

@@ -99,7 +99,7 @@ def known_scores(loglikes: np.ndarray) -> ScoreTable:
 _FAST = {"contract", "reassoc", "nsz"}
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def score_ahead(table, frame, pdf):
     """Fill in one pdf's log likelihoods of a frame and the next AHEAD - 1."""
     start, end = table.offsets[pdf], table.offsets[pdf + 1]
@@ -112,7 +112,7 @@ def score_ahead(table, frame, pdf):
         table.loglikes[frame + ahead, pdf] = best[ahead] + math.log(total[ahead])
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _dot_products(inputs, rows, constants, start, end, scores):
     """Fill `scores` (end - start, AHEAD): four frames at a time share what is read of a row."""
     for gaussian in range(start, end):
@@ -130,7 +130,7 @@ def _dot_products(inputs, rows, constants, start, end, scores):
             scores[slot, frame + 2], scores[slot, frame + 3] = s2 + constant, s3 + constant
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _log_sums(scores, best, total, powers, powers_as_float):
     """Fill `best` with the largest of each column, `total` with the sum of exp(score - best).
 

@@ -25,7 +25,7 @@ def gradient_norm(grads: Arrays) -> float:
     return math.sqrt(sum(_square_sum(array.reshape(-1)) for array in grads.values()))
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _square_sum(x):
     total = 0.0
     for i in range(len(x)):
@@ -154,7 +154,7 @@ class Adam(Optimiser):
               real(options.epsilon * root), real(1 - rate * options.decay if matrix else 1.0))
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _sgd(p, g, v, rate, scale, momentum, l2, nesterov):
     ahead = momentum if nesterov else momentum - momentum
     # v alone without Nesterov, g + momentum v with it
@@ -166,7 +166,7 @@ def _sgd(p, g, v, rate, scale, momentum, l2, nesterov):
         p[i] -= rate * (own * slope + last * v[i])
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _adam(p, g, m, v, rate, scale, beta1, beta2, epsilon, shrink):
     one = p.dtype.type(1.0)
     for i in range(len(p)):
