@@ -36,7 +36,7 @@ _TOLERANCE = 1e-6
 FIRST_ROOM = 256  # states and arcs, at first
 
 
-def determinize(lattice: Lattice, beam: float = np.inf,
+def determinize_lattice(lattice: Lattice, beam: float = np.inf,
                 acoustic_scale: float = 1.0) -> CompactLattice:
     """Return the lattice with one path for each sequence of words.
 

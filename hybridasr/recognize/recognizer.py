@@ -10,7 +10,7 @@ not pynini. The results have Vosk's field names.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,7 @@ class Recognizer:
         self.commands: tuple[Command, ...] = ()
         self.fillers: tuple[str, ...] = ()
         self._grammar: CommandGrammar | None = None
-        options = options or SearchOptions()
-        self.options = options if options.acoustic_scale else replace(
-            options, acoustic_scale=model.acoustic_scale)
+        self.options = (options or SearchOptions()).resolved(model.acoustic_scale)
         self.adapt = adapt or AdaptOptions()
         self._graph = graph
         if graph is not None:
@@ -214,7 +212,7 @@ class Recognizer:
         if path is None and filler is None:
             return Decoded([], [], False, None)
         decision = self._judge.decide(grammar, lattice, filler, scores, levels,
-                                      self.options.scale, beam)
+                                      self.options.acoustic_scale, beam)
         times = [(grammar.lang.word_name(word.label), word.begin * self._shift,
                   word.end * self._shift) for word in decision.words]
         if decision.command is None or not decision.accepted:

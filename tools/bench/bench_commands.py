@@ -158,7 +158,8 @@ def search_time(graph: DecodingGraph, system, repeat: int) -> float:
     _, transitions, tree = system
     scores = 3 * np.random.default_rng(0).normal(size=(FRAMES, tree.num_pdfs)).astype(np.float32)
     pdfs = transitions.tid_pdf[graph.ilabel]
-    return best_of(repeat, lambda: search(graph, pdfs, scores, SearchOptions()))
+    options = SearchOptions(acoustic_scale=1 / 12)
+    return best_of(repeat, lambda: search(graph, pdfs, scores, options))
 
 
 def graph_bytes(graph: DecodingGraph) -> int:
