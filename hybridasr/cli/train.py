@@ -41,10 +41,10 @@ def _train_mono(args: argparse.Namespace) -> None:
 def _arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
     def add(parser: argparse.ArgumentParser) -> None:
         from hybridasr.options import add_options
-        from hybridasr.train.ladder import KINDS
+        from hybridasr.train.ladder import TRAINERS
 
         add_nj(parser)
-        add_options(parser, KINDS[kind].options)
+        add_options(parser, TRAINERS[kind].options)
         parser.add_argument("paths", nargs="+", metavar="[NUMLEAVES TOTGAUSS] DATA LANG ALI EXP",
                             help="sizes as in Kaldi's steps (or --numleaves and --totgauss); data "
                             "and lang directories; an earlier system or alignment directory; "
@@ -62,7 +62,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
         from hybridasr.parallel import executor
         from hybridasr.progress import job_log, logger
         from hybridasr.train.em import training_line
-        from hybridasr.train.ladder import KINDS
+        from hybridasr.train.ladder import TRAINERS
 
         words = list(args.paths)
         if len(words) == 6 and words[0].isdecimal() and words[1].isdecimal():
@@ -72,10 +72,10 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
             raise UserError(f"train-{kind} wants [NUMLEAVES TOTGAUSS] DATA LANG ALI EXP, "
                             f"{len(args.paths)} arguments are there")
         data, lang, source, destination = map(Path, words)
-        options = from_args(KINDS[kind].options, args)
+        options = from_args(TRAINERS[kind].options, args)
         log = destination / "log" / "train.log"
         with executor(args.nj) as pool, job_log(log, f"hybridasr train-{kind}", to_dict(options)):
-            model = KINDS[kind].train(read_datadir(data), read_lang(lang), source, destination,
+            model = TRAINERS[kind].train(read_datadir(data), read_lang(lang), source, destination,
                                       pool, options)
             logger.info("%s", training_line(destination, model.info, args.nj))
 
@@ -179,7 +179,7 @@ def _show_tree(args: argparse.Namespace) -> None:
         draw_tree(tree, names, args.picture)
 
 
-_HELP = {  # beside KINDS, whose import would load every trainer for a mere --help
+_HELP = {  # beside TRAINERS, whose import would load every trainer for a mere --help
     "deltas": "train triphones on features with deltas",
     "lda-mllt": "train triphones on LDA+MLLT features",
     "sat": "train a speaker-adaptive system (fMLLR)",

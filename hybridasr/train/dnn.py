@@ -90,7 +90,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                     adaptation=None, gmm=None, info={}, cmvn=training_cmvn(data, pipeline),
                     durations=estimate_durations(found.alignments.values(),
                                                  found.model.transitions, lang.nonsilence_phones))
-    refs = write_blocks(data, lang.words, lang.oov, pipeline, destination / "blocks", pool)
+    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
     frames = gather_frames(refs, pipeline, found.alignments, model.transitions.tid_pdf, data,
                            refs[0].directory / "frames.npy")
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
@@ -112,10 +112,10 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
          threads: int, checkpoint: Path):
     bins = model.features.num_mel_bins if model.features.kind == "fbank" else 0
-    if options.freq_masks and not bins:
+    if options.masks.freq_masks and not bins:
         raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
                         f"{model.features.kind}")
-    if options.delta_order and options.freq_masks:
+    if options.delta_order and options.masks.freq_masks:
         raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
                         "one of freq_masks and delta_order")
     arguments = (frames, text, options.network or "the default network", model.tree.num_pdfs,

@@ -32,7 +32,7 @@ from hybridasr.nnet.optim import (
     average,
     exponential_rate,
 )
-from hybridasr.options import option, to_dict
+from hybridasr.options import nested, option, seed_option, to_dict
 from hybridasr.progress import progress
 from hybridasr.storage import digest, digest_file, write_arrays
 from hybridasr.train.checkpoint import read_checkpoint
@@ -45,7 +45,7 @@ State = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class DnnOptions(SpecAugmentOptions):
+class DnnOptions:
     """How a network is trained."""
 
     network: str = option("", "file that describes the network; none: three layers of 512")
@@ -56,7 +56,8 @@ class DnnOptions(SpecAugmentOptions):
                                  "work between neighbours (tdnn 8, lstm 40)")
     silence_share: float = option(0.3, "share of the chunks of silence alone that an epoch draws")
     optimizer: str = option("adam", "what takes the steps", ("adam", "sgd"))
-    momentum: float = option(0.9, "share of the last step that the next one goes on with (sgd)")
+    momentum: float = option(0.9, "share of the last step that the next one goes on with (sgd)",
+                             needs="optimizer=sgd")
     l2: float = option(0.0, "weight of half the squared norm of the matrices (sgd); a step shrinks "
                             "them by step size times this (adam)")
     max_norm: float = option(5.0, "gradients of a larger norm are scaled down to it; 0: never")
@@ -64,7 +65,8 @@ class DnnOptions(SpecAugmentOptions):
                            "from the epoch on that gains little on held-out utterances",
                            ("exponential", "new-bob"))
     initial_learning_rate: float = option(1e-3, "step size at the beginning")
-    final_learning_rate: float = option(3e-5, "step size at the end (exponential)")
+    final_learning_rate: float = option(3e-5, "step size at the end (exponential)",
+                                        needs="schedule=exponential")
     patience: int = option(0, "stop after so many epochs in a row without gain on held-out "
                               "utterances; 0: never")
     average_rounds: int = option(5, f"the networks after the last rounds ({ROUND_FRAMES} frames "
@@ -74,11 +76,11 @@ class DnnOptions(SpecAugmentOptions):
                                    "speakers, that is only watched")
     realign: int = option(0, "how often the set is aligned with the network, which is then trained "
                              "anew")
-    seed: int = option(0, "seed of the first weights and of all draws")
+    seed: int = seed_option("the first weights and of all draws")
+    masks: SpecAugmentOptions = nested(SpecAugmentOptions)
 
     def __post_init__(self):
         """Refuse values outside their range."""
-        super().__post_init__()
         least = {"num_epochs": 1, "minibatch_size": 2, "chunk_width": 1, "average_rounds": 1,
                  "num_jobs": 1, "seed": 0, "patience": 0, "realign": 0, "delta_order": 0}
         for name, bound in least.items():
@@ -310,8 +312,8 @@ def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: l
             chunks, options.chunk_width, network.left_context, network.right_context,
             max(1, options.minibatch_size // options.chunk_width)):
         feats = (feats - task.shift) * task.scale
-        if options.freq_masks or options.time_masks:
-            spec_augment(feats, options, task.bins, rng)
+        if options.masks.freq_masks or options.masks.time_masks:
+            spec_augment(feats, options.masks, task.bins, rng)
         logits, caches = network.forward(feats, True, rng)
         targets = pdfs.reshape(-1)
         count = int((targets >= 0).sum())

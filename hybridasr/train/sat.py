@@ -25,7 +25,7 @@ from hybridasr.gmm.fmllr import (
 from hybridasr.gmm.update import UpdateOptions, estimate
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel, Adaptation
-from hybridasr.options import option
+from hybridasr.options import nested, option
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, read_block, read_view, write_view
 from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
@@ -38,9 +38,11 @@ logger = logging.getLogger("hybridasr")
 
 
 @dataclass(frozen=True)
-class SatOptions(EmOptions, TreeOptions):
+class SatOptions:
     """Schedule, sizes and tree of a speaker-adaptive system (names as in train_sat.sh)."""
 
+    em: EmOptions = nested(EmOptions)
+    tree: TreeOptions = nested(TreeOptions)
     fmllr_iters: str = option("2 4 6 12", "iterations that estimate the speakers' transforms")
     fmllr_min_count: float = option(500.0, "frames of speech that a training speaker's transform "
                                            "needs; with fewer it is the identity")
@@ -48,8 +50,6 @@ class SatOptions(EmOptions, TreeOptions):
     silence_weight: float = option(0.0, "weight of silence frames in the transforms")
 
     def __post_init__(self):
-        EmOptions.__post_init__(self)
-        TreeOptions.__post_init__(self)
         read_iterations(self.fmllr_iters, "fmllr-iters")
 
 
@@ -67,10 +67,10 @@ def train_sat(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     if not state.speakers:
         state = adapt_speakers(state, options, pool, "fMLLR")
     clock.add("prepare", clock.elapsed)
-    state, _ = grow_system(state, options, pool, clock)
+    state, _ = grow_system(state, options.tree, pool, clock)
     event = Event(read_iterations(options.fmllr_iters, "fmllr-iters"),
                   lambda iteration, now: adapt_speakers(now, options, pool, f"fMLLR {iteration}"))
-    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
                            run_digest(state, options), clock, event)
     adaptation = estimate_adaptation(state, pool)
     return finish(data, state, result, options, clock, destination, pool, adaptation)

@@ -109,7 +109,7 @@ def prepare_state(data: DataDir, lang: Lang, source: Source, pipeline: PipelineO
 
     The features of the state are not written yet (`TrainState.with_view`).
     """
-    refs = write_blocks(data, lang.words, lang.oov, pipeline, destination / "blocks", pool)
+    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
     model = replace(source.model, lang=lang, pipeline=pipeline, transform=None, adaptation=None,
                     info={}, cmvn=None)
     alignments = cut_blocks(refs, source.alignments.get)

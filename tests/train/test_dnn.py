@@ -15,6 +15,7 @@ from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.archives import read_ark, read_scp
 from hybridasr.model.acoustic import DEFAULT_SCALE, load_model
 from hybridasr.model.adaptation import AdaptOptions
+from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognize.recognizer import load
 from hybridasr.train import nnet_trainer as fitting
@@ -33,7 +34,7 @@ def mono(world, tmp_path_factory):
     root = tmp_path_factory.mktemp("dnn")
     with executor(1) as pool:
         train_mono(world[0], world[2], FEATURES, PIPELINE, root / "mono", pool,
-                   MonoOptions(num_iters=10, max_iter_inc=6, totgauss=40))
+                   build_options(MonoOptions, num_iters=10, max_iter_inc=6, totgauss=40))
     (root / "nnet.conf").write_text(SMALL)
     return root
 
@@ -145,7 +146,7 @@ def test_copies_are_gathered_with_their_originals_alignment(world, mono, tmp_pat
     ids = dict(read_ark(mono / "mono" / "ali.ark"))[original]
     tid_pdf = load_model(mono / "mono").transitions.tid_pdf
     with executor(1) as pool:
-        refs = write_blocks(data, world[2].words, world[2].oov, PIPELINE, tmp_path / "blocks", pool)
+        refs = write_blocks(data, world[2], PIPELINE, tmp_path / "blocks", pool)
     frames = gather_frames(refs, PIPELINE, {original: ids}, tid_pdf, data, tmp_path / "f.npy")
     assert sorted(frames.utterances) == sorted([original, copy])
     assert frames.originals == [original] * 2
@@ -176,8 +177,8 @@ def frames(tmp_path):
 
 def run_fit(frames, path, text=SMALL, **options):
     values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32} | options
-    return fitting.fit(frames, text, "net", 3, np.array([0]), 4, DnnOptions(**values),
-                       SerialExecutor(), path)
+    return fitting.fit(frames, text, "net", 3, np.array([0]), 4,
+                       build_options(DnnOptions, **values), SerialExecutor(), path)
 
 
 VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
@@ -212,7 +213,8 @@ def test_jobs_side_by_side_give_what_they_give_one_after_the_other(frames, tmp_p
     values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32}
     with executor(2) as pool:
         two, _ = fitting.fit(frames, SMALL, "net", 3, np.array([0]), 4,
-                             DnnOptions(**values, num_jobs=3), pool, tmp_path / "two.npz")
+                             build_options(DnnOptions, **values, num_jobs=3), pool,
+                             tmp_path / "two.npz")
     for name, array in one.to_arrays().items():
         np.testing.assert_array_equal(array, two.to_arrays()[name], err_msg=name)
 
@@ -274,7 +276,7 @@ def test_schedules_and_early_stop(frames, tmp_path):
     for wrong in ({"patience": 1, "held_out": 0.0}, {"schedule": "new-bob", "held_out": 0.0},
                   {"held_out": 1.0}, {"silence_share": 2.0}, {"num_jobs": 0}):
         with pytest.raises(UserError):
-            DnnOptions(**wrong)
+            build_options(DnnOptions, **wrong)
 
 
 def test_held_out_are_whole_speakers_or_utterances_copies_with_their_originals(frames):
