@@ -21,6 +21,7 @@ import difflib
 import functools
 import types
 import typing
+from collections.abc import Collection
 from typing import Any, NamedTuple, TypeVar
 
 from hybridasr.errors import UserError
@@ -148,14 +149,17 @@ def from_args(options_class: type[T], args: argparse.Namespace) -> T:
     return options
 
 
-def refuse_options(options_class: type, args: argparse.Namespace, why: str) -> None:
+def refuse_options(options_class: type, args: argparse.Namespace, why: str,
+                   names: Collection[str] | None = None) -> None:
     """Raise `UserError` if the user gave an option of a class that has no effect in this call.
 
-    `why` completes the sentence, for example "exp/mono does not adapt to speakers".
+    `why` completes the sentence, for example "exp/mono does not adapt to speakers"; `names` are
+    the options without effect, all of the class if left out.
     """
-    names = ", ".join(map(_flag, given_options(options_class, args)))
-    if names:
-        raise UserError(f"{names} without effect: {why}; leave {names} out")
+    given = ", ".join(_flag(name) for name in given_options(options_class, args)
+                      if names is None or name in names)
+    if given:
+        raise UserError(f"{given} without effect: {why}; leave {given} out")
 
 
 def from_dict(options_class: type[T], values: dict[str, Any], source: str = "options") -> T:

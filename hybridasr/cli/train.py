@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, add_nj
+from hybridasr.cli.verb import Verb, add_nj, refuse_adaptation
 
 
 def _mono_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +66,9 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
 
         words = list(args.paths)
         if len(words) == 6 and words[0].isdecimal() and words[1].isdecimal():
+            if hasattr(args, "numleaves") or hasattr(args, "totgauss"):
+                raise UserError(f"sizes are given twice, as arguments ({words[0]} {words[1]}) and "
+                                "as --numleaves or --totgauss; give them once")
             args.numleaves, args.totgauss = int(words[0]), int(words[1])
             words = words[2:]
         if len(words) != 4:
@@ -136,6 +139,7 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
 
+    refuse_adaptation(args, args.model)
     options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
         data = read_datadir(args.data)
