@@ -114,6 +114,11 @@ def build_options(options_class: type[T], **values: Any) -> T:
     return options_class(**own)
 
 
+def change_options(options: T, **values: Any) -> T:
+    """Return the options with other values, wherever their names are nested."""
+    return build_options(type(options), **{**to_dict(options), **values})
+
+
 def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
     """Add ``--field-name`` for every option of `options_class` to `parser`.
 

@@ -19,7 +19,7 @@ from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.mono import MonoOptions, train_mono
-from hybridasr.train.nnet_trainer import DnnOptions
+from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.sat import SatOptions, train_sat
 
 RATE = 16000

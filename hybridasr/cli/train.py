@@ -87,7 +87,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
 
 def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
-    from hybridasr.train.nnet_trainer import DnnOptions
+    from hybridasr.train.nnet_options import DnnOptions
 
     add_nj(parser)
     add_options(parser, DnnOptions)
@@ -102,7 +102,7 @@ def _train_dnn(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
     from hybridasr.train.dnn import network_line, train_dnn
-    from hybridasr.train.nnet_trainer import DnnOptions
+    from hybridasr.train.nnet_options import DnnOptions
 
     options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):

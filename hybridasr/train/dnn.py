@@ -24,11 +24,12 @@ from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import to_dict
-from hybridasr.parallel import threaded_process
+from hybridasr.parallel import training_process
 from hybridasr.storage import PathLike, read_text, write_text
 from hybridasr.train.blocks import remove_blocks, write_blocks
 from hybridasr.train.minibatch import FrameSet, gather_frames
-from hybridasr.train.nnet_trainer import DnnOptions, fit
+from hybridasr.train.nnet_options import DnnOptions
+from hybridasr.train.nnet_trainer import fit
 from hybridasr.train.start import read_source
 
 logger = logging.getLogger("hybridasr")
@@ -52,7 +53,7 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
     data : DataDir
         With features; altered copies (``utt2uniq``) take the alignments of their originals.
     threads : int
-        Of the matrix products, if there is one job.
+        Of the matrix products, if there is one job; the result does not depend on it.
 
     Returns
     -------
@@ -122,8 +123,8 @@ def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions,
                  np.array(model.silence_pdfs), bins, options)
     if options.num_jobs > 1:
         return fit(*arguments, pool, checkpoint)
-    with threaded_process(threads) as trainer:
-        return fit(*arguments, trainer, checkpoint)
+    with training_process() as trainer:
+        return fit(*arguments, trainer, checkpoint, threads)
 
 
 def _originals(data: DataDir) -> DataDir:

@@ -11,7 +11,7 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import add_options, from_args
-from hybridasr.train.nnet_trainer import DnnOptions
+from hybridasr.train.nnet_options import DnnOptions
 
 
 def parsed(options_class, *words):

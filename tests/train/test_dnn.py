@@ -20,10 +20,11 @@ from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognize.recognizer import load
 from hybridasr.train import nnet_trainer as fitting
 from hybridasr.train.blocks import write_blocks
+from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.minibatch import FrameSet, gather_frames, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
-from hybridasr.train.nnet_trainer import DnnOptions
+from hybridasr.train.nnet_options import DnnOptions
 
 SMALL = "splice offsets=-2:2\naffine dim=24\nbatchnorm\nrelu\ndropout rate=0.1\noutput\n"
 
@@ -189,7 +190,7 @@ VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
 @pytest.mark.parametrize("after", [1, 3])
 def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeypatch, after,
                                                        options):
-    real, saved = fitting._save, []
+    real, saved = fitting.save_progress, []
 
     def stop(*args):
         real(*args)
@@ -198,10 +199,10 @@ def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeyp
             raise KeyboardInterrupt
 
     whole, figures = run_fit(frames, tmp_path / "none.npz", **options)
-    monkeypatch.setattr(fitting, "_save", stop)
+    monkeypatch.setattr(fitting, "save_progress", stop)
     with pytest.raises(KeyboardInterrupt):
         run_fit(frames, tmp_path / "checkpoint.npz", **options)
-    monkeypatch.setattr(fitting, "_save", real)
+    monkeypatch.setattr(fitting, "save_progress", real)
     again, resumed = run_fit(frames, tmp_path / "checkpoint.npz", **options)
     for name, array in whole.to_arrays().items():
         np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)
@@ -227,9 +228,9 @@ def test_the_average_of_jobs_is_that_of_their_networks(frames, tmp_path):
                            tmp_path / "checkpoint.npz")
     task = fitting.Task(frames, SMALL, "net", 3, options, 4, found.shift, found.scale)
     chunks = frames.chunks(8, np.arange(10))
-    plan = fitting._Plan(chunks, frames.chunks_within(chunks, 8, np.array([0])), options)
+    plan = ChunkPlan(chunks, frames.chunks_within(chunks, 8, np.array([0])), options)
     assert plan.rounds == 1
-    state = fitting._state(*task.restore(None))
+    state = fitting.state_of(*task.restore(None))
     rate = fitting.Rate(options.initial_learning_rate, options.final_learning_rate, plan.steps)
     states = [fitting.train_part(task, state, part, rate, [0, 0, 0, job])[0]
               for job, part in enumerate(plan.parts(0)[0])]
@@ -245,15 +246,15 @@ def test_silence_is_drawn_less_and_the_posteriors_are_of_all_frames(frames, tmp_
     pdfs[:150] = 0  # the first five utterances are silence
     frames = replace(frames, pdfs=pdfs)
     chunks = frames.chunks(8, np.arange(10))
-    quiet = frames.chunks_within(chunks, 8, np.array([0]))
-    assert quiet[chunks[:, 0] < 5].all()
-    assert not quiet[chunks[:, 0] >= 5].all()
-    plan = fitting._Plan(chunks, quiet, DnnOptions(chunk_width=8, silence_share=0.25))
+    silent = frames.chunks_within(chunks, 8, np.array([0]))
+    assert silent[chunks[:, 0] < 5].all()
+    assert not silent[chunks[:, 0] >= 5].all()
+    plan = ChunkPlan(chunks, silent, DnnOptions(chunk_width=8, silence_share=0.25))
     drawn = [np.concatenate([part for parts in plan.parts(epoch) for part in parts])
              for epoch in range(200)]
-    loud = (~quiet).sum()
-    assert all((frames.chunks_within(d, 8, np.array([0])) == 0).sum() == loud for d in drawn)
-    share = np.mean([len(d) - loud for d in drawn]) / quiet.sum()
+    speech = (~silent).sum()
+    assert all((frames.chunks_within(d, 8, np.array([0])) == 0).sum() == speech for d in drawn)
+    share = np.mean([len(d) - speech for d in drawn]) / silent.sum()
     assert abs(share - 0.25) < 0.05
     options = {"silence_share": 0.25, "held_out": 0.0, "chunk_width": 8, "num_epochs": 100,
                "initial_learning_rate": 0.01}

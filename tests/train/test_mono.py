@@ -15,7 +15,7 @@ from hybridasr.features.pipeline import load_feats
 from hybridasr.graph.compose import make_hclg
 from hybridasr.lm.grammar import command_grammar
 from hybridasr.model.acoustic import load_model
-from hybridasr.options import build_options
+from hybridasr.options import build_options, change_options
 from hybridasr.parallel import executor
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.storage import read_arrays
@@ -112,7 +112,7 @@ def test_interrupted_training_ends_in_the_same_model(world, trained, tmp_path, m
 
 
 def test_a_checkpoint_of_other_options_is_not_used(world, tmp_path, monkeypatch):
-    short = replace(OPTIONS, num_iters=3)
+    short = change_options(OPTIONS, num_iters=3)
     real = em.save_checkpoint
     monkeypatch.setattr(em, "save_checkpoint", lambda *args: (real(*args), _stop()))
     with pytest.raises(KeyboardInterrupt):
@@ -140,7 +140,7 @@ def test_too_short_utterances_are_named_and_left_out(world, tmp_path, caplog):
     data = with_extra(world, tmp_path / "data", "s9-short", ("dai", "tai"),
                       np.zeros((4, 13), np.float32))
     with caplog.at_level(logging.DEBUG, logger="hybridasr"):
-        model = train(world, tmp_path / "mono", options=replace(OPTIONS, num_iters=3), data=data)
+        model = train(world, tmp_path / "mono", options=change_options(OPTIONS, num_iters=3), data=data)
     assert model.info["unaligned"] == 1
     assert "not aligned: s9-short" in caplog.text
     assert "failed 1 of 49" in caplog.text
@@ -149,7 +149,7 @@ def test_too_short_utterances_are_named_and_left_out(world, tmp_path, caplog):
 def test_unknown_words_are_spoken_noise(world, tmp_path):
     data = with_extra(world, tmp_path / "data", "s9-new", ("da", "unheard"),
                       np.random.default_rng(0).normal(size=(60, 13)).astype(np.float32))
-    model = train(world, tmp_path / "mono", options=replace(OPTIONS, num_iters=3), data=data)
+    model = train(world, tmp_path / "mono", options=change_options(OPTIONS, num_iters=3), data=data)
     assert model.info["unaligned"] == 0
 
 
