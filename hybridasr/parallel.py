@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from hybridasr.errors import UserError
+from hybridasr.errors import ResourceError, UserError
 from hybridasr.progress import logger, progress
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Seque
         for future in progress(pending, desc=desc, unit=unit):
             yield future.result()
     except futures.process.BrokenProcessPool:
-        raise UserError("a worker process died (out of memory?); try a smaller --nj") from None
+        raise ResourceError("a worker process died (out of memory?); try a smaller --nj") from None
     finally:
         for future in pending:
             future.cancel()

@@ -335,11 +335,11 @@ def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
         try:
             samples = load_utterance(utterance, options.sample_rate, channel, allow_pipes)
         except UserError as error:
-            raise UserError(f"utterance '{utterance.utterance}': {error}") from error
+            raise error.within(f"utterance '{utterance.utterance}'") from error
         try:
             features = compute_features(samples, options, utterance.utterance)
         except UserError as error:
-            raise UserError(str(error), utterance.wav) from error
+            raise error.within(utterance.wav) from error
         results.append((utterance.utterance, features, len(samples) / options.sample_rate))
     return results
 
