@@ -9,7 +9,7 @@ from hybridasr.features.pipeline import base_pipeline
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import nested, option
-from hybridasr.train.em import Clock, EmOptions, run_em
+from hybridasr.train.em import Clock, EmOptions, run_em, write_features
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.start import grow_system, prepare_state, read_source
 from hybridasr.tree.build import TreeOptions
@@ -36,7 +36,7 @@ def train_deltas(data: DataDir, lang: Lang, source: Path, destination: Path, poo
     clock = Clock()
     found = read_source(source, data, lang)
     pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
-    state = prepare_state(data, lang, found, pipeline, destination, pool).with_view(pool)
+    state = write_features(prepare_state(data, lang, found, pipeline, destination, pool), pool)
     clock.add("prepare", clock.elapsed)
     state, _ = grow_system(state, options.tree, pool, clock)
     state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",

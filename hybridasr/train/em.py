@@ -5,6 +5,7 @@ What differs between the systems is where the loop starts and what happens in so
 to one checkpoint file, from which an interrupted training goes on to the same end.
 """
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -80,10 +81,15 @@ class TrainState:
     speakers: dict[str, np.ndarray] = field(default_factory=dict)
     data_path: Path | None = None
 
-    def with_view(self, pool: Executor) -> "TrainState":
-        """Write the features anew after a change of a transform."""
-        return replace(self, refs=write_view(self.refs, self.model.pipeline, self.model.transform,
-                                             self.speakers, pool))
+
+def write_features(state: TrainState, pool: Executor) -> TrainState:
+    """Write what the state's transforms make of the features; return the state that reads it.
+
+    A step of every training after a change of a transform: the files of the view before are
+    replaced, so the state that was given cannot be used any more.
+    """
+    refs = write_view(state.refs, state.model.pipeline, state.model.transform, state.speakers, pool)
+    return replace(state, refs=refs)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
     resumed = load_checkpoint(checkpoint, run, state)
     if resumed:
         begin, state, start_gauss, step, before = resumed
-        state = state.with_view(pool)
+        state = write_features(state, pool)
         clock.begun -= before
         logger.info("resuming after iteration %d", begin - 1)
     result = None
@@ -257,9 +263,11 @@ def save_checkpoint(path: Path, run: str, iteration: int, state: TrainState, sta
 def load_checkpoint(path: Path, run: str, state: TrainState
                     ) -> tuple[int, TrainState, int, int, float] | None:
     """Return (iteration, state, first Gaussians, step, seconds) of a training of this run."""
-    saved = read_checkpoint(path, run)
-    if saved is None:
-        return None
+    return read_checkpoint(path, run, functools.partial(_resumed, state))
+
+
+def _resumed(state: TrainState, saved: dict[str, np.ndarray]
+             ) -> tuple[int, TrainState, int, int, float]:
     gmm = DiagGmm(*(saved[name] for name in GMM_ARRAYS))
     old = state.model.transitions
     transitions = TransitionModel(old.topology, map(tuple, old.tuples.tolist()),

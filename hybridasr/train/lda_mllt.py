@@ -27,7 +27,15 @@ from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import nested, option
 from hybridasr.train.blocks import BlockRef, expanded, read_view
-from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
+from hybridasr.train.em import (
+    Clock,
+    EmOptions,
+    Event,
+    TrainState,
+    read_iterations,
+    run_em,
+    write_features,
+)
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import run_pass
 from hybridasr.train.start import grow_system, prepare_state, read_source
@@ -67,7 +75,7 @@ def train_lda_mllt(data: DataDir, lang: Lang, source: Path, destination: Path, p
                        splice_right=options.context)
     state = prepare_state(data, lang, found, pipeline, destination, pool)
     matrix = _estimate_lda(state, options.dim, pool)
-    state = replace(state, model=replace(state.model, transform=matrix)).with_view(pool)
+    state = write_features(replace(state, model=replace(state.model, transform=matrix)), pool)
     clock.add("prepare", clock.elapsed)
     state, _ = grow_system(state, options.tree, pool, clock)
     event = Event(read_iterations(options.mllt_iters, "mllt-iters"),
@@ -103,7 +111,7 @@ def _mllt(iteration: int, state: TrainState, pool: Executor) -> TrainState:
     assert model.transform is not None
     model = replace(model, transform=matrix @ model.transform,
                     gmm=transform_means(model.gmm, matrix))
-    return replace(state, model=model).with_view(pool)
+    return write_features(replace(state, model=model), pool)
 
 
 def _speech_pdfs(model: AcousticModel) -> np.ndarray:

@@ -23,7 +23,15 @@ from hybridasr.options import nested, option
 from hybridasr.parallel import run_blocks
 from hybridasr.storage import read_text
 from hybridasr.train.blocks import BlockRef, read_view, write_blocks, write_graphs
-from hybridasr.train.em import Clock, EmOptions, TrainState, log_iteration, run_em, update
+from hybridasr.train.em import (
+    Clock,
+    EmOptions,
+    TrainState,
+    log_iteration,
+    run_em,
+    update,
+    write_features,
+)
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import equal_block, run_pass
 from hybridasr.tree.tree import allowed_tuples, monophone_tree
@@ -53,7 +61,7 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     clock = Clock()
     refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
     model = _empty_model(lang, features, pipeline)
-    state = TrainState(model, refs, [], data_path=data.path).with_view(pool)
+    state = write_features(TrainState(model, refs, [], data_path=data.path), pool)
     write_graphs(state.refs, model, pool)
     state = replace(state, model=_flat_model(model, state.refs, pool))
     clock.add("prepare", clock.elapsed)

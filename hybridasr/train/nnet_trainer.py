@@ -190,12 +190,15 @@ def save_progress(path: Path, run: str, now: Progress) -> None:
 
 def load_progress(path: Path, run: str) -> Progress | None:
     """Return the training that was interrupted, if it is of the same frames and options."""
-    saved = read_checkpoint(path, run)
-    if saved is None:
-        return None
+    now = read_checkpoint(path, run, _progress_of)
+    if now is not None:
+        logger.info("resuming after epoch %d", now.epoch - 1)
+    return now
+
+
+def _progress_of(saved: State) -> Progress:
     note = json.loads(str(saved["note"]))
     numbers = sorted({int(name.split(".")[1]) for name in saved if name.startswith("recent.")})
-    logger.info("resuming after epoch %d", note["epoch"] - 1)
     return Progress(note["epoch"], part_of(saved, "state."),
                     [part_of(saved, f"recent.{n}.") for n in numbers], NewBob(**note["bob"]),
                     note["figures"], note["without_gain"])

@@ -28,7 +28,15 @@ from hybridasr.model.acoustic import AcousticModel, Adaptation
 from hybridasr.options import nested, option
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, read_block, read_view, write_view
-from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
+from hybridasr.train.em import (
+    Clock,
+    EmOptions,
+    Event,
+    TrainState,
+    read_iterations,
+    run_em,
+    write_features,
+)
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import accumulate_block, run_pass
 from hybridasr.train.start import grow_system, read_source, same_features
@@ -95,7 +103,7 @@ def adapt_speakers(state: TrainState, options: SatOptions, pool: Executor,
         logger.warning("no speaker has the %g frames of speech that a transform needs; the system "
                        "is trained without adaptation (a smaller --fmllr-min-count helps)",
                        options.fmllr_min_count)
-    return replace(state, speakers=speakers).with_view(pool)
+    return write_features(replace(state, speakers=speakers), pool)
 
 
 def speaker_stats(state: TrainState, silence_weight: float, pool: Executor,

@@ -140,7 +140,8 @@ def test_too_short_utterances_are_named_and_left_out(world, tmp_path, caplog):
     data = with_extra(world, tmp_path / "data", "s9-short", ("dai", "tai"),
                       np.zeros((4, 13), np.float32))
     with caplog.at_level(logging.DEBUG, logger="hybridasr"):
-        model = train(world, tmp_path / "mono", options=change_options(OPTIONS, num_iters=3), data=data)
+        model = train(world, tmp_path / "mono", options=change_options(OPTIONS, num_iters=3),
+                      data=data)
     assert model.info["unaligned"] == 1
     assert "not aligned: s9-short" in caplog.text
     assert "failed 1 of 49" in caplog.text
