@@ -153,8 +153,8 @@ class Aligner:
     def __init__(self, model: AcousticModel, lang: Lang, options: AlignOptions):
         self.model, self.options = model, options
         self._builder = TrainingGraphs(lang, model.transitions, model.tree)
-        self._costs = model.transitions.scaled_costs(options.transition_scale,
-                                                     options.self_loop_scale)
+        self._costs = model.transitions.scaled_costs(options.scales.transition_scale,
+                                                     options.scales.self_loop_scale)
         self._graphs: dict[tuple[int, ...], tuple[AlignmentGraph, np.ndarray]] = {}
 
     def align(self, utterance: str, words: tuple[int, ...], feats: np.ndarray,

@@ -40,13 +40,16 @@ class PipelineOptions:
 
     cmvn: str = option("speaker", "what the mean is taken over", CMVN_KINDS)
     norm_vars: bool = option(False, "normalise the variance too")
-    cmvn_window: int = option(600, "frames of the sliding window")
+    cmvn_window: int = option(600, "frames of the sliding window", needs="cmvn=sliding")
     delta_order: int = option(2, "derivatives appended, 0 for none")
-    delta_window: int = option(2, "frames to each side that a derivative looks at")
+    delta_window: int = option(2, "frames to each side that a derivative looks at",
+                              needs="delta_order")
     splice_left: int = option(0, "frames before the frame that are put beside it")
     splice_right: int = option(0, "frames after the frame that are put beside it")
-    cmvn_min_window: int = option(100, "frames of the sliding window at the start")
-    cmvn_center: bool = option(False, "centre the sliding window on the frame")
+    cmvn_min_window: int = option(100, "frames of the sliding window at the start",
+                                 needs="cmvn=sliding")
+    cmvn_center: bool = option(False, "centre the sliding window on the frame",
+                              needs="cmvn=sliding")
     cmvn_prior_frames: int = option(50, "frames that the training set's mean counts for beside a "
                                         "recording's own when its speaker is unknown")
 
@@ -332,11 +335,11 @@ def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
         try:
             samples = load_utterance(utterance, options.sample_rate, channel, allow_pipes)
         except UserError as error:
-            raise UserError(f"utterance '{utterance.utterance}': {error}") from error
+            raise error.within(f"utterance '{utterance.utterance}'") from error
         try:
             features = compute_features(samples, options, utterance.utterance)
         except UserError as error:
-            raise UserError(str(error), utterance.wav) from error
+            raise error.within(utterance.wav) from error
         results.append((utterance.utterance, features, len(samples) / options.sample_rate))
     return results
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.layer import FAST, Layer, add_bias, column_sums, initial_weights
+from hybridasr.nnet.products import product, product_calls, run_all
 from hybridasr.options import option
 
 SCHEMES = ("he", "glorot")
@@ -47,7 +48,7 @@ class Affine(Layer):
         rows = x.reshape(-1, self.input_dim)
         shape = (len(rows), self.output_dim)
         out = self.space("y", shape, x.dtype, train)
-        np.matmul(rows, self.parameters["weights"].T, out=out)
+        (product if train else np.matmul)(rows, self.parameters["weights"].T, out=out)
         add_bias(out, self.parameters["bias"])
         return out.reshape(*x.shape[:2], -1), rows if train else None
 
@@ -56,12 +57,14 @@ class Affine(Layer):
         dy = dy.reshape(-1, self.output_dim)
         weights = self.parameters["weights"]
         gradient = self.buffer("gradient", weights.shape, dy.dtype)
-        np.matmul(dy.T, cache, out=gradient)
+        calls = product_calls(dy.T, cache, gradient)
+        dx = None
+        if input_gradient:
+            dx = self.buffer("dx", cache.shape, dy.dtype)
+            calls += product_calls(dy, weights, dx)
+        run_all(calls)
         grads = {"weights": gradient, "bias": column_sums(dy)}
-        if not input_gradient:
-            return None, grads
-        dx = np.matmul(dy, weights, out=self.buffer("dx", cache.shape, dy.dtype))
-        return dx.reshape(*shape[:2], -1), grads
+        return None if dx is None else dx.reshape(*shape[:2], -1), grads
 
 
 def parse_offsets(text: str) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ from hybridasr.score.results import add_result, read_results
 from hybridasr.storage import digest, read_json, read_text
 from hybridasr.train.dnn import network_line, train_dnn
 from hybridasr.train.em import training_line
-from hybridasr.train.ladder import KINDS, LADDER
+from hybridasr.train.ladder import LADDER, TRAINERS
 from hybridasr.train.mono import train_mono
 
 STAGES = {
@@ -57,8 +57,8 @@ STAGES = {
     "lang": "lexicon and data/lang",
     "features": "features and CMVN statistics of every set",
     "mono": "monophones: train exp/mono, build its graph, recognise and score the test sets",
-    **{name: f"{KINDS[rung.kind].what}: the same with exp/{name}"
-       for name, rung in LADDER.items() if rung.kind in KINDS},
+    **{name: f"{TRAINERS[rung.kind].what}: the same with exp/{name}"
+       for name, rung in LADDER.items() if rung.kind in TRAINERS},
     "copies": "copies of the training set at other speeds and with noise; the network's features",
     DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
     "commands": "commands and fillers: calibrate the network, accept and reject",
@@ -259,7 +259,8 @@ class _Runner:
                 model = train_mono(data, lang, self.options["features"], self.options["pipeline"],
                                    destination, self.pool, options)
             else:
-                model = KINDS[rung.kind].train(data, lang, source, destination, self.pool, options)
+                train = TRAINERS[rung.kind].train
+                model = train(data, lang, source, destination, self.pool, options)
             return training_line(destination, model.info, self.run.nj)
 
         inputs = [self.data / "train" / file for file in ("text", "feats.ark", "cmvn.ark")]

@@ -34,7 +34,7 @@ def run_digest(state: TrainState, options: Any) -> str:
 def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, clock: Clock,
            destination: Path, pool: Any, adaptation: Adaptation | None = None) -> AcousticModel:
     """Align once more, write the model directory and remove what only the training needed."""
-    last = align_all(state, options.alignment(), pool, "last alignment", collect=False)
+    last = align_all(state, options.em.align, pool, "last alignment", collect=False)
     state = replace(state, alignments=last.alignments)
     clock.add("align", last.align_seconds)
     alignments = dict(by_utterance(state.refs, state.alignments))
