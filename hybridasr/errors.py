@@ -4,6 +4,7 @@ The command line prints its message as one line on stderr and exits with 1.
 Message template: ``<file>:<line>: <key> <what is wrong, with both values>; <how to mend>``.
 """
 
+import shlex
 from pathlib import Path
 
 MAX_NAMED = 10  # utterances, words or files named in one line
@@ -31,6 +32,18 @@ class UserError(Exception):
     def __reduce__(self):
         # Worker processes pickle errors: rebuild from the finished line.
         return (UserError, (str(self),))
+
+
+def shell_command(*words: str | Path) -> str:
+    """Return a command for a message, between marks, so that it can be copied into a shell.
+
+    >>> print(shell_command("hybridasr", "fix-data", "data/train"))
+    'hybridasr fix-data data/train'
+    >>> print(shell_command("hybridasr", "fix-data", "my data"))
+    `hybridasr fix-data 'my data'`
+    """
+    line = shlex.join(map(str, words))
+    return f"'{line}'" if "'" not in line else f"`{line}`"
 
 
 def name_some(names: list[str]) -> str:

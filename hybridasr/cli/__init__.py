@@ -24,6 +24,7 @@ from hybridasr.cli import (
     data,
     fillers,
     inspection,
+    kernels,
     lattice_tools,
     recipes,
     recognition,
@@ -35,6 +36,7 @@ from hybridasr.errors import UserError
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **train.VERBS,
                           **recognition.VERBS, **lattice_tools.VERBS, **inspection.VERBS,
                           **fillers.VERBS}
+VERBS.update(kernels.verbs(VERBS))
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -32,15 +32,15 @@ def _data_argument(parser: argparse.ArgumentParser) -> None:
 
 def _validate_data(args: argparse.Namespace) -> None:
     from hybridasr.corpus.validate import has_errors, validate_datadir
-    from hybridasr.errors import UserError
+    from hybridasr.errors import UserError, shell_command
     from hybridasr.progress import logger
 
     faults = validate_datadir(args.data)
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
     if has_errors(faults):
-        raise UserError(f"not valid; mend it by hand, or run 'hybridasr fix-data {args.data}'",
-                        args.data)
+        command = shell_command("hybridasr", "fix-data", args.data)
+        raise UserError(f"not valid; mend it by hand, or run {command}", args.data)
     logger.info("%s: valid", args.data)
 
 

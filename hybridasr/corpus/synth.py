@@ -29,11 +29,12 @@ from hybridasr.errors import UserError
 from hybridasr.options import option, to_dict
 from hybridasr.parallel import SerialExecutor, run_blocks, split_blocks
 from hybridasr.progress import logger
-from hybridasr.storage import atomic_path, digest, read_json, write_json
+from hybridasr.storage import atomic_path, digest, package_folder, read_json, write_json
 
 SAMPLE_RATE = 16000  # hertz
 VERSION = 1  # raise it with every change that changes a sample
 MARKER = "synth.json"
+LISTS = "commands_zh"  # the recipe whose lists are spoken
 _BLOCK = 40  # utterances a job
 _FULL_SCALE = 32768.0
 
@@ -159,17 +160,16 @@ def synthesize_corpus(
 
 
 def default_list(name: str) -> Path:
-    """Path of ``commands.txt``, ``outside.txt`` or ``sentences.txt`` of the recipe commands_zh.
+    """Path of ``commands.txt``, ``outside.txt`` or ``sentences.txt`` of the built-in corpus.
 
     Raises
     ------
     UserError
-        if the package was installed without the recipes.
+        if it is not there.
     """
-    path = Path(__file__).resolve().parents[2] / "egs" / "commands_zh" / name
+    path = package_folder("recipe/egs", "egs") / LISTS / name
     if not path.is_file():
-        raise UserError("not installed with the package; run from a checkout of the repository, "
-                        "or pass your own list", path)
+        raise UserError("is missing; install hybridasr again, or pass your own list", path)
     return path
 
 

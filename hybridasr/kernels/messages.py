@@ -5,6 +5,7 @@ user is told that kernels are being compiled, which takes half a minute the firs
 import logging
 import multiprocessing
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -114,3 +115,13 @@ def _first_to_tell(folder: Path | None) -> bool:
 def _say(level: int, line: str) -> None:
     # Who has set up no log sees only warnings.
     logger.log(level if logger.hasHandlers() else logging.WARNING, "%s", line)
+
+
+def loaded_kernels() -> tuple[int, int]:
+    """Return how many kernels the imported modules have, and how many of them are compiled."""
+    from numba.core.dispatcher import Dispatcher
+
+    kernels = {id(value): value for name, module in [*sys.modules.items()]
+               if name.startswith(_PACKAGE) for value in [*vars(module).values()]
+               if isinstance(value, Dispatcher)}.values()
+    return len(kernels), sum(bool(kernel.signatures) for kernel in kernels)

@@ -126,13 +126,13 @@ class _Runner:
     def corpus(self) -> None:
         """Find, download or synthesise the recordings; write a data directory for each set."""
         reader, root = self._find_corpus()
-        commands = self.run.commands if reader.name == "commands_zh" else None
+        commands = self.run.commands if reader.synthesises else None
         options = ReaderOptions(test_speaker=self.run.test_speaker, nj=self.run.nj,
                                 commands=str(commands) if commands else None)
         # What is synthesised follows from the options; what is found is known by its listing.
         chosen = {"reader": reader.name, "corpus": str(root),
                   "test speaker": self.run.test_speaker,
-                  "recordings": "" if reader.name == "commands_zh" else _listing(root)}
+                  "recordings": "" if reader.synthesises else _listing(root)}
 
         def write() -> str:
             sets = reader.read(root, options)
@@ -356,7 +356,7 @@ class _Runner:
             reader = None if name == "auto" else find_reader(name)
             # Any folder that some reader knows works with the settings of any recipe.
             return (reader if reader and reader.matches(given) else detect_reader(given)), given
-        if name == "commands_zh":
+        if name != "auto" and find_reader(name).synthesises:
             return find_reader(name), self.run.work / "corpus"
         if name != "auto" and self.run.download:
             return find_reader(name), download_corpus(name, self.run.work / "downloads")

@@ -38,6 +38,7 @@ class Reader:
     layout: str  # the files expected, for error lines
     matches: Callable[[Path], bool]  # does this folder look like the corpus?
     read_sets: Callable[[Path, ReaderOptions], Sets]
+    synthesises: bool = False  # it makes its recordings itself, and heeds `ReaderOptions.commands`
 
     def read(self, corpus_dir: str | Path, options: ReaderOptions | None = None) -> Sets:
         """List the corpus: set name ("train", "test", ...) to utterances, sorted by id.
@@ -49,7 +50,7 @@ class Reader:
             what is expected and where to get the corpus.
         """
         path = Path(corpus_dir)
-        if not path.is_dir() and self.name != "commands_zh":
+        if not path.is_dir() and not self.synthesises:
             raise UserError(f"no such folder; {self.expected()}", path)
         sets = self.read_sets(path, options or ReaderOptions())
         for name, utterances in sets.items():

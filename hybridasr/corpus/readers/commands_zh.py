@@ -31,4 +31,5 @@ READER = Reader(
     layout="a new folder, or one that the synthesis has made",
     matches=_matches,
     read_sets=_read,
+    synthesises=True,
 )
