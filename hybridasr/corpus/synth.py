@@ -22,19 +22,17 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
-from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import Utterance
 from hybridasr.corpus.espeak import Voice, spoken_form, synthesize
 from hybridasr.errors import UserError
 from hybridasr.options import option, to_dict
 from hybridasr.parallel import SerialExecutor, run_blocks, split_blocks
 from hybridasr.progress import logger
-from hybridasr.storage import atomic_path, digest, package_folder, read_json, write_json
+from hybridasr.storage import atomic_path, digest, read_json, write_json
 
 SAMPLE_RATE = 16000  # hertz
 VERSION = 1  # raise it with every change that changes a sample
 MARKER = "synth.json"
-LISTS = "commands_zh"  # the recipe whose lists are spoken
 _BLOCK = 40  # utterances a job
 _FULL_SCALE = 32768.0
 
@@ -106,11 +104,11 @@ class _Job:
 
 def synthesize_corpus(
     destination: str | Path,
+    commands: Sequence[str],
+    outside: Sequence[str] = (),
+    sentences: Sequence[str] = (),
     seed: int = 0,
     pool: Executor | None = None,
-    commands: Sequence[str] | None = None,
-    outside: Sequence[str] | None = None,
-    sentences: Sequence[str] | None = None,
     options: SynthOptions | None = None,
 ) -> dict[str, list[Utterance]]:
     """Make the corpus in `destination`, as far as it is not there yet, and list it.
@@ -122,9 +120,8 @@ def synthesize_corpus(
         options or seed are replaced.
     pool : Executor, optional
         Where the work is done (`hybridasr.parallel.executor`); in place by default.
-    commands, outside, sentences : sequence of str, optional
-        Hanzi, pinyin or English; the lists of ``egs/commands_zh`` by default. What is a command is
-        left out of the other two.
+    commands, outside, sentences : sequence of str
+        Hanzi, pinyin or English. What is a command is left out of the other two.
 
     Returns
     -------
@@ -136,10 +133,9 @@ def synthesize_corpus(
         if espeak is not installed, a text cannot be spoken, or the folder holds other files.
     """
     destination, options = Path(destination), options or SynthOptions()
-    commands = _texts(commands, "commands.txt")
-    outside, sentences = ([text for text in _texts(given, name) if text not in commands]
-                          for given, name in ((outside, "outside.txt"),
-                                              (sentences, "sentences.txt")))
+    commands = _texts(commands)
+    outside, sentences = ([text for text in _texts(given) if text not in commands]
+                          for given in (outside, sentences))
     sets = _plan(destination, seed, commands, outside, sentences, options)
     # A text that cannot be spoken stops the run here, not after half of the work.
     for text in commands + outside + sentences:
@@ -157,20 +153,6 @@ def synthesize_corpus(
                          str(job.path)) for job in jobs]
         for name, jobs in sets.items()
     }
-
-
-def default_list(name: str) -> Path:
-    """Path of ``commands.txt``, ``outside.txt`` or ``sentences.txt`` of the built-in corpus.
-
-    Raises
-    ------
-    UserError
-        if it is not there.
-    """
-    path = package_folder("recipe/egs", "egs") / LISTS / name
-    if not path.is_file():
-        raise UserError("is missing; install hybridasr again, or pass your own list", path)
-    return path
 
 
 def make_speakers(options: SynthOptions) -> tuple[list[Speaker], list[Speaker]]:
@@ -215,9 +197,7 @@ def render(text: str, speaker: Speaker, options: SynthOptions, seed: int, uttera
     return np.round(mixed * (_FULL_SCALE - 1)).astype(np.int16)
 
 
-def _texts(given: Sequence[str] | None, default_name: str) -> list[str]:
-    if given is None:
-        given = [command.text for command in read_commands(default_list(default_name))]
+def _texts(given: Sequence[str]) -> list[str]:
     texts = [" ".join(text.split()) for text in given]
     double = {text for text in texts if texts.count(text) > 1}
     if double:

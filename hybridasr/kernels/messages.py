@@ -105,7 +105,7 @@ def _first_to_tell(folder: Path | None) -> bool:
         return multiprocessing.parent_process() is None
     mark = folder / _QUIET
     with suppress(OSError):
-        if time.time() - mark.stat().st_mtime < 3 * _SECONDS:
+        if time.time() - mark.stat().st_mtime < 12 * _SECONDS:
             return False
     with suppress(OSError):
         mark.touch()
