@@ -49,7 +49,13 @@ def prepare_numba(numba: ModuleType, folder: Path | None) -> None:
 
         def save_overload(self, sig: Any, data: Any) -> None:
             with suppress(OSError):  # a full disk
-                super().save_overload(sig, data)
+                try:
+                    super().save_overload(sig, data)
+                except OSError:
+                    raise
+                except Exception:  # what is stored already is damaged
+                    self.flush()
+                    super().save_overload(sig, data)
 
     def enable_caching(kernel: Any) -> None:
         if not str(kernel.py_func.__module__).startswith(_PACKAGE):

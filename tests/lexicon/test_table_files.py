@@ -25,7 +25,7 @@ def test_the_environment_wins(monkeypatch, tmp_path):
 def test_missing_tables_are_said_so(monkeypatch, tmp_path):
     monkeypatch.delenv("HYBRIDASR_LEXICON", raising=False)
     monkeypatch.setattr(tables, "package_folder", lambda inside, checkout: tmp_path / checkout)
-    with pytest.raises(UserError, match="the pronunciation tables are missing; install hybridasr again"):
+    with pytest.raises(UserError, match="tables are missing; install hybridasr again"):
         tables_dir()
 
 
