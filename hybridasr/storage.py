@@ -69,6 +69,21 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def package_folder(inside: str, checkout: str) -> Path:
+    """Return a folder of data files that come with the package.
+
+    Parameters
+    ----------
+    inside : str
+        Where an installed package has it, e.g. ``lexicon/tables``.
+    checkout : str
+        Its name at the top of the repository, for a checkout.
+    """
+    package = Path(__file__).resolve().parent
+    installed = package / inside
+    return installed if installed.is_dir() else package.parent / checkout
+
+
 def write_error(error: OSError, path: PathLike) -> UserError:
     """Turn an operating-system error on `path` into the line a user can act on."""
     # numpy reports a write that the disk cut short without an error number.

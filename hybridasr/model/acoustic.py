@@ -29,6 +29,7 @@ from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.diag import DiagGmm, GmmScorer
 from hybridasr.gmm.fmllr import FmllrStats
+from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang, read_lang
@@ -111,6 +112,7 @@ class AcousticModel:
     nnet: NnetAcoustics | None = None
     acoustic_scale: float = DEFAULT_SCALE  # for the search, where it is not given
     durations: np.ndarray | None = None  # of phones, as from `hmm.durations`
+    graph_options: GraphOptions = GraphOptions()  # of its graph; those of command lists too
 
     def scorer(self) -> Scorer:
         """Return what scores `final_features`."""
@@ -209,7 +211,7 @@ def load_model(directory: PathLike) -> AcousticModel:
     return AcousticModel(gmm, transitions, tree, read_lang(directory / "lang"), features, pipeline,
                          values.get("info", {}), arrays.get("cmvn"), arrays.get("transform"),
                          adaptation, nnet, values.get("acoustic_scale", DEFAULT_SCALE),
-                         arrays.get("durations"))
+                         arrays.get("durations"), _graph_options(directory / "graph"))
 
 
 def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
@@ -236,6 +238,16 @@ def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
         "features": to_dict(model.features), "pipeline": to_dict(model.pipeline),
         "network": model.nnet.network.text.splitlines() if model.nnet else None,
         "training": model.info}
+
+
+def _graph_options(graph: Path) -> GraphOptions:
+    """Return the scales that mkgraph built the model's own graph with."""
+    path = graph / "graph.json"
+    values = read_json(path) if path.is_file() else {}
+    values = values.get("options", {}) if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise UserError("is not the description of a graph; run 'hybridasr mkgraph' again", path)
+    return from_dict(GraphOptions, values, str(path))
 
 
 def _check_network(nnet: NnetAcoustics, num_pdfs: int, dim: int, path: Path) -> None:

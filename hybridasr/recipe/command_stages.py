@@ -64,7 +64,7 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
                 f"{figures['threshold']:.3f}")
 
     inputs = [model / ARRAY_FILES["nnet"], model / "model.json", options.search, options.adapt,
-              options.reject]
+              options.reject, recipe.options["graph"]]
     warn = commands is not None  # of commands that sound alike; those drawn are no fault
     try:
         if stage("calibrate", [*inputs, fit, _listed(tested)],

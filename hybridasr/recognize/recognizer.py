@@ -29,7 +29,7 @@ from hybridasr.corpus.command_list import Command, Item, read_commands
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.features.pipeline import feature_dim, frame_levels, recognition_features
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.model.acoustic import AcousticModel, Scorer, load_model
@@ -346,8 +346,8 @@ def _read_graph(directory: Path, loaded: AcousticModel, model: PathLike) -> Deco
     known = len(loaded.transitions.tid_pdf), max(loaded.lang.words.values()) + 1
     used = (int(labels.max(initial=0)) for labels in (found.ilabel, found.olabel))
     if any(label >= count for label, count in zip(used, known, strict=True)):
-        raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
-                        f"{directory}'", directory)
+        command = shell_command("hybridasr", "mkgraph", model, directory)
+        raise UserError(f"belongs to another model than {model}; run {command}", directory)
     return found
 
 
