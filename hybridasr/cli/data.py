@@ -140,7 +140,7 @@ def _make_feats(args: argparse.Namespace) -> None:
 
     options = from_args(FeatureOptions, args)
     if args.model:
-        from hybridasr.model.acoustic import load_model
+        from hybridasr.model.directory import load_model
 
         options = load_model(args.model).features
     with executor(args.nj) as pool:

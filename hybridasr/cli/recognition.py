@@ -68,7 +68,7 @@ def _graph_arguments(parser: argparse.ArgumentParser) -> None:
 def _mkgraph(args: argparse.Namespace) -> None:
     from hybridasr.graph.mkgraph import grammar_phrases, make_graph
     from hybridasr.graph.self_loops import GraphOptions
-    from hybridasr.model.acoustic import load_model
+    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args
     from hybridasr.progress import logger
 
@@ -203,8 +203,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.evaluation.evaluate import evaluate, homophone_classes
     from hybridasr.evaluation.spotting import CommandList, evaluate_commands
     from hybridasr.features.pipeline import make_feats
-    from hybridasr.model.acoustic import load_model
     from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
