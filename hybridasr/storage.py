@@ -244,7 +244,7 @@ def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtyp
         wrong = array.min() if array.min() < low else array.max()
         raise DamagedFile(f"array '{name}' has the value {wrong}, outside {low:g} to {high:g}; "
                           f"{remedy}", path)
-    return np.ascontiguousarray(array, dtype)
+    return np.asarray(array, dtype, order="C")
 
 
 def digest(*parts: Any) -> str:
