@@ -62,7 +62,7 @@ def _graph_arguments(parser: argparse.ArgumentParser) -> None:
 def _mkgraph(args: argparse.Namespace) -> None:
     from hybridasr.graph.mkgraph import grammar_phrases, make_graph
     from hybridasr.graph.self_loops import GraphOptions
-    from hybridasr.model.acoustic import load_model
+    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args
     from hybridasr.progress import logger
 

@@ -38,7 +38,7 @@ from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
-from hybridasr.model.acoustic import ARRAY_FILES, load_model
+from hybridasr.model.directory import ARRAY_FILES, load_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger

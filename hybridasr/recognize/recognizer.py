@@ -32,8 +32,9 @@ from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError, shell_command
 from hybridasr.features.pipeline import feature_dim, frame_levels, recognition_features
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.model.acoustic import AcousticModel, Scorer, load_model
+from hybridasr.model.acoustic import AcousticModel, Scorer
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, works_by_speaker
+from hybridasr.model.directory import load_model
 from hybridasr.storage import PathLike
 
 # A recording whose loudest sample is below this (16-bit range) holds nothing but rounding.
