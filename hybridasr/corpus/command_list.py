@@ -151,7 +151,8 @@ def _checked(text: Any, name: Any, threshold: Any) -> Command:
     odd = set(_READABLE.sub("", text))
     if odd:
         shown = sorted({c for c in written if normalize_text(c) in odd} or odd)
-        raise ValueError(f"'{written}' has {' '.join(shown)}; write words only, without punctuation")
+        raise ValueError(f"'{written}' has {' '.join(shown)}; write words only, without "
+                         "punctuation")
     if threshold is None or threshold == "":
         return Command(text, name or text)
     try:
