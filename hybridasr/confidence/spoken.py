@@ -11,6 +11,7 @@ from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.langdir import Lang, base_phone
 from hybridasr.lexicon.lexicon import Lexicon, Pronunciation, make_lexicon
+from hybridasr.lexicon.numbers import spell_numbers
 from hybridasr.lexicon.phones import TONES
 
 Phones = tuple[str, ...]
@@ -111,7 +112,7 @@ def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:
     if syllables is not None:
         texts = list(syllables)
     else:
-        texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", mandarin.spell_numbers(word))
+        texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", spell_numbers(word))
     are_syllables = [syllable_of(chunk) is not None for chunk in chunks]
     should_be = [syllables is not None or mandarin.is_hanzi(text[0]) for text in texts]
     if are_syllables != should_be:
