@@ -155,6 +155,8 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
                         help="mix, or the channel's number from 0 (mix)")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
+    parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
+                        "(default: those commands that came near; of a graph none)")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads")
 
@@ -173,7 +175,8 @@ def _recognize(args: argparse.Namespace) -> None:
     failures = []
     for path in args.audio:
         try:
-            result = recognizer.recognize(path, channel=args.channel, strict_rate=args.strict_rate)
+            result = recognizer.recognize(path, channel=args.channel,
+                                          strict_rate=args.strict_rate, nbest=args.nbest)
         except UserError as error:
             # The other files are still worth their lines.
             failures.append(str(error))
@@ -197,6 +200,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from hybridasr.confidence.command_grammar import RejectOptions, refuse_without_commands
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
@@ -208,7 +212,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
-    model, data, fillers = load_model(args.model), read_datadir(args.data), _fillers(args)
+    fillers = _fillers(args)
+    if not args.commands:
+        refuse_without_commands(from_args(RejectOptions, args))
+    model, data = load_model(args.model), read_datadir(args.data)
     with executor(args.nj) as pool:
         if "feats.scp" not in data.tables:
             data = make_feats(data, model.features, pool)
