@@ -247,7 +247,8 @@ def _emit(graph, row, acoustic_scale, states, costs, origins, limit, width, aliv
             continue
         state = states[slot]
         for arc in range(arc_offsets[state], eps_offsets[state]):
-            reached = costs[slot] + weights[arc] - acoustic_scale * row[pdfs[arc]]
+            score = row[pdfs[arc]]
+            reached = costs[slot] + weights[arc] - acoustic_scale * score
             if reached > cutoff:
                 continue
             target = nextstate[arc]
@@ -261,13 +262,13 @@ def _emit(graph, row, acoustic_scale, states, costs, origins, limit, width, aliv
                 cost[target] = reached
                 token_arc[token[target]] = arc
                 token_origin[token[target]] = origins[slot]
-                token_acoustic[token[target]] = row[pdfs[arc]]
+                token_acoustic[token[target]] = score
             # The target's cost can only fall, and the link's slack only grow.
             if reached - cost[target] <= lattice_beam:
                 link_origin[num_links] = origins[slot]
                 link_target[num_links] = token[target]
                 link_arc[num_links] = arc
-                link_acoustic[num_links] = row[pdfs[arc]]
+                link_acoustic[num_links] = score
                 slack[num_links] = reached
                 num_links += 1
     return num_active, used, cutoff, num_links
