@@ -66,6 +66,7 @@ def align(graph: AlignmentGraph, costs: np.ndarray, loglikes: np.ndarray,
     for beam in (options.beam, options.retry_beam):
         pruning = SearchOptions(beam=beam, max_active=1 << 30, min_active=20,
                                 acoustic_scale=options.acoustic_scale)
+        # A training graph is one transcript: wide bounds cost little, and lose no alignment.
         path = search(graph.graph, graph.columns, loglikes, pruning, costs)
         if path is not None and path.complete:
             return path, retried
@@ -95,11 +96,13 @@ def equal_alignment(words: tuple[int, ...], lang: Lang, transitions: TransitionM
         phones += chosen
     phones += [lang.optional_silence] * bool(silences[-1])
     steps = _forward_path(phones, transitions, tree)
+    # Silence is optional, speech is not.
     if len(steps) > num_frames:
         speech = [phone for phone in phones if phone != lang.optional_silence]
         steps = _forward_path(speech, transitions, tree)
     if not steps or len(steps) > num_frames:
         return None
+    # Whole frames, the remainder spread: lengths differ by one at most.
     edges = np.arange(len(steps) + 1) * num_frames // len(steps)
     alignment = np.empty(num_frames, np.int32)
     for (forward, loop), begin, end in zip(steps, edges[:-1], edges[1:], strict=True):

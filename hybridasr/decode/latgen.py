@@ -61,6 +61,7 @@ def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray
     path, links = search_alternatives(graph, arc_pdfs, loglikes, search, options.lattice_beam)
     if path is None:
         return None, None
+    # A `Lattice` has its arcs by source; the tokens' order makes it topological.
     order = np.argsort(links.origin, kind="stable")
     arc = links.arc[order]
     return path, Lattice(links.origin[order], links.target[order], graph.olabel[arc],

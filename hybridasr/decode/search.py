@@ -159,6 +159,7 @@ class Search:
         if not 0 <= graph.start < graph.num_states:
             raise ValueError(f"start state {graph.start} of {graph.num_states}")
         pdfs = np.ascontiguousarray(arc_pdfs, np.int32)
+        # The kernels read without a look at bounds: whatever they index with is checked here.
         self._num_columns = int(columns_needed(pdfs, graph.ilabel))
         if self._num_columns < 0:
             raise ValueError("an arc with a transition-id has no column of scores")
@@ -193,7 +194,10 @@ class Search:
         if loglikes.shape[1] < self._num_columns:
             raise UserError(f"the graph reads {self._num_columns} columns of log likelihoods, "
                             f"given are {loglikes.shape[1]}; make the graph with this model")
-        if not np.isfinite(loglikes.sum()) and not (loglikes < np.inf).all():
+        # A sum is finite only if all of it is; only where it is not, every value is looked at.
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = loglikes.sum()
+        if not np.isfinite(total) and not (loglikes < np.inf).all():
             raise UserError("log likelihoods contain NaN or infinity; check the features and the "
                             "model")
         if self._progress is None:
@@ -220,6 +224,7 @@ class Search:
         Both are None if there was no frame, or every token died. Where no final state lives, every
         state counts as final at no cost. No frames can follow.
         """
+        # The links are pruned in place: nothing may use the state of the search again.
         path, progress, self._progress = self._best(at_end=True), self._progress, None
         if path is None or self._pruning.lattice_beam < 0:
             return path, None
@@ -235,8 +240,10 @@ class Search:
         arcs, acoustic, complete = best_path(self._progress, graph.final, at_end)
         if len(arcs) == 0:
             return None
+        # One score a frame: epsilon arcs read none.
         emitting = self._arrays.pdfs[arcs] >= 0
         graph_cost = float(self._arrays.weights[arcs].sum(dtype=np.float64))
+        # Of a path that is not complete the last state has no final cost.
         if complete:
             graph_cost += float(graph.final[graph.nextstate[arcs[-1]]])
         labels = graph.olabel[arcs]
@@ -280,6 +287,7 @@ def search_alternatives(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np
 def _searched(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
               options: SearchOptions, weights: np.ndarray | None, lattice_beam: float | None
               ) -> tuple[BestPath | None, Alternatives | None]:
+    # A graph without states, as of an empty composition, is no fault here: it says nothing.
     if len(loglikes) == 0 or graph.num_states == 0:
         return None, None
     utterance = Search(graph, arc_pdfs, options, weights, lattice_beam)

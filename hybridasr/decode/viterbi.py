@@ -96,6 +96,7 @@ def start(state, graph, pruning):
     alive = Alive(np.full(num_states, np.inf), np.full(num_states, -1, np.int32),
                   np.empty(num_states, np.int32), np.empty(num_states, np.int32),
                   np.zeros(num_states, np.bool_))
+    # A frame makes at most one token a state: with that much room none is looked for in its loops.
     room = num_states + FIRST_TOKENS
     tokens = Tokens(np.empty(room, np.int32), np.empty(room, np.int32),
                     np.empty(room, np.float32), np.zeros(1, np.int64))
@@ -125,6 +126,7 @@ def advance(progress, graph, loglikes, acoustic_scale, pruning):
         frame += 1
         if num_tokens + len(alive.cost) > len(tokens.arc):
             tokens, num_tokens = _with_tokens(alive, num_active, tokens, num_tokens, with_links)
+        # Copied: the living states of the next frame are written over those of this one.
         states = alive.states[:num_active].copy()
         costs, origins = alive.cost[states], alive.token[states]
         for state in states:
@@ -143,6 +145,7 @@ def advance(progress, graph, loglikes, acoustic_scale, pruning):
             continue
         links = _end_frame(graph, cutoff, alive, num_active, tokens, num_tokens, links, num_links,
                            frame, lattice_beam)
+        # Extra costs of 0: as long as the end is open, every living token may be on the best path.
         if links.ends[2 * frame + 1] > prune_at:
             number = prune(tokens, links, frame, np.zeros(num_tokens - tokens.ends[frame - 1]),
                            lattice_beam)
@@ -183,6 +186,7 @@ def _with_tokens(alive, num_active, tokens, num_tokens, with_links):
 @numba.njit(cache=True, nogil=True)
 def _limits(costs, beam, max_active, min_active):
     """Return (the worst cost that survives, the beam that amounts to)."""
+    # With few states alive there is nothing to save, and more to lose.
     if len(costs) <= min_active:
         return np.inf, np.inf
     best = costs.min()
@@ -200,6 +204,7 @@ def _limits(costs, beam, max_active, min_active):
 def _smallest(costs, place):
     """Return the cost at `place` in ascending order: a histogram, then its one bin in order."""
     low, high = costs.min(), costs.max()
+    # Bins of no width would divide by zero.
     if not high - low > 1e-6:
         return np.partition(costs, place)[place]
     scale = (HISTOGRAM_BINS - 1) / (high - low)
@@ -242,12 +247,14 @@ def _emit(graph, row, acoustic_scale, states, costs, origins, limit, width, aliv
         for arc in range(arc_offsets[states[slot]], eps_offsets[states[slot]]):
             reached = costs[slot] + weights[arc] - acoustic_scale * row[pdfs[arc]]
             cutoff = min(cutoff, reached + width)
+    # The cutoff falls as better targets come up, so that fewer arcs are followed.
     for slot in range(len(states)):
         if costs[slot] > limit:
             continue
         state = states[slot]
         for arc in range(arc_offsets[state], eps_offsets[state]):
-            reached = costs[slot] + weights[arc] - acoustic_scale * row[pdfs[arc]]
+            score = row[pdfs[arc]]
+            reached = costs[slot] + weights[arc] - acoustic_scale * score
             if reached > cutoff:
                 continue
             target = nextstate[arc]
@@ -261,13 +268,13 @@ def _emit(graph, row, acoustic_scale, states, costs, origins, limit, width, aliv
                 cost[target] = reached
                 token_arc[token[target]] = arc
                 token_origin[token[target]] = origins[slot]
-                token_acoustic[token[target]] = row[pdfs[arc]]
+                token_acoustic[token[target]] = score
             # The target's cost can only fall, and the link's slack only grow.
             if reached - cost[target] <= lattice_beam:
                 link_origin[num_links] = origins[slot]
                 link_target[num_links] = token[target]
                 link_arc[num_links] = arc
-                link_acoustic[num_links] = row[pdfs[arc]]
+                link_acoustic[num_links] = score
                 slack[num_links] = reached
                 num_links += 1
     return num_active, used, cutoff, num_links
@@ -289,6 +296,7 @@ def _close(graph, cutoff, alive, num_active, tokens, used):
             queue[waiting] = state
             queued[state] = True
             waiting += 1
+    # Ends, since a cost that goes round falls no further: no cycle of epsilon arcs is negative.
     while waiting > 0:
         state = queue[head]
         queued[state] = False
@@ -335,6 +343,7 @@ def _end_frame(graph, cutoff, alive, num_active, tokens, used, links, num_links,
                 link_acoustic[num_links] = 0.0
                 slack[num_links] = reached
                 num_links += 1
+    # Only now are the targets' costs final.
     for link in range(links.ends[2 * frame - 1] if frame > 0 else 0, num_links):
         slack[link] -= cost[nextstate[link_arc[link]]]
     links.ends[2 * frame + 1] = num_links
@@ -410,6 +419,7 @@ def _trace(arc, origin, end, values):
     while arc[entry] >= 0:
         length += 1
         entry = origin[entry]
+    # The length is known now: filled from the end, the path needs no turning round.
     path = np.empty(length, values.dtype)
     entry = end
     while arc[entry] >= 0:
@@ -427,6 +437,7 @@ def alternatives(progress, final, complete, lattice_beam):
     """
     alive, tokens, links = progress.alive, progress.tokens, progress.links
     frame = progress.frame
+    # Arrays of the last frame's tokens alone, which are the last ones.
     first = tokens.ends[frame - 1]
     last_final = np.empty(tokens.ends[frame] - first)
     extra = np.empty(len(last_final))
@@ -445,6 +456,7 @@ def alternatives(progress, final, complete, lattice_beam):
             finals[place[number[token]]] = last_final[token]
     num_links = links.ends[2 * frame + 1]
     origins, targets = place[links.origin[:num_links]], place[links.target[:num_links]]
+    # Links against the order close a cycle of epsilon arcs.
     forward = origins < targets
     return (origins[forward], targets[forward], links.arc[:num_links][forward],
             links.acoustic[:num_links][forward], finals)

@@ -44,25 +44,25 @@ def word_segments(phones: list[Segment], words: list[int], lang: Lang) -> list[S
             place += 1
         return place
 
-    # reached[i]: place after i words -> (place before the i-th word, where the word begins)
-    reached: list[dict[int, tuple[int, int]]] = [{0: (0, 0)}]
+    # steps[i]: place after i words -> (place before the i-th word, where the word begins)
+    steps: list[dict[int, tuple[int, int]]] = [{0: (0, 0)}]
     for word in words:
         nexts: dict[int, tuple[int, int]] = {}
-        for place in reached[-1]:
+        for place in steps[-1]:
             begin = after_silence(place)
             for _, pronunciation in lang.pronunciations.get(word, ()):
-                found = labels[begin:begin + len(pronunciation)]
-                if found and found == tuple(pronunciation)[:len(found)]:
-                    nexts.setdefault(begin + len(found), (place, begin))
+                stretch = labels[begin:begin + len(pronunciation)]
+                if stretch and stretch == tuple(pronunciation)[:len(stretch)]:
+                    nexts.setdefault(begin + len(stretch), (place, begin))
         if not nexts:
             break
-        reached.append(nexts)
+        steps.append(nexts)
     # Of all ways to match, take the one that leaves only silence behind.
-    places = [p for p in reached[-1] if after_silence(p) == len(labels)] or list(reached[-1])
+    places = [p for p in steps[-1] if after_silence(p) == len(labels)] or list(steps[-1])
     place = max(places)
     segments = []
-    for number in range(len(reached) - 1, 0, -1):
-        before, begin = reached[number][place]
+    for number in range(len(steps) - 1, 0, -1):
+        before, begin = steps[number][place]
         segments.append(Segment(words[number - 1], phones[begin].begin, phones[place - 1].end))
         place = before
     return segments[::-1]

@@ -204,6 +204,7 @@ def component_posteriors(x, constants, rows, start, size, posteriors):
     total = 0.0
     for i in range(size):
         difference = posteriors[i] - best
+        # exp is what takes the time here, and far below the best it adds nothing.
         posteriors[i] = math.exp(difference) if difference > NEGLIGIBLE else 0.0
         total += posteriors[i]
     for i in range(size):
@@ -230,6 +231,7 @@ def _accumulate(feats, others, frame_pdfs, constants, rows, offsets, occupancy, 
         frames += 1
         for i in range(size):
             posterior = posteriors[i]
+            # Most of a large mixture has no share in a frame.
             if posterior == 0.0:
                 continue
             occupancy[start + i] += posterior

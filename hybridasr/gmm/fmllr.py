@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from hybridasr.gmm.diag import DiagGmm, component_posteriors
-from hybridasr.gmm.lda_mllt import follow_row
+from hybridasr.gmm.mllt import follow_row
 
 ROWS = 512  # frames whose products are held at a time: they stay in the processor's cache
 # Of the smallest to the largest eigenvalue, once every dimension has unit power: below it lies
@@ -204,9 +204,9 @@ def estimate_fmllr(stats: FmllrStats, min_count: float = 0.0, num_iters: int = 4
         now = fmllr_objective(matrix, k, g)
         if not now > reached:  # not a number included
             break
-        done = now - reached < tolerance
+        gain = now - reached
         best, reached = matrix.copy(), now
-        if done:
+        if gain < tolerance:
             break
     return best, reached - first
 

@@ -51,15 +51,15 @@ def estimate(gmm: DiagGmm, stats: GmmStats, options: UpdateOptions | None = None
     means, variances = gmm.means.copy(), gmm.variances.copy()
     weights = np.where(pdf_occupancy[pdf_of] > 0, weights, gmm.weights)
     # A single frame has no variance: move the mean, keep the spread.
-    seen = keep & (stats.occupancy > 0)
+    full = keep & (stats.occupancy > 0)
     if not options.remove:
         keep[:] = True
         weights = np.maximum(weights, options.min_weight)
-    counts = stats.occupancy[seen, None]
-    means[seen] = stats.first[seen] / counts
-    spread = stats.second[seen] / counts - means[seen] ** 2
+    counts = stats.occupancy[full, None]
+    means[full] = stats.first[full] / counts
+    spread = stats.second[full] / counts - means[full] ** 2
     several = counts > 1.5
-    variances[seen] = np.where(several, np.maximum(spread, options.min_variance), variances[seen])
+    variances[full] = np.where(several, np.maximum(spread, options.min_variance), variances[full])
     weights = np.where(keep, weights, 0.0)
     weights /= np.bincount(pdf_of, weights, gmm.num_pdfs)[pdf_of]
     sizes = np.bincount(pdf_of[keep], minlength=gmm.num_pdfs)

@@ -162,6 +162,7 @@ def _determinize(raw, beam, max_elements):
         _seal(raw, trie, work, stamp, 0, high, remaining, elements, states, 0, buckets, False)
         states.cost[0], num_states = 0.0, 1
     limit = beam + _TOLERANCE + (remaining[0] if num_raw > 0 else 0.0)
+    # By the least raw state: nothing that comes later leads back to it, so its cost is final.
     while num_done < num_states:
         _, state = heapq.heappop(heap)
         if num_done == len(finals.word):
@@ -173,6 +174,7 @@ def _determinize(raw, beam, max_elements):
         num_done += 1
         words, slots, onward = _candidates(raw, elements, begin, end)
         order = np.argsort(words, kind="mergesort")
+        # Arcs with the same word lead to one subset.
         first = 0
         while first < len(order):
             last = first
@@ -193,17 +195,17 @@ def _determinize(raw, beam, max_elements):
                                      grown(elements.graph, num_raw),
                                      grown(elements.acoustic, num_raw),
                                      grown(elements.node, num_raw))
-            found, graph, acoustic, node = _seal(
+            subset, graph, acoustic, node = _seal(
                 raw, trie, work, stamp, low, high, remaining, elements, states, num_states,
                 buckets, True)
-            if found == num_states:
+            if subset == num_states:
                 num_states += 1
-                first_raw = np.int64(elements.state[states.ends[found - 1]])
-                heapq.heappush(heap, (first_raw, found))
-            states.cost[found] = min(states.cost[found], cost + graph + acoustic)
+                first_raw = np.int64(elements.state[states.ends[subset - 1]])
+                heapq.heappush(heap, (first_raw, subset))
+            states.cost[subset] = min(states.cost[subset], cost + graph + acoustic)
             if num_arcs == len(arcs.word):
                 arcs = _grown_out(arcs)
-            _put(arcs, num_arcs, state, found, words[group[0]], graph, acoustic, base, node)
+            _put(arcs, num_arcs, state, subset, words[group[0]], graph, acoustic, base, node)
             num_arcs += 1
         if states.ends[num_states - 1] > max_elements:
             return _cut(arcs, 0), _cut(finals, 0), trie, False
@@ -299,6 +301,7 @@ def _seal(raw, trie, work, stamp, low, high, remaining, elements, states, new, b
     if not normalize:
         states.ends[new], states.base[new] = end, 0
         return new, 0.0, 0.0, 0
+    # What all elements share goes onto the arc, so that equal rests become one subset.
     graph, acoustic = elements.graph[best], elements.acoustic[best]
     code = 0
     for slot in range(begin, end):

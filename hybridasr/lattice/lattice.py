@@ -117,6 +117,9 @@ def topological_order(start: int, source: np.ndarray, target: np.ndarray,
                       num_states: int) -> np.ndarray:
     """Return the states reached from `start` such that arcs lead to later ones: int64.
 
+    >>> topological_order(0, np.array([0, 2, 0]), np.array([2, 1, 1]), 4).tolist()
+    [0, 2, 1]
+
     Raises
     ------
     ValueError
@@ -125,20 +128,23 @@ def topological_order(start: int, source: np.ndarray, target: np.ndarray,
     onward: list[list[int]] = [[] for _ in range(num_states)]
     for begin, end in zip(source, target, strict=True):
         onward[begin].append(int(end))
-    found, opened, finished = {start}, {start}, []
+    # Depth first, with a stack of its own: lattices are deeper than Python's recursion.
+    visits, trail, order = {start}, {start}, []
     stack = [(start, iter(onward[start]))]
     while stack:
         state, rest = stack[-1]
         for after in rest:
-            if after in opened:
+            # Back to a state that is not done: the way there and this arc are a cycle.
+            if after in trail:
                 raise ValueError(f"state {after} is on a cycle")
-            if after not in found:
-                found.add(after)
-                opened.add(after)
+            if after not in visits:
+                visits.add(after)
+                trail.add(after)
                 stack.append((after, iter(onward[after])))
                 break
         else:
             stack.pop()
-            opened.discard(state)
-            finished.append(state)
-    return np.array(finished[::-1], np.int64)
+            trail.discard(state)
+            order.append(state)
+    # A state is done after all that it leads to.
+    return np.array(order[::-1], np.int64)

@@ -26,14 +26,14 @@ def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> 
     end = lattice.num_states
     # (cost of the best way over it, words, tie-break, state or end, cost so far, arcs as a chain)
     heap = [(remaining[0], (), 0, 0, 0.0, None)]
-    pushed, seen, found = 1, set(), []
-    while heap and len(found) < count:
+    pushed, visits, paths = 1, set(), []
+    while heap and len(paths) < count:
         total, words, _, state, cost, chain = heapq.heappop(heap)
-        if not total < np.inf or (state, words) in seen:
+        if not total < np.inf or (state, words) in visits:
             continue
-        seen.add((state, words))
+        visits.add((state, words))
         if state == end:
-            found.append(_path(lattice, words, chain))
+            paths.append(_path(lattice, words, chain))
             continue
         ways = [(arc, int(lattice.target[arc]), arc_costs[arc], remaining[lattice.target[arc]])
                 for arc in range(offsets[state], offsets[state + 1])]
@@ -43,7 +43,7 @@ def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> 
             heapq.heappush(heap, (cost + step + rest, words + (word,) * (word > 0), pushed, target,
                                   cost + step, (arc if arc >= 0 else ~state, chain)))
             pushed += 1
-    return found
+    return paths
 
 
 def costs_to_end(lattice: WordGraph, acoustic_scale: float) -> np.ndarray:

@@ -201,17 +201,17 @@ class _Entry:
                                 f"{_REMEDY}", self.path, self.first) from None
         place = np.full(len(names), -1, np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
-        kept = np.flatnonzero(place[source] >= 0)
-        kept = kept[np.argsort(place[source[kept]], kind="stable")]
-        tid, word = (np.array(column, np.int32)[kept] for column in columns[2:4])
-        graph, acoustic = (np.array(column, np.float64)[kept] for column in columns[4:6])
+        rows = np.flatnonzero(place[source] >= 0)
+        rows = rows[np.argsort(place[source[rows]], kind="stable")]
+        tid, word = (np.array(column, np.int32)[rows] for column in columns[2:4])
+        graph, acoustic = (np.array(column, np.float64)[rows] for column in columns[4:6])
         finals = [self.finals.get(state, (math.inf, 0.0, None)) for state in order.tolist()]
-        shared = (place[source[kept]], place[target[kept]], word, graph, acoustic,
+        shared = (place[source[rows]], place[target[rows]], word, graph, acoustic,
                   np.array([final[0] for final in finals]),
                   np.array([final[1] if final[0] < math.inf else 0.0 for final in finals]))
         if self.compact is False:
             return Lattice(*shared, tid)
-        return CompactLattice(*shared, [_string(columns[6][arc]) for arc in kept],
+        return CompactLattice(*shared, [_string(columns[6][arc]) for arc in rows],
                               [_string(final[2]) for final in finals])
 
 

@@ -15,14 +15,8 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import PipelineOptions, base_pipeline
 from hybridasr.gmm.diag import DiagGmm
-from hybridasr.gmm.lda_mllt import (
-    LdaStats,
-    MlltStats,
-    accumulate_mllt,
-    estimate_lda,
-    estimate_mllt,
-    transform_means,
-)
+from hybridasr.gmm.lda import LdaStats, estimate_lda
+from hybridasr.gmm.mllt import MlltStats, accumulate_mllt, estimate_mllt, transform_means
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import nested, option

@@ -7,12 +7,11 @@ from scipy.stats import multivariate_normal
 
 from hybridasr.errors import UserError
 from hybridasr.gmm.diag import DiagGmm
-from hybridasr.gmm.lda_mllt import (
-    LdaStats,
+from hybridasr.gmm.lda import LdaStats, estimate_lda
+from hybridasr.gmm.mllt import (
     MlltStats,
     _mllt_row,
     accumulate_mllt,
-    estimate_lda,
     estimate_mllt,
     mllt_objective,
     transform_means,

@@ -1,8 +1,6 @@
-"""Owns LDA and MLLT: linear transforms of the features that separate the pdfs.
+"""Owns MLLT, a global semi-tied covariance: the turn after which diagonal covariances fit best.
 
-LDA projects spliced frames to fewer dimensions (Haeb-Umbach & Ney 1992; Kaldi's
-lda-estimate.cc); MLLT, or a global semi-tied covariance, turns them so that diagonal covariances
-fit (Gales 1999; Kaldi's mllt.cc).
+Takes aligned frames and a `DiagGmm`; gives a square matrix. Gales 1999; Kaldi's mllt.cc.
 """
 
 from collections.abc import Iterator
@@ -11,118 +9,10 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from hybridasr.errors import UserError
 from hybridasr.gmm.diag import DiagGmm
 
-ROWS = 4096  # frames multiplied at a time in float32
-SMALLEST_EIGENVALUE = 1e-6  # of a within-class correlation, relative to the largest
-SMALLEST_RIDGE = 1e-8  # added to the diagonals of the MLLT statistics, relative to them
-
-
-@dataclass
-class LdaStats:
-    """Frames (C,), sums (C, D) of each class; second moments (D, D) of all; float64."""
-
-    counts: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-
-    @classmethod
-    def zeros(cls, num_classes: int, dim: int) -> "LdaStats":
-        """Return empty statistics."""
-        return cls(np.zeros(num_classes), np.zeros((num_classes, dim)), np.zeros((dim, dim)))
-
-    def accumulate(self, feats: np.ndarray, classes: np.ndarray) -> None:
-        """Add frames, in place.
-
-        Parameters
-        ----------
-        feats : float32 (num_frames, dim)
-        classes : int32 (num_frames,)
-            -1 leaves the frame out.
-        """
-        labels = classes.astype(np.int32)
-        if len(labels) and labels.max() >= len(self.counts):
-            raise ValueError(f"class {labels.max()} of {len(self.counts)}")
-        self.counts += np.bincount(labels[labels >= 0], minlength=len(self.counts))
-        for start in range(0, len(feats), ROWS):
-            part = labels[start:start + ROWS]
-            block = np.ascontiguousarray(feats[start:start + ROWS][part >= 0], np.float32)
-            if len(block) == 0:
-                continue
-            _add_rows(self.first, block, part[part >= 0])
-            # Around the block's mean, so that float32 products keep their digits.
-            origin = block.mean(0)
-            near = block - origin
-            cross = np.outer(near.sum(0, dtype=np.float64), origin)
-            self.second += near.T @ near + cross + cross.T
-            self.second += len(block) * np.outer(origin, origin.astype(np.float64))
-
-    def add(self, other: "LdaStats") -> None:
-        """Add the statistics of another block, in place."""
-        self.counts += other.counts
-        self.first += other.first
-        self.second += other.second
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_rows(sums, feats, labels):
-    for frame in range(len(feats)):
-        total = sums[labels[frame]]
-        for d in range(feats.shape[1]):
-            total[d] += feats[frame, d]
-
-
-@dataclass(frozen=True)
-class LdaResult:
-    """The projection (dim, D), the whole transform (D, D) and its eigenvalues, descending."""
-
-    matrix: np.ndarray
-    full: np.ndarray
-    eigenvalues: np.ndarray
-
-
-def estimate_lda(stats: LdaStats, dim: int) -> LdaResult:
-    """Return the transform whose first rows separate the classes best.
-
-    The within-class covariance becomes the identity, the between-class one diagonal. Directions
-    in which the classes do not vary count as if they varied a little.
-
-    Raises
-    ------
-    UserError
-        if `dim` is larger than the features have, there are too few frames, or all are alike.
-    """
-    total = stats.counts.sum()
-    wide = stats.second.shape[0]
-    if dim > wide:
-        raise UserError(f"LDA to {dim} dimensions from {wide}; splice more frames, or give a "
-                        "smaller --dim")
-    if total <= wide:
-        raise UserError(f"LDA needs more than {wide} frames of speech, {int(total)} are there; "
-                        "give more recordings")
-    mean = stats.first.sum(0) / total
-    seen = stats.counts > 0
-    means = stats.first[seen] / stats.counts[seen, None]
-    weighted = means * stats.counts[seen, None]
-    between = means.T @ weighted / total - np.outer(mean, mean)
-    within = (stats.second - means.T @ weighted) / total
-    scale = np.sqrt(np.maximum(np.diagonal(within), 0.0))
-    # Rounding leaves a trace of a constant dimension's power.
-    scale[scale <= 1e-7 * np.sqrt(np.diagonal(stats.second) / total)] = 0.0
-    if not scale.any():
-        raise UserError("LDA of features that do not vary within any class; check the recordings, "
-                        "they may be digital silence")
-    scale[scale == 0.0] = scale[scale > 0.0].min()
-    # Correlations, so that the floor does not depend on the features' units.
-    values, vectors = np.linalg.eigh(within / np.outer(scale, scale))
-    floored = np.maximum(values, SMALLEST_EIGENVALUE * values[-1])
-    whiten = (vectors / np.sqrt(floored)).T / scale
-    eigenvalues, rotation = np.linalg.eigh(whiten @ between @ whiten.T)
-    full = rotation[:, ::-1].T @ whiten
-    # A sign of its own for each row: the same on every machine.
-    full *= np.sign(full[np.arange(wide), np.abs(full).argmax(1)])[:, None]
-    return LdaResult(full[:dim].copy(), full, eigenvalues[::-1].copy())
+ROWS = 4096  # frames of a pdf at a time: bounds the memory of their outer products
+SMALLEST_RIDGE = 1e-8  # added to the diagonals of the statistics, relative to them
 
 
 @dataclass
@@ -239,15 +129,19 @@ def estimate_mllt(stats: MlltStats, num_iters: int = 200,
         now = mllt_objective(matrix, g)
         if now <= reached:
             break
-        done = now - reached < tolerance
+        gain = now - reached
         best, reached = matrix, now
-        if done:
+        if gain < tolerance:
             break
     return best, reached - first
 
 
 def mllt_objective(matrix: np.ndarray, g: np.ndarray) -> float:
-    """Return log |det M| - 1/2 sum_i m_i G_i m_i', G being a frame's average."""
+    """Return log |det M| - 1/2 sum_i m_i G_i m_i', G being a frame's average.
+
+    >>> mllt_objective(np.eye(2), np.array([np.eye(2), np.eye(2)]))
+    -1.0
+    """
     quadratic = ((g @ matrix[:, :, None])[..., 0] * matrix).sum()
     return float(np.linalg.slogdet(matrix)[1] - 0.5 * quadratic)
 
@@ -282,5 +176,10 @@ def follow_row(inverse, row, change):
 
 
 def transform_means(gmm: DiagGmm, matrix: np.ndarray) -> DiagGmm:
-    """Return the mixtures with every mean transformed (Kaldi's gmm-transform-means)."""
+    """Return the mixtures with every mean transformed (Kaldi's gmm-transform-means).
+
+    >>> gmm = DiagGmm(np.ones(1), np.array([[1.0, 2.0]]), np.ones((1, 2)), np.array([0, 1]))
+    >>> transform_means(gmm, np.array([[0.0, 1.0], [1.0, 0.0]])).means.tolist()
+    [[2.0, 1.0]]
+    """
     return DiagGmm(gmm.weights, gmm.means @ matrix.T, gmm.variances, gmm.offsets)
