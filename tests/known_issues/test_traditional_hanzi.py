@@ -9,8 +9,8 @@ from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin, simplified
 from hybridasr.lexicon.lexicon import build_lexicon
 
-TRADITIONAL = "打開空調 關閉空調 調高溫度 調低溫度 播放音樂 乾燥 銀行".split()
-SIMPLIFIED = "打开空调 关闭空调 调高温度 调低温度 播放音乐 干燥 银行".split()
+TRADITIONAL = ["打開空調", "關閉空調", "調高溫度", "調低溫度", "播放音樂", "乾燥", "銀行"]
+SIMPLIFIED = ["打开空调", "关闭空调", "调高温度", "调低温度", "播放音乐", "干燥", "银行"]
 
 
 @pytest.fixture
