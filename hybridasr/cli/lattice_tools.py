@@ -26,7 +26,7 @@ def _read(args: argparse.Namespace
     """Return (word id -> word, the lattices by utterance)."""
     from hybridasr.errors import UserError
     from hybridasr.lattice.text import read_compact
-    from hybridasr.lexicon.langdir import read_symbols
+    from hybridasr.lexicon.lang_files import read_symbols
 
     if not args.acoustic_scale > 0:
         raise UserError(f"acoustic-scale is {args.acoustic_scale}; give a number above 0")

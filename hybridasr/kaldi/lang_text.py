@@ -13,14 +13,13 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.graph.openfst import FlatFst, read_flat
+from hybridasr.lexicon.lang_files import Root, read_symbols
 from hybridasr.lexicon.langdir import (
     POSITIONS,
     IntPronunciation,
     Lang,
     LangOptions,
-    Root,
     add_positions,
-    read_symbols,
 )
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD, read_lexicon
 from hybridasr.storage import PathLike, read_text

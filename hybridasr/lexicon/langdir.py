@@ -10,23 +10,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import make_topology
+from hybridasr.lexicon.lang_files import (
+    REMEDY,
+    Root,
+    check_each_once,
+    read_id,
+    read_ids,
+    read_options,
+    read_roots,
+    read_symbols,
+)
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD, Lexicon, read_lexicon, write_lexicon
 from hybridasr.lexicon.phones import PhoneSet
 from hybridasr.options import from_dict, option, to_dict
 from hybridasr.progress import logger
-from hybridasr.storage import PathLike, read_json, read_text, write_json, write_text
+from hybridasr.storage import PathLike, read_text, write_json, write_text
 
 FORMAT = 1
 """Version of the directory; a newer one is refused."""
 
 POSITIONS = {"_B": "begin", "_E": "end", "_I": "internal", "_S": "singleton"}
 """Suffix of a position-dependent phone -> its name in word_boundary.txt."""
-
-_REMEDY = "run 'hybridasr prepare-lang' to make it anew"
 
 IntPronunciation = tuple[float, tuple[int, ...]]
 
@@ -45,17 +52,6 @@ class LangOptions:
     def __post_init__(self):
         if not 0.0 <= self.sil_prob < 1.0:
             raise UserError(f"sil-prob is {self.sil_prob}; give a number from 0 to below 1")
-
-
-class Root(NamedTuple):
-    """Phones that share a tree root; `shared`: their HMM states do too; `split`: it may be split.
-
-    A line of phones/roots.int, as in Kaldi: ``shared split 4 5 6``.
-    """
-
-    phones: tuple[int, ...]
-    shared: bool = True
-    split: bool = True
 
 
 @dataclass(frozen=True)
@@ -222,43 +218,45 @@ def read_lang(path: PathLike) -> Lang:
                 "extra_questions")]
     for name in needed:
         if not (path / name).is_file():
-            raise UserError(f"{name} is missing; {_REMEDY}", path)
-    record = read_json(path / "lang.json")
-    if record.get("format", 0) > FORMAT:
-        raise UserError(f"format {record['format']} is newer than this program knows ({FORMAT}); "
-                        "update hybridasr", path / "lang.json")
-    options = from_dict(LangOptions, record["options"], str(path / "lang.json"))
+            raise UserError(f"{name} is missing; {REMEDY}", path)
+    options = from_dict(LangOptions, read_options(path / "lang.json", FORMAT),
+                        str(path / "lang.json"))
     phones, words = read_symbols(path / "phones.txt"), read_symbols(path / "words.txt")
-    lexicon = read_lexicon(path / "lexiconp.txt")
-    silence = _read_ints(path, "silence")
+    pronunciations = _to_ints(read_lexicon(path / "lexiconp.txt"), words, phones,
+                              options.position_dependent, path / "lexiconp.txt")
+    for symbol in ("#0", "<s>", "</s>"):
+        if symbol not in words:
+            raise UserError(f"'{symbol}' is not in words.txt; {REMEDY}", path)
+    lists = path / "phones"
+    known = {number for number in phones.values() if number > 0}
+
+    def column(name: str) -> list[int]:
+        ids = [number for row in read_ids(lists / f"{name}.int", known) for number in row]
+        if not ids:
+            raise UserError(f"is empty; {REMEDY}", lists / f"{name}.int")
+        return ids
+
+    silence, nonsilence, disambig = map(column, ("silence", "nonsilence", "disambig"))
+    sets, roots = read_ids(lists / "sets.int", known), read_roots(lists / "roots.int", known)
+    check_each_once([silence, nonsilence, disambig], sorted(known), path / "phones.txt")
+    check_each_once(sets, silence + nonsilence, lists / "sets.int")
+    check_each_once([root.phones for root in roots], silence + nonsilence, lists / "roots.int")
     return Lang(
         path=path,
         phones=phones,
         words=words,
-        silence_phones=[i for row in silence for i in row],
-        nonsilence_phones=[i for row in _read_ints(path, "nonsilence") for i in row],
-        disambig_phones=[i for row in _read_ints(path, "disambig") for i in row],
-        optional_silence=_read_ints(path, "optional_silence")[0][0],
+        silence_phones=silence,
+        nonsilence_phones=nonsilence,
+        disambig_phones=disambig,
+        optional_silence=read_id(lists / "optional_silence.int", {*silence}),
         sil_prob=options.sil_prob,
-        oov=int(read_text(path / "oov.int")),
-        sets=_read_ints(path, "sets"),
-        roots=_read_roots(path / "phones/roots.int"),
-        extra_questions=_read_ints(path, "extra_questions"),
-        pronunciations=_to_ints(lexicon, words, phones, options.position_dependent,
-                                path / "lexiconp.txt"),
+        oov=read_id(path / "oov.int", {*words.values()} - {0}, "word"),
+        sets=sets,
+        roots=roots,
+        extra_questions=read_ids(lists / "extra_questions.int", known),
+        pronunciations=pronunciations,
         position_dependent=options.position_dependent,
     )
-
-
-def read_symbols(path: PathLike) -> dict[str, int]:
-    """Read a symbol table: `<symbol> <id>` a line."""
-    table: dict[str, int] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        fields = line.split()
-        if len(fields) != 2 or not fields[1].isdecimal():
-            raise UserError(f"'{line}' is not '<symbol> <id>'; {_REMEDY}", path, number)
-        table[fields[0]] = int(fields[1])
-    return table
 
 
 def add_positions(phones: tuple[str, ...]) -> tuple[str, ...]:
@@ -347,12 +345,12 @@ def _to_ints(lexicon: Lexicon, words: Mapping[str, int], phones: Mapping[str, in
     result: dict[int, list[IntPronunciation]] = {}
     for word, pronunciations in lexicon.entries.items():
         if word not in words:
-            raise UserError(f"word '{word}' is not in words.txt; {_REMEDY}", source)
+            raise UserError(f"word '{word}' is not in words.txt; {REMEDY}", source)
         for pron in pronunciations:
             names = add_positions(pron.phones) if position_dependent else pron.phones
             unknown = [name for name in names if name not in phones]
             if unknown:
-                raise UserError(f"phone '{unknown[0]}' of '{word}' is not in phones.txt; {_REMEDY}",
+                raise UserError(f"phone '{unknown[0]}' of '{word}' is not in phones.txt; {REMEDY}",
                                 source)
             result.setdefault(words[word], []).append(
                 (pron.probability, tuple(phones[name] for name in names)))
@@ -403,26 +401,3 @@ def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
             f"{lang.phone_name(p)} {place}\n" for p, place in places)
         files["phones/word_boundary.int"] = "".join(f"{p} {place}\n" for p, place in places)
     return files
-
-
-def _read_roots(file: Path) -> list[Root]:
-    roots = []
-    for number, line in enumerate(read_text(file).splitlines(), 1):
-        fields = line.split()
-        kinds = ({"shared", "not-shared"}, {"split", "not-split"})
-        if len(fields) < 3 or any(f not in k for f, k in zip(fields, kinds, strict=False)) \
-                or not all(field.isdecimal() for field in fields[2:]):
-            raise UserError("is not '[not-]shared [not-]split <phone> ...'; mend the line, or "
-                            + _REMEDY, file, number)
-        roots.append(Root(tuple(map(int, fields[2:])), fields[0] == "shared",
-                          fields[1] == "split"))
-    return roots
-
-
-def _read_ints(path: Path, name: str) -> list[list[int]]:
-    file = path / f"phones/{name}.int"
-    rows = [line.split() for line in read_text(file).splitlines()]
-    try:
-        return [[int(field) for field in row] for row in rows]
-    except ValueError:
-        raise UserError(f"holds something else than phone ids; {_REMEDY}", file) from None

@@ -14,7 +14,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import Topology
-from hybridasr.lexicon.langdir import Root
+from hybridasr.lexicon.lang_files import Root
 from hybridasr.options import option
 from hybridasr.tree.questions import agglomerate
 from hybridasr.tree.stats import TreeStats, loglike

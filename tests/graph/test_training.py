@@ -12,7 +12,8 @@ from hybridasr.errors import UserError
 from hybridasr.graph.training import TrainingGraphs, arc_costs, phone_lattice, window_lattice
 from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, make_topology
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.langdir import Lang, Root
+from hybridasr.lexicon.lang_files import Root
+from hybridasr.lexicon.langdir import Lang
 
 SIL, A, B, C = 1, 2, 3, 4
 PHONES = {"<eps>": 0, "SIL": SIL, "A": A, "B": B, "C": C, "#0": 5}

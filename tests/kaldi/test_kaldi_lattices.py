@@ -10,7 +10,7 @@ from hybridasr.graph.openfst import read_fst
 from hybridasr.kaldi.model_text import read_model
 from hybridasr.lattice.paths import n_best
 from hybridasr.lattice.text import read_lattices, write_lattices
-from hybridasr.lexicon.langdir import read_symbols
+from hybridasr.lexicon.lang_files import read_symbols
 
 pytestmark = pytest.mark.realdata
 

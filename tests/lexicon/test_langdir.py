@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import read_topology
+from hybridasr.lexicon.lang_files import read_symbols
 from hybridasr.lexicon.langdir import (
     LangOptions,
     add_positions,
     disambiguate,
     prepare_lang,
     read_lang,
-    read_symbols,
 )
 from hybridasr.lexicon.lexicon import Lexicon, Pronunciation, build_lexicon, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
@@ -221,7 +221,7 @@ def test_missing_files_when_reading(tmp_path, name):
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("lang.json", '{"format": 2, "options": {}}', "format 2 is newer than this program knows"),
     ("lang.json", '{"format": 1, "options": {"sil": 1}}', "unknown option 'sil'"),
-    ("phones/sets.int", "1\nx\n", "sets.int: holds something else than phone ids"),
+    ("phones/sets.int", "1\nx\n", "sets.int:2: holds something else than phone ids"),
     ("words.txt", "<eps> 0\na b c\n", "words.txt:2: 'a b c' is not '<symbol> <id>'"),
     ("words.txt", "<eps> 0\n", "is not in words.txt"),
     ("phones.txt", "<eps> 0\n", "is not in phones.txt"),

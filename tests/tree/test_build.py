@@ -8,7 +8,7 @@ import pytest
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import make_topology
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.langdir import Root
+from hybridasr.lexicon.lang_files import Root
 from hybridasr.tree.build import TreeOptions, grow_tree
 from hybridasr.tree.questions import agglomerate, cluster_sets, phone_questions
 from hybridasr.tree.stats import TreeStats, collect, frame_keys, loglike, merge
