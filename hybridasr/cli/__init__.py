@@ -101,6 +101,12 @@ def _line(error: Exception) -> str:
         from hybridasr.storage import write_error
 
         return str(write_error(error, error.filename or "output"))
+    if isinstance(error, UnicodeEncodeError):
+        name = error.object[error.start:error.end].encode("utf-8", "backslashreplace").decode()
+        return f"a name holds '{name}', which is not UTF-8; rename the file"
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("hybridasr"):
+        return (f"'{error.name}' is not installed; install the package with what it needs: pip "
+                "install 'hybridasr[recipes]'")
     if isinstance(error, MemoryError):
         return "out of memory; give a smaller --nj, or shorter recordings"
     what = " ".join(f"{type(error).__name__}: {error}".split())

@@ -63,7 +63,12 @@ def refuse(args: argparse.Namespace, names: Iterable[str], where: str) -> None:
 
 
 def field_names(options_class: type) -> list[str]:
-    """Return the names of the fields of an options class."""
+    """Return the names of the fields of an options class.
+
+    >>> from hybridasr.recognize.vad import VadOptions
+    >>> field_names(VadOptions)[:3]
+    ['smoothing', 'onset', 'offset']
+    """
     return [field.name for field in dataclasses.fields(options_class)]
 
 

@@ -156,7 +156,12 @@ def synthesize_corpus(
 
 
 def make_speakers(options: SynthOptions) -> tuple[list[Speaker], list[Speaker]]:
-    """Return the training and the test speakers; a speaker depends on its number alone."""
+    """Return the training and the test speakers; a speaker depends on its number alone.
+
+    >>> training, testing = make_speakers(SynthOptions(train_speakers=2, test_speakers=1))
+    >>> [speaker.name for speaker in training + testing]
+    ['syn01', 'syn02', 'syn17']
+    """
     speakers = []
     for number, (variant, rate, pitch, pitch_range) in enumerate(_TRAIN_VOICES + _TEST_VOICES, 1):
         name = f"syn{number:02d}"

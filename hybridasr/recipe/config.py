@@ -79,6 +79,12 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
     UserError
         if the recipe does not exist, the file is damaged, or a section, option or value is not
         known; if an override is of a system that the recipe does not train.
+
+    Examples
+    --------
+    >>> recipe = read_recipe(recipes_dir() / "yesno", {"mono": {"totgauss": "500"}})
+    >>> recipe.systems, recipe.options["mono"].totgauss
+    (('mono', 'tri1', 'dnn'), 500)
     """
     directory, overrides = Path(directory), overrides or {}
     path = directory / "recipe.conf"
