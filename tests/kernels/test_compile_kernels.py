@@ -25,7 +25,7 @@ def run(cache, *words):
 def test_compiling_is_told_once(tmp_path):
     first, second = (run(tmp_path, "-c", PROGRAM).stderr for _ in range(2))
     assert first.startswith("compiling kernels for this machine; the first use")
-    assert first.count("\n") == 1
+    assert first.count("for this machine") == 1
     assert second == ""
 
 
