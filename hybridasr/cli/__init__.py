@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-# One thread a process: jobs are the parallelism, and sums come out the same on every machine.
+# One thread a process, whatever the caller's environment says: jobs are the parallelism, and sums
+# come out the same for any number of them.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+    os.environ[_name] = "1"
 
 from hybridasr import __version__
 from hybridasr.cli import (

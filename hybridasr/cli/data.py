@@ -151,7 +151,7 @@ def _make_feats(args: argparse.Namespace) -> None:
 
     options = from_args(FeatureOptions, args)
     if args.model:
-        from hybridasr.model.acoustic import load_model
+        from hybridasr.model.directory import load_model
 
         refuse(args, field_names(FeatureOptions), "with --model, whose features are made")
         options = load_model(args.model).features

@@ -46,8 +46,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.evaluation.evaluate import evaluate, homophone_classes
     from hybridasr.evaluation.spotting import CommandList, evaluate_commands
     from hybridasr.features.pipeline import make_feats
-    from hybridasr.model.acoustic import load_model
     from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 

@@ -16,7 +16,7 @@ from hybridasr.evaluation.tune import held_out
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import without_features
 from hybridasr.lexicon.langdir import read_lang
-from hybridasr.model.acoustic import ARRAY_FILES, OF_THIS_MODEL
+from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
 from hybridasr.recipe.config import DNN, DRAWN, Recipe
 from hybridasr.score.results import add_result
 

@@ -23,7 +23,7 @@ from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import from_strings
 from hybridasr.storage import PathLike, package_folder, read_text
 from hybridasr.train.ladder import LADDER
-from hybridasr.train.nnet_trainer import DnnOptions
+from hybridasr.train.nnet_options import DnnOptions
 
 DNN = "dnn"  # the system that is a network
 DRAWN = "drawn"  # commands are drawn from the transcripts

@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 from command_world import COMMANDS
 
-from hybridasr.confidence.command_grammar import GrammarMaker
+from hybridasr.confidence.grammar_maker import GrammarMaker
 from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.self_loops import GraphOptions
-from hybridasr.model.acoustic import load_model
+from hybridasr.model.directory import load_model
 
 
 def test_scales_of_mkgraph_reach_command_lists(spoken_world, tmp_path):
