@@ -116,9 +116,10 @@ def _augment_data(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
+    options = from_args(AugmentOptions, args)
     with executor(args.nj) as pool:
-        augment_datadir(read_datadir(args.data, need_text=False), args.destination,
-                        from_args(AugmentOptions, args), pool, args.allow_pipes, args.channel)
+        augment_datadir(read_datadir(args.data, need_text=False), args.destination, options, pool,
+                        args.allow_pipes, args.channel)
 
 
 def _feats_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hybridasr.cli import VERBS
+from hybridasr.cli.kernels import _LINES
+from hybridasr.cli.verb import Parser
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import numpy, hybridasr
@@ -27,6 +31,14 @@ def test_compiling_is_told_once(tmp_path):
     assert first.startswith("compiling kernels for this machine; the first use")
     assert first.count("for this machine") == 1
     assert second == ""
+
+
+def test_lines_of_the_verb_are_right():
+    for line in _LINES:
+        name, *words = line.split()
+        parser = Parser(prog=name, allow_abbrev=False)
+        VERBS[name].arguments(parser)
+        parser.parse(words)  # leaves by SystemExit if one is not
 
 
 @pytest.mark.slow
