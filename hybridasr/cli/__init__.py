@@ -116,27 +116,27 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _stopping() -> Iterator[list[int]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield what came.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield those that came.
 
     The second one must not disturb the clean-up; the third ends the program at once. Where Python
     drops exceptions (in ``__del__``, in callbacks of C), the first is sent once more.
     """
-    came: list[int] = []
+    signals: list[int] = []
     report = sys.unraisablehook
 
-    def dropped(found: Any) -> None:
-        if came and issubclass(found.exc_type, KeyboardInterrupt):
-            again = threading.Timer(0.1, os.kill, (os.getpid(), came.pop()))
+    def report_once_more(failure: Any) -> None:
+        if signals and issubclass(failure.exc_type, KeyboardInterrupt):
+            again = threading.Timer(0.1, os.kill, (os.getpid(), signals.pop()))
             again.daemon = True
             again.start()
         else:
-            report(found)
+            report(failure)
 
     def stop(number: int, _frame: object) -> None:
-        came.append(number)
-        if len(came) == 1:
+        signals.append(number)
+        if len(signals) == 1:
             raise KeyboardInterrupt
-        if len(came) > 2:
+        if len(signals) > 2:
             os._exit(128 + number)
 
     usual = (signal.default_int_handler, signal.SIG_DFL)
@@ -149,13 +149,13 @@ def _stopping() -> Iterator[list[int]]:
                 old[number] = signal.signal(number, stop)
             except ValueError:  # not the main thread
                 break
-    sys.unraisablehook = dropped
+    sys.unraisablehook = report_once_more
     try:
-        yield came
+        yield signals
     finally:
         sys.unraisablehook = report
         # Whoever was interrupted is about to end, and the second one may still come.
-        for number, handler in old.items() if not came else ():
+        for number, handler in old.items() if not signals else ():
             signal.signal(number, handler)
 
 
