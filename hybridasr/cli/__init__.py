@@ -102,6 +102,12 @@ def _line(error: Exception) -> str:
         from hybridasr.storage import write_error
 
         return str(write_error(error, error.filename or "output"))
+    if isinstance(error, UnicodeEncodeError):
+        name = error.object[error.start:error.end].encode("utf-8", "backslashreplace").decode()
+        return f"a name holds '{name}', which is not UTF-8; rename the file"
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("hybridasr"):
+        return (f"'{error.name}' is not installed; install the package with what it needs: pip "
+                "install 'hybridasr[recipes]'")
     if isinstance(error, MemoryError):
         return "out of memory; give a smaller --nj, or shorter recordings"
     what = " ".join(f"{type(error).__name__}: {error}".split())
@@ -110,27 +116,27 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _stopping() -> Iterator[list[int]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield what came.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield those that came.
 
     The second one must not disturb the clean-up; the third ends the program at once. Where Python
     drops exceptions (in ``__del__``, in callbacks of C), the first is sent once more.
     """
-    came: list[int] = []
+    signals: list[int] = []
     report = sys.unraisablehook
 
-    def dropped(found: Any) -> None:
-        if came and issubclass(found.exc_type, KeyboardInterrupt):
-            again = threading.Timer(0.1, os.kill, (os.getpid(), came.pop()))
+    def report_once_more(failure: Any) -> None:
+        if signals and issubclass(failure.exc_type, KeyboardInterrupt):
+            again = threading.Timer(0.1, os.kill, (os.getpid(), signals.pop()))
             again.daemon = True
             again.start()
         else:
-            report(found)
+            report(failure)
 
     def stop(number: int, _frame: object) -> None:
-        came.append(number)
-        if len(came) == 1:
+        signals.append(number)
+        if len(signals) == 1:
             raise KeyboardInterrupt
-        if len(came) > 2:
+        if len(signals) > 2:
             os._exit(128 + number)
 
     usual = (signal.default_int_handler, signal.SIG_DFL)
@@ -143,13 +149,13 @@ def _stopping() -> Iterator[list[int]]:
                 old[number] = signal.signal(number, stop)
             except ValueError:  # not the main thread
                 break
-    sys.unraisablehook = dropped
+    sys.unraisablehook = report_once_more
     try:
-        yield came
+        yield signals
     finally:
         sys.unraisablehook = report
         # Whoever was interrupted is about to end, and the second one may still come.
-        for number, handler in old.items() if not came else ():
+        for number, handler in old.items() if not signals else ():
             signal.signal(number, handler)
 
 

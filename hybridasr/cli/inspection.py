@@ -67,10 +67,10 @@ def _vad(args: argparse.Namespace) -> None:
     model, options = load_model(args.model), from_args(VadOptions, args)
     for path in args.audio:
         samples = load_audio(path, model.features.sample_rate)
-        found = detect_speech(model, samples, Path(path).stem, options)
+        segments = detect_speech(model, samples, Path(path).stem, options)
         print(json.dumps({"file": path, "speech": [
             {"start": round(s.start, 3), "end": round(s.end, 3),
-             "probability": round(s.probability, 3)} for s in found]}, ensure_ascii=False),
+             "probability": round(s.probability, 3)} for s in segments]}, ensure_ascii=False),
             flush=True)
 
 

@@ -124,8 +124,6 @@ def _compile(verbs: Mapping[str, Verb], args: argparse.Namespace) -> None:
                 except UserError as error:  # an extra is missing, or what it would have made
                     failures.append(f"{name}: {error}")
     total, ready = loaded_kernels()
-    for line in failures:
-        logger.debug("%s", line)
     if not ready:
         raise UserError(failures[0])
     logger.info("%d of %d kernels are compiled, %.0f s; they are kept in %s", ready, total,

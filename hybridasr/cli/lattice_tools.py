@@ -66,18 +66,18 @@ def _oracle(args: argparse.Namespace) -> None:
     from hybridasr.storage import read_text
 
     path = args.text / "text" if args.text.is_dir() else args.text
-    said = {fields[0]: fields[1:] for fields in map(str.split, read_text(path).splitlines())
-            if fields}
+    reference = {fields[0]: fields[1:] for fields in map(str.split, read_text(path).splitlines())
+                 if fields}
     names, lattices = _read(args)
     numbers = {word: number for number, word in names.items()}
     nearest, wanted = {}, {}
     for utterance, lattice in lattices:
-        if utterance not in said:
+        if utterance not in reference:
             continue
-        wanted[utterance] = said[utterance]
-        found = oracle(lattice, [numbers.get(word, -1) for word in said[utterance]])
-        if found is not None:
-            nearest[utterance] = [names[word] for word in found.words]
+        wanted[utterance] = reference[utterance]
+        best = oracle(lattice, [numbers.get(word, -1) for word in reference[utterance]])
+        if best is not None:
+            nearest[utterance] = [names[word] for word in best.words]
     print(format_scores(score_texts(wanted or said, nearest)))
 
 
@@ -86,18 +86,18 @@ def _mbr(args: argparse.Namespace) -> None:
 
     names, lattices = _read(args)
     for utterance, lattice in lattices:
-        found = decode_mbr(lattice, args.acoustic_scale)
-        if found is None:
+        decision = decode_mbr(lattice, args.acoustic_scale)
+        if decision is None:
             _print({"utterance": utterance, "text": "", "result": [], "expected_errors": None})
             continue
-        words = [names[word] for word in found.words]
+        words = [names[word] for word in decision.words]
         shift = args.frame_shift
         rows = [{"word": word, "start": round(begin * shift, 3), "end": round(end * shift, 3),
                  "conf": round(confidence, 4)}
-                for word, confidence, (begin, end) in zip(words, found.confidences, found.times,
-                                                          strict=True)]
+                for word, confidence, (begin, end) in zip(words, decision.confidences,
+                                                          decision.times, strict=True)]
         _print({"utterance": utterance, "text": " ".join(words), "result": rows,
-                "expected_errors": round(found.expected_errors, 4)})
+                "expected_errors": round(decision.expected_errors, 4)})
 
 
 def _mbr_arguments(parser: argparse.ArgumentParser) -> None:

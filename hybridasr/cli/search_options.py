@@ -12,10 +12,6 @@ from hybridasr.cli.verb import field_names, refuse
 if TYPE_CHECKING:
     from hybridasr.evaluation.spotting import SpotOptions
 
-_FMLLR = ("fmllr_passes", "fmllr_update", "silence_weight", "prior_frames")
-_FIT = ("nnet_epochs", "nnet_learning_rate")  # of a network to the speaker
-_NNET = ("nnet_passes", "nnet_prior_frames", *_FIT)
-
 
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Add the options of the search and of adaptation."""
@@ -50,27 +46,6 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
                "without a command list; give --commands FILE too")
     else:
         refuse(args, without, "on a command list")
-
-
-def check_adaptation(args: argparse.Namespace, model: Path) -> None:
-    """Refuse the options of an adaptation that the model in directory `model` does not do."""
-    from hybridasr.storage import read_json
-
-    path = model / "model.json"
-    values = read_json(path) if path.is_file() else None
-    if not isinstance(values, dict):  # told by whoever loads the model
-        return
-    if values.get("kind") == "nnet":
-        refuse(args, _FMLLR, f"on {model}, which is a network")
-        if not args.nnet_passes:
-            refuse(args, ["fmllr_min_count", *_FIT], "without --nnet-passes")
-    elif values.get("adapted"):
-        refuse(args, _NNET, f"on {model}, which is no network")
-        if not args.fmllr_passes:
-            refuse(args, ["fmllr_min_count", *_FMLLR[1:]], "with --fmllr-passes 0")
-    else:
-        refuse(args, [*_NNET, *_FMLLR, "fmllr_min_count"],
-               f"on {model}, which does not adapt to speakers")
 
 
 def read_fillers(args: argparse.Namespace) -> list[str]:

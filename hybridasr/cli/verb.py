@@ -1,7 +1,6 @@
 """Owns what the verbs share: their form, the parser, common arguments."""
 
 import argparse
-import dataclasses
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hybridasr.errors import UserError
+from hybridasr.options import flat_options, given_options, refuse_options
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,13 @@ def refuse(args: argparse.Namespace, names: Iterable[str], where: str) -> None:
 
 
 def field_names(options_class: type) -> list[str]:
-    """Return the names of the fields of an options class."""
-    return [field.name for field in dataclasses.fields(options_class)]
+    """Return the names of the options of a class.
+
+    >>> from hybridasr.recognize.vad import VadOptions
+    >>> field_names(VadOptions)[:3]
+    ['smoothing', 'onset', 'offset']
+    """
+    return list(flat_options(options_class))
 
 
 def add_nj(parser: argparse.ArgumentParser, default: int = 1) -> None:
@@ -82,7 +87,6 @@ def add_pipes(parser: argparse.ArgumentParser) -> None:
 def refuse_adaptation(args: argparse.Namespace, model: Path) -> None:
     """Raise `UserError` if an option of adaptation was given that this model does not know."""
     from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.options import given_options, refuse_options
     from hybridasr.storage import read_json
 
     given = given_options(AdaptOptions, args)

@@ -47,19 +47,25 @@ class AugmentOptions:
     speeds: str = option("0.9 1.0 1.1", "speeds, spaces between; a copy for each but 1.0")
     copies: int = option(1, "copies of each utterance with noises and rooms")
     copy_speeds: str = option("1.0", "speeds that theirs are drawn from; at other speeds than 1.0 "
-                                     "frames lie elsewhere than the original's")
+                                     "frames lie elsewhere than the original's", needs="copies")
     min_volume: float = option(0.125, "lowest factor of the volume")
     max_volume: float = option(2.0, "highest factor of the volume (less where it would clip)")
     noises: str = option("", "folders of noise recordings, commas between; none: noises made by "
-                             "the program")
-    noise_share: float = option(0.8, "part of the copies that get noise, 0 to 1")
-    min_snr: float = option(5.0, "lowest ratio of speech to noise, decibels")
-    max_snr: float = option(25.0, "highest ratio of speech to noise, decibels")
-    reverb_share: float = option(0.5, "part of the copies that are put in a room, 0 to 1")
-    min_rt60: float = option(0.1, "shortest reverberation, seconds until it is 60 dB down")
-    max_rt60: float = option(0.6, "longest reverberation, seconds")
-    min_direct: float = option(0.0, "least direct sound over the reverberation, decibels")
-    max_direct: float = option(12.0, "most direct sound over the reverberation, decibels")
+                             "the program", needs="copies, noise_share")
+    noise_share: float = option(0.8, "part of the copies that get noise, 0 to 1", needs="copies")
+    min_snr: float = option(5.0, "lowest ratio of speech to noise, decibels",
+                            needs="copies, noise_share")
+    max_snr: float = option(25.0, "highest ratio of speech to noise, decibels",
+                            needs="copies, noise_share")
+    reverb_share: float = option(0.5, "part of the copies that are put in a room, 0 to 1",
+                                 needs="copies")
+    min_rt60: float = option(0.1, "shortest reverberation, seconds until it is 60 dB down",
+                             needs="copies, reverb_share")
+    max_rt60: float = option(0.6, "longest reverberation, seconds", needs="copies, reverb_share")
+    min_direct: float = option(0.0, "least direct sound over the reverberation, decibels",
+                               needs="copies, reverb_share")
+    max_direct: float = option(12.0, "most direct sound over the reverberation, decibels",
+                               needs="copies, reverb_share")
     sample_rate: int = option(0, "hertz of the copies; 0: each recording's own")
     seed: int = option(0, "seed of everything that is drawn")
 

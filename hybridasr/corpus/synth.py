@@ -156,7 +156,12 @@ def synthesize_corpus(
 
 
 def make_speakers(options: SynthOptions) -> tuple[list[Speaker], list[Speaker]]:
-    """Return the training and the test speakers; a speaker depends on its number alone."""
+    """Return the training and the test speakers; a speaker depends on its number alone.
+
+    >>> training, testing = make_speakers(SynthOptions(train_speakers=2, test_speakers=1))
+    >>> [speaker.name for speaker in training + testing]
+    ['syn01', 'syn02', 'syn17']
+    """
     speakers = []
     for number, (variant, rate, pitch, pitch_range) in enumerate(_TRAIN_VOICES + _TEST_VOICES, 1):
         name = f"syn{number:02d}"
@@ -213,32 +218,32 @@ def _plan(destination: Path, seed: int, commands: list[str], outside: list[str],
 
     def jobs(speakers: Iterable[Speaker], kind: str, texts: Iterable[tuple[int, str]],
              repetitions: int) -> list[_Job]:
-        found = []
+        result = []
         for speaker in speakers:
             for number, text in texts:
                 for repetition in range(1, repetitions + 1):
                     name = f"{speaker.name}-{kind}{number:03d}-{repetition}"
                     path = destination / "audio" / speaker.name / f"{name}.flac"
-                    found.append(_Job(name, text, speaker, path.absolute(), seed, options))
-        return found
+                    result.append(_Job(name, text, speaker, path.absolute(), seed, options))
+        return result
 
-    listed = list(enumerate(commands, 1))
+    numbered_commands = list(enumerate(commands, 1))
     strange = list(enumerate(outside, 1))
-    kept = [pair for pair in strange if options.held_out and pair[0] % options.held_out == 0]
-    heard = [pair for pair in strange if pair not in kept]
+    unseen = [pair for pair in strange if options.held_out and pair[0] % options.held_out == 0]
+    familiar = [pair for pair in strange if pair not in unseen]
     # Many sentences by some speakers each, in turn, bring more contexts than few by all.
     turns = max(1, len(trainers) // options.sentence_speakers)
     numbered = list(enumerate(sentences, 1))
     shared = [job for turn in range(turns)
               for job in jobs(trainers[turn::turns], "s", numbered[turn::turns], 1)]
     sets = {
-        "train": (jobs(trainers, "c", listed, options.repetitions) + jobs(trainers, "o", heard, 1)
-                  + shared),
-        "test": jobs(testers, "c", listed, options.test_repetitions),
-        "test_outside": jobs(testers, "o", kept or strange, 1),
+        "train": (jobs(trainers, "c", numbered_commands, options.repetitions)
+                  + jobs(trainers, "o", familiar, 1) + shared),
+        "test": jobs(testers, "c", numbered_commands, options.test_repetitions),
+        "test_outside": jobs(testers, "o", unseen or strange, 1),
     }
-    return {name: sorted(found, key=lambda job: job.utterance.encode())
-            for name, found in sets.items() if found}
+    return {name: sorted(part, key=lambda job: job.utterance.encode())
+            for name, part in sets.items() if part}
 
 
 def _claim(destination: Path, wanted: str) -> None:

@@ -47,7 +47,7 @@ class FeatureOptions:
                                  needs="kind=fbank")
     use_power: bool = option(True, "power spectrum; false: magnitude")
     dither: float = option(1.0, "standard deviation of the noise added, in 16-bit units; 0: none")
-    seed: int = option(0, "seed of the dither")
+    seed: int = option(0, "seed of the dither", needs="dither")
     pitch: bool = option(False, "append voicing, pitch and its slope (for tones), three columns")
 
     def __post_init__(self):

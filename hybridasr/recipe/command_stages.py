@@ -24,13 +24,13 @@ logger = logging.getLogger("hybridasr")
 Stage = Callable[[str, list, list[Path], Callable[[], str], Path, Any], bool]
 
 
-def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executor, stage: Stage,
-                   features: Callable[[str, Path, FeatureOptions], None]) -> None:
+def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Executor,
+                   stage: Stage, features: Callable[[str, Path, FeatureOptions], None]) -> None:
     """Calibrate the network, then accept and reject in the test sets.
 
     Parameters
     ----------
-    given : path, optional
+    user_list : path, optional
         The user's command list, in place of the recipe's.
     stage : callable
         Runs (name, inputs, outputs, function, log, options) unless it is done; tells if it ran.
@@ -38,10 +38,10 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
         Makes the features of (set, directory) with the options given.
     """
     model, network = work / "exp" / DNN, work / "data" / "network"
-    commands = _commands(recipe, given)
-    heard = read_datadir(network / recipe.test[0])
+    commands = _commands(recipe, user_list)
+    test_set = read_datadir(network / recipe.test[0])
     try:
-        tested = commands or draw_lists(heard, DrawOptions(draws=1))[0]
+        test_commands = commands or draw_lists(test_set, DrawOptions(draws=1))[0]
     except UserError as error:
         logger.warning("no commands to accept and reject: %s", error)
         return
@@ -55,7 +55,7 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
     options = SpotOptions(recipe.options["search"], alone, recipe.options["reject"])
     fit = recipe.options["calibrate"]
 
-    def calibrated() -> str:
+    def fit_calibration() -> str:
         _, report = calibrate(model, held_out(model, read_datadir(network / "train")), pool,
                               commands, fit=fit, spot=options)
         figures = report.figures
@@ -67,8 +67,8 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
               options.reject, recipe.options["graph"]]
     warn = commands is not None  # of commands that sound alike; those drawn are no fault
     try:
-        if stage("calibrate", [*inputs, fit, _listed(tested)],
-                 [model / name for name in OF_THIS_MODEL], calibrated,
+        if stage("calibrate", [*inputs, fit, _list_values(test_commands)],
+                 [model / name for name in OF_THIS_MODEL], fit_calibration,
                  model / "log" / "calibrate.log", fit):
             warn = False
     except UserError as error:
@@ -78,21 +78,22 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
         logger.warning("%s is not calibrated, so commands have no probability: %s", model, error)
     inputs += [model / name for name in OF_THIS_MODEL if (model / name).is_file()]
 
-    def test(name: str, sets: list[str], chosen: CommandList, grammar: str, warn: bool) -> None:
+    def test(name: str, sets: list[str], command_list: CommandList, grammar: str,
+             warn: bool) -> None:
         def write() -> str:
-            row = evaluate_commands(model, [read_datadir(network / part) for part in sets], chosen,
-                                    model / f"{name}_test", pool, options, warn)
+            row = evaluate_commands(model, [read_datadir(network / part) for part in sets],
+                                    command_list, model / f"{name}_test", pool, options, warn)
             add_result(work / "results.json", {**row, "grammar": grammar})
             return (f"{row['accepted_right']} % of commands accepted and right, "
                     f"{row['false_accept']} % of outside words accepted")
 
         files = [network / part / file for part in sets
                  for file in ("text", "feats.ark", "cmvn.ark")]
-        stage(name, [*inputs, _listed(chosen), *files],
+        stage(name, [*inputs, _list_values(command_list), *files],
               [model / f"{name}_test" / "detection.json", work / "results.json"], write,
               model / "log" / f"{name}.log", options.reject)
 
-    test("commands", [*recipe.test, *outside], tested, "commands and filler", warn)
+    test("commands", [*recipe.test, *outside], test_commands, "commands and filler", warn)
     if outside:
         # What is outside of the list was never trained: some of it as commands, the rest outside.
         try:
@@ -104,12 +105,12 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
         test("new_commands", outside, new, "new commands and filler", False)
 
 
-def _commands(recipe: Recipe, given: Path | None) -> CommandList | None:
+def _commands(recipe: Recipe, user_list: Path | None) -> CommandList | None:
     """Return the list of commands to accept; None if lists are to be drawn from transcripts."""
-    if given is None and recipe.commands == DRAWN:
+    if user_list is None and recipe.commands == DRAWN:
         return None
-    return CommandList(tuple(read_commands(given or recipe.directory / str(recipe.commands))))
+    return CommandList(tuple(read_commands(user_list or recipe.directory / str(recipe.commands))))
 
 
-def _listed(commands: CommandList) -> dict[str, list]:
+def _list_values(commands: CommandList) -> dict[str, list]:
     return {"commands": [[c.id, c.text, c.threshold] for c in commands.commands]}

@@ -131,7 +131,7 @@ class _Runner:
         options = ReaderOptions(test_speaker=self.run.test_speaker, nj=self.run.nj,
                                 commands=str(commands) if commands else None)
         # What is synthesised follows from the options; what is found is known by its listing.
-        chosen = {"reader": reader.name, "corpus": str(root),
+        source = {"reader": reader.name, "corpus": str(root),
                   "test speaker": self.run.test_speaker,
                   "recordings": "" if reader.synthesises else _listing(root)}
 
@@ -148,7 +148,7 @@ class _Runner:
                 sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
             return "; ".join(sizes)
 
-        self._stage("corpus", [chosen, *([commands] if commands else [])],
+        self._stage("corpus", [source, *([commands] if commands else [])],
                     self._files("wav.scp", "text", "utt2spk", "spk2utt"), write,
                     self.data / "log" / "corpus.log", options)
 
@@ -276,8 +276,8 @@ class _Runner:
         phrase_file = self._phrase_file()
 
         def write() -> str:
-            loaded = load_model(model)
-            return make_graph(loaded.lang, loaded.transitions, loaded.tree, model / "graph",
+            acoustic = load_model(model)
+            return make_graph(acoustic.lang, acoustic.transitions, acoustic.tree, model / "graph",
                               self.recipe.grammar, self._phrases(model),
                               options=self.options["graph"])
 
@@ -307,9 +307,9 @@ class _Runner:
     def _sayable(self, data: DataDir, model: Path) -> DataDir:
         """Leave out what the grammar has no phrase for, unless nothing would stay."""
         phrases = set(self._phrases(model)) if self.recipe.grammar == "commands" else set()
-        kept = {name: utterance for name, utterance in data.utterances.items()
-                if utterance.words in phrases}
-        return replace(data, utterances=kept) if kept else data
+        sayable = {name: utterance for name, utterance in data.utterances.items()
+                   if utterance.words in phrases}
+        return replace(data, utterances=sayable) if sayable else data
 
     def _decode(self, model: Path, test_set: Path) -> None:
         results = self.run.work / "results.json"
@@ -351,16 +351,16 @@ class _Runner:
         return run_stage(self.run.work, name, inputs, outputs, logged)
 
     def _find_corpus(self) -> tuple[Reader, Path]:
-        name, given = self.recipe.reader, self.run.corpus
-        if given is not None:
+        name, folder = self.recipe.reader, self.run.corpus
+        if folder is not None:
             if self.run.download:
                 raise UserError("--download has no effect with --corpus; leave one of them out")
-            if not given.is_dir():
-                raise UserError("no such corpus folder; check --corpus", given)
+            if not folder.is_dir():
+                raise UserError("no such corpus folder; check --corpus", folder)
             reader = None if name == "auto" else find_reader(name)
-            if reader and not reader.matches(given):
-                reader = self._own_reader(given)
-            return reader or detect_reader(given), given
+            if reader and not reader.matches(folder):
+                reader = self._own_reader(folder)
+            return reader or detect_reader(folder), folder
         if name != "auto" and find_reader(name).synthesises:
             if self.run.download:
                 raise UserError(f"--download has no effect on {find_reader(name).title}; leave it "

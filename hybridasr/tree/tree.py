@@ -16,7 +16,7 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import Topology
 
-PDF_CLASS = -1  # the key under which a tree asks for the pdf-class
+PDF_CLASS = -1  # the key under which a tree asks for the pdf-class; numba compiles it in
 
 
 class ContextTree(Protocol):

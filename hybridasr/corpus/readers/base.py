@@ -78,14 +78,14 @@ def audio_files(folder: Path) -> list[Path]:
 
     Of two files that differ in suffix only, the first in the order of `AUDIO_SUFFIXES` counts.
     """
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     with os.scandir(folder) as entries:
         paths = [Path(e.path) for e in entries if e.is_file() and not e.name.startswith(".")]
     rank = {suffix: number for number, suffix in enumerate(AUDIO_SUFFIXES)}
     for path in sorted((p for p in paths if p.suffix.lower() in rank),
                        key=lambda p: rank[p.suffix.lower()]):
-        found.setdefault(path.stem, path)
-    return sorted(found.values(), key=lambda p: p.name)
+        by_stem.setdefault(path.stem, path)
+    return sorted(by_stem.values(), key=lambda p: p.name)
 
 
 def match_names(files: Iterable[Path], pattern: str) -> list[tuple[Path, re.Match]]:
@@ -122,19 +122,23 @@ def chosen_speakers(options: ReaderOptions, speakers: Iterable[str], path: Path)
     if options.test_speaker is None:
         return set()
     known = sorted(set(speakers))
-    chosen = {name.strip() for name in options.test_speaker.split(",") if name.strip()}
-    strangers = sorted(chosen - set(known))
-    if strangers or not chosen:
+    testers = {name.strip() for name in options.test_speaker.split(",") if name.strip()}
+    strangers = sorted(testers - set(known))
+    if strangers or not testers:
         raise UserError(f"--test-speaker '{', '.join(strangers)}' is not in the corpus; "
                         f"its speakers are {_some(known)}", path)
-    if chosen == set(known):
+    if testers == set(known):
         raise UserError(f"--test-speaker takes all {len(known)} speakers; leave one or more "
                         "to train on", path)
-    return chosen
+    return testers
 
 
 def last_sixth(names: Iterable[str]) -> set[str]:
-    """The last sixth of the sorted names, one at least: who is tested by default."""
+    """The last sixth of the sorted names, one at least: who is tested by default.
+
+    >>> last_sixth(["ben", "cid", "ann"])
+    {'cid'}
+    """
     ordered = sorted(set(names))
     return set(ordered[-max(1, len(ordered) // 6):])
 
