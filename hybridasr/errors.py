@@ -4,6 +4,7 @@ The command line prints the message of any of them as one line on stderr and exi
 Message template: ``<file>:<line>: <key> <what is wrong, with both values>; <how to mend>``.
 """
 
+import shlex
 from pathlib import Path
 
 MAX_NAMED = 10  # utterances, words or files named in one line
@@ -61,6 +62,18 @@ def _rebuild(kind: type[UserError], text: str, path: str | Path | None,
     error = kind(text)
     error.path, error.line = path, line
     return error
+
+
+def shell_command(*words: str | Path) -> str:
+    """Return a command for a message, between marks, so that it can be copied into a shell.
+
+    >>> print(shell_command("hybridasr", "fix-data", "data/train"))
+    'hybridasr fix-data data/train'
+    >>> print(shell_command("hybridasr", "fix-data", "my data"))
+    `hybridasr fix-data 'my data'`
+    """
+    line = shlex.join(map(str, words))
+    return f"'{line}'" if "'" not in line else f"`{line}`"
 
 
 def name_some(names: list[str]) -> str:

@@ -11,7 +11,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -67,6 +67,21 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         raise write_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def package_folder(inside: str, checkout: str) -> Path:
+    """Return a folder of data files that come with the package.
+
+    Parameters
+    ----------
+    inside : str
+        Where an installed package has it, e.g. ``lexicon/tables``.
+    checkout : str
+        Its name at the top of the repository, for a checkout.
+    """
+    package = Path(__file__).resolve().parent
+    installed = package / inside
+    return installed if installed.is_dir() else package.parent / checkout
 
 
 def write_error(error: OSError, path: PathLike) -> UserError:
@@ -196,6 +211,55 @@ def _read_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
                              f"{member.file_size - file.tell()} bytes")
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtype: Any,
+               shape: tuple[int | None, ...], least: float | None = None,
+               most: float | None = None, remedy: str = "remake it") -> np.ndarray:
+    """Return one array of a file, contiguous and of the type wanted, or refuse the file.
+
+    Parameters
+    ----------
+    arrays : dict name -> array
+        As from `read_arrays` of `path`.
+    dtype : numpy type
+        Of floats or of integers; a file with floats has no integers to give.
+    shape : tuple
+        None where any length will do.
+    least, most : number, optional
+        Bounds of the values, themselves allowed.
+    remedy : str
+        How the file is mended.
+
+    Raises
+    ------
+    DamagedFile
+        if the array is missing, of another type or shape, or has a value that is not finite or
+        out of bounds.
+
+    >>> take_array({"ids": np.array([3, 1])}, "ids", "a.npz", np.int32, (None,), 0, 5).tolist()
+    [3, 1]
+    """
+    if name not in arrays:
+        raise DamagedFile(f"array '{name}' is missing; {remedy}", path)
+    array, whole = arrays[name], np.issubdtype(dtype, np.integer)
+    if array.dtype.kind not in ("iu" if whole else "iuf"):
+        raise DamagedFile(f"array '{name}' is of {array.dtype}, not of "
+                          f"{'integers' if whole else 'numbers'}; {remedy}", path)
+    if array.ndim != len(shape) or any(size not in (None, actual) for size, actual
+                                       in zip(shape, array.shape, strict=True)):
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise DamagedFile(f"array '{name}' is {array.shape}, ({wanted}) is needed; {remedy}", path)
+    if not whole and not np.isfinite(array).all():
+        raise DamagedFile(f"array '{name}' has values that are not finite; {remedy}", path)
+    limits = np.iinfo(dtype) if whole else np.finfo(dtype)
+    low = limits.min if least is None else least
+    high = limits.max if most is None else most
+    if array.size and (array.min() < low or array.max() > high):
+        wrong = array.min() if array.min() < low else array.max()
+        raise DamagedFile(f"array '{name}' has the value {wrong}, outside {low:g} to {high:g}; "
+                          f"{remedy}", path)
+    return np.asarray(array, dtype, order="C")
 
 
 def digest(*parts: Any) -> str:

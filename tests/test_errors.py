@@ -30,7 +30,8 @@ def test_context_keeps_the_kind():
 def test_what_the_machine_lacks_is_a_resource_error(number, words):
     error = write_error(OSError(number, "what the system says"), "out.ark")
     assert type(error) is ResourceError
-    assert str(error).startswith("out.ark: ") and words in str(error)
+    assert str(error).startswith("out.ark: ")
+    assert words in str(error)
 
 
 def test_a_short_write_is_a_full_disk():

@@ -23,8 +23,11 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 from hybridasr import __version__
 from hybridasr.cli import (
     data,
+    evaluation,
     fillers,
     inspection,
+    kernels,
+    language,
     lattice_tools,
     recipes,
     recognition,
@@ -33,9 +36,10 @@ from hybridasr.cli import (
 from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
-VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **train.VERBS,
-                          **recognition.VERBS, **lattice_tools.VERBS, **inspection.VERBS,
-                          **fillers.VERBS}
+VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
+                          **recognition.VERBS, **evaluation.VERBS, **lattice_tools.VERBS,
+                          **inspection.VERBS, **fillers.VERBS}
+VERBS.update(kernels.verbs(VERBS))
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -132,8 +132,8 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.decode.align import AlignOptions
     from hybridasr.features.pipeline import make_feats
     from hybridasr.lexicon.langdir import read_lang
-    from hybridasr.model.acoustic import load_model
     from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args, to_dict
     from hybridasr.output.outliers import report_head
     from hybridasr.parallel import executor
@@ -163,7 +163,7 @@ def _tree_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _show_tree(args: argparse.Namespace) -> None:
     from hybridasr.errors import UserError
-    from hybridasr.model.acoustic import load_model
+    from hybridasr.model.directory import load_model
     from hybridasr.tree.show import explain_pdf, pruned, tree_text
 
     model = load_model(args.model)

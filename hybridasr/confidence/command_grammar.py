@@ -106,7 +106,7 @@ class GrammarMaker:
                  confusions: Confusions | None = None):
         self._model = model
         self._confusions = confusions
-        self._options = options or GraphOptions()
+        self._options = options or model.graph_options
         priors = model.nnet.log_priors if model.nnet is not None else None
         self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
         costs = self.units.transitions.scaled_costs(self._options.transition_scale,

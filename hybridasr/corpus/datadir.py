@@ -25,7 +25,7 @@ from hybridasr.corpus.kaldi_files import (
     split_fields,
     table_kind,
 )
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike, write_text
 
@@ -364,7 +364,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _mend(path: Path) -> str:
-    return f"add it, or run 'hybridasr fix-data {path}'"
+    return f"add it, or run {shell_command('hybridasr', 'fix-data', path)}"
 
 
 def _needed(path: Path) -> Path:

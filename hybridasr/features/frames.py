@@ -195,7 +195,7 @@ def _mirror_edges(samples: np.ndarray, options: FeatureOptions) -> np.ndarray:
     return samples[np.minimum(index, 2 * length - 1 - index)]
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def cut_frames(samples, first, shift, window, preemphasis, remove_mean, raw_energy, frames, energy):
     """Fill `frames` (F, >= W) and `energy` (F,) from frame `first` on.
 

@@ -15,7 +15,7 @@ import numpy as np
 from hybridasr.corpus.audio import load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.corpus.kaldi_files import read_table, sort_key
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.features.archives import ScpTable, read_scp, write_matrices
 from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn, sum_stats
 from hybridasr.features.frames import FeatureOptions
@@ -268,7 +268,8 @@ def load_feats(data: DataDir, pipeline: PipelineOptions,
     wanted = [u for u in data.utterances.values() if u.utterance in feats]
     if not wanted:
         raise UserError(f"none of the {len(data.utterances)} utterances has features; "
-                        f"run 'hybridasr make-feats {data.path}'", data.path / "feats.scp")
+                        f"run {shell_command('hybridasr', 'make-feats', data.path)}",
+                        data.path / "feats.scp")
     _warn_of_missing(data.path, [u for u in data.utterances if u not in feats],
                      "have no features")
     stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
@@ -295,7 +296,7 @@ def check_features(data_dir: PathLike, expected: FeatureOptions) -> None:
         naming every option that differs, expected and found.
     """
     path = Path(data_dir)
-    mend = f"run 'hybridasr make-feats {path}' with the model's options"
+    mend = f"run {shell_command('hybridasr', 'make-feats', path)} with the model's options"
     if not (path / "feature.json").exists():
         table = read_scp(path / "feats.scp")
         columns = next(iter(table.values())).shape[1] if len(table) else expected.dim
@@ -316,7 +317,8 @@ def read_feature_options(data_dir: PathLike) -> FeatureOptions:
     """Return the options with which `make_feats` made the features of a set."""
     path = Path(data_dir) / "feature.json"
     if not path.exists():
-        raise UserError(f"no such file; run 'hybridasr make-feats {data_dir}' first", path)
+        command = shell_command("hybridasr", "make-feats", data_dir)
+        raise UserError(f"no such file; run {command} first", path)
     return from_dict(FeatureOptions, read_json(path), str(path))
 
 
@@ -373,7 +375,8 @@ def _scp_table(data: DataDir, name: str) -> ScpTable:
     if name in data.tables:
         return ScpTable(data.tables[name], data.path / name)
     if not (data.path / name).exists():
-        raise UserError(f"no such file; run 'hybridasr make-feats {data.path}' first",
+        command = shell_command("hybridasr", "make-feats", data.path)
+        raise UserError(f"no such file; run {command} first",
                         data.path / name)
     return read_scp(data.path / name)
 

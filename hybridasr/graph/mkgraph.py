@@ -15,6 +15,7 @@ from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.lexicon import SPECIAL_WORDS
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
+from hybridasr.options import to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import write_json
 from hybridasr.tree.tree import DecisionTree
@@ -49,11 +50,12 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
         grammar = ngram_grammar(arpa, words)
     else:
         grammar = command_grammar([list(phrase) for phrase in phrases], words, loop=kind == "loop")
-    graph = make_hclg(lang, grammar, transitions, tree, options or GraphOptions())
+    options = options or GraphOptions()
+    graph = make_hclg(lang, grammar, transitions, tree, options)
     write_graph(destination, graph, grammar, lang)
     write_json(destination / "graph.json", {
         "grammar": kind, "phrases": len(phrases) or None, "states": graph.num_states,
-        "arcs": graph.num_arcs})
+        "arcs": graph.num_arcs, "options": to_dict(options)})
     line = f"{destination}: {kind} grammar, {graph.num_states} states, {graph.num_arcs} arcs"
     logger.debug("%s", line)
     return line

@@ -188,14 +188,14 @@ class Relu(Layer):
         return dy, {}
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _rectify(x, y):
     zero = x.dtype.type(0)
     for i in range(len(x)):
         y[i] = zero if x[i] < zero else x[i]  # what is not a number stays so, and is seen
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _mask(dy, y):
     zero = dy.dtype.type(0)
     for i in range(len(dy)):
@@ -222,7 +222,7 @@ class Sigmoid(Layer):
         return dy, {}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _sigmoid_slope(dy, y):
     for i in range(len(dy)):
         dy[i] *= y[i] - y[i] * y[i]
@@ -243,7 +243,7 @@ class Tanh(Layer):
         return dy, {}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _tanh_slope(dy, y):
     for i in range(len(dy)):
         dy[i] -= dy[i] * y[i] * y[i]
@@ -292,7 +292,7 @@ class Pnorm(Layer):
         return dx, {}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _norms(x, y):
     for group in range(len(x)):
         total = 0.0
@@ -301,7 +301,7 @@ def _norms(x, y):
         y[group] = np.sqrt(total)
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _norm_slopes(x, y, dy, dx):
     for group in range(len(x)):
         # The norm has no slope at nought; its subgradient 0 leaves the group alone.
@@ -349,7 +349,7 @@ class Dropout(Layer):
         return dx, {}
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _drop(x, draws, threshold, scale, y):
     zero, threshold = x.dtype.type(0), np.uint16(threshold)
     for i in range(len(x)):

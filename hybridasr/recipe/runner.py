@@ -38,12 +38,13 @@ from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
-from hybridasr.model.acoustic import ARRAY_FILES, load_model
+from hybridasr.model.directory import ARRAY_FILES, load_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
 from hybridasr.recipe.config import DNN, Recipe
+from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.results import add_result, read_results
 from hybridasr.storage import digest, read_json, read_text
@@ -95,7 +96,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
                         f"and from 1 to {len(STAGES)}")
     logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
                 run.nj)
-    with executor(run.nj) as pool:
+    with work_lock(run.work), executor(run.nj) as pool:
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:
@@ -126,13 +127,13 @@ class _Runner:
     def corpus(self) -> None:
         """Find, download or synthesise the recordings; write a data directory for each set."""
         reader, root = self._find_corpus()
-        commands = self.run.commands if reader.name == "commands_zh" else None
+        commands = self.run.commands if reader.synthesises else None
         options = ReaderOptions(test_speaker=self.run.test_speaker, nj=self.run.nj,
                                 commands=str(commands) if commands else None)
         # What is synthesised follows from the options; what is found is known by its listing.
         chosen = {"reader": reader.name, "corpus": str(root),
                   "test speaker": self.run.test_speaker,
-                  "recordings": "" if reader.name == "commands_zh" else _listing(root)}
+                  "recordings": "" if reader.synthesises else _listing(root)}
 
         def write() -> str:
             sets = reader.read(root, options)
@@ -352,12 +353,17 @@ class _Runner:
     def _find_corpus(self) -> tuple[Reader, Path]:
         name, given = self.recipe.reader, self.run.corpus
         if given is not None:
+            if self.run.download:
+                raise UserError("--download has no effect with --corpus; leave one of them out")
             if not given.is_dir():
                 raise UserError("no such corpus folder; check --corpus", given)
             reader = None if name == "auto" else find_reader(name)
             # Any folder that some reader knows works with the settings of any recipe.
             return (reader if reader and reader.matches(given) else detect_reader(given)), given
-        if name == "commands_zh":
+        if name != "auto" and find_reader(name).synthesises:
+            if self.run.download:
+                raise UserError(f"--download has no effect on {find_reader(name).title}; leave it "
+                                "out")
             return find_reader(name), self.run.work / "corpus"
         if name != "auto" and self.run.download:
             return find_reader(name), download_corpus(name, self.run.work / "downloads")

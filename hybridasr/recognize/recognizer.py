@@ -10,7 +10,7 @@ not pynini. The results have Vosk's field names.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,12 @@ from hybridasr.corpus.command_list import Command, Item, read_commands
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.features.pipeline import feature_dim, frame_levels, recognition_features
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.model.acoustic import AcousticModel, Scorer, load_model
+from hybridasr.model.acoustic import AcousticModel, Scorer
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, works_by_speaker
+from hybridasr.model.directory import load_model
 from hybridasr.storage import PathLike
 
 # A recording whose loudest sample is below this (16-bit range) holds nothing but rounding.
@@ -80,9 +81,7 @@ class Recognizer:
         self.commands: tuple[Command, ...] = ()
         self.fillers: tuple[str, ...] = ()
         self._grammar: CommandGrammar | None = None
-        options = options or SearchOptions()
-        self.options = options if options.acoustic_scale else replace(
-            options, acoustic_scale=model.acoustic_scale)
+        self.options = (options or SearchOptions()).resolved(model.acoustic_scale)
         self.adapt = adapt or AdaptOptions()
         self._graph = graph
         if graph is not None:
@@ -214,7 +213,7 @@ class Recognizer:
         if path is None and filler is None:
             return Decoded([], [], False, None)
         decision = self._judge.decide(grammar, lattice, filler, scores, levels,
-                                      self.options.scale, beam)
+                                      self.options.acoustic_scale, beam)
         times = [(grammar.lang.word_name(word.label), word.begin * self._shift,
                   word.end * self._shift) for word in decision.words]
         if decision.command is None or not decision.accepted:
@@ -348,8 +347,8 @@ def _read_graph(directory: Path, loaded: AcousticModel, model: PathLike) -> Deco
     known = len(loaded.transitions.tid_pdf), max(loaded.lang.words.values()) + 1
     used = (int(labels.max(initial=0)) for labels in (found.ilabel, found.olabel))
     if any(label >= count for label, count in zip(used, known, strict=True)):
-        raise UserError(f"belongs to another model than {model}; run 'hybridasr mkgraph {model} "
-                        f"{directory}'", directory)
+        command = shell_command("hybridasr", "mkgraph", model, directory)
+        raise UserError(f"belongs to another model than {model}; run {command}", directory)
     return found
 
 

@@ -23,6 +23,7 @@ from hybridasr.features.pipeline import base_pipeline, read_feature_options, tra
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
+from hybridasr.model.directory import save_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import training_process
 from hybridasr.storage import PathLike, read_text, write_text
@@ -75,7 +76,7 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
         model = _train(data, lang, ali, destination, pool, options, threads)
     info = {**model.info, "train_seconds": round(time.perf_counter() - begun, 2)}
     model = replace(model, info=info)
-    model.save(destination)
+    save_model(model, destination)
     return model
 
 
@@ -104,7 +105,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                 utterances=len(frames.utterances), options=to_dict(options),
                 hours=round(frames.num_frames * features.frame_shift_ms / 3.6e6, 4))
     model = replace(model, nnet=acoustics, info=info)
-    model.save(destination)
+    save_model(model, destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(refs)
     return model

@@ -21,7 +21,8 @@ from hybridasr.errors import UserError, name_some
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import UpdateOptions, estimate, split
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.model.acoustic import GMM_ARRAYS, AcousticModel
+from hybridasr.model.acoustic import AcousticModel
+from hybridasr.model.checks import GMM_ARRAYS
 from hybridasr.options import nested, option, seed_option, to_dict
 from hybridasr.progress import progress
 from hybridasr.storage import write_arrays

@@ -14,6 +14,7 @@ from hybridasr.features.pipeline import training_cmvn
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.model.acoustic import AcousticModel, Adaptation
 from hybridasr.model.alignments import write_alignments, write_transforms
+from hybridasr.model.directory import save_model
 from hybridasr.options import to_dict
 from hybridasr.storage import digest, read_text, write_text
 from hybridasr.train.blocks import block_digest, by_utterance, remove_blocks
@@ -46,7 +47,7 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
                                                  state.model.lang.nonsilence_phones))
     names = {number: name for name, number in model.lang.phones.items()}
     write_text(destination / "tree.txt", tree_text(model.tree, names) + "\n")
-    model.save(destination)
+    save_model(model, destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(state.refs)
     return model

@@ -23,7 +23,8 @@ from hybridasr.gmm.update import UpdateOptions
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import check_phones
-from hybridasr.model.acoustic import AcousticModel, load_model
+from hybridasr.model.acoustic import AcousticModel
+from hybridasr.model.directory import load_model
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import (
     BlockRef,

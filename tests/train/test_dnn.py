@@ -13,8 +13,9 @@ from hybridasr.errors import UserError
 from hybridasr.evaluation.evaluate import decode_set
 from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.archives import read_ark, read_scp
-from hybridasr.model.acoustic import DEFAULT_SCALE, load_model
+from hybridasr.model.acoustic import DEFAULT_SCALE
 from hybridasr.model.adaptation import AdaptOptions
+from hybridasr.model.directory import load_model
 from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognize.recognizer import load

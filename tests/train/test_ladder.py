@@ -18,8 +18,8 @@ from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, estimate_fmllr
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
-from hybridasr.model.acoustic import load_model
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker
+from hybridasr.model.directory import load_model, save_model
 from hybridasr.options import build_options
 from hybridasr.output.ctm import read_ctm
 from hybridasr.output.textgrid import read_textgrid
@@ -269,7 +269,7 @@ def test_alignments_of_another_lexicon_are_refused(ladder, tmp_path):
 
 def test_sources_that_do_not_fit(ladder, tmp_path):
     data, test, lang, exp = ladder
-    load_model(exp / "mono").save(tmp_path / "model")
+    save_model(load_model(exp / "mono"), tmp_path / "model")
     with pytest.raises(UserError, match=r"no alignments \(ali.ark\) there; make them with"):
         train("deltas", data, lang, tmp_path / "model", tmp_path / "tri")
     write_matrices(tmp_path / "model" / "ali.ark", None, [("else", np.ones(4, np.int32))])

@@ -14,7 +14,7 @@ from hybridasr.features.archives import read_scp
 from hybridasr.features.pipeline import load_feats
 from hybridasr.graph.compose import make_hclg
 from hybridasr.lm.grammar import command_grammar
-from hybridasr.model.acoustic import load_model
+from hybridasr.model.directory import load_model, save_model
 from hybridasr.options import build_options, change_options
 from hybridasr.parallel import executor
 from hybridasr.recognize.recognizer import Recognizer
@@ -168,7 +168,7 @@ def test_model_directory(world, trained, tmp_path):
     assert model.tree == trained[1].tree
     assert model.features == FEATURES
     assert model.lang.words == world[2].words
-    model.save(tmp_path / "copy")
+    save_model(model, tmp_path / "copy")
     again = load_model(tmp_path / "copy")
     np.testing.assert_array_equal(again.gmm.variances, model.gmm.variances)
     text = (tmp_path / "copy" / "model.json").read_text()

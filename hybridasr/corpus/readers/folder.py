@@ -119,4 +119,5 @@ READER = Reader(
     layout="one sub-folder for each command, with its recordings in it (打开空调/anna-1.wav)",
     matches=_matches,
     read_sets=_read,
+    splits_by_speaker=True,
 )
