@@ -100,8 +100,8 @@ def write_blocks(data: DataDir, lang: Lang, pipeline: PipelineOptions, directory
     for number, start in enumerate(range(0, len(utterances), size)):
         part = replace(data, utterances={u.utterance: u for u in utterances[start:start + size]})
         calls.append((BlockRef(directory, number), part, lang.words, lang.oov, pipeline))
-    found = sum(run_blocks(pool, _write_block, calls, desc="features"))
-    if found == 0:
+    num_loaded = sum(run_blocks(pool, _write_block, calls, desc="features"))
+    if num_loaded == 0:
         raise UserError("none of its utterances has features; run make-feats again", data.path)
     return [ref for ref, *_ in calls]
 
@@ -110,12 +110,12 @@ def _write_block(ref: BlockRef, data: DataDir, words: dict[str, int], oov: int,
                  pipeline: PipelineOptions) -> int:
     loaded = list(load_feats(data, base_pipeline(pipeline)))
     feats = [frames for _, frames in loaded]
-    chosen = [data.utterances[name] for name, _ in loaded]
+    utterances = [data.utterances[name] for name, _ in loaded]
     offsets = np.concatenate([[0], np.cumsum([len(f) for f in feats])]).astype(np.int64)
     _save(ref.file("base"), np.concatenate(feats) if feats else np.zeros((0, 1), np.float32))
     with atomic_write(ref.file("block"), "wb") as file:
-        pickle.dump(Block([u.utterance for u in chosen], [u.speaker for u in chosen],
-                          [word_ids(u, words, oov) for u in chosen], offsets), file)
+        pickle.dump(Block([u.utterance for u in utterances], [u.speaker for u in utterances],
+                          [word_ids(u, words, oov) for u in utterances], offsets), file)
     return len(loaded)
 
 
@@ -158,8 +158,9 @@ def write_view(refs: list[BlockRef], pipeline: PipelineOptions, matrix: np.ndarr
     """
     calls = []
     for ref in refs:
-        mine = {s: speakers[s] for s in dict.fromkeys(read_block(ref).speakers) if s in speakers}
-        calls.append((ref, ref._replace(view=ref.view + 1), pipeline, matrix, mine))
+        names = dict.fromkeys(read_block(ref).speakers)
+        transforms = {name: speakers[name] for name in names if name in speakers}
+        calls.append((ref, ref._replace(view=ref.view + 1), pipeline, matrix, transforms))
     for _ in run_blocks(pool, _write_view, calls, desc="features"):
         pass
     return [new for _, new, *_ in calls]
@@ -233,9 +234,9 @@ def cut_blocks(refs: list[BlockRef], find: Callable[[str], np.ndarray | None]
         block = read_block(ref)
         whole = np.zeros(int(block.frame_offsets[-1]), np.int32)
         for number, utterance in enumerate(block.utterances):
-            rows, found = block.rows(number), find(utterance)
-            if found is not None and len(found) == rows.stop - rows.start:
-                whole[rows] = found
+            rows, part = block.rows(number), find(utterance)
+            if part is not None and len(part) == rows.stop - rows.start:
+                whole[rows] = part
         result.append(whole)
     return result
 

@@ -83,17 +83,18 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
 def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
            options: DnnOptions, threads: int) -> AcousticModel:
     begun = time.perf_counter()
-    found = read_source(source, _originals(data), lang, same_features=False)
+    earlier = read_source(source, _originals(data), lang, same_features=False)
     features = read_feature_options(data.path)
-    _check_frames(features, found.model.features, data.path)
+    _check_masks(options, features)
+    _check_frames(features, earlier.model.features, data.path)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
-    pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
-    model = replace(found.model, lang=lang, pipeline=pipeline, features=features, transform=None,
+    pipeline = replace(base_pipeline(earlier.model.pipeline), delta_order=options.delta_order)
+    model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
                     adaptation=None, gmm=None, info={}, cmvn=training_cmvn(data, pipeline),
-                    durations=estimate_durations(found.alignments.values(),
-                                                 found.model.transitions, lang.nonsilence_phones))
+                    durations=estimate_durations(earlier.alignments.values(),
+                                                 earlier.model.transitions, lang.nonsilence_phones))
     refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
-    frames = gather_frames(refs, pipeline, found.alignments, model.transitions.tid_pdf, data,
+    frames = gather_frames(refs, pipeline, earlier.alignments, model.transitions.tid_pdf, data,
                            refs[0].directory / "frames.npy")
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
                  frames.num_frames)
@@ -114,12 +115,6 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
          threads: int, checkpoint: Path):
     bins = model.features.num_mel_bins if model.features.kind == "fbank" else 0
-    if options.masks.freq_masks and not bins:
-        raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
-                        f"{model.features.kind}")
-    if options.delta_order and options.masks.freq_masks:
-        raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
-                        "one of freq_masks and delta_order")
     arguments = (frames, text, options.network or "the default network", model.tree.num_pdfs,
                  np.array(model.silence_pdfs), bins, options)
     if options.num_jobs > 1:
@@ -128,18 +123,28 @@ def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions,
         return fit(*arguments, trainer, checkpoint, threads)
 
 
+def _check_masks(options: DnnOptions, features: FeatureOptions) -> None:
+    """Refuse stripes of frequency where they have no effect, before any work is done."""
+    if options.masks.freq_masks and features.kind != "fbank":
+        raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
+                        f"{features.kind}; leave --freq-masks out, or make fbank features")
+    if options.delta_order and options.masks.freq_masks:
+        raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
+                        "one of freq_masks and delta_order")
+
+
 def _originals(data: DataDir) -> DataDir:
     """Return the set without altered copies of its utterances, if the originals are there."""
     unique: Mapping[str, str] = data.tables.get("utt2uniq", {})
-    kept = {name: utterance for name, utterance in data.utterances.items()
+    originals = {name: utterance for name, utterance in data.utterances.items()
             if unique.get(name, name) == name}
-    return replace(data, utterances=kept) if kept else data
+    return replace(data, utterances=originals) if originals else data
 
 
 def _write_held_out(path: Path, frames: FrameSet, options: DnnOptions) -> None:
-    chosen = frames.held_out(options.held_out)
+    held_out = frames.held_out(options.held_out)
     names = [name for name, original, held in
-             zip(frames.utterances, frames.originals, chosen, strict=True)
+             zip(frames.utterances, frames.originals, held_out, strict=True)
              if held and name == original]
     write_text(path, "".join(f"{name}\n" for name in names))
 

@@ -70,10 +70,10 @@ def train_lda_mllt(data: DataDir, lang: Lang, source: Path, destination: Path, p
         if the alignments do not fit data or lexicon, or there are too few columns for `dim`.
     """
     clock = Clock()
-    found = read_source(source, data, lang)
-    pipeline = replace(base_pipeline(found.model.pipeline), splice_left=options.context,
+    earlier = read_source(source, data, lang)
+    pipeline = replace(base_pipeline(earlier.model.pipeline), splice_left=options.context,
                        splice_right=options.context)
-    state = prepare_state(data, lang, found, pipeline, destination, pool)
+    state = prepare_state(data, lang, earlier, pipeline, destination, pool)
     matrix = _estimate_lda(state, options.dim, pool)
     state = write_features(replace(state, model=replace(state.model, transform=matrix)), pool)
     clock.add("prepare", clock.elapsed)

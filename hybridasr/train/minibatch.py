@@ -65,20 +65,20 @@ class FrameSet:
         hash of their names.
         """
         speakers = sorted(set(self.speakers), key=_draw)
-        chosen = set(speakers[:int(share * len(speakers) + 1e-9)])
-        if chosen:
-            return np.array([speaker in chosen for speaker in self.speakers])
+        watched = set(speakers[:int(share * len(speakers) + 1e-9)])
+        if watched:
+            return np.array([speaker in watched for speaker in self.speakers])
         return np.array([_draw(original) < share for original in self.originals])
 
-    def chunks(self, width: int, chosen: np.ndarray) -> np.ndarray:
-        """Return the chunks of the chosen utterances: int64 (num_chunks, 2).
+    def chunks(self, width: int, utterances: np.ndarray) -> np.ndarray:
+        """Return the chunks of these utterances: int64 (num_chunks, 2).
 
         Each row is an utterance and the chunk's first frame. The last chunk of an utterance is
         moved back to end with it; an utterance shorter than a chunk gives one, the frames beyond
         its end being left out.
         """
         rows = []
-        for utterance in chosen.tolist():
+        for utterance in utterances.tolist():
             begin, end = self.starts[utterance:utterance + 2]
             firsts = np.arange(begin, end, width)
             firsts[-1] = max(begin, end - width)

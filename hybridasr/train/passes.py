@@ -78,12 +78,12 @@ def equal_block(ref: BlockRef, model: AcousticModel, seed: int) -> PassResult:
     for number, name in enumerate(block.utterances):
         rows = block.rows(number)
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        found = equal_alignment(block.words[number], model.lang, model.transitions, model.tree,
+        path = equal_alignment(block.words[number], model.lang, model.transitions, model.tree,
                                 rows.stop - rows.start, rng)
-        if found is None:
+        if path is None:
             failed.append(name)
         else:
-            alignment[rows] = found
+            alignment[rows] = path
     result = accumulate_block(ref, model.gmm.scorer(), model.transitions, alignment)
     return replace(result, failed=failed)
 

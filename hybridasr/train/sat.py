@@ -130,12 +130,12 @@ def speaker_stats(state: TrainState, silence_weight: float, pool: Executor,
 def _speaker_stats(ref: BlockRef, gmm: DiagGmm, pdfs: np.ndarray,
                    weights: np.ndarray) -> dict[str, FmllrStats]:
     feats = read_view(ref)
-    found: dict[str, FmllrStats] = {}
+    by_speaker: dict[str, FmllrStats] = {}
     for speaker, rows in read_block(ref).speaker_rows():
-        stats = found.setdefault(speaker, FmllrStats.zeros(gmm.means.shape[1]))
+        stats = by_speaker.setdefault(speaker, FmllrStats.zeros(gmm.means.shape[1]))
         accumulate_fmllr(gmm, feats[rows], np.where(weights[rows] > 0, pdfs[rows], -1), stats,
                          weights[rows])
-    return found
+    return by_speaker
 
 
 def estimate_adaptation(state: TrainState, pool: Executor) -> Adaptation:

@@ -93,10 +93,10 @@ def _check_alignments(alignments: Mapping[str, np.ndarray], model: AcousticModel
         words = [lang.words.get(word, lang.oov) for word in data.utterances[name].words]
         phones = phone_segments(ids, model.transitions)
         spoken = sum(segment.label != lang.optional_silence for segment in phones)
-        found = word_segments(phones, words, lang)
+        segments = word_segments(phones, words, lang)
         covered = sum(1 for p in phones if p.label != lang.optional_silence
-                      and any(w.begin <= p.begin < w.end for w in found))
-        if len(found) != len(words) or covered != spoken:
+                      and any(w.begin <= p.begin < w.end for w in segments))
+        if len(segments) != len(words) or covered != spoken:
             said = " ".join(lang.phone_name(p.label) for p in phones)
             raise UserError(f"its alignments are of another lexicon than {lang.path}: the one of "
                             f"'{name}' has the phones {said}, which are not "
@@ -143,17 +143,17 @@ def grow_system(state: TrainState, options: TreeOptions, pool: Executor, clock: 
                    if part is not None])
     topology = model.transitions.topology
     questions = phone_questions(stats, options.central_position, lang.sets, lang.extra_questions)
-    grown = grow_tree(stats, lang.roots, questions, topology, options)
+    growth = grow_tree(stats, lang.roots, questions, topology, options)
     logger.debug("tree: %d questions, %d contexts seen, %d leaves, %d after merging; gain %.3f "
-                 "log likelihood a frame", len(questions), len(stats.keys), grown.num_split,
-                 grown.tree.num_pdfs, grown.gain)
+                 "log likelihood a frame", len(questions), len(stats.keys), growth.num_split,
+                 growth.tree.num_pdfs, growth.gain)
     _warn_of_unseen(stats, lang, options.central_position)
-    transitions = TransitionModel(topology, allowed_tuples(grown.tree, topology))
-    new = replace(model, tree=grown.tree, transitions=transitions, gmm=leaf_gmm(grown.sums))
+    transitions = TransitionModel(topology, allowed_tuples(growth.tree, topology))
+    new = replace(model, tree=growth.tree, transitions=transitions, gmm=leaf_gmm(growth.sums))
     alignments = convert_alignments(state, new, pool)
     write_graphs(state.refs, new, pool)
     clock.add("tree", clock.elapsed - begun)
-    return replace(state, model=new, alignments=alignments), grown
+    return replace(state, model=new, alignments=alignments), growth
 
 
 def _tree_stats(ref: BlockRef, alignment: np.ndarray, transitions: TransitionModel, width: int,
@@ -168,8 +168,8 @@ def _tree_stats(ref: BlockRef, alignment: np.ndarray, transitions: TransitionMod
 
 
 def _warn_of_unseen(stats: TreeStats, lang: Lang, central: int) -> None:
-    seen = set(stats.keys[:, central].tolist())
-    unseen = [lang.phone_name(phone) for phone in lang.nonsilence_phones if phone not in seen]
+    phones = set(stats.keys[:, central].tolist())
+    unseen = [lang.phone_name(phone) for phone in lang.nonsilence_phones if phone not in phones]
     if unseen:
         logger.info("phones never seen in training, which sound like the phones that share their "
                     "root, or like the average: %s", " ".join(unseen))
