@@ -38,14 +38,14 @@ def _suggest_fillers(args: argparse.Namespace) -> None:
         logger.warning("%s: %s", args.commands, pair.warning())
     rows = []
     for command in commands:
-        found = suggest(command, commands, source, options)
-        if not found:
+        suggestions = suggest(command, commands, source, options)
+        if not suggestions:
             logger.warning("%s:%d: no filler for '%s' at these distances; raise --max-distance",
                            args.commands, command.line, command.text)
         rows += [{"command": command.text, "filler": filler.text,
                   **({"phones": filler.phones} if args.json else {}), "pinyin": filler.pinyin,
                   "distance": round(filler.distance, 3), "kind": filler.kind}
-                 for filler in found]
+                 for filler in suggestions]
     if args.json:
         sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     elif rows:

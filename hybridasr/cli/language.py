@@ -14,6 +14,8 @@ def _lang_arguments(parser: argparse.ArgumentParser) -> None:
                         help="own pronunciations (<word> <phone> ...), which win over all others")
     parser.add_argument("--oov", default="error", choices=("error", "guess", "spn"),
                         help="a word without pronunciation: stop, guess, or spoken noise (error)")
+    parser.add_argument("--mix-phones", action="store_true", help="look words that --lexicon lacks "
+                        "up in the built-in tables, even if its phones are others")
     add_options(parser, LangOptions)
     parser.add_argument("words", type=Path, nargs="+",
                         help="data directories (their text) and command lists")
@@ -25,32 +27,36 @@ def _prepare_lang(args: argparse.Namespace) -> None:
     from hybridasr.lexicon.langdir import LangOptions
     from hybridasr.options import from_args
 
-    make_lang(args.words, args.lang, from_args(LangOptions, args), args.oov, args.lexicon)
+    make_lang(args.words, args.lang, from_args(LangOptions, args), args.oov, args.lexicon,
+              args.mix_phones, ("--oov", "--mix-phones"))
 
 
 def _lm_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--order", type=int, default=3, help="longest n-gram, 1 to 3 (3)")
-    parser.add_argument("text", type=Path, help="data directory, or its text file")
+    parser.add_argument("--ids", choices=("true", "false"), help="whether lines begin with an id "
+                        "(true for a data directory and its text, false for any other file)")
+    parser.add_argument("text", type=Path, help="data directory, or a text of one sentence a line")
     parser.add_argument("arpa", type=Path, help="the ARPA file to write")
 
 
 def _train_lm(args: argparse.Namespace) -> None:
     from hybridasr.lm.arpa import write_arpa
     from hybridasr.lm.ngram import estimate_ngram
-    from hybridasr.storage import read_text
+    from hybridasr.lm.sentences import describe_sentences, read_sentences
+    from hybridasr.progress import logger
 
-    path = args.text / "text" if args.text.is_dir() else args.text
-    sentences = [line.split()[1:] for line in read_text(path).splitlines()]
+    sentences = read_sentences(args.text, None if args.ids is None else args.ids == "true")
     write_arpa(args.arpa, estimate_ngram(sentences, args.order))
+    logger.info("%s: %d-gram of %s", args.arpa, args.order, describe_sentences(sentences))
 
 
 def _graph_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.graph.mkgraph import KINDS
     from hybridasr.graph.self_loops import GraphOptions
+    from hybridasr.lm import GRAMMARS
     from hybridasr.options import add_options
 
-    parser.add_argument("--grammar", default="commands", choices=KINDS, help="commands: one an "
-                        "utterance; loop: any number; ngram: from --arpa (commands)")
+    parser.add_argument("--grammar", default="commands", choices=GRAMMARS, help="commands: one "
+                        "an utterance; loop: any number; ngram: from --arpa (commands)")
     parser.add_argument("--commands", type=Path, metavar="FILE",
                         help="command list (default: every word of the model's lexicon)")
     parser.add_argument("--arpa", type=Path, metavar="FILE", help="language model for ngram")

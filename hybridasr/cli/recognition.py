@@ -23,6 +23,8 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
                         help="mix, or the channel's number from 0 (mix)")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
+    parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
+                        "(default: those commands that came near; of a graph none)")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads")
 
@@ -43,7 +45,8 @@ def _recognize(args: argparse.Namespace) -> None:
     failures = []
     for path in args.audio:
         try:
-            result = recognizer.recognize(path, channel=args.channel, strict_rate=args.strict_rate)
+            result = recognizer.recognize(path, channel=args.channel,
+                                          strict_rate=args.strict_rate, nbest=args.nbest)
         except UserError as error:
             # The other files are still worth their lines.
             failures.append(str(error))

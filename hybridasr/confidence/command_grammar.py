@@ -1,46 +1,25 @@
-"""Owns the grammar of a command list: commands, fillers and silence in parallel.
+"""Owns the grammar of a command list: commands, and all that may be said in their place.
 
-Built at run time from the model's lexicon, tree and transition model, so that commands may change
-at any time without training anything.
+A grammar never changes, so that threads may share it; `grammar_maker` makes the next one.
 """
 
-import itertools
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 
-from hybridasr.confidence.confusion import Confusions, table_distances
-from hybridasr.confidence.near import FillerCache, FillerOptions, FillerSource, near_pairs
-from hybridasr.confidence.spoken import MAX_PRONUNCIATIONS, Phones, lexicon_of, spoken_commands
-from hybridasr.corpus.command_list import Command, Item
+from hybridasr.confidence.decoded import Decoded
+from hybridasr.confidence.near import ListFillers
+from hybridasr.confidence.verify import TOO_SHORT, Verifier
+from hybridasr.corpus.command_list import Command
+from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions, search
-from hybridasr.decode.words import phone_segments
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.graph.command_graph import command_graph
-from hybridasr.graph.command_set import build_commands
-from hybridasr.graph.filler import (
-    FILLER_WORD,
-    GARBAGE,
-    FillerUnits,
-    filler_graph,
-    filler_units,
-    join_graphs,
-    silence_graph,
-    unit_bigram,
-)
-from hybridasr.graph.self_loops import GraphOptions
-from hybridasr.lexicon.extend import with_words
-from hybridasr.lexicon.langdir import Lang, base_phone
-from hybridasr.model.acoustic import AcousticModel
+from hybridasr.graph.command_graph import Phrase
+from hybridasr.lexicon.langdir import Lang
 from hybridasr.options import option
-from hybridasr.storage import PathLike
-
-logger = logging.getLogger("hybridasr")
-MOST_WITH_FILLERS = 200  # longer lists would wait for their fillers
 
 
 @dataclass(frozen=True)
@@ -67,13 +46,43 @@ class RejectOptions:
             raise UserError(f"filler-penalty is {self.filler_penalty}; give a number")
 
 
-@dataclass(frozen=True)
+def refuse_without_commands(reject: RejectOptions | None,
+                            fillers: Collection[str] = ()) -> None:
+    """Refuse what only a command list can use, where there is none.
+
+    Raises
+    ------
+    UserError
+        naming each option that is not at its default, and the fillers.
+
+    Examples
+    --------
+    >>> refuse_without_commands(RejectOptions())
+    >>> refuse_without_commands(RejectOptions(threshold=0.8))
+    Traceback (most recent call last):
+        ...
+    hybridasr.errors.UserError: threshold is for command lists, and no commands are given; give \
+--commands FILE (in Python commands=), or leave it out
+    """
+    default = RejectOptions()
+    names = [field.name.replace("_", "-") for field in fields(RejectOptions)
+             if getattr(reject or default, field.name) != getattr(default, field.name)]
+    names += ["fillers"] if fillers else []
+    if names:
+        raise UserError(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} for command "
+                        "lists, and no commands are given; give --commands FILE (in Python "
+                        f"commands=), or leave {'it' if len(names) == 1 else 'them'} out")
+
+
+@dataclass(frozen=True, eq=False)
 class CommandGrammar:
     """A command list ready for the search.
 
     Attributes
     ----------
-    commands : dict word ids -> Command
+    phrases : dict word ids -> Command
+    fillers : tuple of str
+        Words and phrases that are no commands, as the user gave them.
     lang : Lang
         The model's, with the words of commands and fillers.
     graph, filler : DecodingGraph
@@ -81,153 +90,66 @@ class CommandGrammar:
         of the other's beam.
     graph_pdfs, filler_pdfs : int32 (num_arcs,)
         Columns of `FillerUnits.scores`.
-    penalty : float
-        Added to the cost of everything that is no command.
+    verifier : Verifier
+    frame_shift : float
+        Seconds.
+    near_fillers, filler_lang : ListFillers or None, Lang
+        The fillers that were made up, and the model's lang with their words: the grammar of a
+        list that differs little is made faster from them.
     """
 
-    commands: dict[tuple[int, ...], Command]
+    phrases: dict[Phrase, Command]
+    fillers: tuple[str, ...]
     lang: Lang
     graph: DecodingGraph
     graph_pdfs: np.ndarray
     filler: DecodingGraph
     filler_pdfs: np.ndarray
-    penalty: float
+    verifier: Verifier
+    frame_shift: float
+    near_fillers: ListFillers | None
+    filler_lang: Lang
 
     @cached_property
-    def ids(self) -> dict[tuple[int, ...], str]:
-        """The id of each command."""
-        return {words: command.id for words, command in self.commands.items()}
+    def commands(self) -> tuple[Command, ...]:
+        """The commands in the order of the list."""
+        return tuple(self.phrases.values())
 
-
-class GrammarMaker:
-    """Makes grammars for one model; what all of them share is made once."""
-
-    def __init__(self, model: AcousticModel, options: GraphOptions | None = None,
-                 confusions: Confusions | None = None):
-        self._model = model
-        self._confusions = confusions
-        self._options = options or model.graph_options
-        priors = model.nnet.log_priors if model.nnet is not None else None
-        self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
-        costs = self.units.transitions.scaled_costs(self._options.transition_scale,
-                                                    self._options.self_loop_scale)
-        self._cache: FillerCache | None = None
-        self._filler = max(model.lang.words.values()) + 1
-        self._lang = replace(model.lang, words={**model.lang.words, FILLER_WORD: self._filler})
-        self._loop = filler_graph(model.lang, self.units, model.tree,
-                                  unit_bigram(model.lang, self.units), self._filler, costs)
-        self._silence = silence_graph(model.lang, self.units.transitions, model.tree, costs)
-        self._loop_pdfs = self.units.transitions.tid_pdf[self._loop.ilabel]
-
-    def phones(self, scores: np.ndarray, options: SearchOptions) -> list[str]:
-        """Return the phones of an utterance, by the loop of the filler alone.
+    def decode(self, loglikes: np.ndarray, levels: np.ndarray, options: SearchOptions,
+               nbest: int = 0) -> Decoded:
+        """Decode one utterance.
 
         Parameters
         ----------
-        scores : float32 (num_frames, num_pdfs + num_mixtures)
-            As from `FillerUnits.scores`.
+        loglikes : float32 (num_frames, num_pdfs)
+        levels : float64 (num_frames,)
+            How loud the frames are (`features.pipeline.frame_levels`).
+        options : SearchOptions
+            With the acoustic scale of the model.
+        nbest : int
+            Does nothing here: other commands within the beam are always in the decision.
         """
-        path = search(self._loop, self._loop_pdfs, scores, options)
-        if path is None:
-            return []
-        names = [self.units.names.get(segment.label) for segment
-                 in phone_segments(path.transition_ids, self.units.transitions)]
-        return [name for name in names if name is not None and name != GARBAGE]
+        del nbest
+        if len(loglikes) == 0:
+            return self.empty(TOO_SHORT, False)
+        scores = self.verifier.units.scores(loglikes)
+        filler = search(self.filler, self.filler_pdfs, scores, options)
+        best = decode_lattice(self.graph, self.graph_pdfs, scores, options,
+                              LatticeOptions(self.verifier.beam))
+        # A path that reaches no end is no command, and no filler.
+        path, lattice = best if best is not None and best[0].complete else (None, None)
+        if filler is not None and not filler.complete:
+            filler = None
+        if path is None and filler is None:
+            return self.empty(TOO_SHORT, False)
+        decision = self.verifier.decide(self.phrases, self.lang, lattice, filler, scores, levels,
+                                        options.acoustic_scale)
+        times = [(self.lang.word_name(word.label), word.begin * self.frame_shift,
+                  word.end * self.frame_shift) for word in decision.words]
+        if decision.command is None or not decision.accepted:
+            return Decoded([], times, filler is not None, filler, decision, decision.reason)
+        return Decoded(list(decision.command.words), times, True, path, decision)
 
-    @cached_property
-    def _source(self) -> FillerSource:
-        own = lexicon_of(self._model.lang)
-        phones = tuple(sorted(own.phones))
-        distances = (self._confusions.distances(phones) if self._confusions
-                     else table_distances(phones))
-        return FillerSource(distances, phones, own, False)
-
-    def make(self, commands: Iterable[Item], outside: Sequence[str] = (), penalty: float = 0.0,
-             near: int = 0, path: PathLike | None = None) -> CommandGrammar:
-        """Build the grammar of a command list.
-
-        Parameters
-        ----------
-        commands
-            As for `corpus.commands.make_commands`.
-        outside : sequence of str
-            Words and phrases that are no commands although they sound like some: hanzi, pinyin or
-            English. Those that a command says too are left out.
-        penalty : float
-            Added to the cost of everything that is no command.
-        near : int
-            Near-sounding fillers to make up for each command of a list that is not too long.
-        path : path, optional
-            Of the command list, for the error lines.
-
-        Raises
-        ------
-        UserError
-            naming every command that is wrong, comes twice or cannot be said.
-        """
-        found = build_commands(commands, self._lang, self._model.transitions, self._model.tree,
-                               self._options, path)
-        known = found.commands
-        made_up = []
-        if near and len(known) <= MOST_WITH_FILLERS:
-            made_up = self._near(list(known.values()), found.lang, near)
-            # Looked up once, they are known from then on. How a word of the user's is read
-            # depends on the list.
-            self._lang = with_words(self._lang, _words(made_up))
-        others = [*outside, *made_up]
-        lang = with_words(found.lang, _words(others))
-        said = {sound for phrase in known for sound in _sounds(phrase, lang)}
-        others = [words for words in dict.fromkeys(tuple(text.split()) for text in others)
-                  if words and said.isdisjoint(_sounds([lang.words[w] for w in words], lang))]
-        graphs = [self._loop, self._silence]
-        if others:
-            lang, marked = _marked(lang, others)
-            graphs.append(self._graph(marked, lang))
-        filler = join_graphs(graphs)
-        pdfs = self.units.transitions.tid_pdf
-        return CommandGrammar(known, lang, found.graph, pdfs[found.graph.ilabel], filler,
-                              pdfs[filler.ilabel], penalty)
-
-    def _near(self, commands: list[Command], lang: Lang, count: int) -> list[str]:
-        """Return near-sounding fillers, and warn of commands that sound alike."""
-        words = {lang.words[word] for command in commands for word in command.words}
-        spoken = spoken_commands(commands, lexicon_of(replace(
-            lang, pronunciations={word: lang.pronunciations[word] for word in words})))
-        said = {pron for command in spoken for pron in command.pronunciations}
-        if not all(phone in self._source.distances.index for pron in said for phone in pron):
-            return []
-        for pair in near_pairs(spoken, self._source.distances):
-            if pair.distance > 0:  # `build_commands` has warned of the others
-                logger.warning("%s", pair.warning())
-        options = FillerOptions(per_command=count, made_up=(count + 1) // 2, dictionaries=False)
-        if self._cache is None or self._cache.options != options:
-            self._cache = FillerCache(self._source, options)
-        return [filler.text for filler in self._cache.suggest(spoken)]
-
-    def _graph(self, phrases, lang: Lang) -> DecodingGraph:
-        return command_graph(phrases, lang, self._model.transitions, self._model.tree,
-                             self._options)
-
-
-def _words(texts: Iterable[str]) -> set[str]:
-    return {word for text in texts for word in text.split()}
-
-
-def _sounds(words: Iterable[int], lang: Lang) -> set[Phones]:
-    """Return the ways to say words one after another."""
-    choices = [[tuple(base_phone(lang.phone_name(phone)) for phone in phones)
-                for _, phones in lang.pronunciations[word]] for word in words]
-    ways = itertools.islice(itertools.product(*choices), MAX_PRONUNCIATIONS)
-    return {tuple(itertools.chain.from_iterable(way)) for way in ways}
-
-
-def _marked(lang: Lang, phrases: Sequence[tuple[str, ...]]
-            ) -> tuple[Lang, list[tuple[int, ...]]]:
-    """Give the words of fillers ids of their own: a command may begin with the same word."""
-    words, pronunciations = dict(lang.words), dict(lang.pronunciations)
-    first = 1 + max(words.values())
-    for number, word in enumerate(sorted({word for phrase in phrases for word in phrase}), first):
-        words[f"<filler:{word}>"] = number
-        pronunciations[number] = pronunciations[lang.words[word]]
-    marked = [tuple(words[f"<filler:{word}>"] for word in phrase) for phrase in phrases]
-    return replace(lang, words=words, pronunciations=pronunciations), marked
+    def empty(self, reason: str, complete: bool) -> Decoded:
+        """Return the result of an utterance in which there is nothing to search."""
+        return Decoded([], [], complete, None, self.verifier.nothing(reason), reason)

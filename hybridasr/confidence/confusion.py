@@ -3,7 +3,7 @@
 Costs are in nats. Taking phone h for phone s costs -log p(h | s) + log p(s | s): how much rarer
 it is than hearing s right. Phonetics give a start (`table_distances`); aligned pairs of what was
 said and what a loop of phones recognised improve it (`estimate_confusions`), with the table as
-prior, so that with no data the table remains. The counts are kept in the model directory,
+prior, so that with no data the table remains. The counts are in the model directory,
 `confusions.json`.
 """
 
@@ -56,7 +56,7 @@ class PhoneDistances:
                             ("insertion", (size,))):
             array = np.ascontiguousarray(getattr(self, name), np.float64)
             if array.shape != shape or not np.all(np.isfinite(array)) or np.any(array < 0):
-                raise ValueError(f"{name} must be finite costs {shape}, found {array.shape}")
+                raise ValueError(f"{name} must be finite costs {shape}, not {array.shape}")
             object.__setattr__(self, name, array)
         if np.any(np.diagonal(self.substitution)):
             raise ValueError("a phone must be at distance 0 of itself")
@@ -145,11 +145,11 @@ class Confusions:
         counts = self.counts[rows[:, None], rows]
         counts[(rows == -2)[:, None] | (rows == -2)] = 0.0
         right = np.diagonal(counts)[:size] + prior_count
-        heard = counts[:size, :size] + prior_count * np.exp(-table.substitution)
+        confused = counts[:size, :size] + prior_count * np.exp(-table.substitution)
         deleted = counts[:size, size] + prior_count * np.exp(-table.deletion)
         inserted = counts[size, :size] + prior_count * np.exp(-table.insertion)
         slots = max(0.0, float(counts[:size].sum() - counts[size].sum())) + prior_count
-        substitution = np.maximum(-np.log(heard / right[:, None]), MIN_COST)
+        substitution = np.maximum(-np.log(confused / right[:, None]), MIN_COST)
         np.fill_diagonal(substitution, 0.0)
         return PhoneDistances(names, substitution,
                               np.maximum(-np.log(deleted / right), MIN_COST),
@@ -160,9 +160,9 @@ class Confusions:
         names = (*self.phones, NONE)
         lines = []
         for said, row in zip(names, self.counts.tolist(), strict=True):
-            found = {heard: count for heard, count in zip(names, row, strict=True) if count}
-            if found:
-                lines.append(f"  {json.dumps(said)}: {json.dumps(found)}")
+            confused = {name: count for name, count in zip(names, row, strict=True) if count}
+            if confused:
+                lines.append(f"  {json.dumps(said)}: {json.dumps(confused)}")
         head = f'"format": {FORMAT}, "phones": {json.dumps(self.phones)}'
         rows = ",\n".join(lines)
         write_text(path, f'{{{head},\n"counts": {{\n{rows}\n}}}}\n')
@@ -190,11 +190,11 @@ def load_confusions(path: PathLike) -> Confusions:
     place = {phone: number for number, phone in enumerate([*phones, NONE])}
     counts = np.zeros((len(place), len(place)))
     for said, row in rows.items():
-        for heard, count in row.items() if isinstance(row, dict) else [(None, None)]:
-            if (said not in place or heard not in place or not isinstance(count, int | float)
+        for recognized, count in row.items() if isinstance(row, dict) else [(None, None)]:
+            if (said not in place or recognized not in place or not isinstance(count, int | float)
                     or not 0 <= count < np.inf):
                 raise UserError(f"the counts of phone '{said}' are damaged; {remedy}", path)
-            counts[place[said], place[heard]] = count
+            counts[place[said], place[recognized]] = count
     return Confusions(tuple(phones), counts)
 
 
@@ -219,7 +219,7 @@ def estimate_confusions(pairs: Iterable[Pair], phones: Iterable[str] | None = No
     """
     if passes < 1:
         raise ValueError("at least one pass")
-    tally = Counter((tuple(said), tuple(heard)) for said, heard in pairs)
+    tally = Counter((tuple(said), tuple(recognized)) for said, recognized in pairs)
     extra = {phone for pair in tally for phones_of in pair for phone in phones_of}
     names = dict.fromkeys([*default_phone_set().nonsilence_phones, *(phones or ()),
                            *sorted(extra)])
@@ -227,8 +227,8 @@ def estimate_confusions(pairs: Iterable[Pair], phones: Iterable[str] | None = No
     confusions = Confusions(distances.phones, np.zeros((len(names) + 1, len(names) + 1)))
     for _ in range(passes):
         counts = np.zeros_like(confusions.counts)
-        for (said, heard), times in tally.items():
-            first, second = distances.ids(said), distances.ids(heard)
+        for (said, recognized), times in tally.items():
+            first, second = distances.ids(said), distances.ids(recognized)
             pairs_of = _align(first, second, distances.substitution, distances.deletion,
                               distances.insertion)
             # -1 is the last row and column: no phone.
@@ -238,37 +238,40 @@ def estimate_confusions(pairs: Iterable[Pair], phones: Iterable[str] | None = No
     return confusions
 
 
-def align_phones(said: Phones, heard: Phones, distances: PhoneDistances
+def align_phones(said: Phones, recognized: Phones, distances: PhoneDistances
                  ) -> list[tuple[str | None, str | None]]:
     """Return the pairs of the cheapest alignment; None on one side: deleted, inserted.
 
     Of equal ones, the alignment with substitutions first from the right wins.
+
+    >>> align_phones(["k", "ai1"], ["g", "ai1", "m"], table_distances(["k", "g", "ai1", "m"]))
+    [('k', 'g'), ('ai1', 'ai1'), (None, 'm')]
     """
     names = (*distances.phones, None)
-    found = _align(distances.ids(said), distances.ids(heard), distances.substitution,
+    pairs = _align(distances.ids(said), distances.ids(recognized), distances.substitution,
                    distances.deletion, distances.insertion)
-    return [(names[first], names[second]) for first, second in found.tolist()]
+    return [(names[first], names[second]) for first, second in pairs.tolist()]
 
 
 @numba.njit(cache=True, nogil=True)
-def _align(said, heard, substitution, deletion, insertion):
+def _align(said, recognized, substitution, deletion, insertion):
     """Return int64 (steps, 2): phones said and recognised, -1 for none (Wagner and Fischer)."""
-    rows, columns = len(said) + 1, len(heard) + 1
+    rows, columns = len(said) + 1, len(recognized) + 1
     best = np.zeros((rows, columns))
     move = np.zeros((rows, columns), np.int8)
     for i in range(1, rows):
         best[i, 0], move[i, 0] = best[i - 1, 0] + deletion[said[i - 1]], _DELETED
     for j in range(1, columns):
-        best[0, j], move[0, j] = best[0, j - 1] + insertion[heard[j - 1]], _INSERTED
+        best[0, j], move[0, j] = best[0, j - 1] + insertion[recognized[j - 1]], _INSERTED
     for i in range(1, rows):
         for j in range(1, columns):
-            best[i, j] = best[i - 1, j - 1] + substitution[said[i - 1], heard[j - 1]]
+            best[i, j] = best[i - 1, j - 1] + substitution[said[i - 1], recognized[j - 1]]
             move[i, j] = _SUBSTITUTED
             if best[i - 1, j] + deletion[said[i - 1]] < best[i, j]:
                 best[i, j] = best[i - 1, j] + deletion[said[i - 1]]
                 move[i, j] = _DELETED
-            if best[i, j - 1] + insertion[heard[j - 1]] < best[i, j]:
-                best[i, j] = best[i, j - 1] + insertion[heard[j - 1]]
+            if best[i, j - 1] + insertion[recognized[j - 1]] < best[i, j]:
+                best[i, j] = best[i, j - 1] + insertion[recognized[j - 1]]
                 move[i, j] = _INSERTED
     steps = np.full((rows + columns, 2), -1)
     i, j, first = rows - 1, columns - 1, rows + columns
@@ -279,7 +282,7 @@ def _align(said, heard, substitution, deletion, insertion):
             steps[first, 0] = said[i]
         if kind != _DELETED:
             j -= 1
-            steps[first, 1] = heard[j]
+            steps[first, 1] = recognized[j]
     return steps[first:]
 
 
@@ -319,12 +322,12 @@ def _edit_distances(said, flat, offsets, substitution, deletion, insertion, max_
         row[:] = start
         costs[number] = np.inf
         for j in range(offsets[number], offsets[number + 1]):
-            heard = flat[j]
-            diagonal, row[0] = row[0], row[0] + insertion[heard]
+            recognized = flat[j]
+            diagonal, row[0] = row[0], row[0] + insertion[recognized]
             least = row[0]
             for i in range(len(said)):
-                best = min(diagonal + substitution[said[i], heard], row[i] + deletion[said[i]],
-                           row[i + 1] + insertion[heard])
+                best = min(diagonal + substitution[said[i], recognized], row[i] + deletion[said[i]],
+                           row[i + 1] + insertion[recognized])
                 diagonal, row[i + 1] = row[i + 1], best
                 least = min(least, best)
             # Every way leads through this column, and none gets cheaper.

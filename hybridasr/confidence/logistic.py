@@ -72,15 +72,15 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray, l2: float = 1.0,
         return loss / total, gradient / total
 
     bounds = [{0: (None, None), 1: (0, None), -1: (None, 0)}[sign] for sign in signs]
-    found = minimize(objective, np.zeros(width + 1), jac=True, method="L-BFGS-B",
-                     bounds=[*bounds, (None, None)],
-                     options={"maxiter": MAX_ITERATIONS, "maxfun": 5 * MAX_ITERATIONS,
-                              "ftol": 0.0, "gtol": 1e-10})
+    solution = minimize(objective, np.zeros(width + 1), jac=True, method="L-BFGS-B",
+                        bounds=[*bounds, (None, None)],
+                        options={"maxiter": MAX_ITERATIONS, "maxfun": 5 * MAX_ITERATIONS,
+                                 "ftol": 0.0, "gtol": 1e-10})
     # With ftol 0 the search may also end where rounding hides the descent: that is no fault.
-    slope = _slope_within(found.x, objective(found.x)[1], signs)
+    slope = _slope_within(solution.x, objective(solution.x)[1], signs)
     if slope > TOLERANCE:
         logger.warning("the logistic regression did not converge (slope %.1e)", slope)
-    return Regression(means, scales, found.x[:-1], float(found.x[-1]))
+    return Regression(means, scales, solution.x[:-1], float(solution.x[-1]))
 
 
 def loss_and_gradient(parameters: np.ndarray, inputs: np.ndarray, labels: np.ndarray,

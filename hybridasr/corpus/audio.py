@@ -32,6 +32,8 @@ MAX_OVERSHOOT = 0.5
 # Resampling: flat up to this part of the lower Nyquist frequency, then down by STOP_DB at 1.
 PASS_BAND = 0.91
 STOP_DB = 80.0
+# A mix with less than this part of the energy that unlike channels would leave: 20 dB below.
+CANCELLED = 0.01
 # A RIFF data chunk of this size or more was written to a pipe: its length was not known.
 _STREAMED = 0x7FFF0000
 
@@ -57,14 +59,14 @@ def is_pipe(source: str | Path) -> bool:
     return isinstance(source, str) and source.rstrip().endswith("|")
 
 
-def load_audio(source: str | Path, sample_rate: int, channel: str | int = "mix",
+def load_audio(source: str | Path | IO[bytes], sample_rate: int, channel: str | int = "mix",
                allow_pipes: bool = False, start: float = 0.0, end: float | None = None,
                strict_rate: bool = False) -> np.ndarray:
     """Read a recording, or the part of it from `start` to `end`.
 
     Parameters
     ----------
-    source : str or Path
+    source : str, Path or binary file object
         A file, or a shell command that ends in ``|`` and writes an audio file to its output.
     sample_rate : int
         Hertz wanted; other rates are resampled.
@@ -89,16 +91,15 @@ def load_audio(source: str | Path, sample_rate: int, channel: str | int = "mix",
         has no such channel or part, or if a command is not allowed or fails.
     """
     with _open(source, allow_pipes) as sound:
+        source = _name_of(source)
         rate, encoding = sound.samplerate, sound.subtype
         if strict_rate and rate != sample_rate:
             raise UserError(f"{rate} Hz, the model wants {sample_rate} Hz; convert it, or leave "
                             "out --strict-rate to have it resampled", source)
-        column = _channel_index(channel, sound.channels, source)
+        _channel_index(channel, sound.channels, source)
         first, last = _part(sound.frames, rate, start, end, source)
         samples = _read(sound, first, last, source)
-    samples = samples[:, 0] if samples.shape[1] == 1 else (
-        samples.mean(axis=1) if column is None else samples[:, column])
-    samples = samples * np.float32(FULL_SCALE)
+    samples = mix_channels(samples, channel, source) * np.float32(FULL_SCALE)
     if not np.isfinite(samples).all():
         bad = int(np.flatnonzero(~np.isfinite(samples))[0])
         raise UserError(f"sample {first + bad} (at {(first + bad) / rate:.3f} s) is {samples[bad]};"
@@ -134,6 +135,42 @@ def utterance_duration(utterance: Utterance, allow_pipes: bool = False) -> float
         return utterance.end - utterance.start
     _check_has_wav(utterance)
     return audio_info(utterance.wav, allow_pipes).seconds - utterance.start
+
+
+def mix_channels(samples: np.ndarray, channel: str | int = "mix",
+                 source: PathLike = "array") -> np.ndarray:
+    """Return one channel, or the mean of all.
+
+    Channels that cancel in the mean, as where one is wired the other way round, would leave
+    silence: then the louder one is taken, with a warning.
+
+    Parameters
+    ----------
+    samples : float array (num_samples, channels)
+    channel : "mix", int, "A" or "B"
+        As for `load_audio`.
+    source : path
+        For the lines.
+
+    Examples
+    --------
+    >>> mix_channels(np.array([[1.0, 3.0], [0.0, -4.0]])).tolist()
+    [2.0, -2.0]
+    >>> mix_channels(np.array([[1.0, 3.0], [0.0, -4.0]]), channel=1).tolist()
+    [3.0, -4.0]
+    """
+    column = _channel_index(channel, samples.shape[1], source)
+    if column is not None or samples.shape[1] == 1:
+        return samples[:, column or 0]
+    mix = samples.mean(axis=1)
+    energies = np.square(samples, dtype=np.float64).sum(axis=0)
+    # Of channels that have nothing to do with each other both sides would be equal.
+    if np.square(mix, dtype=np.float64).sum() * len(energies) ** 2 < CANCELLED * energies.sum():
+        loudest = int(energies.argmax())
+        logger.warning("%s: its channels cancel each other in the mix; channel %d alone is used "
+                       "(--channel %d)", source, loudest, loudest)
+        return samples[:, loudest]
+    return mix
 
 
 def clipped_fraction(samples: np.ndarray) -> float:
@@ -189,10 +226,16 @@ def _low_pass(factor: int) -> np.ndarray:
 
 
 @contextmanager
-def _open(source: str | Path, allow_pipes: bool) -> Iterator[soundfile.SoundFile]:
+def _open(source: str | Path | IO[bytes], allow_pipes: bool) -> Iterator[soundfile.SoundFile]:
     """Open a recording; whatever is wrong becomes a `UserError` that names it."""
     if is_pipe(source):
         file: IO[bytes] | str | bytes = io.BytesIO(_run(str(source), allow_pipes))
+        head, whole = _look_at(file, source)
+    elif hasattr(source, "read"):
+        contents = source.read()
+        if not isinstance(contents, bytes):
+            raise UserError("a file in text mode is no audio; open it in binary mode ('rb')")
+        source, file = _name_of(source), io.BytesIO(contents)
         head, whole = _look_at(file, source)
     else:
         # As bytes, a name need not be UTF-8; Windows has no such names.
@@ -210,6 +253,11 @@ def _open(source: str | Path, allow_pipes: bool) -> Iterator[soundfile.SoundFile
         raise UserError(_why_unreadable(source, head, error), source) from None
     with sound:
         yield sound
+
+
+def _name_of(source: str | Path | IO[bytes]) -> str | Path:
+    """Return what error lines call a source."""
+    return str(getattr(source, "name", "audio in memory")) if hasattr(source, "read") else source
 
 
 def _look_at(file: IO[bytes], source: PathLike) -> tuple[bytes, bytes | None]:

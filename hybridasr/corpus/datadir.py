@@ -25,6 +25,7 @@ from hybridasr.corpus.kaldi_files import (
     split_fields,
     table_kind,
 )
+from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError, shell_command
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike, write_text
@@ -382,7 +383,7 @@ def _read_texts(path: Path, speakers: dict[str, str],
     texts = read_table(_needed(path), may_be_empty=True)
     if need_text:
         _same_keys(path.parent, "text", texts, "utt2spk", speakers)
-    return {key: tuple(split_fields(value)) for key, value in texts.items()}
+    return {key: tuple(split_fields(normalize_text(value))) for key, value in texts.items()}
 
 
 def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:

@@ -5,14 +5,16 @@
 records. `recognition_features` does both for one recording in memory.
 """
 
-from collections.abc import Iterator
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hybridasr.corpus.audio import load_utterance
+from hybridasr.corpus.audio import audio_info, is_pipe, load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.corpus.kaldi_files import read_table, sort_key
 from hybridasr.errors import UserError, shell_command
@@ -204,12 +206,14 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     durations: dict[str, float] = {}
     frames: dict[str, int] = {}
     stats: dict[str, np.ndarray] = {}
+    rates: Counter[int] = Counter()
 
     def matrices() -> Iterator[tuple[str, np.ndarray]]:
         blocks = [(block, options, allow_pipes, channel)
                   for block in split_blocks(list(data.utterances.values()), BLOCK_UTTERANCES)]
         for results in run_blocks(pool, _features_of_block, blocks, desc=f"features {path.name}"):
-            for utterance, features, duration in results:
+            for utterance, features, duration, rate in results:
+                rates[rate] += 1
                 if len(features) == 0:
                     continue
                 speaker = data.utterances[utterance].speaker
@@ -228,6 +232,7 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     write_text(path / "utt2dur", "".join(f"{u} {d:.3f}\n" for u, d in durations.items()))
     write_text(path / "frame_shift", f"{options.frame_shift_ms / 1000:g}\n")
     write_json(path / "feature.json", to_dict(options))
+    _warn_of_rates(path, rates, options.sample_rate)
     _warn_of_missing(path, [u for u in data.utterances if u not in frames],
                      f"are shorter than one frame ({options.frame_length_ms:g} ms)")
     tables = {**data.tables, **{name: read_table(path / name) for name in FEATURE_TABLES}}
@@ -330,8 +335,8 @@ def _comparable(options: FeatureOptions) -> dict[str, object]:
 
 def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
                        allow_pipes: bool, channel: str | int
-                       ) -> list[tuple[str, np.ndarray, float]]:
-    """Return (id, raw features, seconds) of each utterance."""
+                       ) -> list[tuple[str, np.ndarray, float, int]]:
+    """Return (id, raw features, seconds, the recording's hertz) of each utterance."""
     results = []
     for utterance in utterances:
         try:
@@ -342,7 +347,10 @@ def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
             features = compute_features(samples, options, utterance.utterance)
         except UserError as error:
             raise error.within(utterance.wav) from error
-        results.append((utterance.utterance, features, len(samples) / options.sample_rate))
+        # A command is not run twice for its rate.
+        piped = is_pipe(utterance.wav)
+        rate = options.sample_rate if piped else audio_info(utterance.wav).sample_rate
+        results.append((utterance.utterance, features, len(samples) / options.sample_rate, rate))
     return results
 
 
@@ -379,6 +387,21 @@ def _scp_table(data: DataDir, name: str) -> ScpTable:
         raise UserError(f"no such file; run {command} first",
                         data.path / name)
     return read_scp(data.path / name)
+
+
+def _warn_of_rates(path: Path, rates: Mapping[int, int], wanted: int) -> None:
+    """Say how many utterances were resampled; up-sampled ones have no high frequencies."""
+    others = {rate: count for rate, count in sorted(rates.items()) if rate != wanted}
+    if not others:
+        return
+    parts = [f"{count} {'up' if rate < wanted else 'down'} from {rate} Hz"
+             for rate, count in others.items()]
+    up = [rate for rate in others if rate < wanted]
+    mend = (f"; the up-sampled ones hold nothing above {min(up) // 2} Hz: give --sample-rate "
+            f"{min(up)} if all speech is like them" if up else "")
+    logger.log(logging.WARNING if up else logging.INFO, "%s: %d of %d utterances resampled to %d "
+               "Hz, %s%s", path, sum(others.values()), sum(rates.values()), wanted,
+               ", ".join(parts), mend)
 
 
 def _warn_of_missing(path: Path, utterances: list[str], what: str) -> None:

@@ -264,7 +264,7 @@ def _opened(fst: FlatFst, parts: Mapping[int, _Part], num_tids: int) -> Decoding
         part = parts[label]
         entering = np.flatnonzero(fst.ilabel == label)
         behind, index = np.unique(fst.nextstate[entering], return_inverse=True)
-        inner = _reached(part)
+        inner = _inner_states(part)
         # States of each inner HMM state, one for each state behind the phone.
         places = {number: num_states + rank * len(behind) + np.arange(len(behind))
                   for rank, number in enumerate(inner)} | {part.last: behind}
@@ -283,16 +283,16 @@ def _opened(fst: FlatFst, parts: Mapping[int, _Part], num_tids: int) -> Decoding
     return DecodingGraph.from_arcs(fst.start, *columns[:4], columns[4], final)
 
 
-def _reached(part: _Part) -> list[int]:
+def _inner_states(part: _Part) -> list[int]:
     """Return the emitting HMM states of a phone that another of them, or it itself, leads to."""
-    found: dict[int, None] = {}
+    inner: dict[int, None] = {}
     queue = [0]
     for state in queue:
         for number, to, _ in part.steps:
-            if number == state and to not in found and to != part.last:
-                found[to] = None
+            if number == state and to not in inner and to != part.last:
+                inner[to] = None
                 queue.append(to)
-    return list(found)
+    return list(inner)
 
 
 def _unique(phrases: Iterable[Sequence[int]]) -> list[Phrase]:
@@ -305,8 +305,8 @@ def _unique(phrases: Iterable[Sequence[int]]) -> list[Phrase]:
 
 
 def _pronunciations(lang: Lang, word: int) -> list[IntPronunciation]:
-    found = lang.pronunciations.get(word)
-    if not found:
+    choices = lang.pronunciations.get(word)
+    if not choices:
         raise UserError(f"no pronunciation for '{lang.word_name(word)}'; add it to the lexicon and "
                         "run prepare-lang again", lang.path)
-    return found
+    return choices

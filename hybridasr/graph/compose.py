@@ -8,8 +8,6 @@ move between OpenFst and flat arrays all at once, as bytes of OpenFst's file for
 
 from pathlib import Path
 
-import pynini
-
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.context import expand_context
@@ -18,7 +16,9 @@ from hybridasr.graph.lexicon_fst import lexicon_fst
 from hybridasr.graph.openfst import FlatFst, fst_bytes, parse_fst
 from hybridasr.graph.self_loops import GraphOptions, add_self_loops
 from hybridasr.hmm.transitions import TransitionModel
+from hybridasr.lexicon.extend import with_disambig_symbols
 from hybridasr.lexicon.langdir import Lang
+from hybridasr.lm.openfst import pynini
 from hybridasr.storage import PathLike, atomic_path, read_text, write_text
 from hybridasr.tree.tree import ContextTree
 
@@ -40,7 +40,7 @@ def make_hclg(lang: Lang, grammar: pynini.Fst, transitions: TransitionModel, tre
         if the grammar accepts nothing that the lexicon can say, or the tree does not belong to
         the lexicon or the transition model.
     """
-    options = options or GraphOptions()
+    options, lang = options or GraphOptions(), with_disambig_symbols(lang)
     lg = pynini.compose(lexicon_fst(lang, disambig=True), grammar.copy().arcsort("ilabel"))
     if lg.start() < 0:
         raise UserError("the grammar holds no word of the lexicon; check the command list",

@@ -14,13 +14,12 @@ from hybridasr.graph.compose import GraphOptions, make_hclg, write_graph
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.lexicon import SPECIAL_WORDS
+from hybridasr.lm import GRAMMARS
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
 from hybridasr.options import to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import write_json
 from hybridasr.tree.tree import DecisionTree
-
-KINDS = ("commands", "loop", "ngram")
 
 
 def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, destination: Path,
@@ -41,8 +40,8 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
     UserError
         if a word is not in the model's words.txt, or the grammar is empty.
     """
-    if kind not in KINDS:
-        raise UserError(f"grammar '{kind}' is unknown; choose one of {', '.join(KINDS)}")
+    if kind not in GRAMMARS:
+        raise UserError(f"grammar '{kind}' is unknown; choose one of {', '.join(GRAMMARS)}")
     words = lang.words
     if kind == "ngram":
         if arpa is None:

@@ -11,14 +11,14 @@ from itertools import chain
 from hybridasr.corpus.command_list import Command, fault_lines
 from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
-from hybridasr.lexicon.langdir import Lang, add_positions, base_phone
+from hybridasr.lexicon.langdir import Lang, add_positions, base_phone, disambiguate
 from hybridasr.lexicon.lexicon import (
     Lexicon,
     Pronunciation,
     find_pronunciations,
     fit_pronunciations,
     make_lexicon,
-    read_lexicon,
+    read_own_lexicon,
     remedy,
 )
 from hybridasr.lexicon.phones import default_phone_set
@@ -46,9 +46,7 @@ def with_commands(lang: Lang, commands: Sequence[Command], path: PathLike | None
     Returns
     -------
     Lang
-        New words have ids behind all others; phones are those of `lang`. For graphs of
-        `graph.command_graph` and `graph.training`; those made with pynini need disambiguation
-        symbols and so a lang directory.
+        New words have ids behind all others; phones are those of `lang`.
 
     Raises
     ------
@@ -77,6 +75,26 @@ def with_words(lang: Lang, words: Iterable[str], lexicon: Lexicon | PathLike | N
     return _extended(lang, found)
 
 
+def with_disambig_symbols(lang: Lang) -> Lang:
+    """Return `lang` with disambiguation symbols enough for all its homophones.
+
+    A lang directory has as many as its own words need; words that were added may need more. The
+    new ones have ids behind all phones, and are for one graph: no model knows them.
+    """
+    marks = disambiguate(phones for choices in lang.pronunciations.values()
+                         for _, phones in choices)
+    lacking = max(marks, default=0) - (len(lang.disambig_phones) - 2)
+    if lacking <= 0:
+        return lang
+    first_id = 1 + max(lang.phones.values())
+    first = 1 + max(int(lang.phone_name(phone).lstrip("#")) for phone in lang.disambig_phones)
+    new = {f"#{first + number}": first_id + number for number in range(lacking)}
+    # The last one is that of silence, and stays it.
+    *symbols, silence = lang.disambig_phones
+    return replace(lang, phones={**lang.phones, **new},
+                   disambig_phones=[*symbols, *new.values(), silence])
+
+
 def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | None,
              guess: bool) -> tuple[dict[str, list[Pronunciation]], dict[str, str]]:
     """Return the pronunciations of new words, and what is wrong with those that get none."""
@@ -84,7 +102,7 @@ def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | N
     new = [word for word in words if word not in known]
     own = {}
     if lexicon is not None and new:
-        entries = (lexicon if isinstance(lexicon, Lexicon) else read_lexicon(lexicon)).entries
+        entries = (lexicon if isinstance(lexicon, Lexicon) else read_own_lexicon(lexicon)).entries
         own = {word: entries[word] for word in new if word in entries}
     looked_up = own | find_pronunciations([word for word in new if word not in own], guess,
                                           context=known)

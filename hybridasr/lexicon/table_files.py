@@ -41,11 +41,11 @@ def read_fields(path: PathLike) -> list[tuple[int, list[str]]]:
     return [(number, fields) for number, fields in rows if fields and not fields[0].startswith("#")]
 
 
-def read_table(name: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
+def builtin_table(name: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
     """Read a table of `tables_dir()` by file name; kept in memory after the first time."""
-    return _read_table(tables_dir() / name)
+    return _parsed(tables_dir() / name)
 
 
 @cache
-def _read_table(path: Path) -> tuple[tuple[int, tuple[str, ...]], ...]:
+def _parsed(path: Path) -> tuple[tuple[int, tuple[str, ...]], ...]:
     return tuple((number, tuple(fields)) for number, fields in read_fields(path))

@@ -21,9 +21,9 @@ from hybridasr.nnet.speaker import fit_to_speaker, speaker_parameters, with_spea
 from hybridasr.options import option
 from hybridasr.parallel import split_blocks
 
-# Finds the path of an utterance, given its number, its features and what scores them: the
+# Returns the path of an utterance, given its number, its features and what scores them: the
 # transition-ids (num_frames,), or None.
-Pass = Callable[[int, np.ndarray, Scorer], np.ndarray | None]
+FindPath = Callable[[int, np.ndarray, Scorer], np.ndarray | None]
 BLOCK_UTTERANCES = 64  # that a job decodes or aligns at a time
 
 
@@ -76,104 +76,165 @@ def works_by_speaker(model: AcousticModel, options: AdaptOptions) -> bool:
     return model.adaptation is not None and options.fmllr_passes > 0
 
 
-def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_path: Pass,
-                  options: AdaptOptions) -> np.ndarray | None:
-    """Run all passes over the utterances of one speaker; one pass if the model does not adapt.
+class SpeakerAdaptation:
+    """The utterances of one speaker, and what their passes have told of the speaker.
 
-    The last calls of `find_path`, one for each utterance, are those of the adapted features or of
-    the adapted network.
+    This class is for a model that does not adapt: there is one pass. `speaker_adaptation` gives
+    the right kind for a model. Each pass scores `features` with `scorer` and finds a path for
+    each utterance; `adapt` says whether another pass follows:
 
-    Parameters
+        speaker = speaker_adaptation(model, utterances, options)
+        paths = [find_path(feats, speaker.scorer) for feats in speaker.features]
+        while speaker.adapt(paths):
+            paths = [find_path(feats, speaker.scorer) for feats in speaker.features]
+
+    Attributes
     ----------
-    utterances : sequence of float32 (num_frames, dim)
-        The speaker's features, `AcousticModel.final_features` applied.
-
-    Returns
-    -------
-    float64 (dim, dim + 1), the speaker's transform; None if there is none
-
-    Raises
-    ------
-    UserError
-        if a network is to adapt and cannot (`nnet.adapt.speaker_parameters`).
+    features : list of float32 (num_frames, dim)
+        Of each utterance, as this pass sees them.
+    scorer : Scorer
+        Scores `features`.
+    transform : float64 (dim, dim + 1) or None
+        The speaker's transform, which is in `features` already.
     """
-    if model.adaptation is not None:
-        return _adapt_features(model, model.adaptation, utterances, find_path, options)
-    if model.nnet is not None and works_by_speaker(model, options):
-        _adapt_network(model, model.nnet, utterances, find_path, options)
-    else:
-        scorer = model.scorer()
-        for number, feats in enumerate(utterances):
-            find_path(number, feats, scorer)
-    return None
 
+    def __init__(self, model: AcousticModel, utterances: Sequence[np.ndarray],
+                 options: AdaptOptions, scorer: Scorer | None = None):
+        self._model, self._options = model, options
+        self._utterances = list(utterances)
+        self._num_passes = 0
+        self.features = self._utterances
+        self.scorer = scorer or model.scorer()
+        self.transform: np.ndarray | None = None
 
-def _adapt_features(model: AcousticModel, adaptation: Adaptation, utterances: Sequence[np.ndarray],
-                    find_path: Pass, options: AdaptOptions) -> np.ndarray | None:
-    paths = [find_path(number, feats, adaptation.scorer)
-             for number, feats in enumerate(utterances)]
-    transform = None
-    for _ in range(options.fmllr_passes):
-        heard = _heard(model, utterances, paths, options)
-        if heard is None:
-            return transform
-        feats, pdfs = np.concatenate(heard.utterances), np.concatenate(heard.pdfs)
-        stats = FmllrStats.zeros(feats.shape[1])
-        # Posteriors come from the pass that found the paths.
-        if transform is None:
-            accumulate_fmllr(model.gmm, feats, pdfs, stats, heard.weights, adaptation.gmm)
-        else:
-            accumulate_fmllr(model.gmm, feats, pdfs, stats, heard.weights,
-                             posterior_feats=apply_transform(feats, transform))
-        transform, _ = estimate_fmllr(stats.plus(adaptation.prior, options.prior_frames),
-                                      update=options.fmllr_update)
-        paths = [find_path(number, apply_transform(feats, transform), model.gmm_scorer)
-                 for number, feats in enumerate(utterances)]
-    return transform
+    def adapt(self, paths: Sequence[np.ndarray | None]) -> bool:
+        """Adapt to the paths of this pass; return whether another pass follows.
 
+        Parameters
+        ----------
+        paths : sequence of int32 (num_frames,) or None
+            Transition-ids of each utterance; None where there is no path.
+        """
+        del paths
+        return False
 
-def _adapt_network(model: AcousticModel, nnet: NnetAcoustics, utterances: Sequence[np.ndarray],
-                   find_path: Pass, options: AdaptOptions) -> None:
-    """Fit the network to the paths of each pass; it goes on from where the last pass left it."""
-    if options.nnet_passes:
-        speaker_parameters(nnet.network)  # says at once if there are none
-
-    def decode(nnet: NnetAcoustics) -> list[np.ndarray | None]:
-        if options.nnet_prior_frames is not None:
-            nnet = with_speaker_priors(nnet, utterances, model.silence_pdfs,
-                                       options.nnet_prior_frames)
-        return [find_path(number, feats, nnet) for number, feats in enumerate(utterances)]
-
-    paths = decode(nnet)
-    for seed in range(options.nnet_passes):
-        heard = _heard(model, utterances, paths, options)
-        if heard is None:
-            return
-        nnet = fit_to_speaker(nnet, heard.utterances, heard.pdfs, options.nnet_epochs,
-                              options.nnet_learning_rate, seed)
-        paths = decode(nnet)
+    def _targets(self, paths: Sequence[np.ndarray | None]) -> "_Targets | None":
+        """Return what the utterances with a path tell; None if that is too little to adapt to."""
+        numbers = [number for number, path in enumerate(paths) if path is not None]
+        if not numbers:
+            return None
+        pdfs = [self._model.transitions.tid_pdf[paths[number]] for number in numbers]
+        weights = np.where(np.isin(np.concatenate(pdfs), self._model.silence_pdfs),
+                           self._options.silence_weight, 1.0).astype(np.float32)
+        # A single word says too little of its speaker, and would only confirm the first pass.
+        if weights.sum(dtype=np.float64) <= self._options.fmllr_min_count:
+            return None
+        return _Targets([self._utterances[number] for number in numbers], pdfs, weights)
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """The utterances that a path was found for, the pdfs of their frames, weights of all frames."""
+class _Targets:
+    """Utterances with the pdfs of their frames, and a weight of each frame of all of them."""
 
     utterances: list[np.ndarray]
     pdfs: list[np.ndarray]
     weights: np.ndarray
 
 
-def _heard(model: AcousticModel, utterances: Sequence[np.ndarray],
-           paths: Sequence[np.ndarray | None], options: AdaptOptions) -> _Heard | None:
-    """Return what a pass found; None if that is too little to adapt to."""
-    found = [(feats, model.transitions.tid_pdf[path])
-             for feats, path in zip(utterances, paths, strict=True) if path is not None]
-    if not found:
-        return None
-    pdfs = [pdf for _, pdf in found]
-    weights = np.where(np.isin(np.concatenate(pdfs), model.silence_pdfs), options.silence_weight,
-                       1.0).astype(np.float32)
-    # A single word says too little of its speaker, and would only confirm the first pass.
-    if weights.sum(dtype=np.float64) <= options.fmllr_min_count:
-        return None
-    return _Heard([feats for feats, _ in found], pdfs, weights)
+class _FeatureAdaptation(SpeakerAdaptation):
+    """Transforms the features of a speaker (fMLLR)."""
+
+    def __init__(self, model: AcousticModel, adaptation: Adaptation,
+                 utterances: Sequence[np.ndarray], options: AdaptOptions):
+        super().__init__(model, utterances, options, adaptation.scorer)
+        self._adaptation = adaptation
+
+    def adapt(self, paths: Sequence[np.ndarray | None]) -> bool:
+        """Estimate the transform anew; see `SpeakerAdaptation.adapt`."""
+        if self._num_passes == self._options.fmllr_passes:
+            return False
+        targets = self._targets(paths)
+        if targets is None:
+            return False
+        feats, pdfs = np.concatenate(targets.utterances), np.concatenate(targets.pdfs)
+        stats = FmllrStats.zeros(feats.shape[1])
+        # Posteriors come from the pass that gave the paths.
+        if self.transform is None:
+            accumulate_fmllr(self._model.gmm, feats, pdfs, stats, targets.weights,
+                             self._adaptation.gmm)
+        else:
+            accumulate_fmllr(self._model.gmm, feats, pdfs, stats, targets.weights,
+                             posterior_feats=apply_transform(feats, self.transform))
+        self.transform, _ = estimate_fmllr(
+            stats.plus(self._adaptation.prior, self._options.prior_frames),
+            update=self._options.fmllr_update)
+        self.features = [apply_transform(feats, self.transform) for feats in self._utterances]
+        self.scorer = self._model.gmm_scorer
+        self._num_passes += 1
+        return True
+
+
+class _NetworkAdaptation(SpeakerAdaptation):
+    """Fits a network to a speaker; it goes on from where the last pass left it."""
+
+    def __init__(self, model: AcousticModel, nnet: NnetAcoustics,
+                 utterances: Sequence[np.ndarray], options: AdaptOptions):
+        super().__init__(model, utterances, options)
+        if options.nnet_passes:
+            speaker_parameters(nnet.network)  # says at once if there are none
+        self._set(nnet)
+
+    def adapt(self, paths: Sequence[np.ndarray | None]) -> bool:
+        """Fit the network once more; see `SpeakerAdaptation.adapt`."""
+        if self._num_passes == self._options.nnet_passes:
+            return False
+        targets = self._targets(paths)
+        if targets is None:
+            return False
+        self._set(fit_to_speaker(self._nnet, targets.utterances, targets.pdfs,
+                                 self._options.nnet_epochs, self._options.nnet_learning_rate,
+                                 seed=self._num_passes))
+        self._num_passes += 1
+        return True
+
+    def _set(self, nnet: NnetAcoustics) -> None:
+        self._nnet = self.scorer = nnet
+        if self._options.nnet_prior_frames is not None:
+            self.scorer = with_speaker_priors(nnet, self._utterances, self._model.silence_pdfs,
+                                              self._options.nnet_prior_frames)
+
+
+def speaker_adaptation(model: AcousticModel, utterances: Sequence[np.ndarray],
+                       options: AdaptOptions) -> SpeakerAdaptation:
+    """Begin the passes over the utterances of one speaker.
+
+    Parameters
+    ----------
+    utterances : sequence of float32 (num_frames, dim)
+        The speaker's features, `AcousticModel.final_features` applied.
+
+    Raises
+    ------
+    UserError
+        if a network is to adapt and cannot (`nnet.speaker.speaker_parameters`).
+    """
+    if model.adaptation is not None:
+        return _FeatureAdaptation(model, model.adaptation, utterances, options)
+    if model.nnet is not None and works_by_speaker(model, options):
+        return _NetworkAdaptation(model, model.nnet, utterances, options)
+    return SpeakerAdaptation(model, utterances, options)
+
+
+def adapt_speaker(model: AcousticModel, utterances: Sequence[np.ndarray], find_path: FindPath,
+                  options: AdaptOptions) -> np.ndarray | None:
+    """Run all passes of `speaker_adaptation`; return the speaker's transform, if there is one.
+
+    `find_path` is called for each utterance in each pass; its last calls are those of the adapted
+    features or of the adapted network.
+    """
+    speaker = speaker_adaptation(model, utterances, options)
+    while True:
+        paths = [find_path(number, feats, speaker.scorer)
+                 for number, feats in enumerate(speaker.features)]
+        if not speaker.adapt(paths):
+            return speaker.transform

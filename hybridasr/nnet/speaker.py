@@ -37,13 +37,13 @@ def speaker_parameters(network: Network) -> Arrays:
     if any(isinstance(layer, INT8) for layer in network.layers):
         raise UserError("a network with int8 weights cannot adapt to a speaker; use the one in "
                         "float32, or give --nnet-passes 0")
-    found = {f"{number}.{name}": array for number, layer in enumerate(network.layers)
-             if isinstance(layer, BatchNorm | LayerNorm)
-             for name, array in layer.parameters.items()}
-    if not found:
+    parameters = {f"{number}.{name}": array for number, layer in enumerate(network.layers)
+                  if isinstance(layer, BatchNorm | LayerNorm)
+                  for name, array in layer.parameters.items()}
+    if not parameters:
         raise UserError("the network has no batchnorm or layernorm, which would adapt to a "
                         "speaker; give --nnet-passes 0, or train one with such layers")
-    return found
+    return parameters
 
 
 def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
@@ -69,8 +69,8 @@ def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
         as from `speaker_parameters`.
     """
     network, rng = copy.deepcopy(acoustics.network), np.random.default_rng(seed)
-    chosen = speaker_parameters(network)
-    optimizer = Adam(AdamOptions(), chosen)
+    parameters = speaker_parameters(network)
+    optimizer = Adam(AdamOptions(), parameters)
     frames, places = _windows(acoustics, utterances)
     classes = np.concatenate(targets).astype(np.int32)
     around = np.arange(-network.left_context, network.right_context + 1)
@@ -80,8 +80,9 @@ def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
             logits, caches = network.forward(frames[places[part][:, None] + around], True, rng)
             _, slopes, _ = cross_entropy(logits[:, 0], classes[part], 1.0 / len(part))
             grads = network.backward(slopes[:, None], caches)
-            done = (epoch * batches + number) / (epochs * batches)
-            optimizer.step(chosen, {name: grads[name] for name in chosen}, rate * (1 - done))
+            progress = (epoch * batches + number) / (epochs * batches)
+            optimizer.step(parameters, {name: grads[name] for name in parameters},
+                           rate * (1 - progress))
     return replace(acoustics, network=network)
 
 
@@ -101,12 +102,12 @@ def with_speaker_priors(acoustics: NnetAcoustics, utterances: Sequence[np.ndarra
         Frames that the priors so far count for, at least one.
     """
     spoken = np.setdiff1d(np.arange(acoustics.num_pdfs), silence)
-    before = np.exp(acoustics.log_priors[spoken].astype(np.float64))
-    found = max(prior_frames, 1.0) * before / before.sum()
+    priors = np.exp(acoustics.log_priors[spoken].astype(np.float64))
+    counts = max(prior_frames, 1.0) * priors / priors.sum()
     for feats in (feats for feats in utterances if len(feats)):
-        found += np.exp(acoustics.log_posteriors(feats)[:, spoken]).sum(axis=0, dtype=np.float64)
+        counts += np.exp(acoustics.log_posteriors(feats)[:, spoken]).sum(axis=0, dtype=np.float64)
     log_priors = acoustics.log_priors.copy()
-    log_priors[spoken] = np.log(found / found.sum() * before.sum())
+    log_priors[spoken] = np.log(counts / counts.sum() * priors.sum())
     return replace(acoustics, log_priors=log_priors)
 
 

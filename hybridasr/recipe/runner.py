@@ -359,8 +359,9 @@ class _Runner:
             if not given.is_dir():
                 raise UserError("no such corpus folder; check --corpus", given)
             reader = None if name == "auto" else find_reader(name)
-            # Any folder that some reader knows works with the settings of any recipe.
-            return (reader if reader and reader.matches(given) else detect_reader(given)), given
+            if reader and not reader.matches(given):
+                reader = self._own_reader(given)
+            return reader or detect_reader(given), given
         if name != "auto" and find_reader(name).synthesises:
             if self.run.download:
                 raise UserError(f"--download has no effect on {find_reader(name).title}; leave it "
@@ -372,6 +373,17 @@ class _Runner:
             raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per "
                             "command, or Kaldi's train/ and test/ data directories)")
         raise UserError(missing_corpus_message(name))
+
+    def _own_reader(self, corpus: Path) -> Reader:
+        """Return the reader of the user's own recordings; another public corpus is refused."""
+        reader = detect_reader(corpus)
+        if reader.address:
+            raise UserError(f"is {reader.title}, not what recipe {self.recipe.name} is for "
+                            f"({self.recipe.title}); pass --recipe {reader.name}, or --recipe own",
+                            corpus)
+        logger.warning("%s: %s, with the settings of recipe %s", corpus, reader.title,
+                       self.recipe.name)
+        return reader
 
     def _phrase_file(self) -> Path | None:
         if self.run.commands:

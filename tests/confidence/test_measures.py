@@ -11,8 +11,8 @@ from hybridasr.confidence.measures import (
     LARGEST_RATIO,
     NAMES,
     NUM_ALTERNATIVES,
-    Rivals,
-    find_rivals,
+    CompetingCommands,
+    compare_commands,
     level_contrast,
     measures,
     nothing,
@@ -48,13 +48,13 @@ def make_lattice(costs):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_rivals_are_those_of_a_plain_loop(seed):
+def test_competing_commands_are_those_of_a_plain_loop(seed):
     rng = np.random.default_rng(seed)
     phrases = [(1,), (2,), (3, 1), (3, 2), (4,), (5, 5), (6,), (7,)][:int(rng.integers(1, 9))]
     costs = {words: (5 * rng.random(), 12 * rng.random()) for words in phrases}
     ids = {words: f"id{rng.integers(4)}" for words in phrases}
     filler, penalty = float(rng.normal(5, 6)), float(rng.normal(0, 3))
-    found = find_rivals(make_lattice(costs), ids, filler, SCALE, BEAM, penalty)
+    found = compare_commands(make_lattice(costs), ids, filler, SCALE, BEAM, penalty)
     total = {words: graph + SCALE * acoustic for words, (graph, acoustic) in costs.items()}
     groups = {}
     for words in sorted(total, key=total.get):
@@ -74,30 +74,31 @@ def test_rivals_are_those_of_a_plain_loop(seed):
 
 def test_penalty_decides_but_does_not_count():
     lattice = make_lattice({(1,): (3.0, 0.0)})
-    found = {penalty: find_rivals(lattice, {(1,): "a"}, 2.0, SCALE, BEAM, penalty)
+    found = {penalty: compare_commands(lattice, {(1,): "a"}, 2.0, SCALE, BEAM, penalty)
              for penalty in (0.0, 1.5)}
     assert [found[penalty].wins for penalty in found] == [False, True]
-    assert {rivals.filler_ratio for rivals in found.values()} == {-1.0}
-    for rivals in found.values():
-        assert rivals.posteriors == pytest.approx([1 / (1 + math.e)])
+    assert {commands.filler_ratio for commands in found.values()} == {-1.0}
+    for commands in found.values():
+        assert commands.posteriors == pytest.approx([1 / (1 + math.e)])
 
 
 def test_without_a_filler_and_without_a_command():
-    alone = find_rivals(make_lattice({(1,): (3.0, 2.0)}), {(1,): "a"}, math.inf, SCALE, BEAM, 0.0)
+    alone = compare_commands(make_lattice({(1,): (3.0, 2.0)}), {(1,): "a"}, math.inf, SCALE, BEAM,
+                             0.0)
     assert (alone.wins, alone.filler_ratio, alone.margin) == (True, LARGEST_RATIO, BEAM)
     assert alone.posteriors == pytest.approx([1.0])
-    assert find_rivals(make_lattice({(): (3.0, 2.0)}), {}, 1.0, SCALE, BEAM, 0.0) is None
+    assert compare_commands(make_lattice({(): (3.0, 2.0)}), {}, 1.0, SCALE, BEAM, 0.0) is None
 
 
-def test_many_texts_of_one_id_hide_no_rival():
+def test_many_texts_of_one_id_hide_no_other():
     costs = {(word,): (word / 100, 0.0) for word in range(1, 40)} | {(99,): (5.0, 0.0)}
     ids = {words: "many" for words in costs} | {(99,): "other"}
-    found = find_rivals(make_lattice(costs), ids, 8.0, SCALE, BEAM, 0.0)
+    found = compare_commands(make_lattice(costs), ids, 8.0, SCALE, BEAM, 0.0)
     assert [path.words for path in found.others] == [(99,)]
     assert found.margin == pytest.approx(4.99)
-    # Of many rivals the best are kept.
-    found = find_rivals(make_lattice(costs), {words: str(words) for words in costs}, 8.0, SCALE,
-                        BEAM, 0.0)
+    # Of many commands the best are kept.
+    found = compare_commands(make_lattice(costs), {words: str(words) for words in costs}, 8.0,
+                             SCALE, BEAM, 0.0)
     assert len(found.others) == len(found.posteriors) - 1 == NUM_ALTERNATIVES - 1
 
 
@@ -162,44 +163,44 @@ def test_contrast_is_the_loudness_of_speech_over_the_rest():
     assert math.isnan(level_contrast(levels[:10], phones))  # too little else
 
 
-def rivals_of(**changes):
+def competing(**changes):
     way = WordPath((1,), 0.0, 0.0, np.zeros(0, np.int32))
     values = {"best": way, "others": [way], "wins": True, "filler_ratio": 6.0, "margin": 2.5,
               "posteriors": np.array([0.8, 0.1])}
-    return Rivals(**values | changes)
+    return CompetingCommands(**values | changes)
 
 
 def test_measures_of_a_command_and_its_words():
     phones = np.array([[2.0, 5, -1.0, 0.5], [5, 11, -0.25, 2.0], [14, 17, -4.0, 1.0]])
-    whole = dict(zip(NAMES, measures(rivals_of(), phones, 3.0), strict=True))
+    whole = dict(zip(NAMES, measures(competing(), phones, 3.0), strict=True))
     assert whole == pytest.approx({
         "filler_ratio": 6.0, "filler_ratio_a_frame": 6 / 12, "margin": 2.5,
         "posterior": math.log(0.8 / 0.2), "phone_ratio": (3 * -1 + 6 * -0.25 + 3 * -4) / 12,
         "worst_phone": -4.0, "duration": -3.5 / 3, "worst_duration": -2.0, "contrast": 3.0})
     # Two words: what is of the command is the same for both, phones are the word's own.
-    first, second = (dict(zip(NAMES, measures(rivals_of(), phones, 3.0, *span), strict=True))
+    first, second = (dict(zip(NAMES, measures(competing(), phones, 3.0, *span), strict=True))
                      for span in ((2, 11), (14, 17)))
     assert first == pytest.approx({**whole, "phone_ratio": (3 * -1 + 6 * -0.25) / 9,
                                    "worst_phone": -1.0, "duration": -1.25, "worst_duration": -2.0})
     assert second == pytest.approx({**whole, "phone_ratio": -4.0, "worst_phone": -4.0,
                                     "duration": -1.0, "worst_duration": -1.0})
     # All larger for a command that was said.
-    for name, better in (("filler_ratio", rivals_of(filler_ratio=7.0)),
-                         ("margin", rivals_of(margin=3.0)),
-                         ("posterior", rivals_of(posteriors=np.array([0.9, 0.1])))):
+    for name, better in (("filler_ratio", competing(filler_ratio=7.0)),
+                         ("margin", competing(margin=3.0)),
+                         ("posterior", competing(posteriors=np.array([0.9, 0.1])))):
         assert measures(better, phones, 3.0)[NAMES.index(name)] > whole[name]
 
 
 def test_measures_at_their_limits():
     phones = np.array([[2.0, 5, -1.0, np.nan]])
-    sure = measures(rivals_of(posteriors=np.array([1.0])), phones, np.nan)
+    sure = measures(competing(posteriors=np.array([1.0])), phones, np.nan)
     assert sure[NAMES.index("posterior")] == LARGEST_LOG_ODDS
-    assert measures(rivals_of(posteriors=np.array([0.0])), phones, 0.0)[
+    assert measures(competing(posteriors=np.array([0.0])), phones, 0.0)[
         NAMES.index("posterior")] == -LARGEST_LOG_ODDS
     missing = [name for name, value in zip(NAMES, sure, strict=True) if math.isnan(value)]
     assert missing == ["duration", "worst_duration", "contrast"]
     # A word without speech phones has none of their measures.
-    silent = measures(rivals_of(), phones, 0.0, 10, 20)
+    silent = measures(competing(), phones, 0.0, 10, 20)
     assert np.isnan(silent[4:8]).all()
     assert np.isfinite(silent[:4]).all()
     assert np.isnan(nothing()).all()

@@ -8,9 +8,8 @@ import pytest
 from test_measures import make_lattice
 
 from hybridasr.confidence.calibration import Calibration, Regression
-from hybridasr.confidence.command_grammar import CommandGrammar
 from hybridasr.confidence.measures import NAMES
-from hybridasr.confidence.verify import FILLER, LOW, NO_SPEECH, Judge
+from hybridasr.confidence.verify import FILLER, LOW, NO_SPEECH, Verifier
 from hybridasr.corpus.command_list import Command
 from hybridasr.decode.search import BestPath
 from hybridasr.errors import UserError
@@ -28,7 +27,7 @@ BEAM = 10.0
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A judge's surroundings: lang, units, and the way of 'da ta' through its phones."""
+    """A verifier's surroundings: lang, units, and the way of 'da ta' through its phones."""
     lexicon = make_lexicon({word: [Pronunciation(1.0, tuple(phones.split()))]
                             for word, phones in WORDS.items()})
     lang = prepare_lang(lexicon, default_phone_set(), tmp_path_factory.mktemp("lang"))
@@ -62,8 +61,7 @@ def decide(world, costs, filler, calibration=None, option=None, penalty=0.0, com
     """
     numbers = {text: tuple(world.lang.words[word] for word in text.split()) for text in costs}
     commands = commands or {text: Command(text, text) for text in costs}
-    grammar = CommandGrammar({numbers[text]: command for text, command in commands.items()},
-                             world.lang, None, None, None, None, penalty)
+    phrases = {numbers[text]: command for text, command in commands.items()}
     lattice = None
     if costs:
         lattice = make_lattice({numbers[text]: (cost, 0.0) for text, cost in costs.items()})
@@ -74,8 +72,9 @@ def decide(world, costs, filler, calibration=None, option=None, penalty=0.0, com
         silent = math.copysign(1, filler) < 0
         path = BestPath(world.ids, np.array([] if silent else [9], np.int32), abs(filler), 0.0,
                         True)
-    judge = Judge(world.units, world.lang.silence_phones, None, calibration, option)
-    return judge.decide(grammar, lattice, path, world.scores, np.zeros(24), 0.5, BEAM)
+    verifier = Verifier(world.units, world.lang.silence_phones, None, calibration, option, penalty,
+                        BEAM)
+    return verifier.decide(phrases, world.lang, lattice, path, world.scores, np.zeros(24), 0.5)
 
 
 @pytest.mark.parametrize(("costs", "filler", "reason"), [
@@ -171,4 +170,4 @@ def test_words_have_times_and_probabilities_of_their_own(world):
 
 def test_a_calibration_of_other_measures_is_refused(world):
     with pytest.raises(UserError, match="wants the measure 'loudness', there are filler_ratio, "):
-        Judge(world.units, [1], None, calibrated(0.5, name="loudness"))
+        decide(world, {"da": 3.0}, 9.0, calibrated(0.5, name="loudness"))

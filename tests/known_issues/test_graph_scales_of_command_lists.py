@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 from command_world import COMMANDS
 
-from hybridasr.confidence.command_grammar import GrammarMaker
+from hybridasr.confidence.grammar_maker import GrammarMaker
 from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.model.directory import load_model

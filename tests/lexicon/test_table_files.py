@@ -16,7 +16,7 @@ def test_the_environment_wins(monkeypatch, tmp_path):
     monkeypatch.setenv("HYBRIDASR_LEXICON", str(tmp_path))
     assert tables_dir() == tmp_path
     with pytest.raises(UserError, match="english.txt: no such file"):
-        tables.read_table("english.txt")
+        tables.builtin_table("english.txt")
     monkeypatch.setenv("HYBRIDASR_LEXICON", str(tmp_path / "none"))
     with pytest.raises(UserError, match="HYBRIDASR_LEXICON is not a directory"):
         tables_dir()

@@ -25,7 +25,7 @@ from hybridasr.evaluation.spotting import CommandList
 from hybridasr.features.pipeline import load_feats
 from hybridasr.model.directory import save_model
 from hybridasr.parallel import SerialExecutor
-from hybridasr.recognize.recognizer import load
+from hybridasr.recognize.recognizer import Recognizer, load
 
 # The chords of the phones are unlike each other: with the usual scale nothing else comes near.
 NEAR = SearchOptions(acoustic_scale=0.01)
@@ -173,7 +173,7 @@ def test_a_list_that_cannot_be_set_leaves_the_old_one(recognizer):
     with pytest.raises(UserError, match="no command in the list"):
         recognizer.remove_command("da1ti1")
     assert hear(recognizer, "da1ti1")["accepted"]
-    bare = hybridasr.recognize.recognizer.Recognizer(recognizer.model)
+    bare = Recognizer(recognizer.model)
     with pytest.raises(UserError, match="no command list yet"):
         bare.add_command("da1ti1")
     with pytest.raises(UserError, match="no graph and no commands"):
@@ -222,7 +222,7 @@ def test_confusions_of_the_model_are_used(spoken_world, tmp_path):
     # d is never heard as t, ever as l.
     pairs = [(["d", "a1"], ["d", "a1"])] * 500 + [(["d", "a1"], ["l", "a1"])] * 400
     estimate_confusions(pairs).save(path / "confusions.json")
-    distances = [load(place, commands=["da1ti1"])._maker._source.distances
+    distances = [load(place, commands=["da1ti1"])._maker.filler_source.distances
                  for place in (spoken_world.mono, path)]
     for place, name, nearer in ((0, "t", True), (1, "l", True)):
         index, costs = distances[place].index, distances[place].substitution

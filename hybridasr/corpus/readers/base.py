@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridasr.corpus.datadir import Utterance
+from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 from hybridasr.options import option
 from hybridasr.progress import logger
@@ -100,7 +101,8 @@ def match_names(files: Iterable[Path], pattern: str) -> list[tuple[Path, re.Matc
 
 def utterance(name: str, speaker: str, words: str, path: Path) -> Utterance:
     """An utterance that is a whole recording; the path is made absolute."""
-    return Utterance(name, speaker, tuple(words.split()), name, os.path.abspath(path))
+    return Utterance(name, speaker, tuple(normalize_text(words).split()), name,
+                     os.path.abspath(path))
 
 
 def split_speakers(utterances: list[Utterance], test: set[str]) -> Sets:

@@ -1,0 +1,76 @@
+"""Owns the results: what was decoded, as a dict with Vosk's field names, ready for JSON.
+
+    text            the words, or the command as the list has it
+    confidence      probability that the command is right; null without a calibration
+    accepted        whether to act on it
+    reason          null, or why not: filler, low-confidence, no-speech, too-short
+    partial         whether the audio ended before a whole sentence of the grammar
+    result          the words, each with start and end in seconds and conf
+    alternatives    other texts, best first, each with its confidence
+    id              with a command list: the id of the command
+
+A command that is not accepted for its low confidence is in text nevertheless.
+"""
+
+from typing import Any
+
+from hybridasr.confidence.decoded import Decoded
+from hybridasr.confidence.verify import LOW
+
+
+def make_result(decoded: Decoded, nbest: int | None = None) -> dict[str, Any]:
+    """Return the result of an utterance.
+
+    Parameters
+    ----------
+    nbest : int, optional
+        Give at most so many alternatives; None: all that there are.
+
+    Examples
+    --------
+    >>> decoded = Decoded(["open"], [("open", 0.1, 0.52)], True, None)
+    >>> result = make_result(decoded)
+    >>> result["text"], result["accepted"], result["reason"]
+    ('open', True, None)
+    >>> result["result"]
+    [{'word': 'open', 'start': 0.1, 'end': 0.52, 'conf': None}]
+    >>> make_result(Decoded([], [], True, None, reason="no-speech"))["accepted"]
+    False
+    """
+    result = {
+        "text": " ".join(decoded.words), "confidence": None,
+        "accepted": decoded.reason is None, "reason": decoded.reason,
+        "partial": not decoded.complete, "result": _words(decoded),
+        "alternatives": [{"text": " ".join(words), "confidence": None}
+                         for words in decoded.alternatives]}
+    if decoded.decision is not None:
+        result |= _command_fields(decoded)
+    result["alternatives"] = result["alternatives"][:nbest]
+    return result
+
+
+def _words(decoded: Decoded) -> list[dict[str, Any]]:
+    return [{"word": word, "start": round(start, 3), "end": round(end, 3), "conf": None}
+            for word, start, end in decoded.times]
+
+
+def _command_fields(decoded: Decoded) -> dict[str, Any]:
+    """Return the fields that are different with a command list."""
+    decision = decoded.decision
+    assert decision is not None
+    shown = decision.command if decision.reason in (None, LOW) else None
+    words = _words(decoded) if shown else []
+    for entry, probability in zip(words, decision.word_probabilities, strict=False):
+        entry["conf"] = round(probability, 4)
+    alternatives = decision.alternatives
+    if shown is None and decision.command is not None:
+        alternatives = [(decision.command, decision.probability), *alternatives]
+    return {"text": shown.text if shown else "", "id": shown.id if shown else None,
+            "confidence": _rounded(decision.probability), "result": words,
+            "alternatives": [{"text": command.text, "id": command.id,
+                              "confidence": _rounded(probability)}
+                             for command, probability in alternatives]}
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 4)

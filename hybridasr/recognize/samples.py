@@ -1,0 +1,160 @@
+"""Owns audio as programs have it: arrays, lists, bytes and files become samples in 16-bit range.
+
+Whatever the form, the samples that come out are float32, one channel, -32768 to 32767, as the
+features want them. What a number means is told by its type; where that leaves a doubt, by the
+values; and where that is still no answer the audio is refused, since a wrong guess would be heard
+as silence or as noise.
+"""
+
+import io
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from hybridasr.corpus.audio import FULL_SCALE, load_audio, mix_channels
+from hybridasr.errors import UserError
+from hybridasr.progress import logger
+from hybridasr.storage import PathLike
+
+Audio = PathLike | bytes | bytearray | memoryview | IO[bytes] | np.ndarray | list | tuple
+
+# Floats up to this are taken for -1 to 1. Resampled audio may go a little beyond 1; a recording in
+# 16-bit range that is so quiet has nothing but rounding in it.
+LARGEST_UNIT_PEAK = 2.0
+# Louder samples are in neither range.
+LARGEST_PEAK = 1.5 * FULL_SCALE
+MOST_CHANNELS = 64
+
+
+def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int = "mix",
+                 strict_rate: bool = False) -> tuple[np.ndarray, str]:
+    """Return the samples of one recording, and a name for it.
+
+    Parameters
+    ----------
+    audio : path, contents of an audio file, binary file object, or samples
+        Samples are an array or a list, (num_samples,) or (num_samples, channels), at `rate`
+        hertz; for what their values mean see `to_16_bit_range`.
+    rate : int, optional
+        Of samples; files know their own.
+    wanted : int
+        Hertz; files of another rate are resampled, samples must have it.
+    channel : "mix" or channel number
+        What to do with several channels.
+    strict_rate : bool
+        Refuse a file of another sampling rate instead of resampling it.
+
+    Returns
+    -------
+    float32 (num_samples,) in 16-bit range, str
+
+    Raises
+    ------
+    UserError
+        if the audio cannot be read, is not finite, of no known form or range, or `rate` is not
+        `wanted`.
+    """
+    if isinstance(audio, bytes | bytearray | memoryview):
+        return load_audio(io.BytesIO(audio), wanted, channel, strict_rate=strict_rate), "bytes"
+    if isinstance(audio, str | Path):
+        return load_audio(audio, wanted, channel, strict_rate=strict_rate), Path(audio).stem
+    if hasattr(audio, "read"):
+        return load_audio(audio, wanted, channel, strict_rate=strict_rate), "file"
+    array = _as_array(audio)
+    if rate != wanted:
+        raise UserError(f"array of {rate} Hz, the model wants {wanted} Hz; resample it")
+    return mix_channels(to_16_bit_range(_in_columns(array)), channel, "array"), "array"
+
+
+def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.ndarray:
+    """Scale samples to the 16-bit range by their type and, where there is a doubt, their values.
+
+    int16 stays as it is. int8, int32 and unsigned types are scaled by their own full scale;
+    int32 that stays within the 16-bit range, as where a program has widened int16, is taken as
+    16-bit values, with a warning. int64, which no audio has, holds 16-bit values. Floats up to
+    2 are taken for -1 to 1, unless all are whole numbers; larger ones for 16-bit values.
+
+    Parameters
+    ----------
+    samples : array (num_samples,) or (num_samples, channels)
+    full_scale : float, optional
+        What floats have at full scale: 1 or 32768. None: decided by the values.
+
+    Returns
+    -------
+    float32, of the same shape
+
+    Raises
+    ------
+    UserError
+        if a sample is not finite or beyond 1.5 times full scale, or the type is no number.
+
+    Examples
+    --------
+    >>> to_16_bit_range(np.array([0, -32768, 16384], np.int16)).tolist()
+    [0.0, -32768.0, 16384.0]
+    >>> to_16_bit_range(np.array([0.0, -1.0, 0.5])).tolist()
+    [0.0, -32768.0, 16384.0]
+    >>> to_16_bit_range(np.array([0.0, -32768.0, 16384.0])).tolist()
+    [0.0, -32768.0, 16384.0]
+    >>> to_16_bit_range(np.array([128, 0, 192], np.uint8)).tolist()
+    [0.0, -32768.0, 16384.0]
+    """
+    kind, size = samples.dtype.kind, samples.dtype.itemsize
+    if kind not in "iuf":
+        raise UserError(f"samples of type {samples.dtype}; give int16, or floats from -1 to 1")
+    values = samples.astype(np.float64)
+    if values.size == 0:
+        return values.astype(np.float32)
+    if not np.isfinite(values).all():
+        place = tuple(np.argwhere(~np.isfinite(values))[0])
+        raise UserError(f"sample {place[0]} is {values[place]}; give finite samples")
+    if kind == "f":
+        values *= FULL_SCALE / (full_scale or _full_scale_of(values))
+    elif size < 8:
+        middle = 0.0 if kind == "i" else 2.0 ** (8 * size - 1)
+        values = (values - middle) * (FULL_SCALE / 2.0 ** (8 * size - 1))
+        if samples.dtype == np.int32 and 0 < np.abs(samples.astype(np.int64)).max() <= FULL_SCALE:
+            logger.warning("int32 samples reach only %d and are taken as 16-bit values; give "
+                           "int16", np.abs(values).max() * 65536)
+            values = samples.astype(np.float64)
+    peak = np.abs(values).max()
+    if peak > LARGEST_PEAK:
+        told = peak * ((full_scale or FULL_SCALE) / FULL_SCALE if kind == "f" else 1.0)
+        raise UserError(f"samples reach {told:.6g}; give them as int16, from -32768 to 32767, or "
+                        "as floats from -1 to 1")
+    return values.astype(np.float32)
+
+
+def _full_scale_of(values: np.ndarray) -> float:
+    """Return what floats have at full scale."""
+    whole = bool((values == np.round(values)).all())
+    return 1.0 if not whole and np.abs(values).max() <= LARGEST_UNIT_PEAK else FULL_SCALE
+
+
+def _as_array(audio: Any) -> np.ndarray:
+    """Return an array or a list of numbers as an array."""
+    if isinstance(audio, list | tuple):
+        try:
+            audio = np.array(audio)
+        except ValueError:  # rows of different lengths
+            raise UserError("the list is no list of samples; give numbers, or rows of one length"
+                            ) from None
+        if audio.dtype.kind not in "iuf":
+            raise UserError(f"the list holds {audio.dtype}, not samples; give numbers")
+    if not isinstance(audio, np.ndarray | np.generic):
+        raise UserError(f"{type(audio).__name__} is no audio; give a path, the bytes of an audio "
+                        "file, a file opened in binary mode, or an array of samples")
+    return np.asarray(audio)
+
+
+def _in_columns(array: np.ndarray) -> np.ndarray:
+    """Return the array as (num_samples, channels); refuse other shapes."""
+    columns = array[:, None] if array.ndim == 1 else array
+    fit = columns.ndim == 2 and 1 <= columns.shape[1] <= MOST_CHANNELS
+    if not fit or 0 < columns.shape[0] < columns.shape[1]:
+        turned = "; turn it with array.T" if array.ndim == 2 and array.size else ""
+        raise UserError(f"array of shape {array.shape}; give (samples,) or (samples, channels)"
+                        f"{turned}")
+    return columns
