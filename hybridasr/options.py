@@ -12,7 +12,8 @@ may stand once in a class and all that is nested in it.
 An option that depends on another one says so: ``option(0.9, "...", needs="optimizer=sgd")``, or
 ``needs="freq_masks"`` for one that must not be 0, false, empty or none; commas join several.
 `from_args` and `from_strings` refuse an option that the user gives although it has no effect.
-Where that hangs on something else (a model, another argument), call `refuse_options`.
+Where that hangs on something else (a model, another argument), a verb calls
+`hybridasr.cli.verb.refuse`.
 """
 
 import argparse
@@ -21,7 +22,6 @@ import difflib
 import functools
 import types
 import typing
-from collections.abc import Collection
 from typing import Any, NamedTuple, TypeVar
 
 from hybridasr.errors import UserError
@@ -152,19 +152,6 @@ def from_args(options_class: type[T], args: argparse.Namespace) -> T:
     options = build_options(options_class, **values)
     _check_needs(options, values, None)
     return options
-
-
-def refuse_options(options_class: type, args: argparse.Namespace, why: str,
-                   names: Collection[str] | None = None) -> None:
-    """Raise `UserError` if the user gave an option of a class that has no effect in this call.
-
-    `why` completes the sentence, for example "exp/mono does not adapt to speakers"; `names` are
-    the options without effect, all of the class if left out.
-    """
-    given = ", ".join(_flag(name) for name in given_options(options_class, args)
-                      if names is None or name in names)
-    if given:
-        raise UserError(f"{given} without effect: {why}; leave {given} out")
 
 
 def from_dict(options_class: type[T], values: dict[str, Any], source: str = "options") -> T:

@@ -119,17 +119,18 @@ def _augment_data(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
-    if args.copies == 0:
+    options = from_args(AugmentOptions, args)
+    if options.copies == 0:
         refuse(args, _OF_COPIES, "with --copies 0")
     else:
-        if args.noise_share == 0:
+        if options.noise_share == 0:
             refuse(args, ("noises", "min_snr", "max_snr"), "with --noise-share 0")
-        if args.reverb_share == 0:
+        if options.reverb_share == 0:
             refuse(args, ("min_rt60", "max_rt60", "min_direct", "max_direct"),
                    "with --reverb-share 0")
     with executor(args.nj) as pool:
         augment_datadir(read_datadir(args.data, need_text=False), args.destination,
-                        from_args(AugmentOptions, args), pool, args.allow_pipes, args.channel)
+                        options, pool, args.allow_pipes, args.channel)
 
 
 def _feats_arguments(parser: argparse.ArgumentParser) -> None:

@@ -54,19 +54,22 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
 
 def check_adaptation(args: argparse.Namespace, model: Path) -> None:
     """Refuse the options of an adaptation that the model in directory `model` does not do."""
+    from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.options import from_args
     from hybridasr.storage import read_json
 
     path = model / "model.json"
     values = read_json(path) if path.is_file() else None
     if not isinstance(values, dict):  # told by whoever loads the model
         return
+    options = from_args(AdaptOptions, args)
     if values.get("kind") == "nnet":
         refuse(args, _FMLLR, f"on {model}, which is a network")
-        if not args.nnet_passes:
+        if not options.nnet_passes:
             refuse(args, ["fmllr_min_count", *_FIT], "without --nnet-passes")
     elif values.get("adapted"):
         refuse(args, _NNET, f"on {model}, which is no network")
-        if not args.fmllr_passes:
+        if not options.fmllr_passes:
             refuse(args, ["fmllr_min_count", *_FMLLR[1:]], "with --fmllr-passes 0")
     else:
         refuse(args, [*_NNET, *_FMLLR, "fmllr_min_count"],

@@ -1,12 +1,10 @@
 """Owns what the verbs share: their form, the parser, common arguments."""
 
 import argparse
-import dataclasses
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from hybridasr.errors import UserError
@@ -64,8 +62,10 @@ def refuse(args: argparse.Namespace, names: Iterable[str], where: str) -> None:
 
 
 def field_names(options_class: type) -> list[str]:
-    """Return the names of the fields of an options class."""
-    return [field.name for field in dataclasses.fields(options_class)]
+    """Return the names of all options of a class."""
+    from hybridasr.options import flat_options
+
+    return list(flat_options(options_class))
 
 
 def add_nj(parser: argparse.ArgumentParser, default: int = 1) -> None:
@@ -77,26 +77,3 @@ def add_pipes(parser: argparse.ArgumentParser) -> None:
     """Add --allow-pipes."""
     parser.add_argument("--allow-pipes", action="store_true",
                         help="run the shell commands ('... |') of wav.scp")
-
-
-def refuse_adaptation(args: argparse.Namespace, model: Path) -> None:
-    """Raise `UserError` if an option of adaptation was given that this model does not know."""
-    from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.options import given_options, refuse_options
-    from hybridasr.storage import read_json
-
-    given = given_options(AdaptOptions, args)
-    if not given or not (model / "model.json").is_file():
-        return
-    record = read_json(model / "model.json")
-    if not isinstance(record, dict):
-        return
-    if record.get("kind") == "nnet":
-        why = "the speakers' transforms are for systems of mixtures, and this is a network"
-        names = {"fmllr_passes", "fmllr_update", "prior_frames"}
-    elif record.get("adapted"):
-        why = "the system adapts by the speakers' transforms and is no network"
-        names = {name for name in given if name.startswith("nnet_")}
-    else:
-        why, names = "the system does not adapt to speakers", set(given)
-    refuse_options(AdaptOptions, args, f"{model}: {why}", names)
