@@ -79,6 +79,7 @@ def flat_options(options_class: type) -> dict[str, FlatOption]:
     for field in dataclasses.fields(options_class):
         part = {field.name: _flat(field, hints[field.name])}
         if "nested" in field.metadata:
+            # The outer class may have given another default.
             changed = field.metadata["defaults"]
             part = {name: one._replace(default=changed.get(name, one.default))
                     for name, one in flat_options(field.metadata["nested"]).items()}
@@ -105,6 +106,7 @@ def build_options(options_class: type[T], **values: Any) -> T:
             raise TypeError(f"{options_class.__name__} has no option '{name}'")
     for field in dataclasses.fields(options_class):
         if "nested" in field.metadata:
+            # A name belongs to one place: `flat_options` has made sure of it.
             below = flat_options(field.metadata["nested"])
             inner = {**field.metadata["defaults"],
                      **{name: value for name, value in values.items() if name in below}}
@@ -130,6 +132,7 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
         if one.kind is not bool:
             extra = {"type": one.kind, "metavar": None if one.choices else "X"}
         text = one.help.replace("%", "%%")
+        # Nothing is stored unless the user gives it: so it is known what was given.
         group.add_argument(_flag(name), default=argparse.SUPPRESS, choices=one.choices,
                            help=f"{text} (default: {_show(one.default)})", **extra)
 
@@ -219,6 +222,7 @@ def _check_needs(options: Any, given: dict[str, Any], source: str | None) -> Non
     """Refuse what was given in vain; as command line options if there is no `source`."""
     values, known = to_dict(options), flat_options(type(options))
     for name in given:
+        # As text: a need is declared as a user would write it.
         for need in known[name].needs:
             other, equals, wanted = need.partition("=")
             value = _show(values[other])

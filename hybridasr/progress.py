@@ -48,6 +48,7 @@ class _Bar(tqdm):
         self._done += n or 0
         seconds = time.monotonic() - self._begun
         if seconds >= self._next:
+            # Ever more rarely, so that a long stage does not fill the log.
             self._next = max(seconds + FIRST_LINE, seconds * LINE_GROWTH)
             total = f" of {self._total}" if self._total else ""
             logger.info("%s: %s %d%s, %.0f s%s", self._title or "working", self._unit, self._done,

@@ -41,6 +41,7 @@ class TopologyEntry:
     @property
     def fewest_frames(self) -> dict[int, int]:
         """Fewest frames on the way to each state that can be reached."""
+        # Breadth first: a state is looked at again where a shorter way to it was found.
         best = {0: 0}
         queue = [0]
         while queue:
@@ -126,6 +127,7 @@ def read_topology(text: str, source: str = "topo") -> Topology:
     """
     if not isinstance(text, str):
         raise DamagedFile(f"the topology is {text!r}, not a text; restore the file", source)
+    # Two classes a state, one for entering and one for staying, are another kind of model.
     if "<ForwardPdfClass>" in text or "<SelfLoopPdfClass>" in text:
         raise UserError("is the topology of a chain model (<ForwardPdfClass>), which cannot be "
                         "read; use a model whose states have one <PdfClass>", source)
@@ -169,6 +171,7 @@ def _read_state(text: str, number: int, num_states: int) -> HmmState:
     fields = text.split()
     if fields[:1] != [str(number)]:
         raise ValueError(f"states are not numbered from 0 in order at '{text.strip()}'")
+    # Fields come in any number, so the text is walked through once.
     pdf_class, arcs, place, final = -1, [], 1, number == num_states - 1
     while place < len(fields):
         size = {"<PdfClass>": 2, "<Transition>": 3}.get(fields[place], 0)
@@ -190,6 +193,7 @@ def _read_state(text: str, number: int, num_states: int) -> HmmState:
 
 
 def _whole(word: str, what: str, least: int, most: int) -> int:
+    # Long numbers are not even converted: Python would take minutes for some.
     value = int(word) if word.isdecimal() and len(word) < 10 else -1
     if not least <= value <= most:
         raise ValueError(f"{what} is '{word}', {least} to {most} expected")

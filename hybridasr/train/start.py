@@ -69,6 +69,7 @@ def read_source(directory: Path, data: DataDir, lang: Lang, same_features: bool 
     if not (directory / "ali.ark").is_file():
         raise UserError("no alignments (ali.ark) there; make them with 'hybridasr align DATA LANG "
                         f"MODEL {directory}'", directory)
+    # Cheap checks first: each of these would show late, as a model that errs.
     check_phones(model.lang, lang, directory)
     if same_features:
         check_features(data.path, model.features)
@@ -90,6 +91,7 @@ def _check_alignments(alignments: Mapping[str, np.ndarray], model: AcousticModel
         if ids.min() < 1 or ids.max() > model.transitions.num_tids:
             raise UserError(f"the alignment of '{name}' has transition-ids that its model lacks; "
                             "align again", directory)
+        # Alignments carry no words: their phones must be cut into those of the transcript.
         words = [lang.words.get(word, lang.oov) for word in data.utterances[name].words]
         phones = phone_segments(ids, model.transitions)
         spoken = sum(segment.label != lang.optional_silence for segment in phones)
@@ -136,6 +138,7 @@ def grow_system(state: TrainState, options: TreeOptions, pool: Executor, clock: 
     """Grow a tree on the current features and turn the state into the new system's start."""
     model, lang = state.model, state.model.lang
     begun = clock.elapsed
+    # Statistics of every context that was seen: frames, sums and sums of squares.
     calls = [(ref, alignment, model.transitions, options.context_width, options.central_position,
               lang.silence_phones) for ref, alignment in zip(state.refs, state.alignments,
                                                             strict=True)]
@@ -150,6 +153,7 @@ def grow_system(state: TrainState, options: TreeOptions, pool: Executor, clock: 
     _warn_of_unseen(stats, lang, options.central_position)
     transitions = TransitionModel(topology, allowed_tuples(growth.tree, topology))
     new = replace(model, tree=growth.tree, transitions=transitions, gmm=leaf_gmm(growth.sums))
+    # The frames stay in their HMM states; only what these are called changes.
     alignments = convert_alignments(state, new, pool)
     write_graphs(state.refs, new, pool)
     clock.add("tree", clock.elapsed - begun)
@@ -160,6 +164,7 @@ def _tree_stats(ref: BlockRef, alignment: np.ndarray, transitions: TransitionMod
                 central: int, alone: list[int]) -> TreeStats | None:
     block, feats = read_block(ref), read_view(ref)
     rows = [block.rows(number) for number in range(len(block.utterances))]
+    # An utterance is aligned whole or not at all.
     rows = [r for r in rows if r.stop > r.start and alignment[r.start] > 0]
     if not rows:
         return None
@@ -184,6 +189,7 @@ def leaf_gmm(sums: np.ndarray) -> DiagGmm:
     """
     dim = (sums.shape[1] - 1) // 2
     whole = sums.sum(0)
+    # A mean of one frame has no variance.
     filled = np.where(sums[:, :1] > 1.0, sums, whole)
     means = filled[:, 1:1 + dim] / filled[:, :1]
     variances = filled[:, 1 + dim:] / filled[:, :1] - means**2
@@ -211,6 +217,7 @@ def _convert_block(ref: BlockRef, alignment: np.ndarray, old: TransitionModel,
     ids = np.concatenate([alignment[r] for r in rows])
     arcs = ids - old.first_tid[old.tid_state[ids] - 1]
     keys = np.column_stack([windows, old.tid_pdf_class[ids], old.tid_hmm_state[ids], arcs])
+    # Few different windows among many frames: the tree is asked once for each.
     unique, inverse = np.unique(keys, axis=0, return_inverse=True)
     tids = np.empty(len(unique), np.int32)
     for place, (*window, pdf_class, hmm_state, arc) in enumerate(unique.tolist()):

@@ -138,6 +138,7 @@ def _plant(stats: TreeStats, roots: Sequence[Root], topology: Topology, options:
     stubs, tops = [], {}
     centres, classes = stats.keys[:, options.central_position], stats.keys[:, -1]
     for number, root in enumerate(roots):
+        # A root's phones are split together until a question parts them.
         inside = np.isin(centres, root.phones)
         num_classes = max(topology.for_phone(phone).num_pdf_classes for phone in root.phones)
         parts = [inside] if root.shared else [inside & (classes == c) for c in range(num_classes)]
@@ -177,11 +178,13 @@ class _Splitter:
             if len(values) < 2 or not questions:
                 continue
             sums = np.zeros((len(values), len(leaf.sums)))
+            # Sums by value first: a question then is a sum of a few rows.
             np.add.at(sums, rows.reshape(-1), self.stats.sums[leaf.rows])
             yes = self.members[key][:, values].astype(np.float64) @ sums
             no = leaf.sums - yes
             gains = loglike(yes) + loglike(no) - whole
             least = np.minimum(yes[:, 0], no[:, 0])
+            # A side without frames is no split.
             gains[(least <= 0.5) | (least < self.options.min_count)] = 0.0
             place = int(np.argmax(gains))
             if gains[place] > best:

@@ -90,6 +90,7 @@ def agglomerate(sums: np.ndarray, limit: float = np.inf) -> Iterator[tuple[int, 
         sums[left] += sums[right]
         own[left], empty[left] = loglike(sums[left]), empty[left] & empty[right]
         alive[right] = False
+        # The one that ended is never chosen again.
         loss[right, :] = loss[:, right] = np.inf
         loss[left, :] = loss[:, left] = losses(left)
         yield left, right, lost

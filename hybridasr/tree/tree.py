@@ -215,6 +215,7 @@ def _reachable(node: Node | None, central: int, phone: int, pdf_class: int) -> I
         return set()
     if isinstance(node, Leaf):
         return {node.pdf}
+    # The phone and its state are given; neighbours may be anything.
     known = {PDF_CLASS: pdf_class, central: phone}.get(node.key)
     if isinstance(node, Split):
         below = [node.yes, node.no] if known is None else [
@@ -243,6 +244,7 @@ def _from_json(value: Any, width: int, num_pdfs: int, depth: int) -> Node | None
         raise ValueError(f"it is more than {MAX_DEPTH} questions deep")
     if not isinstance(value, list):
         return Leaf(_whole(value, "a pdf", 0, num_pdfs - 1))
+    # The types first: a damaged file may hold anything at any place.
     form = [type(part) for part in value]
     below = depth + 1
     if value[:1] == ["table"] and form == [str, int, list]:
@@ -273,6 +275,7 @@ def _jump_tables(root: Node) -> tuple:
     def number(node: Node | None) -> int:
         if node is None:
             return -1
+        # Phones that share a root share its nodes, which are written once.
         if id(node) not in done:
             if isinstance(node, Leaf):
                 row, below = (0, 0, -1, node.pdf), []
@@ -281,6 +284,7 @@ def _jump_tables(root: Node) -> tuple:
                 row = (node.key, len(branch), len(below), -1)
             else:
                 yes, no = number(node.yes), number(node.no)
+                # One entry for each value up to the largest `yes`; all beyond say no.
                 below = [no] * (1 + max(node.values, default=-1))
                 for value in node.values:
                     below[value] = yes
