@@ -12,7 +12,8 @@ may stand once in a class and all that is nested in it.
 An option that depends on another one says so: ``option(0.9, "...", needs="optimizer=sgd")``, or
 ``needs="freq_masks"`` for one that must not be 0, false, empty or none; commas join several.
 `from_args` and `from_strings` refuse an option that the user gives although it has no effect.
-Where that hangs on something else (a model, another argument), call `refuse_options`.
+Where that hangs on something else (a model, another argument), a verb calls
+`hybridasr.cli.verb.refuse`.
 """
 
 import argparse
@@ -21,7 +22,6 @@ import difflib
 import functools
 import types
 import typing
-from collections.abc import Collection
 from typing import Any, NamedTuple, TypeVar
 
 from hybridasr.errors import UserError
@@ -79,6 +79,7 @@ def flat_options(options_class: type) -> dict[str, FlatOption]:
     for field in dataclasses.fields(options_class):
         part = {field.name: _flat(field, hints[field.name])}
         if "nested" in field.metadata:
+            # The outer class may have given another default.
             changed = field.metadata["defaults"]
             part = {name: one._replace(default=changed.get(name, one.default))
                     for name, one in flat_options(field.metadata["nested"]).items()}
@@ -105,6 +106,7 @@ def build_options(options_class: type[T], **values: Any) -> T:
             raise TypeError(f"{options_class.__name__} has no option '{name}'")
     for field in dataclasses.fields(options_class):
         if "nested" in field.metadata:
+            # A name belongs to one place: `flat_options` has made sure of it.
             below = flat_options(field.metadata["nested"])
             inner = {**field.metadata["defaults"],
                      **{name: value for name, value in values.items() if name in below}}
@@ -130,6 +132,7 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
         if one.kind is not bool:
             extra = {"type": one.kind, "metavar": None if one.choices else "X"}
         text = one.help.replace("%", "%%")
+        # Nothing is stored unless the user gives it: so it is known what was given.
         group.add_argument(_flag(name), default=argparse.SUPPRESS, choices=one.choices,
                            help=f"{text} (default: {_show(one.default)})", **extra)
 
@@ -152,19 +155,6 @@ def from_args(options_class: type[T], args: argparse.Namespace) -> T:
     options = build_options(options_class, **values)
     _check_needs(options, values, None)
     return options
-
-
-def refuse_options(options_class: type, args: argparse.Namespace, why: str,
-                   names: Collection[str] | None = None) -> None:
-    """Raise `UserError` if the user gave an option of a class that has no effect in this call.
-
-    `why` completes the sentence, for example "exp/mono does not adapt to speakers"; `names` are
-    the options without effect, all of the class if left out.
-    """
-    given = ", ".join(_flag(name) for name in given_options(options_class, args)
-                      if names is None or name in names)
-    if given:
-        raise UserError(f"{given} without effect: {why}; leave {given} out")
 
 
 def from_dict(options_class: type[T], values: dict[str, Any], source: str = "options") -> T:
@@ -232,6 +222,7 @@ def _check_needs(options: Any, given: dict[str, Any], source: str | None) -> Non
     """Refuse what was given in vain; as command line options if there is no `source`."""
     values, known = to_dict(options), flat_options(type(options))
     for name in given:
+        # As text: a need is declared as a user would write it.
         for need in known[name].needs:
             other, equals, wanted = need.partition("=")
             value = _show(values[other])

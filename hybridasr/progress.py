@@ -1,6 +1,7 @@
 """Owns what the user sees while work goes on: bars on stderr and the log.
 
-Bars go to stderr only when it is a terminal, so that logs and pipes stay clean.
+Bars go to stderr where it is a terminal; elsewhere a plain line now and then says how far a long
+stage is. Neither goes to stdout, which is for results.
 """
 
 import logging
@@ -14,20 +15,60 @@ from typing import IO, Any
 from tqdm import tqdm
 
 logger = logging.getLogger("hybridasr")
+FIRST_LINE = 10.0  # seconds until the first plain line, and between two at least
+LINE_GROWTH = 1.4  # how much later each line is than the one before
 
 
-def progress(iterable: Iterable, total: int | None = None, desc: str = "", unit: str = "utt"):
-    """Iterate with a bar on stderr; silent where stderr is not a terminal."""
-    return tqdm(
-        iterable,
-        total=total,
-        desc=desc,
-        unit=unit,
-        file=sys.stderr,
-        disable=not sys.stderr.isatty(),
-        leave=False,
-        dynamic_ncols=True,
-    )
+class _Bar(tqdm):
+    """A bar that becomes a plain line now and then where stderr is no terminal."""
+
+    def __init__(self, iterable: Iterable | None, **options: Any):
+        self._plain = not sys.stderr.isatty()
+        self._begun = time.monotonic()
+        self._next, self._notes = FIRST_LINE, ""
+        self._done = 0
+        super().__init__(iterable, file=sys.stderr, disable=self._plain, leave=False,
+                         dynamic_ncols=True, **options)
+        self._title, self._unit = options["desc"], options["unit"]
+        # A bar that is switched off keeps nothing.
+        self._total = options["total"] or (len(iterable) if hasattr(iterable, "__len__") else None)
+
+    def __iter__(self) -> Iterator:
+        if not self._plain:
+            yield from super().__iter__()
+            return
+        for item in self.iterable:
+            yield item
+            self.update()
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count `n` more."""
+        if not self._plain:
+            return super().update(n)
+        self._done += n or 0
+        seconds = time.monotonic() - self._begun
+        if seconds >= self._next:
+            # Ever more rarely, so that a long stage does not fill the log.
+            self._next = max(seconds + FIRST_LINE, seconds * LINE_GROWTH)
+            total = f" of {self._total}" if self._total else ""
+            logger.info("%s: %s %d%s, %.0f s%s", self._title or "working", self._unit, self._done,
+                        total, seconds, self._notes)
+        return None
+
+    def set_postfix(self, *args: Any, **notes: Any) -> None:
+        """Show figures behind the bar."""
+        self._notes = "".join(f", {name} {value}" for name, value in notes.items())
+        super().set_postfix(*args, **notes)
+
+
+def progress(iterable: Iterable, total: int | None = None, desc: str = "", unit: str = "utt"
+             ) -> tqdm:
+    """Iterate with a bar on stderr.
+
+    Where stderr is no terminal, a line goes to the log after ten seconds and then ever more
+    rarely: about ten in the first five minutes, thirty in five days.
+    """
+    return _Bar(iterable, total=total, desc=desc, unit=unit)
 
 
 @contextmanager

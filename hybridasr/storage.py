@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ from hybridasr.errors import DamagedFile, ResourceError, UserError
 PathLike = str | Path
 # An .npz file may be packed, but not so well that a small one fills the memory.
 _SMALL_FILE, _MOST_PACKED = 64 << 20, 50
+# Temporary names end in the process that writes, and for writers that look at it a suffix.
+_TEMPORARY = re.compile(r"\..*\.([0-9]+)\.part(\.[^.]*)?")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_MORE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
@@ -41,7 +44,7 @@ def atomic_write(path: PathLike, mode: str = "w") -> Iterator[IO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         encoding = None if "b" in mode else "utf-8"
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(f".{os.getpid()}.part", f".{path.name}.", path.parent)
         with os.fdopen(handle, mode, encoding=encoding) as file:
             yield file
         os.chmod(temporary, 0o666 & ~_umask())
@@ -58,7 +61,7 @@ def atomic_write(path: PathLike, mode: str = "w") -> Iterator[IO]:
 def atomic_path(path: PathLike) -> Iterator[Path]:
     """Like `atomic_write`, for writers that want a name: yields a temporary path to fill."""
     path = Path(path)
-    temporary = path.parent / f".{path.stem}.{os.getpid()}{path.suffix}"
+    temporary = path.parent / f".{path.stem}.{os.getpid()}.part{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -67,6 +70,31 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         raise write_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale_temporaries(folder: PathLike) -> list[Path]:
+    """Remove the temporary files below `folder` whose process has ended; return what was there.
+
+    A process that is killed leaves what it was writing. Links to folders are not followed.
+    """
+    stale = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            process = _TEMPORARY.fullmatch(name)
+            if process and not _runs(int(process[1])):
+                (Path(place) / name).unlink(missing_ok=True)
+                stale.append(Path(place) / name)
+    return stale
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def package_folder(inside: str, checkout: str) -> Path:

@@ -17,7 +17,6 @@ from hybridasr.options import (
     from_strings,
     nested,
     option,
-    refuse_options,
     seed_option,
     to_dict,
 )
@@ -211,16 +210,6 @@ def test_a_configuration_may_repeat_the_default_of_an_option_without_effect():
     with pytest.raises(UserError, match=r"conf \[dnn\]: option 'momentum' has no effect with "
                                         "kind = adam; leave it out, or give kind = sgd"):
         from_strings(TrainingOptions, {"momentum": "0.8"}, "conf [dnn]")
-
-
-def test_a_verb_refuses_a_whole_class_of_options():
-    parser = argparse.ArgumentParser()
-    add_options(parser, ScaleOptions)
-    refuse_options(ScaleOptions, parser.parse_args([]), "nothing is scaled")
-    with pytest.raises(UserError, match="--scale, --power without effect: nothing is scaled; leave"
-                                        " --scale, --power out"):
-        refuse_options(ScaleOptions, parser.parse_args(["--scale=1", "--power=3"]),
-                       "nothing is scaled")
 
 
 @pytest.mark.parametrize("options_class", [options for options in SECTIONS.values()

@@ -7,11 +7,12 @@ from pathlib import Path
 from hybridasr.cli.search_options import (
     add_commands,
     add_search,
+    check_adaptation,
     check_commands,
     read_fillers,
     spot_options,
 )
-from hybridasr.cli.verb import Verb, add_nj, field_names, refuse, refuse_adaptation
+from hybridasr.cli.verb import Verb, add_nj, field_names, refuse
 
 
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
 
     check_commands(args, ("graph", "homophones"))
-    refuse_adaptation(args, args.model)
+    check_adaptation(args, args.model)
     model, data, fillers = load_model(args.model), read_datadir(args.data), read_fillers(args)
     with executor(args.nj) as pool:
         if "feats.scp" not in data.tables:
@@ -129,7 +130,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
 
     refuse(args, ["threshold"], "on calibrate, which chooses it")
-    refuse_adaptation(args, args.model)
+    check_adaptation(args, args.model)
     commands = None
     if args.commands:
         refuse(args, field_names(DrawOptions), "with --commands, which is the list")

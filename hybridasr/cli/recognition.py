@@ -5,8 +5,14 @@ import json
 import sys
 from pathlib import Path
 
-from hybridasr.cli.search_options import add_commands, add_search, check_commands, read_fillers
-from hybridasr.cli.verb import Verb, add_nj, refuse_adaptation
+from hybridasr.cli.search_options import (
+    add_commands,
+    add_search,
+    check_adaptation,
+    check_commands,
+    read_fillers,
+)
+from hybridasr.cli.verb import Verb, add_nj
 
 
 def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +38,7 @@ def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.recognize.recognizer import load
 
     check_commands(args, ("graph",))
-    refuse_adaptation(args, args.model)
+    check_adaptation(args, args.model)
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
                       from_args(AdaptOptions, args), args.commands, read_fillers(args),
                       from_args(RejectOptions, args))
@@ -69,7 +75,7 @@ def _decode(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
 
     model = args.model or args.graph.parent
-    refuse_adaptation(args, model)
+    check_adaptation(args, model)
     with executor(args.nj) as pool:
         decode_set(model, args.graph, read_datadir(args.data, False),
                    args.decode, from_args(SearchOptions, args), pool,

@@ -12,6 +12,8 @@ from hybridasr.cli.verb import field_names, refuse
 if TYPE_CHECKING:
     from hybridasr.evaluation.spotting import SpotOptions
 
+_FMLLR = ("fmllr_passes", "fmllr_update", "prior_frames")
+
 
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Add the options of the search and of adaptation."""
@@ -46,6 +48,24 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
                "without a command list; give --commands FILE too")
     else:
         refuse(args, without, "on a command list")
+
+
+def check_adaptation(args: argparse.Namespace, model: Path) -> None:
+    """Refuse the options of an adaptation that the model in directory `model` does not do."""
+    from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.storage import read_json
+
+    path = model / "model.json"
+    values = read_json(path) if path.is_file() else None
+    if not isinstance(values, dict):  # told by whoever loads the model
+        return
+    if values.get("kind") == "nnet":
+        refuse(args, _FMLLR, f"on {model}, which is a network")
+    elif values.get("adapted"):
+        refuse(args, [name for name in field_names(AdaptOptions) if name.startswith("nnet_")],
+               f"on {model}, which is no network")
+    else:
+        refuse(args, field_names(AdaptOptions), f"on {model}, which does not adapt to speakers")
 
 
 def read_fillers(args: argparse.Namespace) -> list[str]:

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, add_nj, refuse_adaptation
+from hybridasr.cli.search_options import check_adaptation
+from hybridasr.cli.verb import Verb, add_nj, refuse
 
 
 def _mono_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,9 +67,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
 
         words = list(args.paths)
         if len(words) == 6 and words[0].isdecimal() and words[1].isdecimal():
-            if hasattr(args, "numleaves") or hasattr(args, "totgauss"):
-                raise UserError(f"sizes are given twice, as arguments ({words[0]} {words[1]}) and "
-                                "as --numleaves or --totgauss; give them once")
+            refuse(args, ("numleaves", "totgauss"), "beside the arguments NUMLEAVES TOTGAUSS")
             args.numleaves, args.totgauss = int(words[0]), int(words[1])
             words = words[2:]
         if len(words) != 4:
@@ -139,7 +138,7 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
 
-    refuse_adaptation(args, args.model)
+    check_adaptation(args, args.model)
     options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
         data = read_datadir(args.data)

@@ -5,11 +5,10 @@ import difflib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from hybridasr.errors import UserError
-from hybridasr.options import flat_options, given_options, refuse_options
+from hybridasr.options import flat_options
 
 
 @dataclass(frozen=True)
@@ -82,25 +81,3 @@ def add_pipes(parser: argparse.ArgumentParser) -> None:
     """Add --allow-pipes."""
     parser.add_argument("--allow-pipes", action="store_true",
                         help="run the shell commands ('... |') of wav.scp")
-
-
-def refuse_adaptation(args: argparse.Namespace, model: Path) -> None:
-    """Raise `UserError` if an option of adaptation was given that this model does not know."""
-    from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.storage import read_json
-
-    given = given_options(AdaptOptions, args)
-    if not given or not (model / "model.json").is_file():
-        return
-    record = read_json(model / "model.json")
-    if not isinstance(record, dict):
-        return
-    if record.get("kind") == "nnet":
-        why = "the speakers' transforms are for systems of mixtures, and this is a network"
-        names = {"fmllr_passes", "fmllr_update", "prior_frames"}
-    elif record.get("adapted"):
-        why = "the system adapts by the speakers' transforms and is no network"
-        names = {name for name in given if name.startswith("nnet_")}
-    else:
-        why, names = "the system does not adapt to speakers", set(given)
-    refuse_options(AdaptOptions, args, f"{model}: {why}", names)

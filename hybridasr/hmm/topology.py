@@ -7,7 +7,10 @@ state of an entry has none and is final.
 import re
 from dataclasses import dataclass
 
-from hybridasr.errors import UserError
+from hybridasr.errors import DamagedFile, UserError
+
+MAX_STATES = 100  # of a phone; more is a damaged file
+MAX_PHONE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class TopologyEntry:
     @property
     def min_frames(self) -> int:
         """Fewest frames that a path from the first to the final state emits."""
+        return self.fewest_frames[len(self.states) - 1]
+
+    @property
+    def fewest_frames(self) -> dict[int, int]:
+        """Fewest frames on the way to each state that can be reached."""
+        # Breadth first: a state is looked at again where a shorter way to it was found.
         best = {0: 0}
         queue = [0]
         while queue:
@@ -42,7 +51,7 @@ class TopologyEntry:
                 if target != state and emitted < best.get(target, 1 << 30):
                     best[target] = emitted
                     queue.append(target)
-        return best[len(self.states) - 1]
+        return best
 
 
 class Topology:
@@ -101,26 +110,102 @@ def make_topology(nonsilence: list[int], silence: list[int], num_nonsilence_stat
 
 
 def read_topology(text: str, source: str = "topo") -> Topology:
-    """Parse Kaldi's text form; `UserError` names `source` and what is malformed."""
-    entries = []
-    for body in re.findall(r"<TopologyEntry>(.*?)</TopologyEntry>", text, re.DOTALL):
-        phones = re.search(r"<ForPhones>(.*?)</ForPhones>", body, re.DOTALL)
-        states = []
-        for number, state in enumerate(re.findall(r"<State>(.*?)</State>", body, re.DOTALL)):
-            fields = state.split()
-            if not fields or fields[0] != str(number):
-                raise UserError(f"states are not numbered from 0 in order at '{state.strip()}'; "
-                                "restore the file", source)
-            pdf_class = -1
-            if "<PdfClass>" in fields:
-                pdf_class = int(fields[fields.index("<PdfClass>") + 1])
-            arcs = tuple((int(fields[i + 1]), float(fields[i + 2]))
-                         for i, field in enumerate(fields) if field == "<Transition>")
-            states.append(HmmState(pdf_class, arcs))
-        if phones is None or not states or states[-1].pdf_class != -1:
-            raise UserError("an entry lacks <ForPhones>, states or a final state; restore the file",
-                            source)
-        entries.append(TopologyEntry(tuple(map(int, phones[1].split())), tuple(states)))
+    """Parse Kaldi's text form.
+
+    Raises
+    ------
+    DamagedFile
+        if it is malformed or absurd; `source` and the mend are named.
+    UserError
+        if it is a chain topology, whose states have two pdf-classes.
+
+    Examples
+    --------
+    >>> topology = read_topology(make_topology([2, 3], [1]).to_text())
+    >>> topology.phones, topology.for_phone(2).num_pdf_classes
+    ([1, 2, 3], 3)
+    """
+    if not isinstance(text, str):
+        raise DamagedFile(f"the topology is {text!r}, not a text; restore the file", source)
+    # Two classes a state, one for entering and one for staying, are another kind of model.
+    if "<ForwardPdfClass>" in text or "<SelfLoopPdfClass>" in text:
+        raise UserError("is the topology of a chain model (<ForwardPdfClass>), which cannot be "
+                        "read; use a model whose states have one <PdfClass>", source)
+    try:
+        return parse_topology(text)
+    except ValueError as error:
+        raise DamagedFile(f"{error}; restore the file", source) from None
+
+
+def parse_topology(text: str) -> Topology:
+    """Parse the text form; `ValueError` says what is wrong with it."""
+    entries = tuple(map(_read_entry, re.findall(r"<TopologyEntry>(.*?)</TopologyEntry>", text,
+                                                re.DOTALL)))
     if not entries:
-        raise UserError("no <TopologyEntry> found; restore the file", source)
-    return Topology(tuple(entries))
+        raise ValueError("no <TopologyEntry> found")
+    phones = [phone for entry in entries for phone in entry.phones]
+    if len(set(phones)) < len(phones):
+        raise ValueError("a phone has two entries")
+    return Topology(entries)
+
+
+def _read_entry(body: str) -> TopologyEntry:
+    phones = re.search(r"<ForPhones>(.*?)</ForPhones>", body, re.DOTALL)
+    texts = re.findall(r"<State>(.*?)</State>", body, re.DOTALL)
+    if phones is None or not 0 < len(texts) <= MAX_STATES:
+        raise ValueError(f"an entry lacks <ForPhones>, or has {len(texts)} states, 1 to "
+                         f"{MAX_STATES} expected")
+    numbers = tuple(_whole(word, "a phone", 1, MAX_PHONE) for word in phones[1].split())
+    if not numbers:
+        raise ValueError("an entry is for no phone")
+    states = tuple(_read_state(state, number, len(texts)) for number, state in enumerate(texts))
+    entry = TopologyEntry(numbers, states)
+    if len(states) < 2:
+        raise ValueError("an entry has no state that emits")
+    if len(states) - 1 not in entry.fewest_frames:
+        raise ValueError(f"the final state of the phones {phones[1].strip()} cannot be reached")
+    return entry
+
+
+def _read_state(text: str, number: int, num_states: int) -> HmmState:
+    fields = text.split()
+    if fields[:1] != [str(number)]:
+        raise ValueError(f"states are not numbered from 0 in order at '{text.strip()}'")
+    # Fields come in any number, so the text is walked through once.
+    pdf_class, arcs, place, final = -1, [], 1, number == num_states - 1
+    while place < len(fields):
+        size = {"<PdfClass>": 2, "<Transition>": 3}.get(fields[place], 0)
+        if not size or place + size > len(fields):
+            raise ValueError(f"state {number} has '{fields[place]}' where <PdfClass> N or "
+                             "<Transition> STATE PROBABILITY is expected")
+        if size == 2:
+            pdf_class = _whole(fields[place + 1], "a pdf-class", 0, num_states - 1)
+        else:
+            target = _whole(fields[place + 1], "the target of a transition", 0, num_states - 1)
+            arcs.append((target, _probability(fields[place + 2])))
+        place += size
+    if final and (pdf_class >= 0 or arcs):
+        raise ValueError(f"an entry has no final state: its last one, {number}, has a pdf-class or "
+                         "transitions")
+    if not final and (pdf_class < 0 or not arcs):
+        raise ValueError(f"state {number} has no <PdfClass> or no <Transition>")
+    return HmmState(pdf_class, tuple(arcs))
+
+
+def _whole(word: str, what: str, least: int, most: int) -> int:
+    # Long numbers are not even converted: Python would take minutes for some.
+    value = int(word) if word.isdecimal() and len(word) < 10 else -1
+    if not least <= value <= most:
+        raise ValueError(f"{what} is '{word}', {least} to {most} expected")
+    return value
+
+
+def _probability(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise ValueError(f"the probability of a transition is '{word}', a number above 0 and up "
+                         "to 1 expected")
+    return value

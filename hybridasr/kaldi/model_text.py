@@ -8,7 +8,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.gmm.diag import DiagGmm
-from hybridasr.hmm.topology import Topology, read_topology
+from hybridasr.hmm.topology import Topology, parse_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.kaldi.tokens import TokenReader, open_tokens
 from hybridasr.storage import PathLike
@@ -64,20 +64,9 @@ def _topology(reader: TokenReader) -> Topology:
         raise reader.error("<PdfClass> is expected, <ForwardPdfClass> found: the model is one of "
                            "Kaldi's chain models, which this version does not read")
     try:
-        topology = read_topology(body, str(reader.source))
-    except (ValueError, IndexError) as error:
+        return parse_topology(body)
+    except ValueError as error:
         raise reader.error(f"<Topology> is damaged ({error})") from None
-    for entry in topology.entries:
-        for number, state in enumerate(entry.states):
-            for to, probability in state.transitions:
-                if not 0 <= to < len(entry.states) or not 0 < probability <= 1:
-                    raise reader.error(f"<Topology> has the transition {number} to {to} with "
-                                       f"probability {probability:g}, a state from 0 to "
-                                       f"{len(entry.states) - 1} is expected and a probability "
-                                       "above 0 and up to 1")
-            if not state.transitions and number < len(entry.states) - 1:
-                raise reader.error(f"<Topology> has no <Transition> from state {number}")
-    return topology
 
 
 def _tuples(reader: TokenReader, topology: Topology) -> list[tuple[int, int, int]]:

@@ -5,9 +5,18 @@ Kaldi's CE, SE and TE are a `Leaf`, a `Split` and a `Table` of `tree.tree`.
 
 from hybridasr.kaldi.tokens import TokenReader, open_tokens
 from hybridasr.storage import PathLike
-from hybridasr.tree.tree import PDF_CLASS, DecisionTree, Leaf, Node, Split, Table
-
-MAX_DEPTH = 300  # a tree deeper than this is a damaged file, not a tree
+from hybridasr.tree.tree import (
+    MAX_DEPTH,
+    MAX_PDFS,
+    MAX_VALUE,
+    MAX_WIDTH,
+    PDF_CLASS,
+    DecisionTree,
+    Leaf,
+    Node,
+    Split,
+    Table,
+)
 
 
 def read_tree(path: PathLike) -> DecisionTree:
@@ -20,7 +29,7 @@ def read_tree(path: PathLike) -> DecisionTree:
     """
     reader = open_tokens(path)
     reader.expect("ContextDependency")
-    width = reader.integer("the context width", 1)
+    width = _limited(reader, "the context width", 1, MAX_WIDTH)
     central = reader.integer("the central position", 0)
     if central >= width:
         raise reader.error(f"the central position is {central}, less than the context width "
@@ -42,7 +51,7 @@ def _node(reader: TokenReader, width: int, pdfs: list[int], depth: int) -> Node 
     if kind == "NULL":
         return None
     if kind == "CE":
-        pdfs.append(reader.integer("a pdf", 0))
+        pdfs.append(_limited(reader, "a pdf", 0, MAX_PDFS - 1))
         return Leaf(pdfs[-1])
     key = reader.integer("the key of a question", PDF_CLASS)
     if key >= width:
@@ -56,7 +65,7 @@ def _node(reader: TokenReader, width: int, pdfs: list[int], depth: int) -> Node 
     reader.expect("[")
     values = set()
     while reader.peek() != "]":
-        values.add(reader.integer("a phone, a pdf-class or ']'"))
+        values.add(_limited(reader, "a phone, a pdf-class or ']'", 0, MAX_VALUE))
     reader.expect("]")
     reader.expect("{")
     yes = _node(reader, width, pdfs, depth + 1)
@@ -65,3 +74,11 @@ def _node(reader: TokenReader, width: int, pdfs: list[int], depth: int) -> Node 
         raise reader.error("a question needs two answers, NULL found")
     reader.expect("}")
     return Split(key, frozenset(values), yes, no)
+
+
+def _limited(reader: TokenReader, name: str, least: int, most: int) -> int:
+    place = reader.place
+    value = reader.integer(name, least)
+    if value > most:
+        raise reader.error(f"{name} is {value}, at most {most} is expected", place)
+    return value

@@ -109,10 +109,10 @@ class Layer:
 
         Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a small layer.
         """
-        found = self._buffers.get(name)
-        if found is None or found.shape != shape or found.dtype != dtype:
-            found = self._buffers[name] = np.empty(shape, dtype)
-        return found
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != shape or buffer.dtype != dtype:
+            buffer = self._buffers[name] = np.empty(shape, dtype)
+        return buffer
 
     def space(self, name: str, shape: tuple[int, ...], dtype: Any, train: bool) -> np.ndarray:
         """Return an array with any content: a `buffer` in training, a new one otherwise.

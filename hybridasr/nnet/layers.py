@@ -72,14 +72,14 @@ def parse_offsets(text: str) -> tuple[int, ...]:
     try:
         if ":" in text:
             first, last = (int(part) for part in text.split(":"))
-            found = tuple(range(first, last + 1))
+            offsets = tuple(range(first, last + 1))
         else:
-            found = tuple(int(part) for part in text.split(","))
+            offsets = tuple(int(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if not found or list(found) != sorted(set(found)):
+        offsets = ()
+    if not offsets or list(offsets) != sorted(set(offsets)):
         raise UserError(f"offsets={text}; give rising whole numbers such as -1,0,1 or a range -5:5")
-    return found
+    return offsets
 
 
 @dataclass(frozen=True)

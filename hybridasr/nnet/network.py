@@ -137,9 +137,9 @@ class Network:
             if number == self._join and caches[number] is None:
                 dy = dy.reshape(-1, 1, self.layers[number].input_dim)
                 continue
-            dy, found = self.layers[number].backward(dy, caches[number],
+            dy, own = self.layers[number].backward(dy, caches[number],
                                                      number > self._first_trained)
-            grads.update({f"{number}.{name}": array for name, array in found.items()})
+            grads.update({f"{number}.{name}": array for name, array in own.items()})
         return grads
 
     def log_posteriors(self, feats: np.ndarray, chunk: int = CHUNK_FRAMES) -> np.ndarray:

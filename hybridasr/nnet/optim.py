@@ -130,11 +130,11 @@ class Optimiser:
         """Take over the state of an optimiser of the same kind and network."""
         for group, members in self.state.items():
             for name, array in members.items():
-                found = arrays.get(f"{group}.{name}")
-                if found is None or found.shape != array.shape or "steps" not in arrays:
+                saved = arrays.get(f"{group}.{name}")
+                if saved is None or saved.shape != array.shape or "steps" not in arrays:
                     raise UserError(f"array '{group}.{name}' does not fit the network or the "
                                     "optimiser; start the training from the beginning", source)
-                array[...] = found
+                array[...] = saved
         self.steps = int(arrays["steps"])
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.nnet.layer import FAST, Layer, column_sums, initial_weights
 from hybridasr.nnet.layers import check_dim
+from hybridasr.nnet.products import product, product_calls, run_all
 from hybridasr.options import option
 
 
@@ -143,19 +144,25 @@ def _input_products(layer: Layer, x: np.ndarray, train: bool) -> tuple[np.ndarra
     x = np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(time * batch, dim)
     shape = (time * batch, len(bias))
     gates = layer.space("gates", shape, x.dtype, train)
-    np.matmul(x, weights.T, out=gates)
+    (product if train else np.matmul)(x, weights.T, out=gates)
     gates += bias
     return x, gates.reshape(time, batch, -1)
 
 
 def _input_gradients(layer: Layer, x: np.ndarray, dgates: np.ndarray, shape: tuple[int, int],
                      input_gradient: bool) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    grads = {"weights": dgates.T @ x, "bias": column_sums(dgates)}
-    if not input_gradient:
+    weights = layer.parameters["weights"]
+    gradient = layer.buffer("gradient", weights.shape, dgates.dtype)
+    calls, dx = product_calls(dgates.T, x, gradient), None
+    if input_gradient:
+        dx = layer.buffer("dx", x.shape, dgates.dtype)
+        calls += product_calls(dgates, weights, dx)
+    run_all(calls)
+    grads = {"weights": gradient, "bias": column_sums(dgates)}
+    if dx is None:
         return None, grads
     batch, time = shape
-    dx = (dgates @ layer.parameters["weights"]).reshape(time, batch, -1)
-    return np.ascontiguousarray(dx.transpose(1, 0, 2)), grads
+    return np.ascontiguousarray(dx.reshape(time, batch, -1).transpose(1, 0, 2)), grads
 
 
 def _time_major(dy: np.ndarray, skipped: int, time: int) -> np.ndarray:

@@ -47,7 +47,7 @@ from hybridasr.recipe.config import DNN, Recipe
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.results import add_result, read_results
-from hybridasr.storage import digest, read_json, read_text
+from hybridasr.storage import digest, read_json, read_text, remove_stale_temporaries
 from hybridasr.train.dnn import network_line, train_dnn
 from hybridasr.train.em import training_line
 from hybridasr.train.ladder import LADDER, TRAINERS
@@ -97,6 +97,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
     logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
                 run.nj)
     with work_lock(run.work), executor(run.nj) as pool:
+        remove_stale_temporaries(run.work)  # of a run that was killed
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:

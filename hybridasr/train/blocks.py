@@ -90,7 +90,9 @@ def write_blocks(data: DataDir, lang: Lang, pipeline: PipelineOptions, directory
     utterances = list(data.utterances.values())
     if not utterances:
         raise UserError("no utterances; prepare the data first", data.path)
+    # Data decides on the size, jobs do not: sums over blocks keep their order of rounding.
     size = int(np.clip(-(-len(utterances) // NUM_BLOCKS), *BLOCK_LIMITS))
+    # What an interrupted training left.
     for stale in directory.parent.glob(directory.name + ".*"):
         shutil.rmtree(stale, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +102,8 @@ def write_blocks(data: DataDir, lang: Lang, pipeline: PipelineOptions, directory
     for number, start in enumerate(range(0, len(utterances), size)):
         part = replace(data, utterances={u.utterance: u for u in utterances[start:start + size]})
         calls.append((BlockRef(directory, number), part, lang.words, lang.oov, pipeline))
-    found = sum(run_blocks(pool, _write_block, calls, desc="features"))
-    if found == 0:
+    num_loaded = sum(run_blocks(pool, _write_block, calls, desc="features"))
+    if num_loaded == 0:
         raise UserError("none of its utterances has features; run make-feats again", data.path)
     return [ref for ref, *_ in calls]
 
@@ -110,12 +112,13 @@ def _write_block(ref: BlockRef, data: DataDir, words: dict[str, int], oov: int,
                  pipeline: PipelineOptions) -> int:
     loaded = list(load_feats(data, base_pipeline(pipeline)))
     feats = [frames for _, frames in loaded]
-    chosen = [data.utterances[name] for name, _ in loaded]
+    utterances = [data.utterances[name] for name, _ in loaded]
     offsets = np.concatenate([[0], np.cumsum([len(f) for f in feats])]).astype(np.int64)
+    # A block may be empty: utterances without features are left out.
     _save(ref.file("base"), np.concatenate(feats) if feats else np.zeros((0, 1), np.float32))
     with atomic_write(ref.file("block"), "wb") as file:
-        pickle.dump(Block([u.utterance for u in chosen], [u.speaker for u in chosen],
-                          [word_ids(u, words, oov) for u in chosen], offsets), file)
+        pickle.dump(Block([u.utterance for u in utterances], [u.speaker for u in utterances],
+                          [word_ids(u, words, oov) for u in utterances], offsets), file)
     return len(loaded)
 
 
@@ -134,6 +137,7 @@ def write_graphs(refs: list[BlockRef], model: AcousticModel, pool: Executor) -> 
 
 def _write_graphs(ref: BlockRef, lang, transitions, tree) -> None:
     builder = TrainingGraphs(lang, transitions, tree)
+    # Commands are said again and again: one graph serves all that say the same.
     numbers: dict[tuple[int, ...], int] = {}
     graphs, graph_of = [], []
     for transcript in read_block(ref).words:
@@ -158,8 +162,10 @@ def write_view(refs: list[BlockRef], pipeline: PipelineOptions, matrix: np.ndarr
     """
     calls = []
     for ref in refs:
-        mine = {s: speakers[s] for s in dict.fromkeys(read_block(ref).speakers) if s in speakers}
-        calls.append((ref, ref._replace(view=ref.view + 1), pipeline, matrix, mine))
+        # Only a block's own speakers travel to its worker.
+        names = dict.fromkeys(read_block(ref).speakers)
+        transforms = {name: speakers[name] for name in names if name in speakers}
+        calls.append((ref, ref._replace(view=ref.view + 1), pipeline, matrix, transforms))
     for _ in run_blocks(pool, _write_view, calls, desc="features"):
         pass
     return [new for _, new, *_ in calls]
@@ -167,6 +173,7 @@ def write_view(refs: list[BlockRef], pipeline: PipelineOptions, matrix: np.ndarr
 
 def _write_view(old: BlockRef, new: BlockRef, pipeline: PipelineOptions,
                 matrix: np.ndarray | None, speakers: Mapping[str, np.ndarray]) -> None:
+    # Always from the base features, so that errors of rounding do not add up over views.
     feats = expanded(new, pipeline)
     if matrix is not None:
         feats = feats @ matrix.T.astype(np.float32)
@@ -175,6 +182,7 @@ def _write_view(old: BlockRef, new: BlockRef, pipeline: PipelineOptions,
             affine = speakers[speaker].astype(np.float32)
             feats[rows] = feats[rows] @ affine[:, :-1].T + affine[:, -1]
     _save(_view_file(new), feats)
+    # The view before is not needed any more, and a corpus is large.
     _view_file(old).unlink(missing_ok=True)
 
 
@@ -186,6 +194,7 @@ def expanded(ref: BlockRef, pipeline: PipelineOptions) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 
+# Blocks are small beside their features, which stay on disk.
 @functools.lru_cache(maxsize=4096)
 def _read(path: Path):
     with open(path, "rb") as file:
@@ -231,11 +240,12 @@ def cut_blocks(refs: list[BlockRef], find: Callable[[str], np.ndarray | None]
     result = []
     for ref in refs:
         block = read_block(ref)
+        # Transition-ids start from 1: 0 marks frames of utterances without alignment.
         whole = np.zeros(int(block.frame_offsets[-1]), np.int32)
         for number, utterance in enumerate(block.utterances):
-            rows, found = block.rows(number), find(utterance)
-            if found is not None and len(found) == rows.stop - rows.start:
-                whole[rows] = found
+            rows, part = block.rows(number), find(utterance)
+            if part is not None and len(part) == rows.stop - rows.start:
+                whole[rows] = part
         result.append(whole)
     return result
 

@@ -50,6 +50,7 @@ class ChunkPlan:
     @property
     def rounds(self) -> int:
         """Rounds of an epoch."""
+        # Small sets: no round without a mini-batch for each job.
         batches = self.num_drawn // (self.options.num_jobs * self.options.batch_chunks)
         wanted = max(1, round(self.num_drawn * self.options.chunk_width / ROUND_FRAMES))
         return min(wanted, max(1, batches))
@@ -62,6 +63,7 @@ class ChunkPlan:
 
     def parts(self, epoch: int) -> list[list[np.ndarray]]:
         """Return the chunks of each job of each round."""
+        # By the epoch, so that a training that goes on draws what it would have drawn.
         rng = np.random.default_rng([self.options.seed, epoch])
         drawn = ~self.silent | (rng.random(len(self.silent)) < self.options.silence_share)
         order = rng.permutation(np.flatnonzero(drawn))
@@ -71,6 +73,7 @@ class ChunkPlan:
     def log_priors(self, frames: FrameSet, num_pdfs: int) -> tuple[np.ndarray, np.ndarray]:
         """Return logs of the shares of the classes, and of those that were drawn (num_pdfs,)."""
         width = self.options.chunk_width
+        # One more of each class: the logarithm of a class without frames is not finite.
         speech = frames.class_counts(self.chunks[~self.silent], width, num_pdfs) + 1.0
         silence = frames.class_counts(self.chunks[self.silent], width, num_pdfs)
         priors, drawn = (np.log(counts / counts.sum()) for counts in (
@@ -104,5 +107,6 @@ def input_scaling(feats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part = feats[start:start + SCALING_FRAMES].astype(np.float64)
         mean, square, count = mean + part.sum(0), square + (part**2).sum(0), count + len(part)
     mean = mean / count
+    # A column that never changes must not divide by 0.
     deviation = np.sqrt(np.maximum(square / count - mean**2, 1e-10))
     return mean.astype(np.float32), (1.0 / deviation).astype(np.float32)

@@ -34,9 +34,9 @@ def train_deltas(data: DataDir, lang: Lang, source: Path, destination: Path, poo
         if the alignments do not fit data or lexicon.
     """
     clock = Clock()
-    found = read_source(source, data, lang)
-    pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
-    state = write_features(prepare_state(data, lang, found, pipeline, destination, pool), pool)
+    earlier = read_source(source, data, lang)
+    pipeline = replace(base_pipeline(earlier.model.pipeline), delta_order=options.delta_order)
+    state = write_features(prepare_state(data, lang, earlier, pipeline, destination, pool), pool)
     clock.add("prepare", clock.elapsed)
     state, _ = grow_system(state, options.tree, pool, clock)
     state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",

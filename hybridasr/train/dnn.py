@@ -70,10 +70,12 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
     """
     begun, destination = time.perf_counter(), Path(destination)
     model = _train(data, lang, Path(source), destination, pool, options, threads)
+    # Each time the network before it gives the classes, often better than the mixtures.
     for _ in range(options.realign):
         ali = destination / "ali"
         logger.info("%s", align_set(_originals(data), lang, destination, ali, pool))
         model = _train(data, lang, ali, destination, pool, options, threads)
+    # Of all rounds of alignment and training together.
     info = {**model.info, "train_seconds": round(time.perf_counter() - begun, 2)}
     model = replace(model, info=info)
     save_model(model, destination)
@@ -83,17 +85,20 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
 def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
            options: DnnOptions, threads: int) -> AcousticModel:
     begun = time.perf_counter()
-    found = read_source(source, _originals(data), lang, same_features=False)
+    earlier = read_source(source, _originals(data), lang, same_features=False)
     features = read_feature_options(data.path)
-    _check_frames(features, found.model.features, data.path)
+    _check_masks(options, features)
+    _check_frames(features, earlier.model.features, data.path)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
-    pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
-    model = replace(found.model, lang=lang, pipeline=pipeline, features=features, transform=None,
+    pipeline = replace(base_pipeline(earlier.model.pipeline), delta_order=options.delta_order)
+    # Tree and transitions stay the earlier system's, so that its graph fits.
+    model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
                     adaptation=None, gmm=None, info={}, cmvn=training_cmvn(data, pipeline),
-                    durations=estimate_durations(found.alignments.values(),
-                                                 found.model.transitions, lang.nonsilence_phones))
+                    durations=estimate_durations(earlier.alignments.values(),
+                                                 earlier.model.transitions, lang.nonsilence_phones))
+    # Deltas are appended later, when the frames are gathered.
     refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
-    frames = gather_frames(refs, pipeline, found.alignments, model.transitions.tid_pdf, data,
+    frames = gather_frames(refs, pipeline, earlier.alignments, model.transitions.tid_pdf, data,
                            refs[0].directory / "frames.npy")
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
                  frames.num_frames)
@@ -113,39 +118,47 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
 
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
          threads: int, checkpoint: Path):
+    # Columns of other kinds than fbank are no neighbouring frequencies.
     bins = model.features.num_mel_bins if model.features.kind == "fbank" else 0
-    if options.masks.freq_masks and not bins:
-        raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
-                        f"{model.features.kind}")
-    if options.delta_order and options.masks.freq_masks:
-        raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
-                        "one of freq_masks and delta_order")
     arguments = (frames, text, options.network or "the default network", model.tree.num_pdfs,
                  np.array(model.silence_pdfs), bins, options)
     if options.num_jobs > 1:
         return fit(*arguments, pool, checkpoint)
+    # One job gains from the wide kernels, which only a fresh process can have.
     with training_process() as trainer:
         return fit(*arguments, trainer, checkpoint, threads)
 
 
+def _check_masks(options: DnnOptions, features: FeatureOptions) -> None:
+    """Refuse stripes of frequency where they have no effect, before any work is done."""
+    if options.masks.freq_masks and features.kind != "fbank":
+        raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
+                        f"{features.kind}; leave --freq-masks out, or make fbank features")
+    if options.delta_order and options.masks.freq_masks:
+        raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
+                        "one of freq_masks and delta_order")
+
+
 def _originals(data: DataDir) -> DataDir:
     """Return the set without altered copies of its utterances, if the originals are there."""
+    # A set of copies alone must be trained on all the same.
     unique: Mapping[str, str] = data.tables.get("utt2uniq", {})
-    kept = {name: utterance for name, utterance in data.utterances.items()
+    originals = {name: utterance for name, utterance in data.utterances.items()
             if unique.get(name, name) == name}
-    return replace(data, utterances=kept) if kept else data
+    return replace(data, utterances=originals) if originals else data
 
 
 def _write_held_out(path: Path, frames: FrameSet, options: DnnOptions) -> None:
-    chosen = frames.held_out(options.held_out)
+    held_out = frames.held_out(options.held_out)
     names = [name for name, original, held in
-             zip(frames.utterances, frames.originals, chosen, strict=True)
+             zip(frames.utterances, frames.originals, held_out, strict=True)
              if held and name == original]
     write_text(path, "".join(f"{name}\n" for name in names))
 
 
 def _check_frames(ours: FeatureOptions, theirs: FeatureOptions, path: Path) -> None:
     """Refuse features whose frames are not those of the alignments."""
+    # The alignment has one id a frame: frames must lie where they lay.
     for name in ("frame_length_ms", "frame_shift_ms", "snip_edges"):
         if getattr(ours, name) != getattr(theirs, name):
             raise UserError(f"{name} expected {getattr(theirs, name)} as in the alignments, found "

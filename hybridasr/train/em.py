@@ -118,10 +118,12 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
     UserError
         if no utterance at all can be aligned.
     """
+    # Kaldi's schedule: the same number of Gaussians more in each iteration.
     start_gauss = state.model.gmm.num_gaussians
     step = max(0, options.totgauss - start_gauss) // max(1, options.max_iter_inc)
     realign = read_iterations(options.realign_iters, "realign-iters")
     begin = first
+    # A checkpoint has the transforms but not the features, which are written anew.
     resumed = load_checkpoint(checkpoint, run, state)
     if resumed:
         begin, state, start_gauss, step, before = resumed
@@ -131,10 +133,12 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
     result = None
     desc = checkpoint.parent.name
     for iteration in progress(range(begin, options.num_iters), desc=desc, unit="iteration"):
+        # The first model is rough: a narrow beam keeps bad paths out.
         beam = first_beam if iteration == first and first_beam else options.align.beam
         happens = event is not None and iteration in event.iterations
         aligned = iteration in realign
         if aligned:
+            # Where a transform follows, statistics on the features before it would be for nothing.
             result = align_all(state, replace(options.align, beam=beam), pool,
                                f"iteration {iteration}", collect=not happens)
             state = replace(state, alignments=result.alignments)
@@ -144,6 +148,7 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
             state = event.apply(iteration, state)
             clock.add("transforms", time.perf_counter() - started)
         failed = result.failed if aligned else []
+        # The statistics must be on the features as they are now.
         if happens or not aligned:
             result = accumulate_all(state, pool, f"iteration {iteration}")
         clock.add("accumulate", result.stats_seconds)
@@ -152,6 +157,7 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
                             f"fits no path (first: {name_some(failed)}); check text and audio",
                             state.data_path)
         started = time.perf_counter()
+        # Growth starts after the first iteration and ends before the last ones, which settle.
         target = start_gauss + step * min(max(0, iteration - 1), options.max_iter_inc)
         state = replace(state, model=update(state.model, result, options, target))
         clock.add("update", time.perf_counter() - started)
@@ -185,6 +191,7 @@ def update(model: AcousticModel, result: PassResult, options: EmOptions, target:
            guards: UpdateOptions | None = None) -> AcousticModel:
     """Re-estimate the mixtures and transitions, and grow to `target` Gaussians."""
     gmm = estimate(model.gmm, result.stats, guards)
+    # Mixtures never shrink here; `estimate` may have removed some.
     if target > gmm.num_gaussians:
         gmm = split(gmm, pdf_occupancy(model.gmm, result.stats), target, options.power,
                     options.seed)
@@ -248,6 +255,7 @@ def training_line(directory: Path, info: dict[str, Any], nj: int) -> str:
 def save_checkpoint(path: Path, run: str, iteration: int, state: TrainState, start_gauss: int,
                     step: int, seconds: float) -> None:
     """Write the state that `iteration` starts from, and the time spent so far."""
+    # The tree and the graphs follow from the alignments that the training began with.
     gmm, transform = state.model.gmm, state.model.transform
     names = sorted(state.speakers)
     write_arrays(path, digest=np.array(run), iteration=np.array(iteration),
@@ -270,6 +278,7 @@ def load_checkpoint(path: Path, run: str, state: TrainState
 def _resumed(state: TrainState, saved: dict[str, np.ndarray]
              ) -> tuple[int, TrainState, int, int, float]:
     gmm = DiagGmm(*(saved[name] for name in GMM_ARRAYS))
+    # Only the probabilities change in training, not the states.
     old = state.model.transitions
     transitions = TransitionModel(old.topology, map(tuple, old.tuples.tolist()),
                                   saved["log_probs"])

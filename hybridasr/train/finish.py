@@ -26,6 +26,7 @@ from hybridasr.tree.show import tree_text
 def run_digest(state: TrainState, options: Any) -> str:
     """Return a digest of everything that a training depends on."""
     model = state.model
+    # All that changes the result, and nothing else: not --nj, not where the files lie.
     return digest(to_dict(options), to_dict(model.features), to_dict(model.pipeline),
                   read_text(model.lang.path / "topo"), read_text(model.lang.path / "lexiconp.txt"),
                   model.tree.to_dict(), *(block_digest(ref) for ref in state.refs),
@@ -35,6 +36,7 @@ def run_digest(state: TrainState, options: Any) -> str:
 def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, clock: Clock,
            destination: Path, pool: Any, adaptation: Adaptation | None = None) -> AcousticModel:
     """Align once more, write the model directory and remove what only the training needed."""
+    # The alignments belong to the last model, the next system starts from them.
     last = align_all(state, options.em.align, pool, "last alignment", collect=False)
     state = replace(state, alignments=last.alignments)
     clock.add("align", last.align_seconds)

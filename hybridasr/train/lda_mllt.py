@@ -64,10 +64,11 @@ def train_lda_mllt(data: DataDir, lang: Lang, source: Path, destination: Path, p
         if the alignments do not fit data or lexicon, or there are too few columns for `dim`.
     """
     clock = Clock()
-    found = read_source(source, data, lang)
-    pipeline = replace(base_pipeline(found.model.pipeline), splice_left=options.context,
+    earlier = read_source(source, data, lang)
+    pipeline = replace(base_pipeline(earlier.model.pipeline), splice_left=options.context,
                        splice_right=options.context)
-    state = prepare_state(data, lang, found, pipeline, destination, pool)
+    state = prepare_state(data, lang, earlier, pipeline, destination, pool)
+    # Classes are the earlier tree's pdfs; the new tree grows on the projected features.
     matrix = _estimate_lda(state, options.dim, pool)
     state = write_features(replace(state, model=replace(state.model, transform=matrix)), pool)
     clock.add("prepare", clock.elapsed)
@@ -103,6 +104,7 @@ def _mllt(iteration: int, state: TrainState, pool: Executor) -> TrainState:
     matrix, gain = estimate_mllt(run_pass(pool, _mllt_stats, calls, f"MLLT {iteration}"))
     logger.debug("iteration %d: MLLT gains %.4f log likelihood a frame", iteration, gain)
     assert model.transform is not None
+    # One matrix in the end: the new transform comes on top of the old one.
     model = replace(model, transform=matrix @ model.transform,
                     gmm=transform_means(model.gmm, matrix))
     return write_features(replace(state, model=model), pool)
@@ -110,6 +112,7 @@ def _mllt(iteration: int, state: TrainState, pool: Executor) -> TrainState:
 
 def _speech_pdfs(model: AcousticModel) -> np.ndarray:
     """Return the pdf of each transition-id, -1 for silence."""
+    # Silence is much of the data and little of what must be told apart.
     pdfs = model.transitions.tid_pdf.copy()
     pdfs[np.isin(pdfs, model.silence_pdfs)] = -1
     return pdfs

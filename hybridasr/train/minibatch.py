@@ -64,29 +64,33 @@ class FrameSet:
         Whole speakers if `share` of the speakers is one or more, otherwise utterances; drawn by a
         hash of their names.
         """
+        # By a hash: who is held out does not change when speakers are added.
         speakers = sorted(set(self.speakers), key=_draw)
-        chosen = set(speakers[:int(share * len(speakers) + 1e-9)])
-        if chosen:
-            return np.array([speaker in chosen for speaker in self.speakers])
+        # A share such as 0.2 of 5 speakers must not round down to none.
+        watched = set(speakers[:int(share * len(speakers) + 1e-9)])
+        if watched:
+            return np.array([speaker in watched for speaker in self.speakers])
         return np.array([_draw(original) < share for original in self.originals])
 
-    def chunks(self, width: int, chosen: np.ndarray) -> np.ndarray:
-        """Return the chunks of the chosen utterances: int64 (num_chunks, 2).
+    def chunks(self, width: int, utterances: np.ndarray) -> np.ndarray:
+        """Return the chunks of these utterances: int64 (num_chunks, 2).
 
         Each row is an utterance and the chunk's first frame. The last chunk of an utterance is
         moved back to end with it; an utterance shorter than a chunk gives one, the frames beyond
         its end being left out.
         """
         rows = []
-        for utterance in chosen.tolist():
+        for utterance in utterances.tolist():
             begin, end = self.starts[utterance:utterance + 2]
             firsts = np.arange(begin, end, width)
+            # Rather a few frames twice than a chunk that is padded.
             firsts[-1] = max(begin, end - width)
             rows.append(np.column_stack([np.full(len(firsts), utterance), firsts]))
         return np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)
 
     def chunks_within(self, chunks: np.ndarray, width: int, classes: np.ndarray) -> np.ndarray:
         """Return which chunks hold frames of these classes only, bool (num_chunks,)."""
+        # Counts up to each frame: a chunk is silent if as many are inside as it is long.
         inside = np.concatenate([[0], np.cumsum(np.isin(self.pdfs, classes))])
         ends = np.minimum(chunks[:, 1] + width, self.starts[chunks[:, 0] + 1])
         return inside[ends] - inside[chunks[:, 1]] == ends - chunks[:, 1]
@@ -118,6 +122,7 @@ class FrameSet:
         """
         begins, ends = self.starts[chunks[:, 0]][:, None], self.starts[chunks[:, 0] + 1][:, None]
         frames = chunks[:, 1][:, None] + np.arange(-left, width + right)
+        # Beyond its ends an utterance goes on as its first and last frame.
         return self.feats[np.clip(frames, begins, ends - 1)], self.batch_pdfs(chunks, width)
 
     def batches(self, chunks: np.ndarray, width: int, left: int, right: int, size: int
@@ -169,16 +174,19 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     feats = None
     last, block_feats = None, None
     for place, (ref, rows) in enumerate(places):
+        # A block is read once: its utterances follow one another.
         if ref is not last:
             last, block_feats = ref, expanded(ref, pipeline)
         part = block_feats[rows]
         if feats is None:
             feats = reserved_frames(path, int(starts[-1]), part.shape[1])
+        # One bad frame would turn the whole network into what is not a number.
         if not np.isfinite(part).all():
             raise UserError(f"utterance '{names[place]}' has features that are not numbers; run "
                             "make-feats again, or leave it out", data.path)
         feats[starts[place]:starts[place + 1]] = part
     feats.flush()
+    # A copy is held out together with its original, or the network would know it.
     originals = [unique.get(name, name) for name in names]
     speakers = [data.utterances[original if original in data.utterances else name].speaker
                 for name, original in zip(names, originals, strict=True)]

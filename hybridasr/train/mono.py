@@ -63,8 +63,10 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     model = _empty_model(lang, features, pipeline)
     state = write_features(TrainState(model, refs, [], data_path=data.path), pool)
     write_graphs(state.refs, model, pool)
+    # Every pdf begins with the mean and variance of all frames.
     state = replace(state, model=_flat_model(model, state.refs, pool))
     clock.add("prepare", clock.elapsed)
+    # Frames spread evenly over the phones are the first alignment.
     start = run_pass(pool, equal_block, [(ref, state.model, options.em.seed) for ref in state.refs],
                      "flat start")
     model = update(state.model, start, options.em, 0, UpdateOptions(FIRST_MIN_OCCUPANCY))
@@ -79,6 +81,7 @@ def _empty_model(lang: Lang, features: FeatureOptions, pipeline: PipelineOptions
     topology = read_topology(read_text(lang.path / "topo"), str(lang.path / "topo"))
     tree = monophone_tree(lang.sets, topology)
     transitions = TransitionModel(topology, allowed_tuples(tree, topology))
+    # A place holder until the features are known.
     gmm = initial_gmm(np.zeros(1), np.ones(1), tree.num_pdfs)
     return AcousticModel(gmm, transitions, tree, lang, features, pipeline)
 

@@ -51,6 +51,7 @@ class DnnOptions:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise UserError(f"option {name} is {getattr(self, name)}; give {bound} or more")
+        # A rate that rises again would undo what was learned.
         if not 0 < self.final_learning_rate <= self.initial_learning_rate:
             raise UserError(f"learning rates {self.initial_learning_rate} to "
                             f"{self.final_learning_rate}; give positive ones that do not rise")

@@ -49,6 +49,7 @@ class Task:
     def restore(self, state: State | None) -> tuple[Network, "Adam | Sgd"]:
         """Return network and optimiser in a state, or at the beginning."""
         options = self.options
+        # By the text and the seed: what travels between processes is arrays alone.
         network = read_network(self.text, self.frames.feats.shape[1], self.num_pdfs, options.seed,
                                self.source)
         if options.optimizer == "adam":
@@ -111,9 +112,11 @@ def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: l
                 spec_augment(feats, masks, task.bins, rng)
             logits, caches = network.forward(feats, True, rng)
             num_frames = int((targets >= 0).sum())
+            # The mean over the frames: the step size does not hang on the size of the batch.
             loss, dlogits, correct = cross_entropy(logits.reshape(-1, logits.shape[-1]), targets,
                                                    1.0 / max(num_frames, 1))
             counts += Counts(loss, num_frames, correct)
+            # The steps that follow would only spread it; whoever called tells the user.
             if not np.isfinite(loss):
                 break
             optimizer.step(network.parameters,

@@ -109,17 +109,20 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
     if not len(held) and (options.patience or options.schedule == "new-bob"):
         raise UserError("new-bob and patience watch held-out utterances, and none was drawn; give "
                         f"a larger --held-out than {options.held_out:g}")
+    # The features themselves count: the same set may have been computed anew.
     run = digest(text, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
                  digest_file(frames.path))
     now = load_progress(checkpoint, run) or Progress(
         0, state_of(network, optimizer), [], NewBob(options.initial_learning_rate), {}, 0)
     bar = progress(range(options.num_epochs * plan.rounds), desc=checkpoint.parent.name,
                    unit="round")
+    # A training that goes on shows where it was.
     bar.update(now.epoch * plan.rounds)
     while not now.ended(options):
         now = _epoch(task, plan, now, held, pool, bar)
         save_progress(checkpoint, run, now)
     bar.close()
+    # Averaging the last rounds takes the noise of the last steps out.
     network.load_arrays(average(now.recent))
     priors, drawn = plan.log_priors(frames, num_pdfs)
     # The network learned the shares that were drawn; its posteriors shall be those of all frames.
@@ -136,12 +139,14 @@ def _epoch(task: Task, plan: ChunkPlan, start: Progress, held: np.ndarray, pool:
     for number, parts in enumerate(plan.parts(epoch)):
         state, more = _round(task, state, parts, rate, [options.seed, epoch, number], pool)
         counts += more
+        # Only the networks: optimisers are not averaged at the end.
         recent = [*recent, part_of(state, "network.")][-options.average_rounds:]
         bar.set_postfix(loss=f"{counts.mean_loss:.3f}", right=f"{counts.accuracy}%")
         bar.update()
     seconds = time.perf_counter() - begun
     watched = pool.submit(watch, task, state, held).result()
     bob, gain = start.bob.after(watched.mean_loss), watched.mean_loss < start.bob.best
+    # The epoch made it worse: go on from before it, with a smaller step.
     if options.schedule == "new-bob" and not bob.accepted:
         state, recent = start.state, list(start.recent) or recent
     figures = {"epochs": epoch + 1, "loss": round(counts.mean_loss, 4),
@@ -151,6 +156,7 @@ def _epoch(task: Task, plan: ChunkPlan, start: Progress, held: np.ndarray, pool:
                "frames_a_second": round(counts.frames / seconds)}
     logger.debug("epoch %d: %s", epoch, figures)
     if options.schedule == "exponential":
+        # It still tells whether there was a gain, for the patience.
         bob = replace(bob, rate=start.bob.rate, halving=False, stopped=False)
     return Progress(epoch + 1, state, recent, bob, figures,
                     0 if gain or not watched.frames else start.without_gain + 1)

@@ -77,13 +77,14 @@ def equal_block(ref: BlockRef, model: AcousticModel, seed: int) -> PassResult:
     failed = []
     for number, name in enumerate(block.utterances):
         rows = block.rows(number)
+        # By the name, so that neither blocks nor jobs change what is drawn.
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        found = equal_alignment(block.words[number], model.lang, model.transitions, model.tree,
+        path = equal_alignment(block.words[number], model.lang, model.transitions, model.tree,
                                 rows.stop - rows.start, rng)
-        if found is None:
+        if path is None:
             failed.append(name)
         else:
-            alignment[rows] = found
+            alignment[rows] = path
     result = accumulate_block(ref, model.gmm.scorer(), model.transitions, alignment)
     return replace(result, failed=failed)
 
@@ -93,6 +94,7 @@ def align_block(ref: BlockRef, scorer: GmmScorer, align_scorer: GmmScorer,
     """Align a block with the model and, with `collect`, gather the new alignment's statistics."""
     start = time.perf_counter()
     block, graphs, feats = read_block(ref), read_graphs(ref), read_view(ref)
+    # Once a block: the arcs of its graphs share them.
     tid_costs = transitions.scaled_costs(options.scales.transition_scale,
                                          options.scales.self_loop_scale)
     costs = [arc_costs(item.graph, tid_costs) for item in graphs.graphs]
@@ -101,6 +103,7 @@ def align_block(ref: BlockRef, scorer: GmmScorer, align_scorer: GmmScorer,
     for number, name in enumerate(block.utterances):
         rows, graph = block.rows(number), graphs.graph_of[number]
         item = graphs.graphs[graph]
+        # Only the pdfs of this transcript are scored.
         loglikes = align_scorer.loglikes(feats[rows], item.pdfs)
         path, again = align(item, costs[graph], loglikes, options)
         if path is None:
@@ -111,6 +114,7 @@ def align_block(ref: BlockRef, scorer: GmmScorer, align_scorer: GmmScorer,
             retried.append(name)
     seconds = time.perf_counter() - start
     if collect:
+        # The boosted scorer is for the search alone.
         result = accumulate_block(ref, scorer, transitions, alignment)
     else:
         result = PassResult([alignment], GmmStats.zeros(0, 0), np.zeros(0))
@@ -129,6 +133,7 @@ def accumulate_block(ref: BlockRef, scorer: GmmScorer, transitions: TransitionMo
     stats = GmmStats.zeros(len(scorer.constants), feats.shape[1])
     scorer.accumulate(feats, transitions.tid_pdf[alignment], stats,
                       None if other is None else read_view(other))
+    # Place 0 counts frames without alignment, which no transition has.
     counts = np.bincount(alignment, minlength=transitions.num_tids + 1).astype(np.float64)
     return PassResult([alignment], stats, counts, stats_seconds=time.perf_counter() - start)
 
@@ -137,6 +142,7 @@ def boosted_scorer(scorer: GmmScorer, pdfs: Sequence[int], boost: float) -> GmmS
     """Multiply the likelihoods of pdfs, those of silence, by `boost` (gmm-boost-silence)."""
     if boost == 1.0:
         return scorer
+    # A factor on a likelihood is a summand of its logarithm.
     constants = scorer.constants.copy()
     for pdf in pdfs:
         constants[scorer.offsets[pdf]:scorer.offsets[pdf + 1]] += np.float32(np.log(boost))

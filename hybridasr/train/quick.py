@@ -46,6 +46,7 @@ def train_quick(data: DataDir, lang: Lang, source: Path, destination: Path, pool
     old = same_features(data, lang, read_source(source, data, lang), destination, pool)
     clock.add("prepare", clock.elapsed)
     state, _ = grow_system(old, options.tree, pool, clock)
+    # Its first mixtures come from the system before, not from single Gaussians.
     gmm = inherited_gmm(old, state, options)
     state = replace(state, model=replace(state.model, gmm=gmm))
     state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
@@ -59,9 +60,11 @@ def inherited_gmm(old: TrainState, new: TrainState, options: QuickOptions) -> Di
     num_old, num_new = old.model.transitions.num_pdfs, new.model.tree.num_pdfs
     overlap = np.zeros((num_new, num_old))
     for before, after in zip(old.alignments, new.alignments, strict=True):
+        # Frames that have old pdf i and new pdf j.
         pairs = (new.model.transitions.tid_pdf[after].astype(np.int64) * num_old
                  + old.model.transitions.tid_pdf[before])[after > 0]
         overlap += np.bincount(pairs, minlength=num_new * num_old).reshape(overlap.shape)
+    # Half of the Gaussians: the other half comes by splitting while training.
     sizes = split_targets(overlap.sum(1), np.ones(num_new, np.int64), options.em.totgauss // 2,
                           options.em.power)
     parts = []

@@ -72,6 +72,7 @@ def train_sat(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     """
     clock = Clock()
     state = same_features(data, lang, read_source(source, data, lang), destination, pool)
+    # The system before may have been adapted already: then its transforms are the start.
     if not state.speakers:
         state = adapt_speakers(state, options, pool, "fMLLR")
     clock.add("prepare", clock.elapsed)
@@ -91,6 +92,7 @@ def adapt_speakers(state: TrainState, options: SatOptions, pool: Executor,
     for speaker, stats in speaker_stats(state, options.silence_weight, pool, desc):
         change, gain = estimate_fmllr(stats, options.fmllr_min_count,
                                       update=options.fmllr_update)
+        # A transform has many numbers; from little speech it would fit the noise.
         if stats.beta <= options.fmllr_min_count:
             poor.append(speaker)
             continue
@@ -110,10 +112,12 @@ def speaker_stats(state: TrainState, silence_weight: float, pool: Executor,
                   desc: str) -> Iterator[tuple[str, FmllrStats]]:
     """Yield each speaker's statistics on the current features, as soon as they are complete."""
     model = state.model
+    # Silence says nothing of a speaker's voice.
     weights = np.ones(model.transitions.num_tids + 1, np.float32)
     weights[np.isin(model.transitions.tid_pdf, model.silence_pdfs)] = silence_weight
     calls = [(ref, model.gmm, model.transitions.tid_pdf[alignment], weights[alignment])
              for ref, alignment in zip(state.refs, state.alignments, strict=True)]
+    # Statistics are given away with a speaker's last block, so memory holds few of them.
     last = {speaker: ref.number for ref in state.refs for speaker in read_block(ref).speakers}
     waiting: dict[str, FmllrStats] = {}
     for ref, parts in zip(state.refs, run_blocks(pool, _speaker_stats, calls, desc=desc),
@@ -130,12 +134,12 @@ def speaker_stats(state: TrainState, silence_weight: float, pool: Executor,
 def _speaker_stats(ref: BlockRef, gmm: DiagGmm, pdfs: np.ndarray,
                    weights: np.ndarray) -> dict[str, FmllrStats]:
     feats = read_view(ref)
-    found: dict[str, FmllrStats] = {}
+    by_speaker: dict[str, FmllrStats] = {}
     for speaker, rows in read_block(ref).speaker_rows():
-        stats = found.setdefault(speaker, FmllrStats.zeros(gmm.means.shape[1]))
+        stats = by_speaker.setdefault(speaker, FmllrStats.zeros(gmm.means.shape[1]))
         accumulate_fmllr(gmm, feats[rows], np.where(weights[rows] > 0, pdfs[rows], -1), stats,
                          weights[rows])
-    return found
+    return by_speaker
 
 
 def estimate_adaptation(state: TrainState, pool: Executor) -> Adaptation:

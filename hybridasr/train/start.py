@@ -69,6 +69,7 @@ def read_source(directory: Path, data: DataDir, lang: Lang, same_features: bool 
     if not (directory / "ali.ark").is_file():
         raise UserError("no alignments (ali.ark) there; make them with 'hybridasr align DATA LANG "
                         f"MODEL {directory}'", directory)
+    # Cheap checks first: each of these would show late, as a model that errs.
     check_phones(model.lang, lang, directory)
     if same_features:
         check_features(data.path, model.features)
@@ -90,13 +91,14 @@ def _check_alignments(alignments: Mapping[str, np.ndarray], model: AcousticModel
         if ids.min() < 1 or ids.max() > model.transitions.num_tids:
             raise UserError(f"the alignment of '{name}' has transition-ids that its model lacks; "
                             "align again", directory)
+        # Alignments carry no words: their phones must be cut into those of the transcript.
         words = [lang.words.get(word, lang.oov) for word in data.utterances[name].words]
         phones = phone_segments(ids, model.transitions)
         spoken = sum(segment.label != lang.optional_silence for segment in phones)
-        found = word_segments(phones, words, lang)
+        segments = word_segments(phones, words, lang)
         covered = sum(1 for p in phones if p.label != lang.optional_silence
-                      and any(w.begin <= p.begin < w.end for w in found))
-        if len(found) != len(words) or covered != spoken:
+                      and any(w.begin <= p.begin < w.end for w in segments))
+        if len(segments) != len(words) or covered != spoken:
             said = " ".join(lang.phone_name(p.label) for p in phones)
             raise UserError(f"its alignments are of another lexicon than {lang.path}: the one of "
                             f"'{name}' has the phones {said}, which are not "
@@ -136,6 +138,7 @@ def grow_system(state: TrainState, options: TreeOptions, pool: Executor, clock: 
     """Grow a tree on the current features and turn the state into the new system's start."""
     model, lang = state.model, state.model.lang
     begun = clock.elapsed
+    # Statistics of every context that was seen: frames, sums and sums of squares.
     calls = [(ref, alignment, model.transitions, options.context_width, options.central_position,
               lang.silence_phones) for ref, alignment in zip(state.refs, state.alignments,
                                                             strict=True)]
@@ -143,23 +146,25 @@ def grow_system(state: TrainState, options: TreeOptions, pool: Executor, clock: 
                    if part is not None])
     topology = model.transitions.topology
     questions = phone_questions(stats, options.central_position, lang.sets, lang.extra_questions)
-    grown = grow_tree(stats, lang.roots, questions, topology, options)
+    growth = grow_tree(stats, lang.roots, questions, topology, options)
     logger.debug("tree: %d questions, %d contexts seen, %d leaves, %d after merging; gain %.3f "
-                 "log likelihood a frame", len(questions), len(stats.keys), grown.num_split,
-                 grown.tree.num_pdfs, grown.gain)
+                 "log likelihood a frame", len(questions), len(stats.keys), growth.num_split,
+                 growth.tree.num_pdfs, growth.gain)
     _warn_of_unseen(stats, lang, options.central_position)
-    transitions = TransitionModel(topology, allowed_tuples(grown.tree, topology))
-    new = replace(model, tree=grown.tree, transitions=transitions, gmm=leaf_gmm(grown.sums))
+    transitions = TransitionModel(topology, allowed_tuples(growth.tree, topology))
+    new = replace(model, tree=growth.tree, transitions=transitions, gmm=leaf_gmm(growth.sums))
+    # The frames stay in their HMM states; only what these are called changes.
     alignments = convert_alignments(state, new, pool)
     write_graphs(state.refs, new, pool)
     clock.add("tree", clock.elapsed - begun)
-    return replace(state, model=new, alignments=alignments), grown
+    return replace(state, model=new, alignments=alignments), growth
 
 
 def _tree_stats(ref: BlockRef, alignment: np.ndarray, transitions: TransitionModel, width: int,
                 central: int, alone: list[int]) -> TreeStats | None:
     block, feats = read_block(ref), read_view(ref)
     rows = [block.rows(number) for number in range(len(block.utterances))]
+    # An utterance is aligned whole or not at all.
     rows = [r for r in rows if r.stop > r.start and alignment[r.start] > 0]
     if not rows:
         return None
@@ -168,8 +173,8 @@ def _tree_stats(ref: BlockRef, alignment: np.ndarray, transitions: TransitionMod
 
 
 def _warn_of_unseen(stats: TreeStats, lang: Lang, central: int) -> None:
-    seen = set(stats.keys[:, central].tolist())
-    unseen = [lang.phone_name(phone) for phone in lang.nonsilence_phones if phone not in seen]
+    phones = set(stats.keys[:, central].tolist())
+    unseen = [lang.phone_name(phone) for phone in lang.nonsilence_phones if phone not in phones]
     if unseen:
         logger.info("phones never seen in training, which sound like the phones that share their "
                     "root, or like the average: %s", " ".join(unseen))
@@ -184,6 +189,7 @@ def leaf_gmm(sums: np.ndarray) -> DiagGmm:
     """
     dim = (sums.shape[1] - 1) // 2
     whole = sums.sum(0)
+    # A mean of one frame has no variance.
     filled = np.where(sums[:, :1] > 1.0, sums, whole)
     means = filled[:, 1:1 + dim] / filled[:, :1]
     variances = filled[:, 1 + dim:] / filled[:, :1] - means**2
@@ -211,6 +217,7 @@ def _convert_block(ref: BlockRef, alignment: np.ndarray, old: TransitionModel,
     ids = np.concatenate([alignment[r] for r in rows])
     arcs = ids - old.first_tid[old.tid_state[ids] - 1]
     keys = np.column_stack([windows, old.tid_pdf_class[ids], old.tid_hmm_state[ids], arcs])
+    # Few different windows among many frames: the tree is asked once for each.
     unique, inverse = np.unique(keys, axis=0, return_inverse=True)
     tids = np.empty(len(unique), np.int32)
     for place, (*window, pdf_class, hmm_state, arc) in enumerate(unique.tolist()):

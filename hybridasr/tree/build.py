@@ -138,9 +138,10 @@ def _plant(stats: TreeStats, roots: Sequence[Root], topology: Topology, options:
     stubs, tops = [], {}
     centres, classes = stats.keys[:, options.central_position], stats.keys[:, -1]
     for number, root in enumerate(roots):
-        mine = np.isin(centres, root.phones)
+        # A root's phones are split together until a question parts them.
+        inside = np.isin(centres, root.phones)
         num_classes = max(topology.for_phone(phone).num_pdf_classes for phone in root.phones)
-        parts = [mine] if root.shared else [mine & (classes == c) for c in range(num_classes)]
+        parts = [inside] if root.shared else [inside & (classes == c) for c in range(num_classes)]
         planted = []
         for part in parts:
             rows = np.flatnonzero(part)
@@ -162,32 +163,34 @@ class _Splitter:
         self.questions = {PDF_CLASS: classes, **dict.fromkeys(range(options.context_width), phones)}
         top = 1 + max([num_classes, int(stats.keys.max(initial=0)), *map(max, phones)])
         self.members = {}  # of each distinct list of questions: (num_questions, num_values)
-        for key, found in self.questions.items():
-            table = np.zeros((len(found), top), bool)
-            for row, values in enumerate(found):
+        for key, answers in self.questions.items():
+            table = np.zeros((len(answers), top), bool)
+            for row, values in enumerate(answers):
                 table[row, list(values)] = True
             self.members[key] = table
 
     def best(self, leaf: _Growing) -> tuple[float, tuple[int, frozenset[int]] | None]:
         """Return the gain of the best question, and the question; remembered for `split`."""
-        best, chosen = 0.0, None
+        best, question = 0.0, None
         whole = loglike(leaf.sums)
         for key, questions in self.questions.items():
             values, rows = np.unique(self.stats.keys[leaf.rows, key], return_inverse=True)
             if len(values) < 2 or not questions:
                 continue
             sums = np.zeros((len(values), len(leaf.sums)))
+            # Sums by value first: a question then is a sum of a few rows.
             np.add.at(sums, rows.reshape(-1), self.stats.sums[leaf.rows])
             yes = self.members[key][:, values].astype(np.float64) @ sums
             no = leaf.sums - yes
             gains = loglike(yes) + loglike(no) - whole
             least = np.minimum(yes[:, 0], no[:, 0])
+            # A side without frames is no split.
             gains[(least <= 0.5) | (least < self.options.min_count)] = 0.0
             place = int(np.argmax(gains))
             if gains[place] > best:
-                best, chosen = float(gains[place]), (key, questions[place])
-        leaf.question = chosen
-        return best, chosen
+                best, question = float(gains[place]), (key, questions[place])
+        leaf.question = question
+        return best, question
 
     def split(self, leaf: _Growing) -> tuple[_Growing, _Growing]:
         """Split a leaf by its best question."""
@@ -213,9 +216,9 @@ def _merge_leaves(stubs: Sequence[_Growing], threshold: float) -> float:
     lost = 0.0
     for stub in stubs:
         groups = [[leaf] for leaf in _leaves(stub)]
-        for kept, gone, loss in agglomerate(np.stack([g[0].sums for g in groups]), threshold):
-            groups[kept] += groups[gone]
-            groups[gone] = []
+        for left, right, loss in agglomerate(np.stack([g[0].sums for g in groups]), threshold):
+            groups[left] += groups[right]
+            groups[right] = []
             lost += loss
         for group in groups:
             total = sum(leaf.sums for leaf in group)

@@ -27,10 +27,10 @@ def phone_questions(stats: TreeStats, central: int, sets: Sequence[Sequence[int]
     extra : iterable of phone sets
         Questions known beforehand (tones, manner, place in the word).
     """
-    found = [frozenset(question) for question in extra]
-    found += cluster_sets(sets, set_sums(stats, central, sets))
+    questions = [frozenset(question) for question in extra]
+    questions += cluster_sets(sets, set_sums(stats, central, sets))
     everything = frozenset(phone for phones in sets for phone in phones)
-    return [q for q in dict.fromkeys(found) if q and q != everything]
+    return [q for q in dict.fromkeys(questions) if q and q != everything]
 
 
 def set_sums(stats: TreeStats, central: int, sets: Sequence[Sequence[int]]) -> np.ndarray:
@@ -41,20 +41,20 @@ def set_sums(stats: TreeStats, central: int, sets: Sequence[Sequence[int]]) -> n
     sums = np.zeros((len(sets), stats.sums.shape[1]))
     classes = stats.keys[:, -1]
     for row, phones in enumerate(sets):
-        mine = np.isin(stats.keys[:, central], list(phones))
-        middle = mine & (classes == 1)
-        sums[row] = stats.sums[middle if middle.any() else mine].sum(0)
+        rows = np.isin(stats.keys[:, central], list(phones))
+        middle = rows & (classes == 1)
+        sums[row] = stats.sums[middle if middle.any() else rows].sum(0)
     return sums
 
 
 def cluster_sets(sets: Sequence[Sequence[int]], sums: np.ndarray) -> list[frozenset[int]]:
     """Return each set given, then each union in the order it arises by `agglomerate`."""
     members = [frozenset(phones) for phones in sets]
-    found = list(members)
-    for kept, gone, _ in agglomerate(sums):
-        members[kept] |= members[gone]
-        found.append(members[kept])
-    return found
+    clusters = list(members)
+    for left, right, _ in agglomerate(sums):
+        members[left] |= members[right]
+        clusters.append(members[left])
+    return clusters
 
 
 def agglomerate(sums: np.ndarray, limit: float = np.inf) -> Iterator[tuple[int, int, float]]:
@@ -83,12 +83,14 @@ def agglomerate(sums: np.ndarray, limit: float = np.inf) -> Iterator[tuple[int, 
 
     loss = np.stack([losses(cluster) for cluster in range(len(sums))])
     while True:
-        kept, gone = sorted(map(int, np.unravel_index(np.argmin(loss), loss.shape)))
-        lost = float(loss[kept, gone])
+        left, right = sorted(map(int, np.unravel_index(np.argmin(loss), loss.shape)))
+        lost = float(loss[left, right])
         if not lost < limit:
             return
-        sums[kept] += sums[gone]
-        own[kept], empty[kept], alive[gone] = loglike(sums[kept]), empty[kept] & empty[gone], False
-        loss[gone, :] = loss[:, gone] = np.inf
-        loss[kept, :] = loss[:, kept] = losses(kept)
-        yield kept, gone, lost
+        sums[left] += sums[right]
+        own[left], empty[left] = loglike(sums[left]), empty[left] & empty[right]
+        alive[right] = False
+        # The one that ended is never chosen again.
+        loss[right, :] = loss[:, right] = np.inf
+        loss[left, :] = loss[:, left] = losses(left)
+        yield left, right, lost

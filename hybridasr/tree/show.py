@@ -113,7 +113,7 @@ def pruned(tree: DecisionTree, phone: int) -> DecisionTree:
 
 
 def _values(key: int, values: Iterable[int], names: Mapping[int, str]) -> str:
-    found = sorted(values)
-    shown = [str(v) if key == PDF_CLASS else names.get(v, str(v)) for v in found[:MAX_NAMED]]
-    more = len(found) - MAX_NAMED
+    ordered = sorted(values)
+    shown = [str(v) if key == PDF_CLASS else names.get(v, str(v)) for v in ordered[:MAX_NAMED]]
+    more = len(ordered) - MAX_NAMED
     return " ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -13,10 +13,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hybridasr.errors import UserError
+from hybridasr.errors import DamagedFile, UserError
 from hybridasr.hmm.topology import Topology
 
 PDF_CLASS = -1  # the key under which a tree asks for the pdf-class; numba compiles it in
+# Beyond these a file is damaged: tables as long as the largest value are made of a tree.
+MAX_DEPTH = 300
+MAX_WIDTH = 16
+MAX_VALUE = (1 << 16) - 1  # of a phone or a pdf-class
+MAX_PDFS = 1 << 20
 
 
 class ContextTree(Protocol):
@@ -129,15 +134,33 @@ class DecisionTree:
 
 
 def tree_from_dict(values: dict[str, Any], source: str = "tree.json") -> DecisionTree:
-    """Rebuild a tree from `DecisionTree.to_dict`."""
-    if values.get("kind") != "decision":
-        raise UserError(f"tree kind {values.get('kind')!r} is unknown to this version; train the "
+    """Rebuild a tree from `DecisionTree.to_dict`.
+
+    Raises
+    ------
+    DamagedFile
+        if a part has another form or an absurd size; `source` is named.
+
+    Examples
+    --------
+    >>> tree = DecisionTree(1, 0, 1, Leaf(0))
+    >>> tree_from_dict(tree.to_dict()) == tree
+    True
+    """
+    if not isinstance(values, dict) or values.get("kind") != "decision":
+        kind = values.get("kind") if isinstance(values, dict) else values
+        raise UserError(f"tree kind {kind!r} is unknown to this version; train the "
                         "model again, or upgrade hybridasr", source)
-    root = _from_json(values["root"])
-    if root is None:
-        raise UserError("the tree is empty; train the model again", source)
-    return DecisionTree(values["context_width"], values["central_position"], values["num_pdfs"],
-                        root)
+    try:
+        width = _whole(values.get("context_width"), "context_width", 1, MAX_WIDTH)
+        central = _whole(values.get("central_position"), "central_position", 0, width - 1)
+        num_pdfs = _whole(values.get("num_pdfs"), "num_pdfs", 1, MAX_PDFS)
+        root = _from_json(values.get("root"), width, num_pdfs, 0)
+        if root is None:
+            raise ValueError("the tree is empty")
+    except ValueError as error:
+        raise DamagedFile(f"tree: {error}; train the model again", source) from None
+    return DecisionTree(width, central, num_pdfs, root)
 
 
 def monophone_tree(sets: list[list[int]], topology: Topology) -> DecisionTree:
@@ -192,6 +215,7 @@ def _reachable(node: Node | None, central: int, phone: int, pdf_class: int) -> I
         return set()
     if isinstance(node, Leaf):
         return {node.pdf}
+    # The phone and its state are given; neighbours may be anything.
     known = {PDF_CLASS: pdf_class, central: phone}.get(node.key)
     if isinstance(node, Split):
         below = [node.yes, node.no] if known is None else [
@@ -213,17 +237,33 @@ def _to_json(node: Node | None) -> Any:
     return ["table", node.key, [_to_json(branch) for branch in node.branches]]
 
 
-def _from_json(value: Any) -> Node | None:
+def _from_json(value: Any, width: int, num_pdfs: int, depth: int) -> Node | None:
     if value is None:
         return None
-    if isinstance(value, int):
-        return Leaf(value)
-    if value[0] == "split":
-        yes, no = _from_json(value[3]), _from_json(value[4])
-        assert yes is not None
-        assert no is not None
-        return Split(value[1], frozenset(value[2]), yes, no)
-    return Table(value[1], tuple(map(_from_json, value[2])))
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is more than {MAX_DEPTH} questions deep")
+    if not isinstance(value, list):
+        return Leaf(_whole(value, "a pdf", 0, num_pdfs - 1))
+    # The types first: a damaged file may hold anything at any place.
+    form = [type(part) for part in value]
+    below = depth + 1
+    if value[:1] == ["table"] and form == [str, int, list]:
+        key = _whole(value[1], "the key of a table", PDF_CLASS, width - 1)
+        return Table(key, tuple(_from_json(branch, width, num_pdfs, below) for branch in value[2]))
+    if value[:1] != ["split"] or form[:3] != [str, int, list] or len(value) != 5:
+        raise ValueError("a node is neither a pdf nor a table nor a split")
+    key = _whole(value[1], "the key of a split", PDF_CLASS, width - 1)
+    answers = frozenset(_whole(one, "a value of a split", 0, MAX_VALUE) for one in value[2])
+    yes, no = (_from_json(branch, width, num_pdfs, below) for branch in value[3:])
+    if yes is None or no is None:
+        raise ValueError("a split lacks an answer")
+    return Split(key, answers, yes, no)
+
+
+def _whole(value: Any, what: str, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{what} is {value!r}, a whole number from {least} to {most} is expected")
+    return value
 
 
 def _jump_tables(root: Node) -> tuple:
@@ -235,6 +275,7 @@ def _jump_tables(root: Node) -> tuple:
     def number(node: Node | None) -> int:
         if node is None:
             return -1
+        # Phones that share a root share its nodes, which are written once.
         if id(node) not in done:
             if isinstance(node, Leaf):
                 row, below = (0, 0, -1, node.pdf), []
@@ -243,6 +284,7 @@ def _jump_tables(root: Node) -> tuple:
                 row = (node.key, len(branch), len(below), -1)
             else:
                 yes, no = number(node.yes), number(node.no)
+                # One entry for each value up to the largest `yes`; all beyond say no.
                 below = [no] * (1 + max(node.values, default=-1))
                 for value in node.values:
                     below[value] = yes

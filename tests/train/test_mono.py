@@ -2,7 +2,6 @@
 
 import logging
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,7 +115,7 @@ def test_a_checkpoint_of_other_options_is_not_used(world, tmp_path, monkeypatch)
     real = em.save_checkpoint
     monkeypatch.setattr(em, "save_checkpoint", lambda *args: (real(*args), _stop()))
     with pytest.raises(KeyboardInterrupt):
-        train(world, tmp_path, options=replace(short, totgauss=20))
+        train(world, tmp_path, options=change_options(short, totgauss=20))
     monkeypatch.setattr(em, "save_checkpoint", real)
     resumed = train(world, tmp_path, options=short)
     fresh = train(world, tmp_path / "fresh", options=short)

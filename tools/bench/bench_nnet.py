@@ -29,11 +29,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import threadpoolctl
 
 from hybridasr.nnet.config import read_network
 from hybridasr.nnet.loss import cross_entropy
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions
+from hybridasr.nnet.products import product_threads
 from hybridasr.nnet.quantize import from_arrays, quantize
 
 COLUMNS, CLASSES = 40, 300
@@ -119,11 +121,15 @@ def training_step(network: Network, chunks: int, frames: int, adam: bool = False
     else:
         optimiser = Sgd(SgdOptions(0.9, nesterov=False), network.parameters)
 
+    blas = threadpoolctl.ThreadpoolController()
+
     def step() -> None:
-        logits, caches = network.forward(x, True, rng)
-        _, dlogits, _ = cross_entropy(logits.reshape(-1, CLASSES), targets, 1 / len(targets))
-        grads = network.backward(dlogits.reshape(logits.shape), caches)
-        optimiser.step(network.parameters, grads, 1e-3)
+        # As in a training: BLAS on one thread, products in blocks on several.
+        with blas.limit(limits=1, user_api="blas"), product_threads(int(THREADS)):
+            logits, caches = network.forward(x, True, rng)
+            _, dlogits, _ = cross_entropy(logits.reshape(-1, CLASSES), targets, 1 / len(targets))
+            grads = network.backward(dlogits.reshape(logits.shape), caches)
+            optimiser.step(network.parameters, grads, 1e-3)
 
     return step
 
@@ -219,10 +225,6 @@ def cpu_name() -> str:
 
 
 def blas_name() -> str:
-    try:
-        import threadpoolctl
-    except ImportError:
-        return "BLAS unknown without threadpoolctl"
     found = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
     return ", ".join(f"{info['internal_api']} {info['version']} for {info.get('architecture')}"
                      for info in found)
