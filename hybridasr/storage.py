@@ -99,10 +99,11 @@ def read_bytes(path: PathLike) -> bytes:
     except FileNotFoundError:
         raise UserError("no such file; check the path", path) from None
     except OSError as error:
-        raise _read_error(error, path) from None
+        raise read_error(error, path) from None
 
 
-def _read_error(error: OSError, path: PathLike) -> UserError:
+def read_error(error: OSError, path: PathLike) -> UserError:
+    """Turn an operating-system error on reading `path` into the line a user can act on."""
     if error.errno in (*_NO_MORE, errno.EIO):
         return write_error(error, path)
     return UserError(f"cannot be read ({error.strerror or error}); check the path", path)
@@ -179,7 +180,7 @@ def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
     # Whatever zipfile, zlib and numpy raise on bytes that are not theirs: there is no list.
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise _read_error(error, path) from None
+            raise read_error(error, path) from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DamagedFile(f"damaged array file ({reason}); remake it", path) from None
 
