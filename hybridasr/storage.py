@@ -5,12 +5,15 @@ so that a crash, Ctrl-C or a full disk never leaves half a file under the real n
 """
 
 import errno
+import gzip
 import hashlib
+import io
 import json
 import math
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +24,7 @@ import numpy as np
 from hybridasr.errors import DamagedFile, ResourceError, UserError
 
 PathLike = str | Path
-# An .npz file may be packed, but not so well that a small one fills the memory.
+# A file may be packed, but not so well that a small one fills the memory.
 _SMALL_FILE, _MOST_PACKED = 64 << 20, 50
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_MORE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
@@ -107,6 +110,32 @@ def read_error(error: OSError, path: PathLike) -> UserError:
     if error.errno in (*_NO_MORE, errno.EIO):
         return write_error(error, path)
     return UserError(f"cannot be read ({error.strerror or error}); check the path", path)
+
+
+def read_packed(path: PathLike) -> bytes:
+    """Read a file whole, unpacked where its name ends in ``.gz``.
+
+    Raises
+    ------
+    UserError
+        if it is missing or may not be read.
+    DamagedFile
+        if it is no gzip file, ends early, or unpacks to an absurd size.
+    """
+    data = read_bytes(path)
+    if Path(path).suffix != ".gz":
+        return data
+    limit = max(_SMALL_FILE, _MOST_PACKED * len(data))
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            contents = file.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedFile(f"cannot be unpacked ({error}); make it again, or copy it again",
+                          path) from None
+    if len(contents) > limit:
+        raise DamagedFile(f"unpacks to more than {limit >> 20} MB; unpack it yourself if it is to "
+                          "be so large", path)
+    return contents
 
 
 def read_text(path: PathLike) -> str:
@@ -201,7 +230,8 @@ def _read_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
 
 def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtype: Any,
                shape: tuple[int | None, ...], least: float | None = None,
-               most: float | None = None, remedy: str = "remake it") -> np.ndarray:
+               most: float | None = None, remedy: str = "remake it",
+               infinite: bool = False) -> np.ndarray:
     """Return one array of a file, contiguous and of the type wanted, or refuse the file.
 
     Parameters
@@ -216,6 +246,8 @@ def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtyp
         Bounds of the values, themselves allowed.
     remedy : str
         How the file is mended.
+    infinite : bool
+        Whether infinity (not minus infinity) is a value too.
 
     Raises
     ------
@@ -236,11 +268,12 @@ def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtyp
                                        in zip(shape, array.shape, strict=True)):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise DamagedFile(f"array '{name}' is {array.shape}, ({wanted}) is needed; {remedy}", path)
-    if not whole and not np.isfinite(array).all():
+    finite = np.isfinite(array)
+    if not whole and not (finite | (array == np.inf) if infinite else finite).all():
         raise DamagedFile(f"array '{name}' has values that are not finite; {remedy}", path)
     limits = np.iinfo(dtype) if whole else np.finfo(dtype)
     low = limits.min if least is None else least
-    high = limits.max if most is None else most
+    high = (np.inf if infinite else limits.max) if most is None else most
     if array.size and (array.min() < low or array.max() > high):
         wrong = array.min() if array.min() < low else array.max()
         raise DamagedFile(f"array '{name}' has the value {wrong}, outside {low:g} to {high:g}; "
