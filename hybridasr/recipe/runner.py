@@ -143,7 +143,7 @@ class _Runner:
             sizes = []
             for name, utterances in sets.items():
                 data = write_datadir(self.data / name, utterances)
-                check_datadir(data.path)
+                check_datadir(data.path, check_audio=True)
                 sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
             return "; ".join(sizes)
 
