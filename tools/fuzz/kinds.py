@@ -16,7 +16,8 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 import command_world  # noqa: E402
 
 from hybridasr import cli  # noqa: E402
-from hybridasr.corpus.datadir import read_datadir, subset, write_datadir  # noqa: E402
+from hybridasr.corpus.datadir import read_datadir, write_datadir  # noqa: E402
+from hybridasr.corpus.subsets import subset  # noqa: E402
 from hybridasr.errors import UserError  # noqa: E402
 from hybridasr.features.archives import read_ark, read_scp, write_matrices  # noqa: E402
 from hybridasr.graph.openfst import read_fst  # noqa: E402
