@@ -5,13 +5,16 @@ so that a crash, Ctrl-C or a full disk never leaves half a file under the real n
 """
 
 import errno
+import gzip
 import hashlib
+import io
 import json
 import math
 import os
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +25,7 @@ import numpy as np
 from hybridasr.errors import DamagedFile, ResourceError, UserError
 
 PathLike = str | Path
-# An .npz file may be packed, but not so well that a small one fills the memory.
+# A file may be packed, but not so well that a small one fills the memory.
 _SMALL_FILE, _MOST_PACKED = 64 << 20, 50
 # Temporary names end in the process that writes, and for writers that look at it a suffix.
 _TEMPORARY = re.compile(r"\..*\.([0-9]+)\.part(\.[^.]*)?")
@@ -142,13 +145,40 @@ def read_bytes(path: PathLike) -> bytes:
     except FileNotFoundError:
         raise UserError("no such file; check the path", path) from None
     except OSError as error:
-        raise _read_error(error, path) from None
+        raise read_error(error, path) from None
 
 
-def _read_error(error: OSError, path: PathLike) -> UserError:
+def read_error(error: OSError, path: PathLike) -> UserError:
+    """Turn an operating-system error on reading `path` into the line a user can act on."""
     if error.errno in (*_NO_MORE, errno.EIO):
         return write_error(error, path)
     return UserError(f"cannot be read ({error.strerror or error}); check the path", path)
+
+
+def read_packed(path: PathLike) -> bytes:
+    """Read a file whole, unpacked where its name ends in ``.gz``.
+
+    Raises
+    ------
+    UserError
+        if it is missing or may not be read.
+    DamagedFile
+        if it is no gzip file, ends early, or unpacks to an absurd size.
+    """
+    data = read_bytes(path)
+    if Path(path).suffix != ".gz":
+        return data
+    limit = max(_SMALL_FILE, _MOST_PACKED * len(data))
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            contents = file.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedFile(f"cannot be unpacked ({error}); make it again, or copy it again",
+                          path) from None
+    if len(contents) > limit:
+        raise DamagedFile(f"unpacks to more than {limit >> 20} MB; unpack it yourself if it is to "
+                          "be so large", path)
+    return contents
 
 
 def read_text(path: PathLike) -> str:
@@ -222,7 +252,7 @@ def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
     # Whatever zipfile, zlib and numpy raise on bytes that are not theirs: there is no list.
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise _read_error(error, path) from None
+            raise read_error(error, path) from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DamagedFile(f"damaged array file ({reason}); remake it", path) from None
 
@@ -243,7 +273,8 @@ def _read_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
 
 def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtype: Any,
                shape: tuple[int | None, ...], least: float | None = None,
-               most: float | None = None, remedy: str = "remake it") -> np.ndarray:
+               most: float | None = None, remedy: str = "remake it",
+               infinite: bool = False) -> np.ndarray:
     """Return one array of a file, contiguous and of the type wanted, or refuse the file.
 
     Parameters
@@ -258,6 +289,8 @@ def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtyp
         Bounds of the values, themselves allowed.
     remedy : str
         How the file is mended.
+    infinite : bool
+        Whether infinity (not minus infinity) is a value too.
 
     Raises
     ------
@@ -278,11 +311,12 @@ def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtyp
                                        in zip(shape, array.shape, strict=True)):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise DamagedFile(f"array '{name}' is {array.shape}, ({wanted}) is needed; {remedy}", path)
-    if not whole and not np.isfinite(array).all():
+    finite = np.isfinite(array)
+    if not whole and not (finite | (array == np.inf) if infinite else finite).all():
         raise DamagedFile(f"array '{name}' has values that are not finite; {remedy}", path)
     limits = np.iinfo(dtype) if whole else np.finfo(dtype)
     low = limits.min if least is None else least
-    high = limits.max if most is None else most
+    high = (np.inf if infinite else limits.max) if most is None else most
     if array.size and (array.min() < low or array.max() > high):
         wrong = array.min() if array.min() < low else array.max()
         raise DamagedFile(f"array '{name}' has the value {wrong}, outside {low:g} to {high:g}; "

@@ -58,7 +58,8 @@ def _split_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _split_data(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.datadir import read_datadir, split_datadir
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.corpus.subsets import split_datadir
 
     split_datadir(read_datadir(args.data, need_text=False), args.parts, args.per_utt)
 
@@ -72,7 +73,8 @@ def _subset_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _subset_data(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.datadir import copy_datadir, read_datadir, subset
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.corpus.subsets import copy_datadir, subset
 
     speakers = args.speakers.split(",") if args.speakers else None
     data = subset(read_datadir(args.data, need_text=False), first=args.first,
@@ -87,7 +89,8 @@ def _combine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _combine_data(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.datadir import combine, read_datadir
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.corpus.subsets import combine
 
     combine([read_datadir(path, need_text=False) for path in args.data], args.destination)
 

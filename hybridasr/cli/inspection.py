@@ -24,11 +24,10 @@ def _quantize_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _quantize(args: argparse.Namespace) -> None:
-    import shutil
     from dataclasses import replace
 
     from hybridasr.errors import UserError
-    from hybridasr.model.directory import OF_THIS_MODEL, load_model, model_figures, save_model
+    from hybridasr.model.directory import copy_beside, load_model, model_figures, save_model
     from hybridasr.progress import logger
 
     model = load_model(args.model)
@@ -38,11 +37,7 @@ def _quantize(args: argparse.Namespace) -> None:
     if args.destination.resolve() == args.model.resolve():
         raise UserError("is the model itself; give another directory", args.destination)
     save_model(replace(model, nnet=model.nnet.quantized()), args.destination)
-    for name in OF_THIS_MODEL:
-        if (args.model / name).is_file():
-            shutil.copy(args.model / name, args.destination / name)
-    if (args.model / "graph").is_dir():
-        shutil.copytree(args.model / "graph", args.destination / "graph", dirs_exist_ok=True)
+    copy_beside(args.model, args.destination)
     before, after = (model_figures(load_model(path), path)["acoustic_bytes"]
                      for path in (args.model, args.destination))
     logger.info("%s: %d bytes of acoustics, %.0f %% of %d", args.destination, after,

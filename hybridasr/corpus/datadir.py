@@ -1,18 +1,16 @@
 """Owns data directories: Kaldi's ``wav.scp text utt2spk spk2utt [segments]`` in and out.
 
 A `DataDir` holds the utterances of a set in memory; `read_datadir` and `write_datadir` go to and
-from the files, and `split_by_speaker`, `subset` and `combine` make other sets from it. Relative
-recording paths count from the current directory, as in Kaldi. `validate` reports everything that
-is wrong with a directory; reading stops at the first fault that makes it ambiguous.
+from the files; `hybridasr.corpus.subsets` makes other sets from it. Relative recording paths
+count from the current directory, as in Kaldi. `validate` reports everything that is wrong with a
+directory; reading stops at the first fault that makes it ambiguous.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from hybridasr.corpus.audio import is_pipe, utterance_duration
 from hybridasr.corpus.kaldi_files import (
@@ -23,18 +21,15 @@ from hybridasr.corpus.kaldi_files import (
     read_table,
     sort_key,
     split_fields,
-    table_kind,
 )
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError, shell_command
-from hybridasr.progress import logger
 from hybridasr.storage import PathLike, write_text
 
-__all__ = ["DataDir", "Utterance", "combine", "copy_datadir", "read_datadir", "split_by_speaker",
-           "split_datadir", "subset", "utt2dur", "write_datadir"]
+__all__ = ["DataDir", "Utterance", "in_order", "read_datadir", "utt2dur", "write_datadir"]
 
 # Files about the features of a set that have no keys.
-_FEATURE_FILES = ("frame_shift", "feature.json")
+FEATURE_FILES = ("frame_shift", "feature.json")
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ def read_datadir(path: PathLike, need_text: bool = True) -> DataDir:
                             f"line in wav.scp; {_mend(path)}", path / "segments", line)
         utterances[key] = Utterance(key, speakers[key], texts.get(key, ()), recording,
                                     wavs[recording], start, end)
-    return DataDir(path, _sorted(utterances.values()), tables)
+    return DataDir(path, in_order(utterances.values()), tables)
 
 
 def write_datadir(path: PathLike, utterances: Iterable[Utterance],
@@ -137,7 +132,7 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
     if not listed:
         raise UserError("no utterances to write; check the corpus directory", path)
     _check_writable(path, listed)
-    data = DataDir(path, _sorted(listed), {n: dict(t) for n, t in (tables or {}).items()})
+    data = DataDir(path, in_order(listed), {n: dict(t) for n, t in (tables or {}).items()})
     files = {
         "wav.scp": format_table({r: w for r, w in data.recordings.items() if w}),
         "utt2spk": format_table({u.utterance: u.speaker for u in listed}),
@@ -145,7 +140,7 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
     }
     changed = [name for name, text in files.items() if _old_bytes(path / name) != text.encode()]
     if changed:
-        for name in (*TABLES, *_FEATURE_FILES):
+        for name in (*TABLES, *FEATURE_FILES):
             (path / name).unlink(missing_ok=True)
     words = {u.utterance: " ".join(u.words) for u in listed}
     files["text"] = format_table(words) if with_text else ""
@@ -157,146 +152,6 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
         else:
             (path / name).unlink(missing_ok=True)
     return data
-
-
-def copy_datadir(data: DataDir, path: PathLike) -> DataDir:
-    """Write a set with all its tables, and what belongs to its features, to another directory."""
-    texts = _feature_files(data) if "feats.scp" in data.tables else {}
-    written = write_datadir(path, data.utterances.values(), data.tables, _has_text(data))
-    for name, text in texts.items():
-        write_text(written.path / name, text)
-    return written
-
-
-def split_by_speaker(data: DataDir, parts: int, by_utterance: bool = False) -> list[DataDir]:
-    """Split a set into parts with about as many utterances each; speakers stay whole.
-
-    Parameters
-    ----------
-    data : DataDir
-        The set.
-    parts : int
-        Number of parts, from 1.
-    by_utterance : bool
-        Split speakers too: equal numbers of consecutive utterances.
-
-    Raises
-    ------
-    UserError
-        if there are fewer speakers (or utterances) than parts.
-    """
-    available = len(data) if by_utterance else len(data.speakers)
-    if not 1 <= parts <= available:
-        hint = "" if by_utterance or parts < 1 else ", or split by utterance"
-        what = "utterances" if by_utterance else "speakers"
-        raise UserError(f"cannot split {available} {what} into {parts} parts; "
-                        f"give 1 to {available}{hint}", data.path)
-    if by_utterance:
-        bounds = [len(data) * part // parts for part in range(parts + 1)]
-        ids = list(data.utterances)
-        return [_restrict(data, ids[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
-    shares: list[list[str]] = [[] for _ in range(parts)]
-    # Largest speaker first, always to the emptiest part.
-    for speaker in sorted(data.speakers, key=lambda s: (-len(data.speakers[s]), sort_key(s))):
-        min(shares, key=len).extend(data.speakers[speaker])
-    return [_restrict(data, share) for share in shares]
-
-
-def split_datadir(data: DataDir, parts: int, by_utterance: bool = False) -> list[DataDir]:
-    """Split a set as `split_by_speaker` does and write the parts to ``split<N>/<j>`` inside it."""
-    suffix = "utt" if by_utterance else ""
-    return [copy_datadir(part, data.path / f"split{parts}{suffix}" / str(number))
-            for number, part in enumerate(split_by_speaker(data, parts, by_utterance), 1)]
-
-
-def subset(data: DataDir, *, utterances: Iterable[str] | None = None,
-           speakers: Iterable[str] | None = None, first: int | None = None,
-           shortest: int | None = None, random: int | None = None,
-           per_speaker: int | None = None, seed: int = 0) -> DataDir:
-    """Return part of a set; the choices given are made one after the other.
-
-    Parameters
-    ----------
-    data : DataDir
-        The set.
-    utterances, speakers : ids, optional
-        Keep these.
-    per_speaker : int, optional
-        Keep the first so many of each speaker.
-    shortest, random, first : int, optional
-        Keep the so many shortest, drawn at random (by `seed`), or first in order of id.
-
-    Raises
-    ------
-    UserError
-        if an id is not in the set, or more utterances are asked for than there are.
-    """
-    for wanted, known, what in ((utterances, data.utterances, "utterance"),
-                                (speakers, data.speakers, "speaker")):
-        if wanted is not None:
-            wanted = set(wanted)
-            for key in sorted(wanted, key=sort_key):
-                if key not in known:
-                    raise UserError(f"{what} '{key}' is not in the set; check the list", data.path)
-            keep = [u.utterance for u in data.utterances.values() if getattr(u, what) in wanted]
-            data = _restrict(data, keep)
-    if per_speaker is not None:
-        data = _restrict(data, [u for ids in data.speakers.values() for u in ids[:per_speaker]])
-    for count, choice in ((shortest, "shortest"), (random, "random"), (first, "first")):
-        if count is None:
-            continue
-        if not 1 <= count <= len(data):
-            raise UserError(f"asked for {count} of {len(data)} utterances ({choice}); "
-                            f"give 1 to {len(data)}", data.path)
-        ids = list(data.utterances)
-        if choice == "shortest":
-            seconds = utt2dur(data)
-            ids.sort(key=lambda u: (seconds[u], sort_key(u)))
-        elif choice == "random":
-            ids = [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
-        data = _restrict(data, ids[:count])
-    return data
-
-
-def combine(sets: Sequence[DataDir], path: PathLike) -> DataDir:
-    """Write the union of several sets as a data directory.
-
-    Optional tables that not every set has are left out, and so are features of different kinds.
-
-    Raises
-    ------
-    UserError
-        if an utterance is in two sets, or a recording or table entry differs between them.
-    """
-    utterances: dict[str, Utterance] = {}
-    wavs: dict[str, tuple[str, Path]] = {}
-    origin: dict[str, Path] = {}
-    for data in sets:
-        for key, utterance in data.utterances.items():
-            if key in utterances:
-                raise UserError(f"utterance '{key}' is in {origin[key]} too; rename it or leave "
-                                "it out of one of the two", data.path)
-            wav, before = wavs.setdefault(utterance.recording, (utterance.wav, data.path))
-            if wav != utterance.wav:
-                raise UserError(f"recording '{utterance.recording}' is {utterance.wav} here and "
-                                f"{wav} in {before}; rename one of the two", data.path)
-            utterances[key], origin[key] = utterance, data.path
-    if any("utt2uniq" in data.tables for data in sets):
-        # Who is not named is its own original.
-        sets = [replace(data, tables={**data.tables, "utt2uniq": {
-            **{key: key for key in data.utterances}, **data.tables.get("utt2uniq", {})}})
-            for data in sets]
-    shared = [n for n in (sets[0].tables if sets else ()) if all(n in d.tables for d in sets)]
-    tables = {name: table for name in shared if (table := _combine_table(sets, name)) is not None}
-    texts = [_feature_files(data) for data in sets]
-    if "feats.scp" in tables and any(t != texts[0] for t in texts):
-        logger.warning("%s: the sets have features of different kinds, which are left out; make "
-                       "them again", path)
-        tables = {n: t for n, t in tables.items() if n not in ("feats.scp", "cmvn.scp", "vad.scp")}
-    written = write_datadir(path, utterances.values(), tables, any(map(_has_text, sets)))
-    for name, text in texts[0].items() if "feats.scp" in tables else ():
-        write_text(written.path / name, text)
-    return written
 
 
 def utt2dur(data: DataDir) -> dict[str, float]:
@@ -318,44 +173,8 @@ def utt2dur(data: DataDir) -> dict[str, float]:
     return seconds
 
 
-def _combine_table(sets: Sequence[DataDir], name: str) -> dict[str, str] | None:
-    merged: dict[str, str] = {}
-    for data in sets:
-        for key, value in data.tables[name].items():
-            if merged.setdefault(key, value) == value:
-                continue
-            if name == "cmvn.scp":
-                logger.warning("%s: speaker '%s' is in several sets; cmvn.scp is left out, "
-                               "make the features again", data.path, key)
-                return None
-            raise UserError(f"'{key}' is '{value}' here and '{merged[key]}' in another set; "
-                            "make them agree", data.path / name)
-    return merged
-
-
-def _feature_files(data: DataDir) -> dict[str, str]:
-    """Return the contents of the files of a set that say how its features were made."""
-    files = [data.path / name for name in _FEATURE_FILES]
-    return {file.name: file.read_text("utf-8") for file in files if file.is_file()}
-
-
-def _has_text(data: DataDir) -> bool:
-    """Return whether what is said in a set is known (it may be nothing)."""
-    return (any(u.words for u in data.utterances.values()) or not data.path.is_dir()
-            or (data.path / "text").is_file())
-
-
-def _restrict(data: DataDir, ids: Iterable[str]) -> DataDir:
-    """Return the set with these utterances only, its tables cut to match."""
-    kept = _sorted(data.utterances[key] for key in ids)
-    keys = {kind: {getattr(u, kind) for u in kept.values()}
-            for kind in ("utterance", "speaker", "recording")}
-    tables = {name: {k: v for k, v in table.items() if k in keys[table_kind(name)]}
-              for name, table in data.tables.items()}
-    return DataDir(data.path, kept, tables)
-
-
-def _sorted(utterances: Iterable[Utterance]) -> dict[str, Utterance]:
+def in_order(utterances: Iterable[Utterance]) -> dict[str, Utterance]:
+    """Return utterances by id, in the order of the ids' bytes."""
     listed = sorted(utterances, key=lambda u: sort_key(u.utterance))
     return {u.utterance: u for u in listed}
 

@@ -7,8 +7,10 @@ on the fly and does not serve ranges: these begin anew after a break.
 """
 
 import gzip
+import lzma
 import os
 import shutil
+import struct
 import sys
 import tarfile
 import zipfile
@@ -22,12 +24,15 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from hybridasr.corpus.readers import READERS
-from hybridasr.errors import UserError
+from hybridasr.errors import DamagedFile, UserError
 from hybridasr.progress import logger, progress
 from hybridasr.storage import read_json, write_error, write_json
 
 _CHUNK = 1 << 16  # bytes
 _TIMEOUT = (20, 60)  # seconds to connect, and of silence
+# An archive of recordings is packed to a half, of silence to a twentieth: more is a trap.
+_SMALL, _MOST_PACKED = 256 << 20, 20
+_LONGEST_NAME = 1000
 _BY_HAND = "fetch it by hand and pass its folder with --corpus"
 
 
@@ -189,6 +194,7 @@ def _unpack(archive: Path, destination: Path, keep: str) -> None:
     temporary = destination.with_name(f".{destination.name}.unpacking")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
+        left = max(_SMALL, _MOST_PACKED * archive.stat().st_size)
         opener = _zip_members if archive.suffix == ".zip" else _tar_members
         for name, stream in progress(opener(archive), desc=f"unpack {archive.name}", unit="file"):
             inside = _inside(name, archive)
@@ -198,21 +204,38 @@ def _unpack(archive: Path, destination: Path, keep: str) -> None:
                 continue
             target = temporary / below
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(target, "wb") as file:
-                shutil.copyfileobj(stream, file)
+            with open(target, "xb") as file:
+                left -= _copy_member(stream, file, left, archive)
         if not temporary.is_dir() or (keep and not (temporary / keep).is_dir()):
             raise UserError(f"no folder '{keep}' in it: the corpus has changed at its source; "
                             f"{_BY_HAND}", archive)
         if destination.is_dir():
             destination.rmdir()  # empty, or download_corpus would not have come here
         os.replace(temporary, destination)
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except FileExistsError as error:
+        raise DamagedFile(f"holds '{Path(str(error.filename)).name}' twice; {_BY_HAND}",
+                          archive) from None
+    # RuntimeError: encrypted; NotImplementedError: packed in a way that Python does not know.
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
+            lzma.LZMAError, RuntimeError, ValueError, struct.error) as error:
         archive.unlink()
         reason = str(error).split(":\n")[0]
-        raise UserError(f"damaged archive ({reason}), removed; run the same command again",
+        raise DamagedFile(f"damaged archive ({reason}), removed; run the same command again",
                         archive) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _copy_member(stream: IO[bytes], file: IO[bytes], left: int, archive: Path) -> int:
+    """Copy a member; return its bytes, of which at most `left` are allowed."""
+    size = 0
+    while block := stream.read(_CHUNK):
+        size += len(block)
+        if size > left:
+            raise DamagedFile("unpacks to an absurd size; do not trust this archive, or unpack it "
+                              "yourself and pass its folder with --corpus", archive)
+        file.write(block)
+    return size
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -233,8 +256,11 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 def _inside(name: str, archive: Path) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
+    if not path.parts or "\0" in name or len(name) > _LONGEST_NAME:
+        raise DamagedFile(f"{name[:40]!r} in it is no name of a file; do not trust this archive",
+                          archive)
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise UserError(f"'{name}' in it points outside; do not trust this archive", archive)
+        raise DamagedFile(f"'{name}' in it points outside; do not trust this archive", archive)
     return path
 
 

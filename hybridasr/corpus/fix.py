@@ -19,7 +19,7 @@ from hybridasr.corpus.rules import (
     is_forbidden_word,
     segment_fault,
 )
-from hybridasr.errors import UserError
+from hybridasr.errors import DamagedFile, UserError
 from hybridasr.storage import PathLike, write_text
 
 
@@ -159,7 +159,7 @@ def _usable_recordings(wavs: dict[str, str], check_audio: bool,
         else:
             try:
                 lengths[key] = audio_info(wav).seconds
-            except UserError:
+            except DamagedFile:
                 lengths[key] = 0.0
             if not lengths[key]:
                 del lengths[key]

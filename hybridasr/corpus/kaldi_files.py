@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridasr.errors import UserError, shell_command
+from hybridasr.errors import DamagedFile, UserError, shell_command
 from hybridasr.storage import PathLike, read_text
 
 # Optional tables that are carried along, and what their keys are.
@@ -86,6 +86,8 @@ def read_table(path: PathLike, may_be_empty: bool = False,
         parts = split_fields(line, 2)
         if not parts:
             raise UserError(f"empty line; {fix}", path, number)
+        if "\0" in line:
+            raise DamagedFile(f"a byte of zero in the line; {fix}", path, number)
         key, value = parts[0], parts[1] if len(parts) == 2 else ""
         found = 1 + len(split_fields(value)) if fields else None
         if fields and found != fields:

@@ -150,6 +150,9 @@ def _line_faults(path: Path, number: int, line: str) -> Iterator[Fault]:
     if "\r" in line:
         yield Fault(path, number, key, f"carriage return in the line of '{key}' (a Windows file"
                     ")", fix)
+    if "\0" in line:
+        yield Fault(path, number, key.replace("\0", "?"), "a byte of zero in the line",
+                    "write the line anew")
     kinds: dict[str, tuple[str, int]] = {}
     for kind, character in bad_characters(line):
         # What a path looks like is not our business, as long as it can be read.

@@ -16,8 +16,9 @@ from pathlib import Path
 from hybridasr.corpus.audio import MAX_OVERSHOOT, audio_info, is_pipe
 from hybridasr.corpus.fix import FixSummary, fix_datadir
 from hybridasr.corpus.kaldi_files import TABLES, group, sort_key, split_fields
+from hybridasr.corpus.levels import Levels, measure_level
 from hybridasr.corpus.rules import FILES, Fault, Table, scan
-from hybridasr.errors import UserError, shell_command
+from hybridasr.errors import ResourceError, UserError, name_some, shell_command
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
@@ -206,6 +207,7 @@ def _audio_faults(path: Path, tables: dict[str, Table], check_audio: bool) -> It
     """Yield the recordings that are not there or unusable, and segments that outlast theirs."""
     wavs = tables.get("wav.scp")
     lengths: dict[str, float] = {}
+    levels = Levels()
     for key, wav in wavs.values.items() if wavs else ():
         if is_pipe(wav):
             continue
@@ -220,9 +222,15 @@ def _audio_faults(path: Path, tables: dict[str, Table], check_audio: bool) -> It
                 lengths[key] = audio_info(wav).seconds
                 if not lengths[key]:
                     yield fault(f"recording '{key}' has no samples: {wav}", "record it again")
+                    continue
+                measure_level(levels, key, wav)
+            except ResourceError:
+                raise
             except UserError as error:
                 what, _, remedy = str(error).rpartition("; ")
                 yield fault(f"recording '{key}': {what}", remedy)
+    if wavs is not None:
+        yield from _level_faults(wavs.path, levels)
     segments = tables.get("segments")
     for key, value in segments.values.items() if segments else ():
         recording, start, end = split_fields(value)
@@ -281,3 +289,19 @@ def _matrix_shape(entry: str) -> tuple[int, int] | None:
         at = 5 if head[4:5] == b" " else 6
         return struct.unpack("<ii", head[at + 8:at + 16]) if len(head) >= at + 16 else None
     raise ValueError("no matrix there")
+
+
+def _level_faults(path: Path, levels: Levels) -> Iterator[Fault]:
+    """Yield one fault for all silent recordings and one for all clipped; nothing but silence is
+    an error.
+    """
+    for ids, what, remedy in ((levels.silent, "silent from end to end", "look at the microphone, "
+                               "and record them again or leave them out"),
+                              (levels.clipped, "clipped, their samples at full scale",
+                               "record them again, less loud")):
+        if not ids:
+            continue
+        share = 100 * len(ids) / levels.count
+        dead = ids is levels.silent and len(ids) == levels.count
+        yield Fault(path, None, ids[0], f"{len(ids)} of {levels.count} recordings ({share:.0f} %) "
+                    f"are {what}: {name_some(ids)}", remedy, "error" if dead else "warning")

@@ -5,12 +5,10 @@ matrices through kaldiio. Nothing that an archive may hold beside numbers is eve
 objects are refused, pipes (``cmd |``) too unless they are asked for.
 """
 
-import gzip
 import io
 import re
 import struct
 import subprocess
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -19,7 +17,7 @@ import kaldiio
 import numpy as np
 
 from hybridasr.errors import DamagedFile, UserError
-from hybridasr.storage import PathLike, atomic_write, read_text
+from hybridasr.storage import PathLike, atomic_write, read_error, read_packed, read_text
 
 _FLAT = {b"FM": ("<f4", 2), b"DM": ("<f8", 2), b"FV": ("<f4", 1), b"DV": ("<f8", 1)}
 _COMPRESSED = (b"CM", b"CM2", b"CM3")
@@ -191,12 +189,12 @@ def _open(path: Path) -> IO[bytes]:
     try:
         if path.suffix == ".gz":
             # All of it at once: to seek in a gzip stream is to start again.
-            return io.BytesIO(gzip.decompress(path.read_bytes()))
+            return io.BytesIO(read_packed(path))
         return path.open("rb")
     except FileNotFoundError:
         raise UserError("no such archive; make it again, or mend the path", path) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DamagedFile(f"cannot be read ({error}); make the archive again", path) from None
+    except OSError as error:
+        raise read_error(error, path) from None
 
 
 def _read_key(file: IO[bytes]) -> str | None:

@@ -95,16 +95,13 @@ class DecodingGraph:
         final = arrays.get("final", np.zeros(0))
         states, arcs = final.size, arrays.get("ilabel", final).size
         start = take("start", dtype=np.int64, shape=(), least=0, most=states - 1)
-        # Infinite where a state is not final: the only infinity there may be.
-        finite = {**arrays, "final": np.where(final == np.inf, 0, final)}
-        take_array(finite, "final", path, np.float32, (states,), remedy=_REMEDY)
         graph = cls(int(start), take("arc_offsets", dtype=np.int64, shape=(states + 1,)),
                     take("eps_offsets", dtype=np.int64, shape=(states,)),
                     *(take(name, dtype=np.int32, shape=(arcs,), least=0)
                       for name in ("ilabel", "olabel")),
                     take("weight", dtype=np.float32, shape=(arcs,)),
                     take("nextstate", dtype=np.int32, shape=(arcs,), least=0, most=states - 1),
-                    np.ascontiguousarray(final, np.float32))
+                    take("final", dtype=np.float32, shape=(states,), infinite=True))
         graph.check(path)
         return graph
 

@@ -4,15 +4,13 @@ A token is whatever stands between white space. Vectors and matrices (``[ number
 converted at once, not number by number.
 """
 
-import gzip
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.storage import PathLike, read_text
+from hybridasr.storage import PathLike, read_packed, read_text
 
 _TOKEN = re.compile(r"\s*(\S+)")
 _LARGEST = 2**31 - 1  # Kaldi's whole numbers have 32 bits
@@ -131,12 +129,7 @@ def open_tokens(path: PathLike) -> TokenReader:
             with path.open("rb") as file:
                 _refuse_binary(file.read(2), path)
         return TokenReader(read_text(path), path)
-    try:
-        data = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError("no such file; check the path", path) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot be unpacked ({error}); {_REMEDY}", path) from None
+    data = read_packed(path)
     _refuse_binary(data[:2], path)
     try:
         return TokenReader(data.decode("utf-8"), path)

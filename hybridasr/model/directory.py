@@ -15,7 +15,6 @@
 A format newer than this version knows is refused.
 """
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ from hybridasr.storage import (
     PathLike,
     atomic_write,
     read_arrays,
+    read_bytes,
     read_json,
     write_arrays,
     write_json,
@@ -51,6 +51,7 @@ from hybridasr.storage import (
 from hybridasr.tree.tree import DecisionTree, tree_from_dict
 
 FORMAT = 1
+LARGEST_SCALE = 100
 ARRAY_FILES = {"gmm": "gmm.npz", "nnet": "nnet.npz"}
 OF_THIS_MODEL = ("confidence.json", "confusions.json")
 
@@ -181,8 +182,10 @@ def _check_entries(values: dict[str, Any], path: Path) -> None:
     if kind == "nnet" and not isinstance(values.get("network"), str):
         raise DamagedFile(f"the text of the network is missing; {REMEDY}", path)
     scale = values.get("acoustic_scale", DEFAULT_SCALE)
-    if isinstance(scale, bool) or not 0 < scale < math.inf:
-        raise DamagedFile(f"acoustic_scale is {scale}, not a number above 0; {REMEDY}", path)
+    # With a larger one no token survives a frame but the best: the search would widen its beam.
+    if isinstance(scale, bool) or not 0 < scale <= LARGEST_SCALE:
+        raise DamagedFile(f"acoustic_scale is {scale}, not a number above 0 and at most "
+                          f"{LARGEST_SCALE}; {REMEDY}", path)
 
 
 def _short(value: Any) -> str:
@@ -203,6 +206,22 @@ def _read_structure(values: dict[str, Any], path: Path) -> tuple[Topology, Decis
     return topology, tree
 
 
+def copy_beside(source: PathLike, destination: PathLike) -> None:
+    """Copy what belongs to a model beside its arrays: calibration, confusions and graph.
+
+    Links are followed within `source` alone: a stranger's directory may point anywhere.
+    """
+    source, destination = Path(source), Path(destination)
+    for path in [*(source / name for name in OF_THIS_MODEL), *sorted(source.glob("graph/*"))]:
+        if _is_own_file(path, source):
+            with atomic_write(destination / path.relative_to(source), "wb") as file:
+                file.write(read_bytes(path))
+
+
+def _is_own_file(path: Path, directory: Path) -> bool:
+    return path.is_file() and path.resolve().is_relative_to(directory.resolve())
+
+
 def copy_lang(source: PathLike, destination: PathLike) -> None:
     """Copy a lang directory's text files (the FSTs stay behind: graphs are already built)."""
     source, destination = Path(source), Path(destination)
@@ -210,9 +229,9 @@ def copy_lang(source: PathLike, destination: PathLike) -> None:
         return
     shutil.rmtree(destination, ignore_errors=True)
     for path in sorted(source.rglob("*")):
-        if path.is_file() and path.suffix != ".fst":
+        if _is_own_file(path, source) and path.suffix != ".fst":
             with atomic_write(destination / path.relative_to(source), "wb") as file:
-                file.write(path.read_bytes())
+                file.write(read_bytes(path))
 
 
 def _graph_options(graph: Path) -> GraphOptions:

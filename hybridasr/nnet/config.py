@@ -10,6 +10,8 @@
 
 import dataclasses
 import difflib
+import re
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,7 @@ LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (
     Affine, Splice, Tdnn, Relu, Sigmoid, Tanh, Pnorm, Dropout, Renorm, LayerNorm, BatchNorm, Conv,
     MaxPool, Lstm, Gru)}
 OUTPUT = "output"
+MAX_WEIGHTS = 1 << 27  # of a layer: 512 MB
 
 
 def read_network(text: str, input_dim: int, output_dim: int, seed: int = 0,
@@ -101,7 +104,21 @@ def _read_layer(words: list[str], dim: int, channels: int, output_dim: int,
         choices = field.metadata.get("choices")
         if choices and values.get(field.name, choices[0]) not in choices:
             raise UserError(f"{field.name}={values[field.name]}; choose from {', '.join(choices)}")
-    return layer_class(from_strings(layer_class.options_class, values, ""), dim, channels, rng)
+    if re.search(r"\d{4}", values.get("offsets", "")):
+        # Before the range is made.
+        raise UserError(f"offsets={values['offsets']}; give frames from -999 to 999")
+    options = from_strings(layer_class.options_class, values, "")
+    _check_size(options, dim)
+    return layer_class(options, dim, channels, rng)
+
+
+def _check_size(options: Any, dim: int) -> None:
+    """Refuse what no machine could hold before memory is taken for it."""
+    for name in ("dim", "cell", "channels", "projection"):
+        size = getattr(options, name, 0)
+        if size * (size + dim) > MAX_WEIGHTS:
+            raise UserError(f"{name}={size} after {dim} columns; give less, at most "
+                            f"{MAX_WEIGHTS} weights a layer")
 
 
 def from_arrays(text: str, arrays: dict[str, np.ndarray], source: str = "network") -> Network:

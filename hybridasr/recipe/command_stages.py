@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.command_list import read_commands
-from hybridasr.corpus.datadir import combine, read_datadir
+from hybridasr.corpus.datadir import read_datadir
+from hybridasr.corpus.subsets import combine
 from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import DrawOptions, calibrate, draw_lists
 from hybridasr.evaluation.spotting import CommandList, SpotOptions, evaluate_commands

@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.augment import augment_datadir
-from hybridasr.corpus.datadir import (
-    DataDir,
-    combine,
-    copy_datadir,
-    read_datadir,
-    write_datadir,
-)
+from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
 from hybridasr.corpus.download import download_corpus
 from hybridasr.corpus.readers import (
     Reader,
@@ -28,6 +22,7 @@ from hybridasr.corpus.readers import (
     find_reader,
     missing_corpus_message,
 )
+from hybridasr.corpus.subsets import combine, copy_datadir
 from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError
 from hybridasr.evaluation.evaluate import evaluate, homophone_classes
@@ -145,7 +140,7 @@ class _Runner:
             sizes = []
             for name, utterances in sets.items():
                 data = write_datadir(self.data / name, utterances)
-                check_datadir(data.path)
+                check_datadir(data.path, check_audio=True)
                 sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
             return "; ".join(sizes)
 

@@ -132,7 +132,7 @@ def test_data_verbs(world, tmp_path):
     for name in COMMANDS[:2]:
         (folder / name).mkdir(parents=True)
         for speaker in ("ann", "bob", "cid"):
-            soundfile.write(folder / name / f"{speaker}-1.wav", np.ones(8000, np.int16), 16000)
+            soundfile.write(folder / name / f"{speaker}-1.wav", np.full(8000, 900, np.int16), 16000)
     hybridasr("prepare-data", folder, tmp_path / "data")
     said = (tmp_path / "data" / "test" / "text").read_text().split()[1::2]
     assert sorted(said) == sorted(COMMANDS[:2])

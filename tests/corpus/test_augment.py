@@ -17,8 +17,9 @@ from hybridasr.corpus.augment import (
     load_noises,
     synthetic_noises,
 )
-from hybridasr.corpus.datadir import Utterance, combine, read_datadir, utt2dur, write_datadir
+from hybridasr.corpus.datadir import Utterance, read_datadir, utt2dur, write_datadir
 from hybridasr.corpus.perturb import speech_power
+from hybridasr.corpus.subsets import combine
 from hybridasr.corpus.validate import validate_datadir
 from hybridasr.errors import UserError
 from hybridasr.parallel import SerialExecutor, executor

@@ -10,18 +10,8 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybridasr.corpus.datadir import (
-    DataDir,
-    Utterance,
-    combine,
-    copy_datadir,
-    read_datadir,
-    split_by_speaker,
-    split_datadir,
-    subset,
-    utt2dur,
-    write_datadir,
-)
+from hybridasr.corpus.datadir import DataDir, Utterance, read_datadir, utt2dur, write_datadir
+from hybridasr.corpus.subsets import combine, copy_datadir, split_by_speaker, split_datadir, subset
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 

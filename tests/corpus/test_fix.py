@@ -13,7 +13,7 @@ from hybridasr.errors import UserError
 @pytest.fixture
 def good(tmp_path):
     """Two speakers with three utterances each, whole recordings of one second."""
-    soundfile.write(tmp_path / "x.wav", np.zeros(8000, np.int16), 8000)
+    soundfile.write(tmp_path / "x.wav", np.full(8000, 900, np.int16), 8000)
     listed = [Utterance(f"{s}-{n}", s, ("go", "on"), f"{s}-{n}", str(tmp_path / "x.wav"))
               for s in ("an", "bo") for n in range(3)]
     tables = {"utt2dur": {u.utterance: "1.0" for u in listed}, "spk2gender": {"an": "f", "bo": "m"}}

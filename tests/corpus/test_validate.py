@@ -24,8 +24,8 @@ def good(tmp_path):
     """A data directory with every kind of file and nothing wrong."""
     audio = tmp_path / "audio"
     audio.mkdir()
-    soundfile.write(audio / "a b.wav", np.zeros(16000, np.int16), 8000)
-    soundfile.write(audio / "c.flac", np.zeros(8000, np.int16), 8000)
+    soundfile.write(audio / "a b.wav", np.full(16000, 900, np.int16), 8000)
+    soundfile.write(audio / "c.flac", np.full(8000, 900, np.int16), 8000)
     ark = audio / "feats.ark"
     blocks = [b"an-1 " + matrix(98, 13), b"an-2 " + matrix(98, 13, b"CM "),
               b"bo-1 " + matrix(48, 13, b"CM2 ")]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from hybridasr.corpus.datadir import Utterance, read_datadir, subset, write_datadir
+from hybridasr.corpus.datadir import Utterance, read_datadir, write_datadir
+from hybridasr.corpus.subsets import subset
 from hybridasr.errors import UserError
 from hybridasr.features import pipeline as room
 from hybridasr.features.archives import read_scp, write_matrices

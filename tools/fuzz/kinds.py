@@ -16,7 +16,8 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 import command_world  # noqa: E402
 
 from hybridasr import cli  # noqa: E402
-from hybridasr.corpus.datadir import read_datadir, subset, write_datadir  # noqa: E402
+from hybridasr.corpus.datadir import read_datadir, write_datadir  # noqa: E402
+from hybridasr.corpus.subsets import subset  # noqa: E402
 from hybridasr.errors import UserError  # noqa: E402
 from hybridasr.features.archives import read_ark, read_scp, write_matrices  # noqa: E402
 from hybridasr.graph.openfst import read_fst  # noqa: E402
@@ -71,7 +72,8 @@ def make_kinds(root: Path) -> list[Kind]:
     network = command_world.make_network(world, root / "nnet")
     adaptive = command_world.make_adaptive(world, root / "sat")
     syllables = command_world.SYLLABLES
-    write_arpa(root / "lm.arpa", estimate_ngram(list(zip(syllables, syllables[1:])) * 3, 2))
+    pairs = list(zip(syllables, syllables[1:], strict=False))
+    write_arpa(root / "lm.arpa", estimate_ngram(pairs * 3, 2))
     for model in (world.mono, network, adaptive):
         _do("mkgraph", model, model / "graph", "--grammar", "ngram", "--arpa", root / "lm.arpa")
     wav = next(iter(world.test.utterances.values())).wav
@@ -133,7 +135,8 @@ def _archives(base: Path, data, model: Path) -> Kind:
             except UserError as error:
                 print(error)
     return Kind("ark", base, ("*.ark*", "*.scp", "feature.json"),
-                (reading(read_all), verb("decode", model / "graph", "{}", "{}/decode", "--model", model)))
+                (reading(read_all),
+                verb("decode", model / "graph", "{}", "{}/decode", "--model", model)))
 
 
 def _audio(base: Path, wav: str, network: Path) -> Kind:
@@ -293,8 +296,8 @@ def _texts(root: Path, model: Path, wav: str, commands: Path) -> list[Kind]:
     for name in ("arpa", "lexicon", "commands", "recipe", "network", "results"):
         (root / name).mkdir(parents=True)
     shutil.copy(root.parent / "lm.arpa", root / "arpa")
-    (root / "lexicon/lexicon.txt").write_text("da1 d a1\nda1 d a1 i1\nti1 t i1\nhello HH AH0 L OW1\n"
-                                              "<UNK> SPN\n", encoding="utf-8")
+    (root / "lexicon/lexicon.txt").write_text(
+        "da1 d a1\nda1 d a1 i1\nti1 t i1\nhello HH AH0 L OW1\n<UNK> SPN\n", encoding="utf-8")
     (root / "lexicon/words.txt").write_text("da1\nti1\n打开空调\nhello world\n", encoding="utf-8")
     (root / "commands/commands.txt").write_text(
         "# what a lamp does\nda1ti1\nopen\tbu1la1\t0.7\nli1du1 ta1\n", encoding="utf-8")

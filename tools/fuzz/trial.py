@@ -63,6 +63,10 @@ def _in_child(action: Callable[[], int], output: int) -> int:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for stream in (1, 2):
             os.dup2(output, stream)
+        # Whatever the parent had in their place (a test does) is not the child's.
+        sys.stdout, sys.stderr = (
+            open(stream, "w", encoding="utf-8", errors="backslashreplace",  # noqa: SIM115
+                 closefd=False) for stream in (1, 2))
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(SECONDS)
         code = action()
