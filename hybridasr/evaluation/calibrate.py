@@ -43,7 +43,7 @@ from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import OF_THIS_MODEL
 from hybridasr.options import option
 from hybridasr.progress import without_warnings
-from hybridasr.score.detection import Kind, det_curve
+from hybridasr.score.detection import TrialKind, det_curve
 from hybridasr.storage import atomic_write
 
 logger = logging.getLogger("hybridasr")
@@ -91,7 +91,7 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
         if commands:
             load_with(model, commands, spot)  # for its warnings, once
         trials = [trial for part in spot_set(model, data, lists, pool, spot) for trial in part]
-        outside = sum(trial.kind == Kind.OUTSIDE for trial in trials)
+        outside = sum(trial.kind == TrialKind.OUTSIDE for trial in trials)
         if outside < MIN_UTTERANCES:
             raise UserError(f"{outside or 'no'} outside utterances to calibrate with, at least "
                             f"{MIN_UTTERANCES} are needed; add recordings of words that are not "
@@ -197,8 +197,8 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
 
 def _balance(ratios: np.ndarray, kinds: np.ndarray) -> float:
     """Return the filler penalty with which costs alone err as often on either side."""
-    chosen = kinds != Kind.WRONG
-    curve = det_curve(ratios[chosen], kinds[chosen] == Kind.RIGHT)
+    chosen = kinds != TrialKind.WRONG
+    curve = det_curve(ratios[chosen], kinds[chosen] == TrialKind.RIGHT)
     gap = np.abs(curve.miss - curve.false_accept)[1:]
     equal = curve.thresholds[1:][gap == gap.min()]
     below = curve.thresholds[1:][curve.thresholds[1:] < equal.min()]

@@ -25,7 +25,7 @@ from hybridasr.model.adaptation import AdaptOptions, decoding_blocks
 from hybridasr.parallel import run_blocks
 from hybridasr.progress import without_warnings
 from hybridasr.recognize.recognizer import Decoded, Recognizer, bare_recognizer, load
-from hybridasr.score.detection import Kind, Trials
+from hybridasr.score.detection import TrialKind, Trials
 from hybridasr.storage import read_json, write_json, write_text
 
 logger = logging.getLogger("hybridasr")
@@ -70,7 +70,7 @@ class Trial:
     utterance: str
     speaker: str
     said: str
-    kind: Kind
+    kind: TrialKind
     text: str
     probability: float | None
     reason: str | None
@@ -131,7 +131,7 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
         load_with(model, commands, options)
     trials = [trial for data in sets for trial in
               spot_set(model, data, [commands], pool, options)[0]]
-    if all(trial.kind == Kind.OUTSIDE for trial in trials):
+    if all(trial.kind == TrialKind.OUTSIDE for trial in trials):
         logger.warning("no transcript of %s is a command of the list; transcripts and commands "
                        "are compared as they are written", " ".join(
                            str(data.path) for data in sets))
@@ -241,8 +241,8 @@ def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[
     decision = decoded.decision
     command = decision.command if decision else None
     said = next((c for c in recognizer.commands if c.words == tuple(words)), None)
-    kind = (Kind.OUTSIDE if said is None else
-            Kind.RIGHT if command is not None and command.id == said.id else Kind.WRONG)
+    kind = (TrialKind.OUTSIDE if said is None else
+            TrialKind.RIGHT if command is not None and command.id == said.id else TrialKind.WRONG)
     calibrated = recognizer.calibration is not None
     values = decision.measures if decision is not None else None
     return Trial(name, speaker, " ".join(words), kind, command.text if command else "",
