@@ -86,7 +86,8 @@ def test_penalty_balances_misses_and_false_accepts(seed):
 
     def gap(penalty):
         accepted = ratios + penalty > 0  # as the search decides
-        return abs((~accepted[kinds == TrialKind.RIGHT]).mean() - accepted[kinds == TrialKind.OUTSIDE].mean())
+        miss = (~accepted[kinds == TrialKind.RIGHT]).mean()
+        return abs(miss - accepted[kinds == TrialKind.OUTSIDE].mean())
 
     places = np.unique(ratios[kinds != TrialKind.WRONG])
     cuts = [places[0] - 1, *(places[:-1] + places[1:]) / 2]

@@ -113,13 +113,14 @@ def test_figures_of_the_three_kinds():
 
 
 def test_figures_that_cannot_be_measured_are_none():
-    only_right = Trials(np.array([0.5, 0.6]), np.array([TrialKind.RIGHT, TrialKind.RIGHT])).figures(0.5)
+    only_right = Trials(np.array([0.5, 0.6]), np.array([TrialKind.RIGHT] * 2)).figures(0.5)
     assert (only_right["accepted_right"], only_right["accepted_wrong"]) == (100.0, 0.0)
     assert [only_right[name] for name in ("false_accept", "eer", "eer_wrong", "auc", "nce")] == [
         None] * 5
     nothing = Trials(np.zeros(0), np.zeros(0)).figures(0.5)
     assert {value for value in nothing.values()} == {0, None}
-    no_outside = Trials(np.array([0.5, 0.6]), np.array([TrialKind.WRONG, TrialKind.RIGHT])).figures(0.5)
+    kinds = np.array([TrialKind.WRONG, TrialKind.RIGHT])
+    no_outside = Trials(np.array([0.5, 0.6]), kinds).figures(0.5)
     assert (no_outside["eer"], no_outside["eer_wrong"]) == (None, 0.0)
 
 
