@@ -2,7 +2,7 @@
 
 A set is cut into blocks whose number depends on the data alone. A worker gets a block (rows of
 utterances and where their features are), loads the model when it meets it first, and gives a
-result for each utterance. Results are handed on in the order of the set, a few blocks at a time.
+result for each utterance. Results are handed on in the order of the ids, a few blocks at a time.
 """
 
 import threading
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hybridasr.corpus.datadir import DataDir
+from hybridasr.corpus.kaldi_files import sort_key
 from hybridasr.features.pipeline import (
     FeatureBlock,
     PipelineOptions,
@@ -65,7 +66,8 @@ class SetBlocks:
         UserError
             if no utterance has features; a warning names those that have none.
         """
-        return cls(data, pipeline, block_parts(data, with_features(data), by_speaker))
+        names = sorted(with_features(data), key=sort_key)
+        return cls(data, pipeline, block_parts(data, names, by_speaker))
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -74,19 +76,18 @@ class SetBlocks:
         return feature_blocks(self.data, self.pipeline, self.parts)
 
     def in_order(self, results: Iterable[Results[R]]) -> Iterator[tuple[str, R]]:
-        """Yield the results of all blocks in the order of the set.
+        """Yield the results of all blocks in the order of the utterances' ids.
 
         Speakers whose utterances stand together, as they do where the id begins with the speaker,
         leave nothing to wait; otherwise results wait for those that come before them.
         """
-        place = {name: number for number, name in enumerate(self.data.utterances)}
-        turn = iter(sorted(place[name] for part in self.parts for name in part))
-        waiting: dict[int, tuple[str, R]] = {}
+        turn = iter(sorted((name for part in self.parts for name in part), key=sort_key))
+        waiting: dict[str, R] = {}
         wanted = next(turn, None)
         for part in results:
-            waiting.update((place[name], (name, result)) for name, result in part)
+            waiting.update(part)
             while wanted in waiting:
-                yield waiting.pop(wanted)
+                yield wanted, waiting.pop(wanted)
                 wanted = next(turn, None)
 
 
@@ -102,7 +103,7 @@ def block_parts(data: DataDir, names: Iterable[str], by_speaker: bool) -> list[l
 
 def run_set(pool: Executor, function: Callable[..., Results[R]], blocks: SetBlocks, *arguments,
             desc: str = "") -> Iterator[tuple[str, R]]:
-    """Yield (utterance id, result) of every utterance that has features, in the set's order.
+    """Yield (utterance id, result) of every utterance that has features, in order of the ids.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hybridasr.cli.verb import Verb, add_nj
 
 if TYPE_CHECKING:
-    from hybridasr.evaluation.spotting import SpotOptions
+    from hybridasr.batch.spot_set import SpotOptions
 
 
 def _lang_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +113,15 @@ def _fillers(args: argparse.Namespace) -> list[str]:
 
 
 def _decode_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.batch.decode_set import DecodeOutput
+    from hybridasr.options import add_options
+
+    parser.epilog = (
+        "Writes text, ctm (a word a line: <recording> <channel> <start> <dur> <word> [<conf>], "
+        "times in the recording; conf with --write-lattices), summary.json, log/decode.log and, "
+        "if asked for, lat.1.gz.")
     _search_arguments(parser)
+    add_options(parser, DecodeOutput)
     add_nj(parser)
     parser.add_argument("--model", type=Path, help="model directory (default: above the graph)")
     for name in ("graph", "data", "decode"):
@@ -121,9 +129,9 @@ def _decode_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _decode(args: argparse.Namespace) -> None:
+    from hybridasr.batch.decode_set import DecodeOutput, decode_set
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
-    from hybridasr.evaluation.evaluate import decode_set
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
@@ -131,7 +139,7 @@ def _decode(args: argparse.Namespace) -> None:
     with executor(args.nj) as pool:
         decode_set(args.model or args.graph.parent, args.graph, read_datadir(args.data, False),
                    args.decode, from_args(SearchOptions, args), pool,
-                   from_args(AdaptOptions, args))
+                   from_args(AdaptOptions, args), from_args(DecodeOutput, args))
 
 
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,9 +149,11 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _score(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.errors import require_extra
     from hybridasr.evaluation.evaluate import score_set
     from hybridasr.score.wer import format_scores
 
+    require_extra("rapidfuzz", "score", "error rates")
     print(format_scores(score_set(read_datadir(args.data), args.decode)))
 
 
@@ -193,42 +203,47 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--homophones", action="store_true",
                         help="words of equal pronunciation count as right for each other")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
-    parser.add_argument("data", type=Path, help="data directory; features are made if missing")
+    parser.add_argument("data", type=Path, help="data directory; features of the model's kind are "
+                        "made into DATA/.features if it has none")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from hybridasr.batch.spot_set import CommandList
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
+    from hybridasr.errors import UserError
     from hybridasr.evaluation.evaluate import evaluate, homophone_classes
-    from hybridasr.evaluation.spotting import CommandList, evaluate_commands
-    from hybridasr.features.pipeline import make_feats
-    from hybridasr.model.acoustic import load_model
+    from hybridasr.evaluation.spotting import evaluate_commands
+    from hybridasr.lexicon.langdir import read_lang
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
-    model, data, fillers = load_model(args.model), read_datadir(args.data), _fillers(args)
+    data, fillers = read_datadir(args.data), _fillers(args)
+    without_effect = [name for name, value in (("--graph", args.graph),
+                                               ("--homophones", args.homophones)) if value]
+    if args.commands and without_effect:
+        raise UserError(f"{without_effect[0]} has no effect with --commands, where no graph is "
+                        "read and no words are counted; leave out one of the two")
     with executor(args.nj) as pool:
-        if "feats.scp" not in data.tables:
-            data = make_feats(data, model.features, pool)
         if args.commands:
             commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
             row = evaluate_commands(args.model, [data], commands, args.model /
                                     f"commands_{args.data.name}", pool, _spot_options(args))
-            print(json.dumps([row], ensure_ascii=False, indent=2))
-            return
-        row = evaluate(args.model, args.graph or args.model / "graph", read_datadir(args.data),
-                       args.model / f"decode_{args.data.name}", from_args(SearchOptions, args),
-                       pool, homophone_classes(model.lang) if args.homophones else None,
-                       from_args(AdaptOptions, args))
+        else:
+            classes = homophone_classes(read_lang(args.model / "lang")) if args.homophones else None
+            row = evaluate(args.model, args.graph or args.model / "graph", data,
+                           args.model / f"decode_{args.data.name}",
+                           from_args(SearchOptions, args), pool, classes,
+                           from_args(AdaptOptions, args))
     print(json.dumps([row], ensure_ascii=False, indent=2))
 
 
 def _spot_options(args: argparse.Namespace) -> "SpotOptions":
+    from hybridasr.batch.spot_set import SpotOptions
     from hybridasr.confidence.command_grammar import RejectOptions
     from hybridasr.decode.search import SearchOptions
-    from hybridasr.evaluation.spotting import SpotOptions
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
 
@@ -251,20 +266,23 @@ def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", type=Path, metavar="DIR",
                         help="draw reliability, DET and ROC curves there")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
-    parser.add_argument("data", type=Path, help="data directory with features and transcripts, of "
-                        "speakers that the model was not trained on")
+    parser.add_argument("data", type=Path, help="data directory with transcripts, of speakers that "
+                        "the model was not trained on")
 
 
 def _calibrate(args: argparse.Namespace) -> None:
+    from hybridasr.batch.spot_set import CommandList
     from hybridasr.confidence.calibrator import CalibrationOptions
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.errors import require_extra
     from hybridasr.evaluation.calibrate import DrawOptions, calibrate
-    from hybridasr.evaluation.spotting import CommandList
     from hybridasr.evaluation.tune import held_out
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
+    if args.plots:
+        require_extra("matplotlib", "plots", "pictures")
     data, fillers = read_datadir(args.data), _fillers(args)
     commands = None
     if args.commands:
@@ -290,7 +308,7 @@ def _tune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
                         "the utterances that the network was not trained on")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
-    parser.add_argument("data", type=Path, help="data directory with features and transcripts")
+    parser.add_argument("data", type=Path, help="data directory with transcripts")
 
 
 def _tune(args: argparse.Namespace) -> None:

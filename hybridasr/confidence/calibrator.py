@@ -13,7 +13,7 @@ import numpy as np
 
 from hybridasr.confidence.calibration import Calibration
 from hybridasr.confidence.logistic import fit_logistic, grouped_folds, held_out_probabilities
-from hybridasr.errors import UserError
+from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.options import option, to_dict
 from hybridasr.score.detection import TrialKind, Trials, choose_threshold
 
@@ -149,7 +149,7 @@ def _check(features: np.ndarray, names: Sequence[str], kinds: np.ndarray, groups
         raise ValueError("a command recognised right has no measures")
     for name, column in zip(names, features.T, strict=True):
         if len(column) and np.isnan(column).all():
-            raise UserError(f"measure '{name}' has no value in any utterance; leave it out")
+            raise NotEnoughData(f"measure '{name}' has no value in any utterance; leave it out")
     for members, what, remedy in (
             (kinds == TrialKind.RIGHT, "commands recognised right",
              "add recordings of commands of the list"),
@@ -159,8 +159,8 @@ def _check(features: np.ndarray, names: Sequence[str], kinds: np.ndarray, groups
              "add recordings of words that sound like commands")):
         count = int(members.sum())
         if count < MIN_UTTERANCES:
-            raise UserError(f"{count or 'no'} {what} to calibrate with, at least {MIN_UTTERANCES} "
-                            f"are needed; {remedy}")
+            raise NotEnoughData(f"{count or 'no'} {what} to calibrate with, at least "
+                                f"{MIN_UTTERANCES} are needed; {remedy}")
 
 
 def _folds(groups: Sequence[str], kinds: np.ndarray, near: np.ndarray, num_folds: int

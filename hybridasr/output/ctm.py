@@ -56,8 +56,9 @@ def write_ctm(path: PathLike, rows: Iterable[CtmRow], decimals: int = 2) -> int:
     """
     count = 0
     with ctm_writer(path, decimals) as writer:
-        for count, row in enumerate(rows, 1):
+        for row in rows:
             writer.write(row)
+            count += 1
     return count
 
 
@@ -89,7 +90,7 @@ class CtmWriter:
             raise UserError(f"'{row.symbol}' of '{row.recording}' has {fault}; correct the row",
                             self.path)
         # In front of the line what it is sorted by: the line's own begin is rounded.
-        entry = f"{row.channel} {row.begin!r} {format_row(row, self.decimals)}\n".encode()
+        entry = f"{row.channel} {float(row.begin)!r} {format_row(row, self.decimals)}\n".encode()
         pieces = self.pieces.setdefault(row.recording, [])
         if pieces and pieces[-1][1] == self._end:
             pieces[-1][1] += len(entry)

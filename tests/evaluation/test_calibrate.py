@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command_world import COMMANDS
 
+from hybridasr.batch.spot_set import CommandList, SpotOptions, phone_pairs, spot_set
 from hybridasr.confidence.calibration import load_calibration
 from hybridasr.confidence.calibrator import CalibrationOptions
 from hybridasr.confidence.command_grammar import RejectOptions
@@ -23,7 +24,6 @@ from hybridasr.evaluation.calibrate import (
     draw_lists,
     noise_trials,
 )
-from hybridasr.evaluation.spotting import CommandList, SpotOptions, phone_pairs, spot_set
 from hybridasr.model.acoustic import load_model
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.score.detection import TrialKind

@@ -8,19 +8,12 @@ import numpy as np
 import pytest
 from command_world import COMMANDS, OUTSIDE, make_adaptive
 
+from hybridasr.batch.spot_set import CommandList, SpotOptions, Trial, phone_pairs, spot_set
 from hybridasr.confidence.measures import NAMES, nothing
 from hybridasr.corpus.command_list import Command, make_commands
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.errors import UserError
-from hybridasr.evaluation.spotting import (
-    CommandList,
-    SpotOptions,
-    Trial,
-    decision_figures,
-    evaluate_commands,
-    phone_pairs,
-    spot_set,
-)
+from hybridasr.evaluation.spotting import decision_figures, evaluate_commands
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.progress import logger, without_warnings

@@ -8,9 +8,9 @@ import pytest
 from small_world import FEATURES, PIPELINE, build_graph, write_set
 
 from hybridasr.batch.align_set import align_set
+from hybridasr.batch.decode_set import decode_set
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
-from hybridasr.evaluation.evaluate import decode_set
 from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.archives import read_ark, read_scp
 from hybridasr.model.acoustic import DEFAULT_SCALE, load_model

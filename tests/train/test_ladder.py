@@ -9,9 +9,9 @@ import pytest
 from small_world import FEATURES, PIPELINE, build_graph, write_set
 
 from hybridasr.batch.align_set import OutputOptions, align_set
+from hybridasr.batch.decode_set import decode_set
 from hybridasr.corpus.datadir import Utterance
 from hybridasr.errors import UserError
-from hybridasr.evaluation.evaluate import decode_set
 from hybridasr.features.archives import read_ark, read_scp, write_matrices
 from hybridasr.features.pipeline import expand
 from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, estimate_fmllr

@@ -1,0 +1,81 @@
+"""Owns the figures of accepting and rejecting commands in whole sets."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridasr.batch.spot_set import CommandList, SpotOptions, Trial, load_with, spot_trials
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.progress import logger
+from hybridasr.score.detection import TrialKind, Trials
+from hybridasr.storage import atomic_write, read_json, write_json
+
+
+def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandList,
+                      destination: Path, pool: Executor, options: SpotOptions | None = None,
+                      warn: bool = True) -> dict[str, Any]:
+    """Decode sets with a command list; return their row of results.json.
+
+    Writes ``trials`` (one utterance a line: said, taken for, probability, reason), ``text`` (what
+    was accepted) and ``detection.json``. With `warn`, commands that sound alike are named.
+    """
+    options = options or SpotOptions()
+    if warn:
+        load_with(model, commands, options)
+    outcomes, seconds, duration = [], 0.0, 0.0
+    with atomic_write(destination / "trials") as lines, atomic_write(destination / "text") as text:
+        for data in sets:
+            for trial in spot_trials(model, data, commands, pool, options):
+                lines.write(_line(trial))
+                words = trial.text if trial.reason is None else ""
+                text.write(f"{trial.utterance} {words}".rstrip() + "\n")
+                outcomes.append(_outcome(trial))
+                seconds, duration = seconds + trial.seconds, duration + trial.duration
+    if all(kind == TrialKind.OUTSIDE for kind, _, _ in outcomes):
+        logger.warning("no transcript of %s is a command of the list; transcripts and commands "
+                       "are compared as they are written", " ".join(
+                           str(data.path) for data in sets))
+    info = read_json(model / "model.json")["info"]
+    row = {"system": model.name, "test_set": "+".join(data.path.name for data in sets),
+           "grammar": "commands and filler",
+           "wer": None, "ser": None, "words": None, "utterances": len(outcomes),
+           "rtf": round(seconds / max(duration, 1e-9), 5),
+           "train_seconds": info.get("train_seconds"), **_figures(outcomes)}
+    write_json(destination / "detection.json", row)
+    return row
+
+
+def decision_figures(trials: Iterable[Trial]) -> dict[str, Any]:
+    """Return figures of the decisions as they were taken; see `Trials.figures`.
+
+    Without a calibration the figures that need probabilities are None.
+    """
+    return _figures([_outcome(trial) for trial in trials])
+
+
+_Outcome = tuple[TrialKind, bool, float | None]  # what it is, accepted, probability
+
+
+def _outcome(trial: Trial) -> _Outcome:
+    return trial.kind, trial.reason is None, trial.probability
+
+
+def _figures(outcomes: Sequence[_Outcome]) -> dict[str, Any]:
+    kinds = np.array([kind for kind, _, _ in outcomes])
+    accepted = np.array([is_accepted for _, is_accepted, _ in outcomes])
+    probabilities = [probability for _, _, probability in outcomes]
+    calibrated = None not in probabilities
+    values = np.array(probabilities if calibrated else accepted, float)
+    figures = Trials(values, kinds).figures(0.5, accepted=accepted)
+    if not calibrated:
+        figures.update(dict.fromkeys(("eer", "eer_wrong", "auc", "ece", "nce")))
+    return figures
+
+
+def _line(trial: Trial) -> str:
+    probability = "" if trial.probability is None else f"{trial.probability:.4f}"
+    return "\t".join([trial.utterance, trial.said, trial.text, probability,
+                      trial.reason or "accepted"]) + "\n"
