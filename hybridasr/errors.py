@@ -4,6 +4,7 @@ The command line prints the message of any of them as one line on stderr and exi
 Message template: ``<file>:<line>: <key> <what is wrong, with both values>; <how to mend>``.
 """
 
+import importlib.util
 import shlex
 from pathlib import Path
 
@@ -84,3 +85,20 @@ def name_some(names: list[str]) -> str:
     """
     more = len(names) - MAX_NAMED
     return " ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def require_extra(module: str, extra: str, purpose: str) -> None:
+    """Check before long work that a package which is not always installed is there.
+
+    >>> require_extra("json", "none", "reading JSON")
+    >>> require_extra("no_such_module", "plots", "pictures")
+    Traceback (most recent call last):
+    hybridasr.errors.UserError: pictures need no_such_module; run pip install 'hybridasr[plots]'
+
+    Raises
+    ------
+    UserError
+        with the command that installs it.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"{purpose} need {module}; run pip install 'hybridasr[{extra}]'")

@@ -1,17 +1,20 @@
-"""Owns work over utterances: one executor interface, in place or in processes.
+"""Owns work in blocks: one executor interface, in place, in threads or in processes.
 
 Work is cut into blocks whose number depends on the data alone, and results come back in block
-order, so that sums (and therefore models) are the same for every ``--nj``.
+order, so that sums (and therefore models) are the same for every ``--nj``. Few blocks are under
+way at a time, so that memory does not grow with their number.
 """
 
 import concurrent.futures as futures
+import itertools
 import logging
 import logging.handlers
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -21,6 +24,10 @@ from hybridasr.progress import logger, progress
 T = TypeVar("T")
 # BLAS on several threads rounds by their number: a process takes one, jobs are the parallelism.
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+MAX_JOBS = 64  # or four for each processor, where that is more
+# Blocks under way for each worker: one that it works at, and some for while an earlier one is
+# waited for.
+_BLOCKS_A_WORKER = 3
 
 
 class SerialExecutor(futures.Executor):
@@ -38,9 +45,22 @@ class SerialExecutor(futures.Executor):
 
 @contextmanager
 def executor(nj: int = 1) -> Iterator[futures.Executor]:
-    """Yield an executor of `nj` jobs: in place for 1, in processes for more."""
+    """Yield an executor of `nj` jobs: in place for 1, in processes for more.
+
+    A process starts when there is a block for it, so there are never more than blocks.
+
+    Raises
+    ------
+    UserError
+        if `nj` is below 1 or beyond what a machine can bear.
+    """
     if nj < 1:
         raise UserError(f"--nj is {nj}; give 1 or more")
+    processors = os.cpu_count() or 1
+    most = max(MAX_JOBS, 4 * processors)
+    if nj > most:
+        raise UserError(f"--nj is {nj}, this machine has {processors} processors; give at most "
+                        f"{most}")
     import threadpoolctl  # here, so that the command line starts at once
 
     with threadpoolctl.threadpool_limits(1, "blas"):
@@ -117,20 +137,58 @@ def wide_kernels(cpuinfo: str = "/proc/cpuinfo") -> dict[str, str]:
     return {"OPENBLAS_CORETYPE": "SKYLAKEX"} if has_all and not chosen else {}
 
 
-def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Sequence[tuple],
-               desc: str = "", unit: str = "block") -> Iterator[T]:
-    """Yield ``function(*block)`` for every block, in order, with a progress bar."""
-    if isinstance(pool, SerialExecutor):
-        for block in progress(blocks, desc=desc, unit=unit):
-            yield function(*block)
-        return
-    pending: list[futures.Future] = []
+def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Iterable[tuple],
+               desc: str = "", unit: str = "block", total: int | None = None) -> Iterator[T]:
+    """Yield ``function(*block)`` for every block, in order, with a progress bar.
+
+    Blocks are asked for when there is a worker for them, and a result is forgotten once it is
+    yielded: memory holds a few blocks for each worker.
+
+    Parameters
+    ----------
+    pool : Executor
+        Any of `concurrent.futures`, or of `executor`.
+    blocks : iterable of tuple
+        The arguments of each call; for a pool of processes they must be picklable.
+    total : int, optional
+        Number of blocks, for the bar; known where `blocks` has a length.
+
+    Raises
+    ------
+    ResourceError
+        if a worker died; otherwise what `function` raises.
+
+    >>> with executor(1) as pool:
+    ...     list(run_blocks(pool, pow, [(2, 3), (3, 2)]))
+    [8, 9]
+    """
+    total = total if total is not None or not hasattr(blocks, "__len__") else len(blocks)
+    results = _in_place if isinstance(pool, SerialExecutor) else _submitted
+    yield from progress(results(pool, function, blocks), total=total, desc=desc, unit=unit)
+
+
+def _in_place(pool: futures.Executor, function: Callable[..., T], blocks: Iterable[tuple]
+              ) -> Iterator[T]:
+    del pool
+    for block in blocks:
+        yield function(*block)
+
+
+def _submitted(pool: futures.Executor, function: Callable[..., T], blocks: Iterable[tuple]
+               ) -> Iterator[T]:
+    # An executor does not say how many workers it has; those of Python know.
+    workers = getattr(pool, "_max_workers", None) or os.cpu_count() or 1
+    pending: deque[futures.Future] = deque()
+    remaining = iter(blocks)
     try:
-        with _interrupts_held():
-            pending += [pool.submit(function, *block) for block in blocks]
-        for future in progress(pending, desc=desc, unit=unit):
-            yield future.result()
-    except futures.process.BrokenProcessPool:
+        while True:
+            for block in itertools.islice(remaining, _BLOCKS_A_WORKER * workers - len(pending)):
+                with _interrupts_held():
+                    pending.append(pool.submit(function, *block))
+            if not pending:
+                return
+            yield pending.popleft().result()
+    except futures.BrokenExecutor:
         raise ResourceError("a worker process died (out of memory?); try a smaller --nj") from None
     finally:
         for future in pending:
@@ -138,7 +196,11 @@ def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Seque
 
 
 def split_blocks(items: Sequence[T], size: int) -> list[list[T]]:
-    """Cut `items` into consecutive blocks of at most `size`, whatever the number of jobs."""
+    """Cut `items` into consecutive blocks of at most `size`, whatever the number of jobs.
+
+    >>> split_blocks("abcde", 2)
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
     return [list(items[start:start + size]) for start in range(0, len(items), size)]
 
 

@@ -9,38 +9,43 @@ Praat, a report of utterances that look wrong, and the names of those that ``fai
 import functools
 import logging
 import math
+import pickle
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
+from hybridasr.batch.unknown_words import unknown_words, warn_of_unknown_words
+from hybridasr.corpus.audio import audio_info, is_pipe
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.decode.align import AlignmentGraph, AlignOptions, align
 from hybridasr.decode.words import Segment, phone_segments, word_segments
-from hybridasr.errors import UserError, name_some
-from hybridasr.features.pipeline import check_features, load_feats
+from hybridasr.errors import NotEnoughData, UserError, name_some
+from hybridasr.features.archives import MatrixWriter, matrix_writer
+from hybridasr.features.cache import matching_features
+from hybridasr.features.pipeline import FeatureBlock
 from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.lexicon.transcripts import check_phones, word_ids
 from hybridasr.model.acoustic import AcousticModel, Scorer
-from hybridasr.model.adaptation import (
-    AdaptOptions,
-    adapt_speaker,
-    decoding_blocks,
-    works_by_speaker,
-)
-from hybridasr.model.alignments import write_alignments, write_transforms
+from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, works_by_speaker
 from hybridasr.model.directory import load_model, save_model
 from hybridasr.options import option
-from hybridasr.output.ctm import CtmRow, write_ctm
+from hybridasr.output.ctm import CtmRow, CtmWriter, ctm_writer
 from hybridasr.output.outliers import AlignedUtterance, find_outliers, write_report
 from hybridasr.output.textgrid import Interval, write_textgrid
-from hybridasr.parallel import run_blocks
 from hybridasr.storage import write_text
 
 logger = logging.getLogger("hybridasr")
+GRAPHS = 256  # of transcripts, that a worker keeps
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,23 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class Alignment:
-    """One aligned utterance: transition-ids (num_frames,), acoustic log likelihood a frame."""
+    """One aligned utterance.
 
-    utterance: str
+    Attributes
+    ----------
+    transition_ids : int32 (num_frames,)
+    loglike : float
+        Acoustic log likelihood a frame.
+    retried : bool
+        Whether the wider beam was needed.
+    transform : float64 (dim, dim + 1) or None
+        The speaker's, with the speaker's first utterance.
+    """
+
     transition_ids: np.ndarray
     loglike: float
     retried: bool
-
-
-@dataclass(frozen=True)
-class BlockResult:
-    """What a block of utterances gives."""
-
-    alignments: list[Alignment]
-    failed: list[str]
-    transforms: dict[str, np.ndarray]
+    transform: np.ndarray | None = None
 
 
 def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
@@ -75,91 +82,104 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
               output: OutputOptions | None = None) -> str:
     """Align a set with a model and write an alignment directory; return the closing line.
 
+    Features that the set lacks, or has of another kind than the model's, are made into a cache
+    (`features.cache`). A warning names the words that the lexicon lacks.
+
     Raises
     ------
+    NotEnoughData
+        if no utterance can be aligned.
     UserError
-        if features or phones are not those of the model, a word has no pronunciation, or no
-        utterance can be aligned.
+        if phones are not those of the model, or features, and there are no recordings.
     """
-    options, adapt = options or AlignOptions(), adapt or AdaptOptions()
+    options, adapt, output = options or AlignOptions(), adapt or AdaptOptions(), output or (
+        OutputOptions())
     model = load_model(source)
     check_phones(model.lang, lang, source)
-    check_features(data.path, model.features)
-    calls = [(source, _stamp(source), lang, block, options, adapt)
-             for block in decoding_blocks(data, works_by_speaker(model, adapt))]
-    aligned: list[Alignment] = []
-    failed: list[str] = []
-    transforms: dict[str, np.ndarray] = {}
-    for result in run_blocks(pool, _align_block, calls, desc=f"align {data.path.name}"):
-        aligned += result.alignments
-        failed += result.failed
-        transforms.update(result.transforms)
-    if not aligned:
-        raise UserError("no utterance could be aligned: every one is shorter than its HMM or fits "
-                        f"no path (first: {name_some(failed)}); check text and audio", data.path)
-    order = {name: place for place, name in enumerate(data.utterances)}
-    aligned.sort(key=lambda item: order[item.utterance])
-    if source.resolve() != destination.resolve():
-        save_model(replace(model, lang=lang), destination)
-    write_alignments(destination, ((item.utterance, item.transition_ids) for item in aligned))
-    write_transforms(destination, transforms)
-    _write_output(data, lang, model, aligned, failed, destination, output or OutputOptions())
-    frames = sum(len(item.transition_ids) for item in aligned)
-    loglike = sum(item.loglike * len(item.transition_ids) for item in aligned) / frames
-    retried = sum(item.retried for item in aligned)
+    data = matching_features(data, model.features, pool)
+    warn_of_unknown_words(data, lang.words, lang.path)
+    blocks = SetBlocks.of(data, model.pipeline, works_by_speaker(model, adapt))
+    stamp = directory_stamp(source, lang.path, lang.path / "phones")
+    alignments = run_set(pool, _align_block, blocks, source, lang.path, stamp, options, adapt,
+                         desc=f"align {data.path.name}")
+    with ExitStack() as files:
+        writer = _Writer(data, lang, model, destination, output, files)
+        for name, alignment in alignments:
+            writer.write(name, alignment)
+        if not writer.count:
+            raise NotEnoughData("no utterance could be aligned: every one is shorter than its HMM "
+                                f"or fits no path (first: {name_some(writer.failed)}); check text "
+                                "and audio", data.path)
+        if source.resolve() != destination.resolve():
+            save_model(replace(model, lang=lang), destination)
+        writer.finish()
+    failed = writer.failed
     (destination / "failed").unlink(missing_ok=True)  # of an earlier run
     if failed:
         logger.warning("%s: %d of %d utterances could not be aligned: %s", data.path, len(failed),
                        len(data), name_some(failed))
         write_text(destination / "failed", "".join(f"{name}\n" for name in failed))
-    return (f"{destination}: {len(aligned)} utterances, log likelihood a frame {loglike:.3f}, "
-            f"retried {retried}, failed {len(failed)}")
+    return (f"{destination}: {writer.count} utterances, log likelihood a frame "
+            f"{writer.loglike / writer.frames:.3f}, retried {writer.retried}, "
+            f"failed {len(failed)}")
 
 
-def _stamp(model: Path) -> int:
-    return (model / "model.json").stat().st_mtime_ns
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(source: Path, stamp: int) -> AcousticModel:
+def _aligner(source: Path, lang: Path, stamp: tuple, options: AlignOptions) -> "Aligner":
     del stamp  # part of the key: a model made anew under the same name is read anew
-    return load_model(source)
+    return Aligner(load_model(source), read_lang(lang), options)
 
 
-def _align_block(source: Path, stamp: int, lang: Lang, data: DataDir, options: AlignOptions,
-                 adapt: AdaptOptions) -> BlockResult:
-    model = _loaded(source, stamp)
-    aligner = Aligner(model, lang, options)
-    loaded = list(load_feats(data, model.pipeline))
-    feats = [model.final_features(frames) for _, frames in loaded]
-    words = [word_ids(data.utterances[name], lang.words, lang.oov) for name, _ in loaded]
-    found: dict[int, Alignment | None] = {}
+def _align_block(block: FeatureBlock, source: Path, lang: Path, stamp: tuple,
+                 options: AlignOptions, adapt: AdaptOptions) -> Results[Alignment | None]:
+    aligner = once_a_worker(_aligner, source, lang, stamp, options)
+    model = aligner.model
+    loaded = block.load(model.pipeline)
+    # A block is one speaker if the model adapts.
+    groups = [list(loaded)] if works_by_speaker(model, adapt) else ([item] for item in loaded)
+    words = {u.utterance: word_ids(u, aligner.lang.words, aligner.lang.oov)
+             for u in block.utterances}
+    results: Results[Alignment | None] = []
+    for group in groups:
+        results += _align_speaker(aligner, group, words, adapt)
+    return results
 
-    def find(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
-        item = found[number] = aligner.align(loaded[number][0], words[number], frames, scorer)
+
+def _align_speaker(aligner: "Aligner", group: list[tuple[str, np.ndarray]],
+                   words: dict[str, tuple[int, ...]], adapt: AdaptOptions
+                   ) -> Results[Alignment | None]:
+    alignments: dict[int, Alignment | None] = {}
+
+    def find_path(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
+        item = alignments[number] = aligner.align(words[group[number][0]], frames, scorer)
         return None if item is None else item.transition_ids
 
-    transforms = {}
-    transform = adapt_speaker(model, feats, find, adapt)
-    if transform is not None:
-        transforms[data.utterances[loaded[0][0]].speaker] = transform
-    failed = [name for number, (name, _) in enumerate(loaded) if found[number] is None]
-    return BlockResult([item for _, item in sorted(found.items()) if item is not None], failed,
-                       transforms)
+    feats = [aligner.model.final_features(frames) for _, frames in group]
+    transform = adapt_speaker(aligner.model, feats, find_path, adapt)
+    results: Results[Alignment | None] = []
+    for number, (name, _) in enumerate(group):
+        item = alignments[number]
+        if item is not None and transform is not None:
+            item, transform = replace(item, transform=transform), None
+        results.append((name, item))
+    return results
 
 
 class Aligner:
-    """Aligns utterances with one model; the graph of a transcript is built once."""
+    """Aligns utterances with one model; graphs of the last transcripts are kept."""
 
     def __init__(self, model: AcousticModel, lang: Lang, options: AlignOptions):
-        self.model, self.options = model, options
+        self.model, self.lang, self.options = model, lang, options
         self._builder = TrainingGraphs(lang, model.transitions, model.tree)
         self._costs = model.transitions.scaled_costs(options.scales.transition_scale,
                                                      options.scales.self_loop_scale)
-        self._graphs: dict[tuple[int, ...], tuple[AlignmentGraph, np.ndarray]] = {}
+        self._graph = functools.lru_cache(maxsize=GRAPHS)(self._build)
 
-    def align(self, utterance: str, words: tuple[int, ...], feats: np.ndarray,
-              scorer: Scorer) -> Alignment | None:
+    def _build(self, words: tuple[int, ...]) -> tuple[AlignmentGraph, np.ndarray]:
+        graph = AlignmentGraph.of(self._builder.build(words), self.model.transitions)
+        return graph, arc_costs(graph.graph, self._costs)
+
+    def align(self, words: tuple[int, ...], feats: np.ndarray, scorer: Scorer
+              ) -> Alignment | None:
         """Return the best path through the transcript; None if there is none.
 
         Parameters
@@ -168,10 +188,7 @@ class Aligner:
         feats : float32 (num_frames, dim)
             Final features, which `scorer` scores.
         """
-        if words not in self._graphs:
-            graph = AlignmentGraph.of(self._builder.build(words), self.model.transitions)
-            self._graphs[words] = graph, arc_costs(graph.graph, self._costs)
-        graph, costs = self._graphs[words]
+        graph, costs = self._graph(words)
         loglikes = scorer.loglikes(feats, graph.pdfs)
         if self.options.boost_silence != 1.0:
             silent = np.isin(graph.pdfs, self.model.silence_pdfs)
@@ -180,36 +197,146 @@ class Aligner:
         if path is None:
             return None
         loglike = -path.acoustic_cost / self.options.acoustic_scale / max(1, len(feats))
-        return Alignment(utterance, path.transition_ids, loglike, retried)
+        return Alignment(path.transition_ids, loglike, retried)
 
 
-def _write_output(data: DataDir, lang: Lang, model: AcousticModel, aligned: list[Alignment],
-                  failed: list[str], destination: Path, output: OutputOptions) -> None:
-    shift = model.features.frame_shift_ms / 1000
-    kinds = ("words", "phones", "states") if output.states else ("words", "phones")
-    rows: dict[str, list[CtmRow]] = {kind: [] for kind in kinds}
-    grids: dict[str, dict[str, list[Interval]]] = {}
-    reports = [AlignedUtterance(name, math.nan, [], [], False, failed=True) for name in failed]
-    for item in aligned:
-        utterance = data.utterances[item.utterance]
-        tiers = _tiers(item, utterance, lang, model.transitions, shift)
-        for kind in kinds:
-            rows[kind] += [CtmRow(utterance.recording, "1", begin + utterance.start, end - begin,
-                                  label) for label, begin, end in tiers[kind]]
-            grids.setdefault(utterance.recording, {}).setdefault(kind, []).extend(
+class _Writer:
+    """The files of an alignment directory, which grow as alignments come.
+
+    Attributes
+    ----------
+    count, frames, retried : int
+    loglike : float
+        Of all frames together.
+    failed : list of str
+        Utterances without a path.
+    """
+
+    def __init__(self, data: DataDir, lang: Lang, model: AcousticModel, destination: Path,
+                 output: OutputOptions, files: ExitStack):
+        self.count, self.frames, self.retried, self.loglike = 0, 0, 0, 0.0
+        self.failed: list[str] = []
+        self._data, self._lang, self._model = data, lang, model
+        self._destination, self._files = destination, files
+        destination.mkdir(parents=True, exist_ok=True)
+        self._alignments = files.enter_context(matrix_writer(destination / "ali.ark",
+                                                             destination / "ali.scp"))
+        self._transforms: MatrixWriter | None = None
+        kinds = ("words", "phones", "states") if output.states else ("words", "phones")
+        self._ctms: dict[str, CtmWriter] = {
+            kind: files.enter_context(ctm_writer(destination / f"{kind}.ctm")) for kind in kinds}
+        self._grids = _TextGrids(data, destination / "textgrid") if output.textgrid else None
+        self._reports = _Reports(destination, files)
+
+    def write(self, name: str, item: Alignment | None) -> None:
+        """Take the next utterance; None if it could not be aligned."""
+        utterance = self._data.utterances[name]
+        unknown = tuple(unknown_words([utterance], self._lang.words))
+        if item is None:
+            self.failed.append(name)
+            self._reports.append(AlignedUtterance(name, math.nan, [], [], False, True, unknown))
+            tiers: dict[str, list[tuple[str, float, float]]] = {}
+        else:
+            self._count(name, item)
+            tiers = _tiers(item, utterance, self._lang, self._model.transitions,
+                           self._model.features.frame_shift_ms / 1000)
+            self._reports.append(AlignedUtterance(name, item.loglike, tiers["phones"],
+                                                  tiers["words"], item.retried, False, unknown))
+            for kind, ctm in self._ctms.items():
+                for label, begin, end in tiers[kind]:
+                    ctm.write(CtmRow(utterance.recording, "1", begin + utterance.start,
+                                     end - begin, label))
+        if self._grids is not None:
+            self._grids.add(utterance, {kind: tiers[kind] for kind in self._ctms if tiers})
+
+    def _count(self, name: str, item: Alignment) -> None:
+        frames = len(item.transition_ids)
+        self.count, self.frames = self.count + 1, self.frames + frames
+        self.retried, self.loglike = self.retried + item.retried, (
+            self.loglike + item.loglike * frames)
+        self._alignments.write(name, np.asarray(item.transition_ids, np.int32))
+        if item.transform is not None:
+            if self._transforms is None:
+                self._transforms = self._files.enter_context(matrix_writer(
+                    self._destination / "trans.ark", self._destination / "trans.scp"))
+            self._transforms.write(self._data.utterances[name].speaker, item.transform)
+
+    def finish(self) -> None:
+        """Write what needs all alignments, and remove what an earlier run left."""
+        if self._transforms is None:
+            for name in ("trans.ark", "trans.scp"):
+                (self._destination / name).unlink(missing_ok=True)
+        silence = {self._lang.phone_name(phone) for phone in self._lang.silence_phones}
+        write_report(self._destination / "outliers.txt", find_outliers(self._reports, silence))
+
+
+class _Reports:
+    """Aligned utterances in a file of our own, to be read any number of times."""
+
+    def __init__(self, directory: Path, files: ExitStack):
+        self._file: IO[bytes] = files.enter_context(
+            tempfile.TemporaryFile(dir=directory))  # noqa: SIM115
+        self._count = 0
+
+    def append(self, item: AlignedUtterance) -> None:
+        """Write an utterance behind the others."""
+        pickle.dump(item, self._file)
+        self._count += 1
+
+    def __iter__(self) -> Iterator[AlignedUtterance]:
+        self._file.seek(0)
+        for _ in range(self._count):
+            yield pickle.load(self._file)
+
+
+class _TextGrids:
+    """TextGrids of recordings, each written when its last utterance has come."""
+
+    def __init__(self, data: DataDir, directory: Path):
+        self._data, self._directory = data, directory
+        self._missing = Counter(u.recording for u in data.utterances.values())
+        for name in data.utterances.keys() - data.tables.get("feats.scp", {}).keys():
+            self._missing[data.utterances[name].recording] -= 1
+        self._tiers: dict[str, dict[str, list[Interval]]] = {}
+
+    def add(self, utterance: Utterance, tiers: dict[str, list[tuple[str, float, float]]]) -> None:
+        """Take the tiers of an utterance; none if it could not be aligned."""
+        recording = utterance.recording
+        grid = self._tiers.setdefault(recording, {})
+        for kind, labels in tiers.items():
+            grid.setdefault(kind, []).extend(
                 Interval(begin + utterance.start, end + utterance.start, label)
-                for label, begin, end in tiers[kind])
-        reports.append(AlignedUtterance(item.utterance, item.loglike, tiers["phones"],
-                                        tiers["words"], item.retried))
-    for kind in kinds:
-        write_ctm(destination / f"{kind}.ctm", rows[kind])
-    if output.textgrid:
-        for recording, grid in grids.items():
-            end = max(interval.end for tier in grid.values() for interval in tier)
-            name = recording.replace("/", "_")
-            write_textgrid(destination / "textgrid" / f"{name}.TextGrid", end, grid)
-    silence = {lang.phone_name(phone) for phone in lang.silence_phones}
-    write_report(destination / "outliers.txt", find_outliers(reports, silence))
+                for label, begin, end in labels)
+        self._missing[recording] -= 1
+        if self._missing[recording]:
+            return
+        grid = {kind: sorted(intervals) for kind, intervals in self._tiers.pop(recording).items()}
+        if not any(grid.values()):
+            return
+        last = max(interval.end for tier in grid.values() for interval in tier)
+        seconds = _recording_seconds(self._data, utterance)
+        # Frames that reach beyond the samples (snip-edges false) end with them.
+        end = seconds if seconds is not None else last
+        clipped = {kind: [interval._replace(end=min(interval.end, end)) for interval in intervals
+                          if interval.begin < end - 1e-6] for kind, intervals in grid.items()}
+        name = recording.replace("/", "_")
+        write_textgrid(self._directory / f"{name}.TextGrid", end, clipped)
+
+
+def _recording_seconds(data: DataDir, utterance: Utterance) -> float | None:
+    """Return how long the recording of an utterance is; None if nothing says it exactly."""
+    if utterance.wav and not is_pipe(utterance.wav):
+        try:
+            return audio_info(utterance.wav).seconds
+        except UserError:
+            pass  # it may be gone since the features were made
+    for table, key in (("reco2dur", utterance.recording),
+                       *((("utt2dur", utterance.utterance),) if not utterance.is_segment else ())):
+        try:
+            return float(data.tables[table][key])
+        except (KeyError, ValueError):
+            continue
+    return None
 
 
 def _tiers(item: Alignment, utterance: Utterance, lang: Lang, transitions: TransitionModel,

@@ -22,9 +22,11 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _score(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.errors import require_extra
     from hybridasr.evaluation.evaluate import score_set
     from hybridasr.score.wer import format_scores
 
+    require_extra("rapidfuzz", "score", "error rates")
     print(format_scores(score_set(read_datadir(args.data), args.decode)))
 
 
@@ -36,37 +38,36 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--homophones", action="store_true",
                         help="words of equal pronunciation count as right for each other")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
-    parser.add_argument("data", type=Path, help="data directory; features are made if missing")
+    parser.add_argument("data", type=Path, help="data directory; features of the model's kind are "
+                        "made into DATA/.features if it has none")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from hybridasr.batch.spot_set import CommandList
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
     from hybridasr.evaluation.evaluate import evaluate, homophone_classes
-    from hybridasr.evaluation.spotting import CommandList, evaluate_commands
-    from hybridasr.features.pipeline import make_feats
+    from hybridasr.evaluation.spotting import evaluate_commands
+    from hybridasr.lexicon.langdir import read_lang
     from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
     check_commands(args, ("graph", "homophones"))
     check_adaptation(args, args.model)
-    model, data, fillers = load_model(args.model), read_datadir(args.data), read_fillers(args)
+    data, fillers = read_datadir(args.data), read_fillers(args)
     with executor(args.nj) as pool:
-        if "feats.scp" not in data.tables:
-            data = make_feats(data, model.features, pool)
         if args.commands:
             commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
             row = evaluate_commands(args.model, [data], commands, args.model /
                                     f"commands_{args.data.name}", pool, spot_options(args))
-            print(json.dumps([row], ensure_ascii=False, indent=2))
-            return
-        row = evaluate(args.model, args.graph or args.model / "graph", read_datadir(args.data),
-                       args.model / f"decode_{args.data.name}", from_args(SearchOptions, args),
-                       pool, homophone_classes(model.lang) if args.homophones else None,
-                       from_args(AdaptOptions, args))
+        else:
+            classes = homophone_classes(read_lang(args.model / "lang")) if args.homophones else None
+            row = evaluate(args.model, args.graph or args.model / "graph", data,
+                           args.model / f"decode_{args.data.name}",
+                           from_args(SearchOptions, args), pool, classes,
+                           from_args(AdaptOptions, args))
     print(json.dumps([row], ensure_ascii=False, indent=2))
 
 
@@ -80,7 +81,7 @@ def _tune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
                         "the utterances that the network was not trained on")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
-    parser.add_argument("data", type=Path, help="data directory with features and transcripts")
+    parser.add_argument("data", type=Path, help="data directory with transcripts")
 
 
 def _tune(args: argparse.Namespace) -> None:
@@ -115,20 +116,23 @@ def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", type=Path, metavar="DIR",
                         help="draw reliability, DET and ROC curves there")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
-    parser.add_argument("data", type=Path, help="data directory with features and transcripts, of "
-                        "speakers that the model was not trained on")
+    parser.add_argument("data", type=Path, help="data directory with transcripts, of speakers that "
+                        "the model was not trained on")
 
 
 def _calibrate(args: argparse.Namespace) -> None:
+    from hybridasr.batch.spot_set import CommandList
     from hybridasr.confidence.calibrator import CalibrationOptions
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.errors import require_extra
     from hybridasr.evaluation.calibrate import DrawOptions, calibrate
-    from hybridasr.evaluation.spotting import CommandList
     from hybridasr.evaluation.tune import held_out
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
+    if args.plots:
+        require_extra("matplotlib", "plots", "pictures")
     refuse(args, ["threshold"], "on calibrate, which chooses it")
     check_adaptation(args, args.model)
     commands = None

@@ -59,7 +59,15 @@ def _recognize(args: argparse.Namespace) -> None:
 
 
 def _decode_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.batch.decode_set import DecodeOutput
+    from hybridasr.options import add_options
+
+    parser.epilog = (
+        "Writes text, ctm (a word a line: <recording> <channel> <start> <dur> <word> [<conf>], "
+        "times in the recording; conf with --write-lattices), summary.json, log/decode.log and, "
+        "if asked for, lat.1.gz.")
     add_search(parser)
+    add_options(parser, DecodeOutput)
     add_nj(parser)
     parser.add_argument("--model", type=Path, help="model directory (default: above the graph)")
     for name in ("graph", "data", "decode"):
@@ -67,9 +75,9 @@ def _decode_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _decode(args: argparse.Namespace) -> None:
+    from hybridasr.batch.decode_set import DecodeOutput, decode_set
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
-    from hybridasr.evaluation.evaluate import decode_set
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
@@ -79,7 +87,7 @@ def _decode(args: argparse.Namespace) -> None:
     with executor(args.nj) as pool:
         decode_set(model, args.graph, read_datadir(args.data, False),
                    args.decode, from_args(SearchOptions, args), pool,
-                   from_args(AdaptOptions, args))
+                   from_args(AdaptOptions, args), from_args(DecodeOutput, args))
 
 
 VERBS = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hybridasr.cli.verb import field_names, refuse
 
 if TYPE_CHECKING:
-    from hybridasr.evaluation.spotting import SpotOptions
+    from hybridasr.batch.spot_set import SpotOptions
 
 _FMLLR = ("fmllr_passes", "fmllr_update", "prior_frames")
 
@@ -77,9 +77,9 @@ def read_fillers(args: argparse.Namespace) -> list[str]:
 
 def spot_options(args: argparse.Namespace) -> "SpotOptions":
     """Return the options of the search, adaptation and rejection together."""
+    from hybridasr.batch.spot_set import SpotOptions
     from hybridasr.confidence.command_grammar import RejectOptions
     from hybridasr.decode.search import SearchOptions
-    from hybridasr.evaluation.spotting import SpotOptions
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
 

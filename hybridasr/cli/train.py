@@ -117,9 +117,14 @@ def _align_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
 
     add_nj(parser)
+    parser.epilog = (
+        "Writes words.ctm and phones.ctm (a label a line: <recording> <channel> <start> <dur> "
+        "<label>, times in the recording), ali.ark, outliers.txt and, if asked for, states.ctm and "
+        "TextGrids.")
     for options in (AlignOptions, AdaptOptions, OutputOptions):
         add_options(parser, options)
-    parser.add_argument("data", type=Path, help="data directory; features are made if missing")
+    parser.add_argument("data", type=Path, help="data directory; features of the model's kind are "
+                        "made into DATA/.features if it has none")
     parser.add_argument("lang", type=Path, help="lang directory of the same phones")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/tri1")
     parser.add_argument("ali", type=Path, help="the alignment directory to write")
@@ -129,10 +134,8 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.batch.align_set import OutputOptions, align_set
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.align import AlignOptions
-    from hybridasr.features.pipeline import make_feats
     from hybridasr.lexicon.langdir import read_lang
     from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args, to_dict
     from hybridasr.output.outliers import report_head
     from hybridasr.parallel import executor
@@ -141,12 +144,8 @@ def _align(args: argparse.Namespace) -> None:
     check_adaptation(args, args.model)
     options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
-        data = read_datadir(args.data)
-        if "feats.scp" not in data.tables:
-            make_feats(data, load_model(args.model).features, pool)
-            data = read_datadir(args.data)
-        line = align_set(data, read_lang(args.lang), args.model, args.ali, pool, options,
-                         from_args(AdaptOptions, args), from_args(OutputOptions, args))
+        line = align_set(read_datadir(args.data), read_lang(args.lang), args.model, args.ali, pool,
+                         options, from_args(AdaptOptions, args), from_args(OutputOptions, args))
         logger.info("%s", line)
     print(report_head(args.ali / "outliers.txt"))
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from hybridasr.confidence.calibration import Calibration
 from hybridasr.confidence.logistic import fit_logistic, grouped_folds, held_out_probabilities
-from hybridasr.errors import UserError
+from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.options import option, to_dict
-from hybridasr.score.detection import Kind, Trials, choose_threshold
+from hybridasr.score.detection import TrialKind, Trials, choose_threshold
 
 logger = logging.getLogger("hybridasr")
 MIN_UTTERANCES = 10  # of those that should be accepted, and of those that should not
@@ -91,7 +91,7 @@ def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarra
         A row for each utterance, NaN where a measure is missing. A row without any value is an
         utterance that no command came near: its probability is 0, the regression does not see it.
     names : sequence of num_measures str
-    kinds : int (n,) of `score.detection.Kind`
+    kinds : int (n,) of `score.detection.TrialKind`
     groups : sequence of n str
         Speakers.
     options : CalibrationOptions, optional
@@ -116,14 +116,14 @@ def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarra
     order = np.lexsort((*features.T, kinds, np.unique(np.asarray(groups), return_inverse=True)[1]))
     rows, row_kinds, near = features[order], kinds[order], near[order]
     folds, warnings = _folds([groups[row] for row in order], row_kinds, near, options.folds)
-    labels = row_kinds[near] == Kind.RIGHT
+    labels = row_kinds[near] == TrialKind.RIGHT
     fit = (options.l2, [signs.get(name, 0) for name in names],
            np.where(labels, 1.0, options.wrong_weight))
     probabilities = np.zeros(len(rows))
     probabilities[near] = held_out_probabilities(rows[near], labels, folds[near], *fit)
     regression = fit_logistic(rows[near], labels, *fit)
     threshold = _threshold(probabilities, row_kinds, options)
-    warnings += _rate_warnings(int((kinds == Kind.OUTSIDE).sum()), options.false_accept_rate)
+    warnings += _rate_warnings(int((kinds == TrialKind.OUTSIDE).sum()), options.false_accept_rate)
     for warning in warnings:
         logger.warning("%s", warning)
     figures = {**Trials(probabilities, row_kinds).figures(threshold),
@@ -145,34 +145,34 @@ def _check(features: np.ndarray, names: Sequence[str], kinds: np.ndarray, groups
                          f"{len(groups)} groups do not fit")
     if not set(signs) <= set(names):
         raise ValueError(f"signs for {sorted(set(signs) - set(names))}, which are no measures")
-    if np.any(~near & (kinds == Kind.RIGHT)):
+    if np.any(~near & (kinds == TrialKind.RIGHT)):
         raise ValueError("a command recognised right has no measures")
     for name, column in zip(names, features.T, strict=True):
         if len(column) and np.isnan(column).all():
-            raise UserError(f"measure '{name}' has no value in any utterance; leave it out")
+            raise NotEnoughData(f"measure '{name}' has no value in any utterance; leave it out")
     for members, what, remedy in (
-            (kinds == Kind.RIGHT, "commands recognised right",
+            (kinds == TrialKind.RIGHT, "commands recognised right",
              "add recordings of commands of the list"),
-            (kinds == Kind.OUTSIDE, "outside utterances",
+            (kinds == TrialKind.OUTSIDE, "outside utterances",
              "add recordings of words that are not in the command list"),
-            (near & (kinds != Kind.RIGHT), "utterances taken for a wrong command",
+            (near & (kinds != TrialKind.RIGHT), "utterances taken for a wrong command",
              "add recordings of words that sound like commands")):
         count = int(members.sum())
         if count < MIN_UTTERANCES:
-            raise UserError(f"{count or 'no'} {what} to calibrate with, at least {MIN_UTTERANCES} "
-                            f"are needed; {remedy}")
+            raise NotEnoughData(f"{count or 'no'} {what} to calibrate with, at least "
+                                f"{MIN_UTTERANCES} are needed; {remedy}")
 
 
 def _folds(groups: Sequence[str], kinds: np.ndarray, near: np.ndarray, num_folds: int
            ) -> tuple[np.ndarray, list[str]]:
     """Return the fold of each row: by speakers, or, if that leaves none of a kind, by rows."""
     # Those that no command came near are a kind of their own: the regression does not see them.
-    parted = np.where(near, kinds, len(Kind))
+    parted = np.where(near, kinds, len(TrialKind))
     folds = grouped_folds(groups, parted, num_folds)
     together = [what for members, what in (
-        (kinds == Kind.RIGHT, "commands recognised right"),
-        (kinds == Kind.OUTSIDE, "outside utterances"),
-        (near & (kinds != Kind.RIGHT), "utterances taken for a wrong command"))
+        (kinds == TrialKind.RIGHT, "commands recognised right"),
+        (kinds == TrialKind.OUTSIDE, "outside utterances"),
+        (near & (kinds != TrialKind.RIGHT), "utterances taken for a wrong command"))
         if len(np.unique(folds[members])) < 2]
     if not together:
         return folds, []

@@ -14,6 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from hybridasr.batch.spot_set import (
+    CommandList,
+    SpotOptions,
+    Trial,
+    load_with,
+    make_trial,
+    phone_pairs,
+    spot_set,
+)
 from hybridasr.confidence.calibration import Calibration, save_calibration
 from hybridasr.confidence.calibrator import (
     MIN_UTTERANCES,
@@ -27,23 +36,14 @@ from hybridasr.confidence.measures import LARGEST_RATIO, NAMES
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.noises import event_noises, synthetic_noises
-from hybridasr.errors import UserError
-from hybridasr.evaluation.spotting import (
-    CommandList,
-    SpotOptions,
-    Trial,
-    load_with,
-    make_trial,
-    phone_pairs,
-    spot_set,
-)
+from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.features.pipeline import recognition_features
 from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.directory import OF_THIS_MODEL
 from hybridasr.options import option
 from hybridasr.progress import without_warnings
-from hybridasr.score.detection import Kind, det_curve
+from hybridasr.score.detection import TrialKind, det_curve
 from hybridasr.storage import atomic_write
 
 logger = logging.getLogger("hybridasr")
@@ -77,12 +77,14 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     Parameters
     ----------
     data : DataDir
-        With transcripts and features of the model's kind, of speakers it was not trained on.
+        With transcripts, of speakers that the model was not trained on.
 
     Raises
     ------
+    NotEnoughData
+        if there are too few utterances of either kind.
     UserError
-        if there are too few utterances of either kind; as from `spot_set`.
+        as from `spot_set`.
     """
     spot = spot or SpotOptions()
     lists = [commands] if commands else draw_lists(data, draw or DrawOptions())
@@ -91,11 +93,11 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
         if commands:
             load_with(model, commands, spot)  # for its warnings, once
         trials = [trial for part in spot_set(model, data, lists, pool, spot) for trial in part]
-        outside = sum(trial.kind == Kind.OUTSIDE for trial in trials)
+        outside = sum(trial.kind == TrialKind.OUTSIDE for trial in trials)
         if outside < MIN_UTTERANCES:
-            raise UserError(f"{outside or 'no'} outside utterances to calibrate with, at least "
-                            f"{MIN_UTTERANCES} are needed; add recordings of words that are not "
-                            "in the command list", data.path)
+            raise NotEnoughData(f"{outside or 'no'} outside utterances to calibrate with, at "
+                                f"least {MIN_UTTERANCES} are needed; add recordings of words "
+                                "that are not in the command list", data.path)
         trials += noise_trials(model, lists[0], spot)
         calibration, report = _fitted(trials, fit, spot.reject.filler_penalty,
                                       {"utterances": len(data), "lists": len(lists)})
@@ -147,15 +149,15 @@ def draw_lists(data: DataDir, options: DrawOptions, lang: Lang | None = None
 
     Raises
     ------
-    UserError
+    NotEnoughData
         if there are fewer than two different transcripts.
     """
     texts = sorted({" ".join(u.words) for u in data.utterances.values() if u.words})
     if lang is not None:
         texts = [text for text in texts if _can_say(lang, text)]
     if len(texts) < 2:
-        raise UserError("fewer than two different transcripts; give utterances of several "
-                        "commands", data.path / "text")
+        raise NotEnoughData("fewer than two different transcripts; give utterances of several "
+                            "commands", data.path / "text")
     size = min(options.list_size, max(1, round(options.list_share * len(texts))))
     rng = np.random.default_rng(options.seed)
     return [CommandList(tuple(make_commands(
@@ -197,8 +199,8 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
 
 def _balance(ratios: np.ndarray, kinds: np.ndarray) -> float:
     """Return the filler penalty with which costs alone err as often on either side."""
-    chosen = kinds != Kind.WRONG
-    curve = det_curve(ratios[chosen], kinds[chosen] == Kind.RIGHT)
+    chosen = kinds != TrialKind.WRONG
+    curve = det_curve(ratios[chosen], kinds[chosen] == TrialKind.RIGHT)
     gap = np.abs(curve.miss - curve.false_accept)[1:]
     equal = curve.thresholds[1:][gap == gap.min()]
     below = curve.thresholds[1:][curve.thresholds[1:] < equal.min()]

@@ -9,10 +9,11 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
+from hybridasr.batch.decode_set import decode_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.search import SearchOptions
-from hybridasr.errors import UserError
-from hybridasr.evaluation.evaluate import decode_set, score_set
+from hybridasr.errors import NotEnoughData, UserError, require_extra
+from hybridasr.evaluation.evaluate import score_set
 from hybridasr.model.acoustic import DEFAULT_SCALE
 from hybridasr.model.directory import OF_THIS_MODEL
 from hybridasr.storage import PathLike, read_json, read_text, write_json
@@ -32,7 +33,7 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
     Parameters
     ----------
     data : DataDir
-        With transcripts, and features of the model's kind; none of it used in training.
+        With transcripts; none of it used in training.
     equivalent : dict word -> class, optional
         As for `evaluate.score_set`.
 
@@ -45,9 +46,11 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
     Raises
     ------
     UserError
-        as from `evaluate.decode_set`, or if the set has no words.
+        as from `batch.decode_set.decode_set`, or if what scoring needs is not installed or the set
+        has no words.
     """
     model, rates = Path(model), {}
+    require_extra("rapidfuzz", "score", "error rates")
     if not any(utterance.words for utterance in data.utterances.values()):
         raise UserError("no words to score; give a set with transcripts", data.path / "text")
     for scale in SCALES:
@@ -72,13 +75,13 @@ def held_out(model: PathLike, data: DataDir) -> DataDir:
 
     Raises
     ------
-    UserError
+    NotEnoughData
         if there are none.
     """
     path = Path(model) / "held_out"
     names = read_text(path).split() if path.is_file() else []
-    kept = {name: data.utterances[name] for name in names if name in data.utterances}
-    if not kept:
-        raise UserError("names no utterance of this set that was held out of the training; train "
-                        "with --held-out more than 0", path)
-    return replace(data, utterances=kept)
+    utterances = {name: data.utterances[name] for name in names if name in data.utterances}
+    if not utterances:
+        raise NotEnoughData("names no utterance of this set that was held out of the training; "
+                            "train with --held-out more than 0", path)
+    return replace(data, utterances=utterances)

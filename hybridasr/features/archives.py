@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -59,25 +60,44 @@ def write_matrices(ark: PathLike, scp: PathLike | None,
     UserError
         if a key is empty, has white space or comes twice, or an array is of another kind.
     """
-    place = Path(ark).absolute()
-    lines: list[str] = []
-    seen: set[str] = set()
-    with atomic_write(ark, "wb") as file:
+    with matrix_writer(ark, scp, compress, text) as writer:
         for key, array in items:
-            if not key or key in seen or key.split() != [key]:
-                raise UserError(f"entry '{key}' is empty, has white space or comes twice; "
-                                "give each entry its own key", ark)
-            seen.add(key)
-            file.write(key.encode() + b" ")
-            lines.append(f"{key} {place}:{file.tell()}\n")
-            try:
-                file.write(_pack_text(array) if text else _pack(array, compress))
-            except TypeError as error:
-                raise UserError(f"entry '{key}': {error}", ark) from None
+            writer.write(key, array)
+        return len(writer.lines)
+
+
+@contextmanager
+def matrix_writer(ark: PathLike, scp: PathLike | None, compress: bool = False,
+                  text: bool = False) -> Iterator["MatrixWriter"]:
+    """As `write_matrices`, for entries that come one by one: ``writer.write(key, array)``."""
+    with atomic_write(ark, "wb") as file:
+        writer = MatrixWriter(Path(ark).absolute(), file, compress, text)
+        yield writer
     if scp is not None:
-        with atomic_write(scp) as file:
-            file.writelines(lines)
-    return len(lines)
+        with atomic_write(scp) as index:
+            index.writelines(writer.lines)
+
+
+class MatrixWriter:
+    """The open archive of `matrix_writer`, and the lines of its index so far."""
+
+    def __init__(self, ark: Path, file: IO[bytes], compress: bool, text: bool):
+        self.ark, self.lines = ark, list[str]()
+        self._file, self._keys = file, set[str]()
+        self._compress, self._text = compress, text
+
+    def write(self, key: str, array: np.ndarray) -> None:
+        """Append an entry; raises as `write_matrices`."""
+        if not key or key in self._keys or key.split() != [key]:
+            raise UserError(f"entry '{key}' is empty, has white space or comes twice; "
+                            "give each entry its own key", self.ark)
+        self._keys.add(key)
+        self._file.write(key.encode() + b" ")
+        self.lines.append(f"{key} {self.ark}:{self._file.tell()}\n")
+        try:
+            self._file.write(_pack_text(array) if self._text else _pack(array, self._compress))
+        except TypeError as error:
+            raise UserError(f"entry '{key}': {error}", self.ark) from None
 
 
 def read_ark(path: PathLike) -> Iterator[tuple[str, np.ndarray]]:

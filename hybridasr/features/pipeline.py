@@ -7,7 +7,7 @@ records. `recognition_features` does both for one recording in memory.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,13 +181,21 @@ def training_cmvn(data: DataDir, pipeline: PipelineOptions) -> np.ndarray | None
 
 
 def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
-               allow_pipes: bool = False, channel: str | int = "mix") -> DataDir:
+               allow_pipes: bool = False, channel: str | int = "mix",
+               directory: Path | None = None) -> DataDir:
     """Compute raw features and CMVN statistics of a set and write them into its directory.
 
     Writes ``feats.ark/.scp``, ``cmvn.ark/.scp`` (per speaker), ``utt2num_frames``, ``utt2dur``,
     ``frame_shift`` and, last, ``feature.json`` with the options. Utterances shorter than one
     window have no features; a warning names them. The other files of the set stay as they are,
     so that such an utterance still counts when the set is scored.
+
+    Parameters
+    ----------
+    allow_pipes, channel
+        As for `corpus.audio.load_audio`.
+    directory : path, optional
+        Where to write, in place of the set's own directory.
 
     Returns
     -------
@@ -200,7 +208,7 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
         for a recording that cannot be read (utterance and file are named), or if every
         utterance is too short.
     """
-    path = data.path
+    path = directory or data.path
     # While features and options are not of one run, there must be no options to trust.
     (path / "feature.json").unlink(missing_ok=True)
     durations: dict[str, float] = {}
@@ -211,7 +219,8 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     def matrices() -> Iterator[tuple[str, np.ndarray]]:
         blocks = [(block, options, allow_pipes, channel)
                   for block in split_blocks(list(data.utterances.values()), BLOCK_UTTERANCES)]
-        for results in run_blocks(pool, _features_of_block, blocks, desc=f"features {path.name}"):
+        desc = f"features {data.path.name}"
+        for results in run_blocks(pool, _features_of_block, blocks, desc=desc):
             for utterance, features, duration, rate in results:
                 rates[rate] += 1
                 if len(features) == 0:
@@ -223,7 +232,8 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
                 yield utterance, features
         if not frames:
             raise UserError(f"none of the {len(data.utterances)} utterances is as long as one "
-                            f"frame ({options.frame_length_ms:g} ms); check the recordings", path)
+                            f"frame ({options.frame_length_ms:g} ms); check the recordings",
+                            data.path)
 
     write_matrices(path / "feats.ark", path / "feats.scp", matrices())
     speakers = sorted(stats, key=sort_key)
@@ -232,12 +242,18 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     write_text(path / "utt2dur", "".join(f"{u} {d:.3f}\n" for u, d in durations.items()))
     write_text(path / "frame_shift", f"{options.frame_shift_ms / 1000:g}\n")
     write_json(path / "feature.json", to_dict(options))
-    _warn_of_rates(path, rates, options.sample_rate)
-    _warn_of_missing(path, [u for u in data.utterances if u not in frames],
+    _warn_of_rates(data.path, rates, options.sample_rate)
+    _warn_of_missing(data.path, [u for u in data.utterances if u not in frames],
                      f"are shorter than one frame ({options.frame_length_ms:g} ms)")
-    tables = {**data.tables, **{name: read_table(path / name) for name in FEATURE_TABLES}}
-    kept = {u: data.utterances[u] for u in frames}
-    return replace(data, utterances=kept, tables=tables)
+    whole = with_features_of(data, path)
+    return replace(whole, utterances={u: data.utterances[u] for u in frames})
+
+
+def with_features_of(data: DataDir, directory: Path) -> DataDir:
+    """Return the set with the tables that `make_feats` wrote into a directory."""
+    tables = {name: read_table(directory / name) for name in FEATURE_TABLES
+              if (directory / name).is_file()}
+    return replace(data, tables={**without_features(data).tables, **tables})
 
 
 def without_features(data: DataDir) -> DataDir:
@@ -269,24 +285,77 @@ def load_feats(data: DataDir, pipeline: PipelineOptions,
     UserError
         if no utterance has features, an archive is damaged or statistics are missing.
     """
+    blocks = feature_blocks(data, pipeline, split_blocks(with_features(data), BLOCK_UTTERANCES))
+    if pool is None:
+        for block in blocks:
+            yield from block.load(pipeline)
+        return
+    work = ((block, pipeline) for block in blocks)
+    for results in run_blocks(pool, _load_all, work, desc=f"reading {data.path.name}"):
+        yield from results
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """A few utterances and where their features are: all that a worker needs, and small.
+
+    Attributes
+    ----------
+    utterances : list of Utterance
+    feats : ScpTable
+        Raw features by utterance.
+    stats : ScpTable or None
+        CMVN statistics by speaker, if the recipe needs them.
+    """
+
+    utterances: list[Utterance]
+    feats: ScpTable
+    stats: ScpTable | None
+
+    def load(self, pipeline: PipelineOptions) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (utterance id, what a model sees); one at a time is in memory."""
+        speakers: dict[str, np.ndarray] = {}
+        for utterance in self.utterances:
+            raw, speaker = self.feats[utterance.utterance], utterance.speaker
+            if raw.ndim != 2:
+                raise UserError(f"entry '{utterance.utterance}' is a vector, not a matrix of "
+                                "features; make the features again", self.feats.scp)
+            if self.stats is not None and speaker not in speakers:
+                if speaker not in self.stats:
+                    raise UserError(f"speaker '{speaker}' has no CMVN statistics; make the "
+                                    "features again", self.stats.scp)
+                speakers[speaker] = self.stats[speaker]
+            yield utterance.utterance, apply_pipeline(raw, speakers.get(speaker), pipeline)
+
+
+def feature_blocks(data: DataDir, pipeline: PipelineOptions,
+                   parts: Iterable[Sequence[str]]) -> Iterator[FeatureBlock]:
+    """Yield a block for each list of utterance ids, all of which have features."""
     feats = _scp_table(data, "feats.scp")
-    wanted = [u for u in data.utterances.values() if u.utterance in feats]
-    if not wanted:
+    stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
+    for names in parts:
+        utterances = [data.utterances[name] for name in names]
+        yield FeatureBlock(utterances, _part(feats, names),
+                           stats and _part(stats, [u.speaker for u in utterances]))
+
+
+def with_features(data: DataDir) -> list[str]:
+    """Return the ids of the utterances that have features; a warning names the others.
+
+    Raises
+    ------
+    UserError
+        if none has.
+    """
+    feats = _scp_table(data, "feats.scp")
+    names = [name for name in data.utterances if name in feats]
+    if not names:
         raise UserError(f"none of the {len(data.utterances)} utterances has features; "
                         f"run {shell_command('hybridasr', 'make-feats', data.path)}",
                         data.path / "feats.scp")
     _warn_of_missing(data.path, [u for u in data.utterances if u not in feats],
                      "have no features")
-    stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
-    blocks = split_blocks(wanted, BLOCK_UTTERANCES)
-    if pool is None:
-        for block in blocks:
-            yield from _load_block(block, feats, stats, pipeline)
-        return
-    work = [(block, _part(feats, [u.utterance for u in block]),
-             stats and _part(stats, [u.speaker for u in block]), pipeline) for block in blocks]
-    for results in run_blocks(pool, _load_all, work, desc=f"reading {data.path.name}"):
-        yield from results
+    return names
 
 
 def check_features(data_dir: PathLike, expected: FeatureOptions) -> None:
@@ -309,13 +378,25 @@ def check_features(data_dir: PathLike, expected: FeatureOptions) -> None:
             raise UserError(f"{columns} columns found, {expected.dim} expected "
                             f"({expected.kind}); {mend}", path / "feats.scp")
         return
-    found = read_feature_options(path)
-    ours, theirs = _comparable(expected), _comparable(found)
-    wrong = [f"{name} expected {ours[name]}, found {theirs[name]}"
-             for name in ours if ours[name] != theirs[name]]
+    wrong = feature_differences(expected, read_feature_options(path))
     if wrong:
         raise UserError(f"features of another kind: {'; '.join(wrong)}; {mend}",
                         path / "feature.json")
+
+
+def feature_differences(expected: FeatureOptions, found: FeatureOptions) -> list[str]:
+    """Say of every option that matters how features differ from those expected.
+
+    >>> from hybridasr.features.frames import FeatureOptions
+    >>> feature_differences(FeatureOptions(), FeatureOptions(sample_rate=8000, seed=3))
+    ['sample_rate expected 16000, found 8000']
+    >>> feature_differences(FeatureOptions(), FeatureOptions())
+    []
+    """
+    ours, theirs = _comparable(expected), _comparable(found)
+    # What the other kind has no use for is a difference too.
+    return [f"{name} expected {ours.get(name, 'none')}, found {theirs.get(name, 'none')}"
+            for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
 
 
 def read_feature_options(data_dir: PathLike) -> FeatureOptions:
@@ -354,27 +435,11 @@ def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
     return results
 
 
-def _load_block(block: list[Utterance], feats: ScpTable, stats: ScpTable | None,
-                pipeline: PipelineOptions) -> Iterator[tuple[str, np.ndarray]]:
-    loaded: dict[str, np.ndarray] = {}
-    for utterance in block:
-        raw, speaker = feats[utterance.utterance], utterance.speaker
-        if raw.ndim != 2:
-            raise UserError(f"entry '{utterance.utterance}' is a vector, not a matrix of features; "
-                            "make the features again", feats.scp)
-        if stats is not None and speaker not in loaded:
-            if speaker not in stats:
-                raise UserError(f"speaker '{speaker}' has no CMVN statistics; make the features "
-                                "again", stats.scp)
-            loaded[speaker] = stats[speaker]
-        yield utterance.utterance, apply_pipeline(raw, loaded.get(speaker), pipeline)
+def _load_all(block: FeatureBlock, pipeline: PipelineOptions) -> list[tuple[str, np.ndarray]]:
+    return list(block.load(pipeline))
 
 
-def _load_all(*block) -> list[tuple[str, np.ndarray]]:
-    return list(_load_block(*block))
-
-
-def _part(table: ScpTable, keys: list[str]) -> ScpTable:
+def _part(table: ScpTable, keys: Sequence[str]) -> ScpTable:
     kept = {key: table.entries[key] for key in keys if key in table}
     return ScpTable(kept, table.scp, table.allow_pipes)
 

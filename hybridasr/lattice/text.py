@@ -10,14 +10,16 @@ import gzip
 import math
 import zlib
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice, Lattice, topological_order
-from hybridasr.storage import PathLike, atomic_write, decode_text, read_bytes, write_text
+from hybridasr.storage import PathLike, atomic_write, decode_text, read_bytes
 
 _REMEDY = "make the file anew, or copy it again"
 _LARGEST = 2**31 - 1
@@ -81,12 +83,31 @@ def read_compact(path: PathLike, words: Collection[int] | None = None,
 def write_lattices(path: PathLike,
                    lattices: Iterable[tuple[str, Lattice | CompactLattice]]) -> None:
     """Write an archive, atomically; gzipped if the name ends in ``.gz``."""
-    text = "".join(f"{key} \n{format_lattice(lattice)}\n" for key, lattice in lattices)
-    if Path(path).suffix == ".gz":
-        with atomic_write(path, "wb") as file:
-            file.write(gzip.compress(text.encode(), mtime=0))
-    else:
-        write_text(path, text)
+    with lattice_writer(path) as writer:
+        for key, lattice in lattices:
+            writer.write(key, lattice)
+
+
+@contextmanager
+def lattice_writer(path: PathLike) -> Iterator["LatticeWriter"]:
+    """As `write_lattices`, for lattices that come one by one: ``writer.write(key, lattice)``."""
+    with ExitStack() as files:
+        file = files.enter_context(atomic_write(path, "wb"))
+        if Path(path).suffix == ".gz":
+            # Neither name nor time in its header: the same lattices, the same bytes.
+            file = files.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0))
+        yield LatticeWriter(file)
+
+
+class LatticeWriter:
+    """The open archive of `lattice_writer`."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def write(self, key: str, lattice: Lattice | CompactLattice) -> None:
+        """Append the lattice of an utterance."""
+        self._file.write(f"{key} \n{format_lattice(lattice)}\n".encode())
 
 
 def format_lattice(lattice: Lattice | CompactLattice) -> str:

@@ -7,11 +7,10 @@ paths itself (`hybridasr.nnet.speaker`), if asked for.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.fmllr import UPDATES, FmllrStats, accumulate_fmllr, estimate_fmllr
@@ -19,12 +18,10 @@ from hybridasr.model.acoustic import AcousticModel, Adaptation, Scorer
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.speaker import fit_to_speaker, speaker_parameters, with_speaker_priors
 from hybridasr.options import option
-from hybridasr.parallel import split_blocks
 
 # Returns the path of an utterance, given its number, its features and what scores them: the
 # transition-ids (num_frames,), or None.
 FindPath = Callable[[int, np.ndarray, Scorer], np.ndarray | None]
-BLOCK_UTTERANCES = 64  # that a job decodes or aligns at a time
 
 
 @dataclass(frozen=True)
@@ -53,20 +50,6 @@ class AdaptOptions:
                      "nnet_passes", "nnet_epochs", "nnet_learning_rate", "nnet_prior_frames"):
             if (getattr(self, name) or 0) < 0:
                 raise UserError(f"option {name} is {getattr(self, name)}; give 0 or more")
-
-
-def decoding_blocks(data: DataDir, by_speaker: bool) -> list[DataDir]:
-    """Cut a set into what a job decodes or aligns at a time, whatever the number of jobs.
-
-    Parameters
-    ----------
-    by_speaker : bool
-        Each speaker is a block, as adaptation needs it.
-    """
-    parts = (list(data.speakers.values()) if by_speaker
-             else split_blocks(list(data.utterances), BLOCK_UTTERANCES))
-    return [replace(data, utterances={name: data.utterances[name] for name in part})
-            for part in parts]
 
 
 def works_by_speaker(model: AcousticModel, options: AdaptOptions) -> bool:

@@ -5,11 +5,14 @@ and lattice-to-ctm-conf write it; lines that begin with ``;;`` are comments.
 """
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
 
 from hybridasr.errors import UserError
-from hybridasr.storage import PathLike, read_text, write_text
+from hybridasr.storage import PathLike, atomic_write, read_text
 
 _FORM = "'<recording> <channel> <begin-s> <duration-s> <symbol> [<confidence>]'"
 _COMMENT = ";;"
@@ -36,7 +39,7 @@ def write_ctm(path: PathLike, rows: Iterable[CtmRow], decimals: int = 2) -> int:
     ----------
     path : path
     rows : iterable of CtmRow
-        Rows with the same begin keep their order.
+        Rows with the same begin keep their order. They need not be in memory at once.
     decimals : int
         Of times: 2 for a frame shift of 10 ms or more, 3 below, as in Kaldi. Confidences have 2.
 
@@ -51,19 +54,73 @@ def write_ctm(path: PathLike, rows: Iterable[CtmRow], decimals: int = 2) -> int:
         if a field is empty or holds white space, a time is negative or not finite, or a confidence
         is outside 0..1.
     """
-    lines = []
-    for row in sorted(rows, key=lambda row: (row.recording, row.channel, row.begin)):
+    count = 0
+    with ctm_writer(path, decimals) as writer:
+        for row in rows:
+            writer.write(row)
+            count += 1
+    return count
+
+
+@contextmanager
+def ctm_writer(path: PathLike, decimals: int = 2) -> Iterator["CtmWriter"]:
+    """As `write_ctm`, for rows that come one by one: ``writer.write(row)``."""
+    with atomic_write(path, "wb") as file, tempfile.TemporaryFile(dir=Path(path).parent) as rows:
+        writer = CtmWriter(path, rows, decimals)
+        yield writer
+        for recording in sorted(writer.pieces):
+            file.writelines(writer.lines(recording))
+
+
+class CtmWriter:
+    """Rows on their way into a CTM file, in a file of their own until all are there.
+
+    `pieces` says where the rows of each recording are: (begin, end) in bytes.
+    """
+
+    def __init__(self, path: PathLike, rows: IO[bytes], decimals: int):
+        self.path, self.decimals = path, decimals
+        self.pieces: dict[str, list[list[int]]] = {}
+        self._rows, self._end = rows, 0
+
+    def write(self, row: CtmRow) -> None:
+        """Append a row; raises as `write_ctm`."""
         fault = _fault(row)
         if fault:
             raise UserError(f"'{row.symbol}' of '{row.recording}' has {fault}; correct the row",
-                            path)
-        begin, end = (round(time, decimals) for time in (row.begin, row.begin + row.duration))
-        confidence = "" if row.confidence is None else f" {row.confidence:.2f}"
-        # What rounds to nothing from below must not become "-0.00".
-        lines.append(f"{row.recording} {row.channel} {begin:.{decimals}f} "
-                     f"{max(0.0, end - begin):.{decimals}f} {row.symbol}{confidence}\n")
-    write_text(path, "".join(lines))
-    return len(lines)
+                            self.path)
+        # In front of the line what it is sorted by: the line's own begin is rounded.
+        entry = f"{row.channel} {float(row.begin)!r} {format_row(row, self.decimals)}\n".encode()
+        pieces = self.pieces.setdefault(row.recording, [])
+        if pieces and pieces[-1][1] == self._end:
+            pieces[-1][1] += len(entry)
+        else:
+            pieces.append([self._end, self._end + len(entry)])
+        self._rows.write(entry)
+        self._end += len(entry)
+
+    def lines(self, recording: str) -> list[bytes]:
+        """Return the lines of a recording, sorted."""
+        entries = []
+        for begin, end in self.pieces[recording]:
+            self._rows.seek(begin)
+            for entry in self._rows.read(end - begin).splitlines(keepends=True):
+                channel, start, line = entry.split(b" ", 2)
+                entries.append((channel, float(start), line))
+        return [line for _, _, line in sorted(entries, key=lambda entry: entry[:2])]
+
+
+def format_row(row: CtmRow, decimals: int = 2) -> str:
+    """Return the line of a row.
+
+    >>> format_row(CtmRow("call", "1", 1.004, 0.25, "yes", 0.875))
+    'call 1 1.00 0.25 yes 0.88'
+    """
+    begin, end = (round(time, decimals) for time in (row.begin, row.begin + row.duration))
+    confidence = "" if row.confidence is None else f" {row.confidence:.2f}"
+    # What rounds to nothing from below must not become "-0.00".
+    return (f"{row.recording} {row.channel} {begin:.{decimals}f} "
+            f"{max(0.0, end - begin):.{decimals}f} {row.symbol}{confidence}")
 
 
 def read_ctm(path: PathLike) -> list[CtmRow]:

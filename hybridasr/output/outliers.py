@@ -7,6 +7,7 @@ of Iglewicz and Hoaglin (How to Detect and Handle Outliers, 1993): distance from
 """
 
 import math
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, name_some
 from hybridasr.options import option
 from hybridasr.score.results import format_table
 from hybridasr.storage import PathLike, read_text, write_text
@@ -61,6 +62,8 @@ class AlignedUtterance:
         Whether it needed the wider beam.
     failed : bool
         Whether no beam reached the end.
+    unknown : tuple of str
+        Words of the transcript that the lexicon lacks, each once.
     """
 
     utterance: str
@@ -69,6 +72,7 @@ class AlignedUtterance:
     words: list[TimedLabel]
     retried: bool
     failed: bool = False
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,11 @@ class Outlier:
     ----------
     utterance : str
     kind : str
-        failed, retried, loglike, pause, slow-word, fast-word, long-phone or short-phone.
+        failed, unknown-word, retried, loglike, pause, slow-word, fast-word, long-phone or
+        short-phone.
     value : float
-        Log likelihood a frame of the first three, seconds of the others (a phone, for words).
+        Log likelihood a frame of failed, retried and loglike, seconds of the others (a phone, for
+        words), NaN of unknown words.
     detail : str
         What is compared with what, in words.
     """
@@ -101,14 +107,15 @@ class _Length(NamedTuple):
     seconds: float
 
 
-def find_outliers(items: Sequence[AlignedUtterance], silence_phones: Collection[str] = ("SIL",),
+def find_outliers(items: Iterable[AlignedUtterance], silence_phones: Collection[str] = ("SIL",),
                   options: OutlierOptions | None = None) -> list[Outlier]:
     """List suspicious alignments, the most suspicious first.
 
     Parameters
     ----------
-    items : sequence of AlignedUtterance
-        The whole set: each is compared with all others.
+    items : iterable of AlignedUtterance
+        The whole set: each is compared with all others. It is gone through twice, and need not be
+        in memory; of each utterance only the lengths of its phones and words are kept.
     silence_phones : collection of str
         Phones that are no speech: their lengths say nothing, but pauses consist of them.
     options : OutlierOptions, optional
@@ -116,20 +123,26 @@ def find_outliers(items: Sequence[AlignedUtterance], silence_phones: Collection[
     Returns
     -------
     list of Outlier
-        At most one of each kind for an utterance, the worst. Failures come first; others by how
-        many times they exceed what is allowed, the retry beam counting as just that.
+        At most one of each kind for an utterance, the worst. Failures come first, then unknown
+        words; others by how many times they exceed what is allowed, the retry beam counting as
+        just that.
+
+    >>> item = AlignedUtterance("u1", -8.5, [("a", 0.0, 0.1)], [("ah", 0.0, 0.1)], True)
+    >>> [(outlier.utterance, outlier.kind) for outlier in find_outliers([item])]
+    [('u1', 'retried')]
     """
     options = options or OutlierOptions()
     silence = set(silence_phones)
-    ranked = [*_search_trouble(items), *_unlikely(items, options)]
+    usual = _Usual(items, silence, options)
+    ranked: list[_Ranked] = []
     for item in items:
+        ranked += _search_trouble(item)
+        ranked += _unlikely(item, usual, options)
         ranked += _pauses(item, silence, options)
-    phones = [[_Length(label, label, begin, end - begin) for label, begin, end in item.phones
-               if label not in silence] for item in items]
-    words = [[_Length("", label, begin, (end - begin) / count) for label, begin, end in item.words
-              if (count := _phones_within(item, begin, end, silence))] for item in items]
-    ranked += _odd_lengths(items, phones, ("long-phone", "short-phone"), options)
-    ranked += _odd_lengths(items, words, ("slow-word", "fast-word"), options)
+        ranked += _odd_lengths(item, _phone_lengths(item, silence), usual.phones,
+                               ("long-phone", "short-phone"), options)
+        ranked += _odd_lengths(item, _word_lengths(item, silence), usual.words,
+                               ("slow-word", "fast-word"), options)
     ranked.sort(key=lambda pair: (-pair[0], pair[1].utterance, pair[1].kind))
     return [outlier for _, outlier in ranked]
 
@@ -159,30 +172,83 @@ def report_head(path: PathLike, rows: int = 20) -> str:
 
 
 _Ranked = tuple[float, Outlier]
+_Measure = tuple[float, float]  # median and robust standard deviation
+_UNKNOWN_RANK = 1e300  # below failures, above all that is measured
 
 
-def _search_trouble(items: Iterable[AlignedUtterance]) -> Iterable[_Ranked]:
-    for item in items:
-        value = item.loglike_per_frame
-        if item.failed:
-            yield math.inf, Outlier(item.utterance, "failed", value, "no path to the end; is the "
-                                    "text what is said, and the recording whole?")
-        elif not math.isfinite(value):
-            yield math.inf, Outlier(item.utterance, "loglike", value, "no log likelihood; check "
-                                    "the features")
-        elif item.retried:
-            yield 1.0, Outlier(item.utterance, "retried", value, "needed the wider beam")
+class _Usual:
+    """What is usual in a set: log likelihoods, and the logs of lengths within each group."""
+
+    def __init__(self, items: Iterable[AlignedUtterance], silence: set[str],
+                 options: OutlierOptions):
+        loglikes = array("d")
+        phones, words = defaultdict(_doubles), defaultdict(_doubles)
+        for item in items:
+            if not item.failed and math.isfinite(item.loglike_per_frame):
+                loglikes.append(item.loglike_per_frame)
+            for groups, lengths in ((phones, _phone_lengths(item, silence)),
+                                    (words, _word_lengths(item, silence))):
+                for length in lengths:
+                    groups[length.group].append(_log(length))
+        self.loglike = _median_and_spread(loglikes)
+        self.phones = _measures(phones, options)
+        self.words = _measures(words, options)
 
 
-def _unlikely(items: Sequence[AlignedUtterance], options: OutlierOptions) -> Iterable[_Ranked]:
-    scored = [item for item in items if not item.failed and math.isfinite(item.loglike_per_frame)]
-    median, spread = _median_and_spread([item.loglike_per_frame for item in scored])
-    for item in scored:
-        below = (median - item.loglike_per_frame) / spread
-        if below > options.z_score:
-            yield below / options.z_score, Outlier(
-                item.utterance, "loglike", item.loglike_per_frame,
-                f"{below:.1f} deviations below the median {median:.2f} a frame")
+def _doubles() -> array:
+    return array("d")
+
+
+def _measures(groups: dict[str, array], options: OutlierOptions) -> dict[str, _Measure]:
+    """Measure each group, a small one by all groups together."""
+    pool: _Measure | None = None
+    measures = {}
+    for group, values in groups.items():
+        if len(values) >= options.min_samples:
+            measures[group] = _median_and_spread(values, _LEAST_SPREAD)
+            continue
+        if pool is None:
+            pool = _median_and_spread(np.concatenate([np.asarray(part) for part in
+                                                      groups.values()]), _LEAST_SPREAD)
+        measures[group] = pool
+    return measures
+
+
+def _phone_lengths(item: AlignedUtterance, silence: set[str]) -> list[_Length]:
+    return [_Length(label, label, begin, end - begin) for label, begin, end in item.phones
+            if label not in silence]
+
+
+def _word_lengths(item: AlignedUtterance, silence: set[str]) -> list[_Length]:
+    return [_Length("", label, begin, (end - begin) / count) for label, begin, end in item.words
+            if (count := _phones_within(item, begin, end, silence))]
+
+
+def _search_trouble(item: AlignedUtterance) -> Iterable[_Ranked]:
+    value = item.loglike_per_frame
+    if item.failed:
+        yield math.inf, Outlier(item.utterance, "failed", value, "no path to the end; is the "
+                                "text what is said, and the recording whole?")
+    elif not math.isfinite(value):
+        yield math.inf, Outlier(item.utterance, "loglike", value, "no log likelihood; check "
+                                "the features")
+    elif item.retried:
+        yield 1.0, Outlier(item.utterance, "retried", value, "needed the wider beam")
+    if item.unknown:
+        yield _UNKNOWN_RANK, Outlier(item.utterance, "unknown-word", math.nan,
+                                     f"not in the lexicon: {name_some(list(item.unknown))}")
+
+
+def _unlikely(item: AlignedUtterance, usual: _Usual, options: OutlierOptions
+              ) -> Iterable[_Ranked]:
+    if item.failed or not math.isfinite(item.loglike_per_frame):
+        return
+    median, spread = usual.loglike
+    below = (median - item.loglike_per_frame) / spread
+    if below > options.z_score:
+        yield below / options.z_score, Outlier(
+            item.utterance, "loglike", item.loglike_per_frame,
+            f"{below:.1f} deviations below the median {median:.2f} a frame")
 
 
 def _pauses(item: AlignedUtterance, silence: set[str],
@@ -216,41 +282,34 @@ def _phones_within(item: AlignedUtterance, begin: float, end: float, silence: se
                if label not in silence)
 
 
-def _odd_lengths(items: Sequence[AlignedUtterance], rows: list[list[_Length]],
+def _odd_lengths(item: AlignedUtterance, lengths: list[_Length], measures: dict[str, _Measure],
                  names: tuple[str, str], options: OutlierOptions) -> Iterable[_Ranked]:
-    """Compare the logs of lengths within each group; yield each utterance's worst both ways.
+    """Compare the logs of lengths within each group; yield the worst both ways.
 
-    Lengths vary by factors, so their logs are spread evenly. `rows` has a list for each item.
+    Lengths vary by factors, so their logs are spread evenly.
     """
-    groups: dict[str, list[float]] = defaultdict(list)
-    for length in (length for row in rows for length in row):
-        groups[length.group].append(_log(length))
-    pool = [value for values in groups.values() for value in values]
-    measures = {group: _median_and_spread(
-        values if len(values) >= options.min_samples else pool, _LEAST_SPREAD)
-        for group, values in groups.items()}
-    for item, row in zip(items, rows, strict=True):
-        for name, sign in zip(names, (1, -1), strict=True):
-            beyond = []
-            for length in row:
-                median, spread = measures[length.group]
-                z = sign * (_log(length) - median) / spread
-                if z > options.z_score:
-                    beyond.append((z, length, math.exp(median)))
-            if beyond:
-                z, length, median = max(beyond, key=lambda found: found[0])
-                more = f", {len(beyond) - 1} more" if len(beyond) > 1 else ""
-                yield z / options.z_score, Outlier(
-                    item.utterance, name, length.seconds,
-                    f"{length.label} at {length.begin:.2f} s, {z:.1f} deviations from the median "
-                    f"{median:.2f} s{more}")
+    for name, sign in zip(names, (1, -1), strict=True):
+        beyond = []
+        for length in lengths:
+            median, spread = measures[length.group]
+            z = sign * (_log(length) - median) / spread
+            if z > options.z_score:
+                beyond.append((z, length, math.exp(median)))
+        if beyond:
+            z, length, median = max(beyond, key=lambda found: found[0])
+            more = f", {len(beyond) - 1} more" if len(beyond) > 1 else ""
+            yield z / options.z_score, Outlier(
+                item.utterance, name, length.seconds,
+                f"{length.label} at {length.begin:.2f} s, {z:.1f} deviations from the median "
+                f"{median:.2f} s{more}")
 
 
 def _log(length: _Length) -> float:
     return math.log(max(length.seconds, _LEAST_SECONDS))
 
 
-def _median_and_spread(values: Sequence[float], least: float = 0.0) -> tuple[float, float]:
+def _median_and_spread(values: Sequence[float] | np.ndarray, least: float = 0.0
+                       ) -> _Measure:
     """Return the median and the robust standard deviation, at least `least`.
 
     Where more than half of the values are the same, the mean absolute deviation stands in for the

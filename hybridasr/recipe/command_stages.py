@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hybridasr.batch.spot_set import CommandList, SpotOptions
 from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.corpus.subsets import combine
-from hybridasr.errors import UserError
+from hybridasr.errors import NotEnoughData
 from hybridasr.evaluation.calibrate import DrawOptions, calibrate, draw_lists
-from hybridasr.evaluation.spotting import CommandList, SpotOptions, evaluate_commands
+from hybridasr.evaluation.spotting import evaluate_commands
 from hybridasr.evaluation.tune import held_out
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import without_features
@@ -43,7 +44,7 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     test_set = read_datadir(network / recipe.test[0])
     try:
         test_commands = commands or draw_lists(test_set, DrawOptions(draws=1))[0]
-    except UserError as error:
+    except NotEnoughData as error:
         logger.warning("no commands to accept and reject: %s", error)
         return
     # A corpus of the user's own may lack the sets of outside words.
@@ -72,7 +73,7 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
                  [model / name for name in OF_THIS_MODEL], fit_calibration,
                  model / "log" / "calibrate.log", fit):
             warn = False
-    except UserError as error:
+    except NotEnoughData as error:
         # A user's corpus may have nothing but commands. An earlier list says nothing of them.
         for name in OF_THIS_MODEL:
             (model / name).unlink(missing_ok=True)
@@ -100,7 +101,7 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
         try:
             new = draw_lists(read_datadir(network / outside[0]), DrawOptions(draws=1),
                              read_lang(model / "lang"))[0]
-        except UserError as error:
+        except NotEnoughData as error:
             logger.warning("no commands that were never trained: %s", error)
             return
         test("new_commands", outside, new, "new commands and filler", False)

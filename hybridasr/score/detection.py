@@ -18,7 +18,7 @@ from hybridasr.score.reliability import (
 )
 
 
-class Kind(enum.IntEnum):
+class TrialKind(enum.IntEnum):
     """What an utterance is to somebody who asks whether its top command should be accepted."""
 
     RIGHT = 0  # a command of the list, and the top command
@@ -107,7 +107,7 @@ def choose_threshold(scores: np.ndarray, kinds: np.ndarray, false_accept_rate: f
     Parameters
     ----------
     scores : float (n,), finite
-    kinds : int (n,) of `Kind`
+    kinds : int (n,) of `TrialKind`
         Only the outside utterances count.
     false_accept_rate : float
         The largest share of them that may be accepted, a fraction in [0, 1).
@@ -132,7 +132,7 @@ def choose_threshold(scores: np.ndarray, kinds: np.ndarray, false_accept_rate: f
     if not 0 <= false_accept_rate < 1:
         raise UserError(f"false-accept rate is {false_accept_rate}; give a fraction from 0 to "
                         "below 1 (0.05 for 5 %)")
-    outside = np.sort(scores[kinds == Kind.OUTSIDE])[::-1]
+    outside = np.sort(scores[kinds == TrialKind.OUTSIDE])[::-1]
     if len(outside) == 0:
         raise UserError("no outside utterances, without which no false-accept rate can be kept; "
                         "add recordings of words that are not in the command list")
@@ -149,7 +149,7 @@ class Trials:
     Attributes
     ----------
     probabilities : float64 (n,), in [0, 1]
-    kinds : int8 (n,) of `Kind`
+    kinds : int8 (n,) of `TrialKind`
     """
 
     probabilities: np.ndarray
@@ -157,8 +157,8 @@ class Trials:
 
     def __post_init__(self):
         kinds = np.asarray(self.kinds, np.int8)
-        if not np.isin(kinds, list(Kind)).all():
-            raise ValueError("a kind is none of " + ", ".join(kind.name for kind in Kind))
+        if not np.isin(kinds, list(TrialKind)).all():
+            raise ValueError("a kind is none of " + ", ".join(kind.name for kind in TrialKind))
         object.__setattr__(self, "kinds", kinds)
         object.__setattr__(self, "probabilities",
                            checked_probabilities(self.probabilities, kinds)[0])
@@ -166,7 +166,7 @@ class Trials:
     @property
     def labels(self) -> np.ndarray:
         """Whether accepting the top command would be right, bool (n,)."""
-        return self.kinds == Kind.RIGHT
+        return self.kinds == TrialKind.RIGHT
 
     def curve(self, wrong_too: bool = False) -> DetCurve:
         """Return the error rates of right commands against outside utterances.
@@ -181,7 +181,7 @@ class Trials:
         UserError
             as from `det_curve`.
         """
-        kept = (self.kinds != Kind.WRONG) | wrong_too
+        kept = (self.kinds != TrialKind.WRONG) | wrong_too
         return det_curve(self.probabilities[kept], self.labels[kept])
 
     def figures(self, threshold: float, bins: int = BINS, accepted: np.ndarray | None = None
@@ -203,12 +203,12 @@ class Trials:
             utterances), ``eer_wrong`` (wrong commands are impostors too); fractions: ``auc``,
             ``ece`` and ``nce`` over all utterances.
         """
-        counts = np.bincount(self.kinds, minlength=len(Kind))
+        counts = np.bincount(self.kinds, minlength=len(TrialKind))
         chosen = self.probabilities >= threshold if accepted is None else accepted
-        taken = np.bincount(self.kinds[chosen], minlength=len(Kind))
-        outside = int(counts[Kind.OUTSIDE])
+        taken = np.bincount(self.kinds[chosen], minlength=len(TrialKind))
+        outside = int(counts[TrialKind.OUTSIDE])
         commands = int(counts.sum()) - outside
-        right = int(counts[Kind.RIGHT])
+        right = int(counts[TrialKind.RIGHT])
         curve = self.curve() if right and outside else None
         strict = self.curve(wrong_too=True) if 0 < right < len(self.kinds) else None
         nce = normalized_cross_entropy(self.probabilities, self.labels)
@@ -216,9 +216,9 @@ class Trials:
         return {
             "commands": commands, "outside": outside,
             "recognised": _percent(right, commands),
-            "accepted_right": _percent(taken[Kind.RIGHT], commands),
-            "accepted_wrong": _percent(taken[Kind.WRONG], commands),
-            "false_accept": _percent(taken[Kind.OUTSIDE], outside),
+            "accepted_right": _percent(taken[TrialKind.RIGHT], commands),
+            "accepted_wrong": _percent(taken[TrialKind.WRONG], commands),
+            "false_accept": _percent(taken[TrialKind.OUTSIDE], outside),
             "eer": None if curve is None else round(100 * curve.equal_error_rate, 2),
             "eer_wrong": None if strict is None else round(100 * strict.equal_error_rate, 2),
             "auc": None if curve is None else round(curve.area, 4),

@@ -150,13 +150,17 @@ def test_reading_needs_no_training_libraries(world):
     assert run.stdout == "True\n", run.stderr
 
 
-def test_features_of_another_kind_are_refused(world, tmp_path):
-    hybridasr("subset-data", "--first", 3, world / "test", tmp_path / "part")
-    hybridasr("make-feats", "--num-mel-bins", 30, "--use-energy", "false", tmp_path / "part")
-    line = error_of("evaluate", world / "exp" / "mono", tmp_path / "part")
+def test_features_of_another_kind_stay_and_others_are_made_beside_them(world, tmp_path):
+    part = tmp_path / "part"
+    hybridasr("subset-data", "--first", 3, world / "test", part)
+    hybridasr("make-feats", "--num-mel-bins", 30, "--use-energy", "false", part)
+    before = {path.name: path.read_bytes() for path in part.iterdir()}
+    hybridasr("evaluate", world / "exp" / "mono", part)
+    assert {path.name: path.read_bytes() for path in part.iterdir() if path.is_file()} == before
+    # Without recordings there is nothing to make others from.
+    (part / "wav.scp").unlink()
+    line = error_of("evaluate", world / "exp" / "mono", part)
     assert "num_mel_bins expected 23, found 30" in line
-    hybridasr("make-feats", "--model", world / "exp" / "mono", tmp_path / "part")
-    hybridasr("evaluate", world / "exp" / "mono", tmp_path / "part")
 
 
 def recipe(world, work):

@@ -10,10 +10,10 @@ import pytest
 from hybridasr.confidence.calibration import load_calibration, save_calibration
 from hybridasr.confidence.calibrator import CalibrationOptions, fit_calibration
 from hybridasr.errors import UserError
-from hybridasr.score.detection import Kind, Trials
+from hybridasr.score.detection import TrialKind, Trials
 
 NAMES = ("margin", "posterior", "noise")
-RIGHT, WRONG, OUTSIDE = Kind
+RIGHT, WRONG, OUTSIDE = TrialKind
 OPTIONS = CalibrationOptions(false_accept_rate=0.1, least_threshold=0.0)
 
 

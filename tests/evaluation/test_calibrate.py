@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command_world import COMMANDS
 
+from hybridasr.batch.spot_set import CommandList, SpotOptions, phone_pairs, spot_set
 from hybridasr.confidence.calibration import load_calibration
 from hybridasr.confidence.calibrator import CalibrationOptions
 from hybridasr.confidence.command_grammar import RejectOptions
@@ -23,10 +24,9 @@ from hybridasr.evaluation.calibrate import (
     draw_lists,
     noise_trials,
 )
-from hybridasr.evaluation.spotting import CommandList, SpotOptions, phone_pairs, spot_set
 from hybridasr.model.directory import load_model, save_model
 from hybridasr.parallel import SerialExecutor, executor
-from hybridasr.score.detection import Kind
+from hybridasr.score.detection import TrialKind
 
 LIST = CommandList(tuple(make_commands(COMMANDS)))
 POOL = SerialExecutor()
@@ -80,15 +80,16 @@ def test_lists_are_drawn_by_the_seed(spoken_world):
 @pytest.mark.parametrize("seed", range(10))
 def test_penalty_balances_misses_and_false_accepts(seed):
     rng = np.random.default_rng(seed)
-    kinds = rng.choice(list(Kind), int(rng.integers(5, 60)), p=[0.4, 0.2, 0.4])
-    kinds[:2] = Kind.RIGHT, Kind.OUTSIDE
-    ratios = np.round(rng.normal(3.0 * (kinds == Kind.RIGHT), 3.0), 1)
+    kinds = rng.choice(list(TrialKind), int(rng.integers(5, 60)), p=[0.4, 0.2, 0.4])
+    kinds[:2] = TrialKind.RIGHT, TrialKind.OUTSIDE
+    ratios = np.round(rng.normal(3.0 * (kinds == TrialKind.RIGHT), 3.0), 1)
 
     def gap(penalty):
         accepted = ratios + penalty > 0  # as the search decides
-        return abs((~accepted[kinds == Kind.RIGHT]).mean() - accepted[kinds == Kind.OUTSIDE].mean())
+        miss = (~accepted[kinds == TrialKind.RIGHT]).mean()
+        return abs(miss - accepted[kinds == TrialKind.OUTSIDE].mean())
 
-    places = np.unique(ratios[kinds != Kind.WRONG])
+    places = np.unique(ratios[kinds != TrialKind.WRONG])
     cuts = [places[0] - 1, *(places[:-1] + places[1:]) / 2]
     # Half a step off the numbers: equal ones are accepted or refused together.
     assert gap(_balance(ratios, kinds)) == pytest.approx(min(gap(-cut) for cut in cuts))
@@ -98,7 +99,7 @@ def test_penalty_balances_misses_and_false_accepts(seed):
 
 def test_noises_are_outside_at_several_levels(spoken_world):
     found = noise_trials(spoken_world.mono, LIST, SpotOptions())
-    assert {trial.kind for trial in found} == {Kind.OUTSIDE}
+    assert {trial.kind for trial in found} == {TrialKind.OUTSIDE}
     assert {trial.said for trial in found} == {""}
     names = {trial.speaker for trial in found}
     assert {"noise tone1000", "noise white0-0", "noise babble0-2", "noise rustle0-1"} <= names
@@ -164,7 +165,7 @@ def test_a_model_without_durations(spoken_world, model):
     calibration, _ = calibrate(model, spoken_world.test, POOL, LIST)
     assert calibration.names == tuple(name for name in NAMES if "duration" not in name)
     (trials,) = spot_set(model, spoken_world.test, [LIST], POOL)
-    assert all(trial.reason is None for trial in trials if trial.kind == Kind.RIGHT)
+    assert all(trial.reason is None for trial in trials if trial.kind == TrialKind.RIGHT)
 
 
 def test_an_earlier_calibration_has_no_say(spoken_world, model):

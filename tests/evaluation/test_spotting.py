@@ -8,24 +8,17 @@ import numpy as np
 import pytest
 from command_world import COMMANDS, OUTSIDE, make_adaptive
 
+from hybridasr.batch.spot_set import CommandList, SpotOptions, Trial, phone_pairs, spot_set
 from hybridasr.confidence.measures import NAMES, nothing
 from hybridasr.corpus.command_list import Command, make_commands
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.errors import UserError
-from hybridasr.evaluation.spotting import (
-    CommandList,
-    SpotOptions,
-    Trial,
-    decision_figures,
-    evaluate_commands,
-    phone_pairs,
-    spot_set,
-)
+from hybridasr.evaluation.spotting import decision_figures, evaluate_commands
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.progress import logger, without_warnings
 from hybridasr.recognize.recognizer import load
-from hybridasr.score.detection import Kind, det_curve
+from hybridasr.score.detection import TrialKind, det_curve
 
 LISTS = [CommandList(tuple(make_commands(texts)), fillers) for texts, fillers in (
     (COMMANDS, ()), ([*COMMANDS, "ta1da1", "da1di1"], ("bu1bu1",)), (["ta1da1", "ba1lu1"], ()))]
@@ -58,17 +51,17 @@ def test_any_number_of_jobs_gives_the_same_trials(spoken_world):
 def test_kinds_and_texts(spoken_world):
     (trials,) = spot(spoken_world, LISTS[:1])
     for trial in trials:
-        assert trial.kind == (Kind.RIGHT if trial.said in COMMANDS else Kind.OUTSIDE)
+        assert trial.kind == (TrialKind.RIGHT if trial.said in COMMANDS else TrialKind.OUTSIDE)
         assert trial.said == " ".join(spoken_world.test.utterances[trial.utterance].words)
         assert trial.measures.shape == (len(NAMES),)
         assert trial.probability is None
         assert 0.4 < trial.duration < 1.2
-        if trial.kind == Kind.RIGHT:
+        if trial.kind == TrialKind.RIGHT:
             assert trial.text == trial.said
         else:
             assert trial.reason == "filler"
     # A transcript that is another command makes it wrong, unless both have one id.
-    for name, kind in (("other", Kind.WRONG), ("same", Kind.RIGHT)):
+    for name, kind in (("other", TrialKind.WRONG), ("same", TrialKind.RIGHT)):
         commands = CommandList((Command("da1ti1", "same"), Command("bu1la1", name)))
         data = spoken_world.test
         utterances = {key: replace(u, words=("bu1la1",)) for key, u in data.utterances.items()
@@ -93,7 +86,7 @@ def test_utterances_without_features_are_trials_too(spoken_world, tmp_path, adap
             np.testing.assert_equal(comparable([trial]), comparable([whole[name]]))
         if name not in kept:
             assert (trial.text, trial.reason, trial.duration) == ("", "too-short", 0.0)
-            assert trial.kind == (Kind.WRONG if trial.said in COMMANDS else Kind.OUTSIDE)
+            assert trial.kind == (TrialKind.WRONG if trial.said in COMMANDS else TrialKind.OUTSIDE)
             np.testing.assert_array_equal(trial.measures, nothing())
     assert len(phone_pairs(spoken_world.mono, short, SerialExecutor())) == sum(
         set(data.utterances[name].words) <= spoken_world.lang.words.keys() for name in kept)
@@ -137,25 +130,25 @@ def trial(kind, probability, accepted, reason="filler"):
 def test_figures_are_of_the_decisions_as_they_were_taken():
     """Commands have thresholds of their own: no single one gives these rates."""
     rng = np.random.default_rng(0)
-    kinds = rng.choice(list(Kind), 60, p=[0.5, 0.2, 0.3])
+    kinds = rng.choice(list(TrialKind), 60, p=[0.5, 0.2, 0.3])
     shares, accepted = rng.random(60), rng.random(60) < 0.6
     found = decision_figures([trial(*row) for row in zip(kinds, shares, accepted, strict=True)])
-    is_command = kinds != Kind.OUTSIDE
+    is_command = kinds != TrialKind.OUTSIDE
     expected = {
         "commands": is_command.sum(), "outside": (~is_command).sum(),
-        "recognised": 100 * (kinds == Kind.RIGHT).sum() / is_command.sum(),
-        "accepted_right": 100 * (accepted & (kinds == Kind.RIGHT)).sum() / is_command.sum(),
-        "accepted_wrong": 100 * (accepted & (kinds == Kind.WRONG)).sum() / is_command.sum(),
+        "recognised": 100 * (kinds == TrialKind.RIGHT).sum() / is_command.sum(),
+        "accepted_right": 100 * (accepted & (kinds == TrialKind.RIGHT)).sum() / is_command.sum(),
+        "accepted_wrong": 100 * (accepted & (kinds == TrialKind.WRONG)).sum() / is_command.sum(),
         "false_accept": 100 * (accepted & ~is_command).sum() / (~is_command).sum(),
-        "eer": 100 * det_curve(shares[kinds != Kind.WRONG],
-                               kinds[kinds != Kind.WRONG] == Kind.RIGHT).equal_error_rate}
+        "eer": 100 * det_curve(shares[kinds != TrialKind.WRONG],
+                               kinds[kinds != TrialKind.WRONG] == TrialKind.RIGHT).equal_error_rate}
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.006)
     plain = decision_figures([trial(kind, None, a) for kind, a in zip(kinds, accepted,
                                                                       strict=True)])
     for name in ("recognised", "accepted_right", "accepted_wrong", "false_accept"):
         assert plain[name] == found[name]
     assert {plain[name] for name in ("eer", "eer_wrong", "auc", "ece", "nce")} == {None}
-    alone = decision_figures([trial(Kind.OUTSIDE, 0.2, False)] * 3)
+    alone = decision_figures([trial(TrialKind.OUTSIDE, 0.2, False)] * 3)
     assert (alone["accepted_right"], alone["false_accept"], alone["eer"]) == (None, 0.0, None)
 
 

@@ -14,6 +14,7 @@ import soundfile
 from command_world import COMMANDS, OUTSIDE, RATE, make_adaptive, make_network, speak
 
 import hybridasr
+from hybridasr.batch.spot_set import CommandList
 from hybridasr.confidence.calibration import load_calibration, save_calibration
 from hybridasr.confidence.command_grammar import RejectOptions
 from hybridasr.confidence.confusion import estimate_confusions
@@ -21,7 +22,6 @@ from hybridasr.corpus.command_list import Command
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
-from hybridasr.evaluation.spotting import CommandList
 from hybridasr.features.pipeline import load_feats
 from hybridasr.model.directory import save_model
 from hybridasr.parallel import SerialExecutor

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from hybridasr.errors import UserError
-from hybridasr.score.detection import Kind, Trials, choose_threshold, det_curve
+from hybridasr.score.detection import TrialKind, Trials, choose_threshold, det_curve
 
 NORMAL = NormalDist()
 
@@ -80,9 +80,9 @@ def test_figures_do_not_depend_on_order_scale_or_side(seed):
 @pytest.mark.parametrize("values", [4, 20, 10**6])
 def test_threshold_is_the_smallest_that_keeps_the_rate(rate, values):
     rng = np.random.default_rng(values)
-    kinds = np.repeat([Kind.RIGHT, Kind.WRONG, Kind.OUTSIDE], (30, 30, 100))
+    kinds = np.repeat([TrialKind.RIGHT, TrialKind.WRONG, TrialKind.OUTSIDE], (30, 30, 100))
     scores = rng.integers(0, values, len(kinds)) / values
-    outside = scores[kinds == Kind.OUTSIDE]
+    outside = scores[kinds == TrialKind.OUTSIDE]
     threshold = choose_threshold(scores, kinds, rate)
     assert (outside >= threshold).mean() <= rate
     assert (outside >= np.nextafter(threshold, -np.inf)).mean() > rate
@@ -90,13 +90,13 @@ def test_threshold_is_the_smallest_that_keeps_the_rate(rate, values):
 
 def test_every_rate_that_the_utterances_can_show_is_used_up():
     # 29 / 100 and the like are not exact in binary; none of the allowed accepts may be lost.
-    scores, kinds = np.arange(100.0), np.full(100, Kind.OUTSIDE)
+    scores, kinds = np.arange(100.0), np.full(100, TrialKind.OUTSIDE)
     for allowed in range(100):
         assert (scores >= choose_threshold(scores, kinds, allowed / 100)).sum() == allowed
 
 
 def test_figures_of_the_three_kinds():
-    kinds = np.repeat([Kind.RIGHT, Kind.WRONG, Kind.OUTSIDE], (4, 1, 5))
+    kinds = np.repeat([TrialKind.RIGHT, TrialKind.WRONG, TrialKind.OUTSIDE], (4, 1, 5))
     trials = Trials(np.array([0.9, 0.9, 0.8, 0.3, 0.85, 0.7, 0.2, 0.2, 0.1, 0.0]), kinds)
     figures = trials.figures(0.7)
     assert {name: figures[name] for name in list(figures)[:6]} == {
@@ -113,13 +113,14 @@ def test_figures_of_the_three_kinds():
 
 
 def test_figures_that_cannot_be_measured_are_none():
-    only_right = Trials(np.array([0.5, 0.6]), np.array([Kind.RIGHT, Kind.RIGHT])).figures(0.5)
+    only_right = Trials(np.array([0.5, 0.6]), np.array([TrialKind.RIGHT] * 2)).figures(0.5)
     assert (only_right["accepted_right"], only_right["accepted_wrong"]) == (100.0, 0.0)
     assert [only_right[name] for name in ("false_accept", "eer", "eer_wrong", "auc", "nce")] == [
         None] * 5
     nothing = Trials(np.zeros(0), np.zeros(0)).figures(0.5)
     assert {value for value in nothing.values()} == {0, None}
-    no_outside = Trials(np.array([0.5, 0.6]), np.array([Kind.WRONG, Kind.RIGHT])).figures(0.5)
+    kinds = np.array([TrialKind.WRONG, TrialKind.RIGHT])
+    no_outside = Trials(np.array([0.5, 0.6]), kinds).figures(0.5)
     assert (no_outside["eer"], no_outside["eer_wrong"]) == (None, 0.0)
 
 
@@ -128,9 +129,9 @@ def test_what_is_missing_is_named():
     with pytest.raises(UserError, match="of 2 utterances 2 should be accepted; error rates need"):
         det_curve(scores, np.array([True, True]))
     with pytest.raises(UserError, match="no outside utterances.*add recordings of words that are"):
-        choose_threshold(scores, np.array([Kind.RIGHT, Kind.WRONG]), 0.05)
+        choose_threshold(scores, np.array([TrialKind.RIGHT, TrialKind.WRONG]), 0.05)
     with pytest.raises(UserError, match=r"false-accept rate is 5; give a fraction .*0.05 for 5 %"):
-        choose_threshold(scores, np.array([Kind.RIGHT, Kind.OUTSIDE]), 5)
+        choose_threshold(scores, np.array([TrialKind.RIGHT, TrialKind.OUTSIDE]), 5)
     for function in (det_curve, lambda s, k: choose_threshold(s, k, 0.1)):
         with pytest.raises(ValueError, match="one dimension and equally many"):
             function(scores, np.array([1]))

@@ -11,9 +11,10 @@ import argparse
 import time
 from pathlib import Path
 
+from hybridasr.batch.spot_set import spot_set
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.evaluation.calibrate import DrawOptions, draw_lists
-from hybridasr.evaluation.spotting import decision_figures, spot_set
+from hybridasr.evaluation.spotting import decision_figures
 from hybridasr.model.directory import load_model
 from hybridasr.parallel import executor
 from hybridasr.score.results import DECISION_COLUMNS, format_table

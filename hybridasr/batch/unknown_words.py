@@ -1,0 +1,63 @@
+"""Owns the words of transcripts that a lexicon lacks: which, how often, and what they may mean."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.errors import MAX_NAMED
+from hybridasr.progress import logger
+
+
+def unknown_words(utterances: Iterable[Utterance], known: Collection[str]) -> Counter[str]:
+    """Count the words of transcripts that are not known.
+
+    >>> unknown_words([Utterance("u1", "s", ("one", "Two", "Two"), "u1", "u1.wav")], {"one", "two"})
+    Counter({'Two': 2})
+    """
+    return Counter(word for utterance in utterances for word in utterance.words
+                   if word not in known)
+
+
+def nearest_spelling(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that differs in case, form or punctuation only; None if there is none.
+
+    >>> nearest_spelling("ZERO.", ["one", "zero"])
+    'zero'
+    >>> nearest_spelling("two", ["one", "zero"]) is None
+    True
+    """
+    wanted = _bare(word)
+    return next((other for other in known if wanted and _bare(other) == wanted), None)
+
+
+def warn_of_unknown_words(data: DataDir, known: Collection[str], where: Path) -> None:
+    """Warn of the words of a set that a lexicon lacks, the most frequent first.
+
+    Parameters
+    ----------
+    known : collection of str
+        The words that a model, or a lang directory, has.
+    where : path
+        Its directory, for the message.
+    """
+    counts = unknown_words(data.utterances.values(), known)
+    if not counts:
+        return
+    spellings = {_bare(other): other for other in known}
+    named = []
+    for word, count in counts.most_common(MAX_NAMED):
+        near = spellings.get(_bare(word)) if _bare(word) else None
+        named.append(f"'{word}' ({count}" + (f", it has '{near}')" if near else ")"))
+    more = len(counts) - len(named)
+    logger.warning("%s: %d of %d words of the transcripts are not in the lexicon of %s: %s%s; "
+                   "write them as it does, or add them to it", data.path / "text",
+                   counts.total(), sum(len(u.words) for u in data.utterances.values()), where,
+                   ", ".join(named), f" and {more} more" if more > 0 else "")
+
+
+def _bare(word: str) -> str:
+    """Return what is left of a word without case, width and punctuation."""
+    folded = unicodedata.normalize("NFKC", word).casefold()
+    return "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LNM")
