@@ -3,23 +3,15 @@
 Takes a `DecodingGraph` and log likelihoods (num_frames, num_pdfs), all at once or in blocks; gives
 the best path as arcs, and the links between tokens that a lattice is made of. A `Search` is one
 utterance in the making; `search` and `search_alternatives` run one over a whole utterance. The
-kernels are in `viterbi`. Costs are negative natural logs in float64; lower is better.
+kernels are in `viterbi` and `outcome`. Costs are negative natural logs in float64; lower is better.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybridasr.decode.viterbi import (
-    Graph,
-    Pruning,
-    advance,
-    alternatives,
-    best_path,
-    columns_needed,
-    shared_arcs,
-    start,
-)
+from hybridasr.decode.outcome import alternatives, best_path, shared_arcs
+from hybridasr.decode.viterbi import Graph, Pruning, advance, columns_needed, start
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.options import option

@@ -1,0 +1,109 @@
+"""Owns what is read from a search between two frames: best path, shared beginning, alternatives.
+
+The kernels take a `viterbi.Progress`. Only `alternatives` changes it.
+"""
+
+import numba
+import numpy as np
+
+from hybridasr.decode.links import order_tokens, prune
+
+
+@numba.njit(cache=True, nogil=True)
+def best_path(progress, final, at_end):
+    """Follow the best living token back to the start: (arcs, their scores, complete).
+
+    `at_end` the best final token wins, if any lives; otherwise final costs do not count.
+    """
+    cost, token, tokens = progress.alive.cost, progress.alive.token, progress.tokens
+    best_final, best_any = np.inf, np.inf
+    end_final, end_any = -1, -1
+    for state in progress.alive.states[:progress.num_active]:
+        if cost[state] < best_any:
+            best_any, end_any = cost[state], state
+        if at_end and cost[state] + final[state] < best_final:
+            best_final, end_final = cost[state] + final[state], state
+    end = end_final if end_final >= 0 else end_any
+    entry = token[end] if end >= 0 else 0
+    arcs = _trace(tokens.arc, tokens.origin, entry, tokens.arc)
+    return arcs, _trace(tokens.arc, tokens.origin, entry, tokens.acoustic), end_final >= 0
+
+
+@numba.njit(cache=True, nogil=True)
+def shared_arcs(progress):
+    """Return the arcs that the paths to all living tokens begin with."""
+    tokens, states = progress.tokens, progress.alive.states[:progress.num_active]
+    if len(states) == 0:
+        return np.empty(0, np.int32)
+    path = np.empty(progress.num_tokens, np.int32)
+    length = 0
+    entry = progress.alive.token[states[0]]
+    while entry >= 0:
+        path[length] = entry
+        length += 1
+        entry = tokens.origin[entry]
+    # The place of a token on the first path, counted from its end; one past it where another
+    # path has been.
+    place = np.full(progress.num_tokens, -1, np.int32)
+    for number in range(length):
+        place[path[number]] = number
+    fork = 0
+    for state in states:
+        entry = progress.alive.token[state]
+        while place[entry] < 0:
+            place[entry] = length
+            entry = tokens.origin[entry]
+        if place[entry] < length:
+            fork = max(fork, place[entry])
+    return _trace(tokens.arc, tokens.origin, path[fork], tokens.arc)
+
+
+@numba.njit(cache=True, nogil=True)
+def _trace(arc, origin, end, values):
+    """Return `values` of the tokens from the start, without it, to `end`."""
+    length = 0
+    entry = end
+    while arc[entry] >= 0:
+        length += 1
+        entry = origin[entry]
+    # The length is known now: filled from the end, the path needs no turning round.
+    path = np.empty(length, values.dtype)
+    entry = end
+    while arc[entry] >= 0:
+        length -= 1
+        path[length] = values[entry]
+        entry = origin[entry]
+    return path
+
+
+@numba.njit(cache=True, nogil=True)
+def alternatives(progress, final, complete, lattice_beam):
+    """Prune and order; return (origins, targets, arcs, scores of links, final costs of tokens).
+
+    The search cannot go on from there.
+    """
+    alive, tokens, links = progress.alive, progress.tokens, progress.links
+    frame = progress.frame
+    # Arrays of the last frame's tokens alone, which are the last ones.
+    first = tokens.ends[frame - 1]
+    last_final = np.empty(tokens.ends[frame] - first)
+    extra = np.empty(len(last_final))
+    for state in alive.states[:progress.num_active]:
+        last_final[alive.token[state] - first] = final[state] if complete else 0.0
+        extra[alive.token[state] - first] = alive.cost[state]
+    extra += last_final
+    extra -= extra.min()
+    extra[extra > lattice_beam] = np.inf
+    # A token that is not final itself may lead to one that is, over an epsilon arc.
+    number = prune(tokens, links, frame, extra, lattice_beam)[first:]
+    place = order_tokens(tokens, links, frame)
+    finals = np.full(len(place), np.inf)
+    for token in range(len(number)):
+        if number[token] >= 0 and extra[token] < np.inf:
+            finals[place[number[token]]] = last_final[token]
+    num_links = links.ends[2 * frame + 1]
+    origins, targets = place[links.origin[:num_links]], place[links.target[:num_links]]
+    # Links against the order close a cycle of epsilon arcs.
+    forward = origins < targets
+    return (origins[forward], targets[forward], links.arc[:num_links][forward],
+            links.acoustic[:num_links][forward], finals)
