@@ -89,6 +89,18 @@ def test_help_of_test_sh_needs_no_environment(tmp_path):
     assert result.stderr == ""
 
 
+def test_help_of_a_recipe_makes_no_environment(checkout, tmp_path):
+    (checkout / "egs").mkdir()
+    copy = script(checkout / "egs" / "run.sh", (REPOSITORY / "egs" / "run.sh").read_text())
+    result = subprocess.run(["bash", copy, "--recipe", "yesno", "--help"], cwd=tmp_path,
+                            env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+                            capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.startswith("Runs a recipe from recordings")
+    assert "egs/run.sh --recipe digits --download" in result.stdout
+    assert result.stderr == ""
+    assert not (checkout / ".venv").exists()
+
+
 @pytest.mark.parametrize(("required", "outcome"),
                          [("0", "2 skipped"), ("1", "1 skipped, 1 error")])
 def test_skip_on_real_data_fails_where_data_is_required(tmp_path, required, outcome):
