@@ -388,8 +388,8 @@ def feature_differences(expected: FeatureOptions, found: FeatureOptions) -> list
     """Say of every option that matters how features differ from those expected.
 
     >>> from hybridasr.features.frames import FeatureOptions
-    >>> feature_differences(FeatureOptions(), FeatureOptions(sample_rate=8000, seed=3))
-    ['sample_rate expected 16000, found 8000']
+    >>> feature_differences(FeatureOptions(), FeatureOptions(num_ceps=12, seed=3))
+    ['num_ceps expected 13, found 12']
     >>> feature_differences(FeatureOptions(), FeatureOptions())
     []
     """
