@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 
 from hybridasr.corpus.command_list import Command
 from hybridasr.errors import UserError
@@ -192,11 +193,10 @@ def toneless(phones: Phones) -> Phones:
 
 
 def _read_as(text: str, units: Sequence[Unit]) -> bool:
-    phones = tuple(phone for unit in units for phone in unit.phones)
-    try:
-        readings = mandarin.hanzi_pronunciations(text, sandhi=False)
-    except UserError:  # no pypinyin
+    if find_spec("pypinyin") is None:
         return False
+    phones = tuple(phone for unit in units for phone in unit.phones)
+    readings = mandarin.hanzi_pronunciations(text, sandhi=False)
     return bool(readings) and readings[0] == phones
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from hybridasr.confidence.confusion import PhoneDistances, edit_distances
 from hybridasr.confidence.spoken import Unit, split_phones, syllable_of
-from hybridasr.errors import UserError
 from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.lexicon import Lexicon
 from hybridasr.lexicon.table_files import read_table
@@ -205,10 +204,10 @@ def _single_readings() -> list[tuple[str, Phones]]:
 def _to_syllable(marked: str) -> Phones:
     """Return initial and final of pinyin with a tone mark; () if it is none."""
     text = mandarin.normalize_pinyin(marked)
-    try:
-        return mandarin.syllable_phones(text if text[-1:].isdigit() else text + "5")
-    except UserError:
+    toned = text if text[-1:].isdigit() else text + "5"
+    if toned[:-1] not in mandarin.syllable_table() or toned[-1] not in "12345":
         return ()
+    return mandarin.syllable_phones(toned)
 
 
 def _is_common(character: str) -> bool:

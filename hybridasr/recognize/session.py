@@ -58,9 +58,10 @@ class Decoder:
         speaker = speaker_adaptation(
             model, [model.final_features(feats) for feats in utterances], self.adapt)
         while True:
-            results = [
-                self.grammar.decode(speaker.scorer.loglikes(feats), level, self.options, nbest)
-                for feats, level in zip(speaker.features, levels, strict=True)]
+            results = []
+            for feats, level in zip(speaker.features, levels, strict=True):
+                loglikes = speaker.scorer.loglikes(feats)
+                results.append(self.grammar.decode(loglikes, level, self.options, nbest))
             if not speaker.adapt([self._senones(decoded) for decoded in results]):
                 return results
 
