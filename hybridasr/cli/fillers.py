@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from hybridasr.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from hybridasr.confidence.near import FillerSource
+    from hybridasr.confidence.filler_candidates import FillerSource
     from hybridasr.confidence.spoken import SpokenCommand
 
 
 def _fillers_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.confidence.near import FillerOptions
+    from hybridasr.confidence.filler_candidates import FillerOptions
     from hybridasr.options import add_options
 
     add_options(parser, FillerOptions)
@@ -27,7 +27,9 @@ def _fillers_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _suggest_fillers(args: argparse.Namespace) -> None:
-    from hybridasr.confidence.near import FillerOptions, near_pairs, suggest
+    from hybridasr.confidence.filler_candidates import FillerOptions
+    from hybridasr.confidence.fillers import suggest
+    from hybridasr.confidence.near import near_pairs
     from hybridasr.options import from_args
     from hybridasr.progress import logger
     from hybridasr.score.results import format_table
@@ -56,7 +58,7 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
           ) -> tuple[list["SpokenCommand"], "FillerSource"]:
     """Return the commands of a list with their pronunciations, and what fillers are made of."""
     from hybridasr.confidence.confusion import FILE, load_confusions, table_distances
-    from hybridasr.confidence.near import FillerSource
+    from hybridasr.confidence.filler_candidates import FillerSource
     from hybridasr.confidence.spoken import lexicon_of, spoken_commands
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.lexicon.extend import with_commands

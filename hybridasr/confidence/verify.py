@@ -125,6 +125,7 @@ class Verifier:
         UserError
             if the calibration is of other measures.
         """
+        # Several phrases may be one command.
         ids = {words: command.id for words, command in phrases.items()}
         competing = None if lattice is None else compare_commands(
             lattice, ids, filler.total_cost if filler else np.inf, scale, self.beam, self.penalty)

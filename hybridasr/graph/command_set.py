@@ -47,13 +47,13 @@ def build_commands(items: Iterable[Item], lang: Lang, transitions: TransitionMod
     Parameters
     ----------
     items : iterable of texts, commands, ...
-        As for `corpus.commands.make_commands`; `read_commands` reads them from a file.
+        As for `corpus.command_list.make_commands`; `read_commands` reads them from a file.
     lang, transitions, tree
         The model's. `lang` may also be that of an earlier `CommandSet`.
     path : path, optional
         The command list, for the error lines.
     lexicon, guess
-        See `lexicon.commands.with_commands`.
+        See `lexicon.extend.with_commands`.
 
     Raises
     ------
