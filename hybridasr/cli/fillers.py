@@ -67,6 +67,7 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
     from hybridasr.lexicon.phones import default_phone_set
 
     commands = read_commands(path)
+    # Without a model the built-in lexicon reads the commands, and all phones are known.
     if directory is None:
         places = {word: (path, command.line) for command in commands for word in command.words}
         lexicon = build_lexicon(places, places=places)
@@ -77,6 +78,7 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
         own = lexicon_of(lang)
         lexicon = lexicon_of(with_commands(lang, commands, path))
         phones = tuple(sorted(own.phones | lexicon.phones))
+    # What this model confuses says more than phonetics.
     confusions = directory / FILE if directory else None
     if confusions and confusions.is_file():
         distances = load_confusions(confusions).distances(phones)

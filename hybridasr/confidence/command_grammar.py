@@ -145,7 +145,7 @@ class CommandGrammar:
         if path is None and filler is None:
             return self.empty(TOO_SHORT, False)
         decision = self.verifier.decide(self.phrases, self.lang, lattice, filler, scores, levels,
-                                        options.scale)
+                                        options.acoustic_scale)
         times = [(self.lang.word_name(word.label), word.begin * self.frame_shift,
                   word.end * self.frame_shift) for word in decision.words]
         # The path of what is taken for no command is the filler's: a speaker does not adapt to it.

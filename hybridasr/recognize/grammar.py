@@ -138,7 +138,7 @@ class GraphGrammar:
             return ()
         # One more than asked for: the best words are among them.
         best = tuple(path.words.tolist())
-        others = [other.words for other in n_best(lattice, nbest + 1, options.scale)
+        others = [other.words for other in n_best(lattice, nbest + 1, options.acoustic_scale)
                   if other.words != best]
         return tuple(tuple(map(self.model.lang.word_name, words)) for words in others[:nbest])
 
