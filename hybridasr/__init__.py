@@ -1,20 +1,48 @@
 """hybridasr: Kaldi-style hybrid DNN-HMM speech recognition in pure Python."""
 
-import os as _os
-import tempfile as _tempfile
+import sys as _sys
 
 __version__ = "0.1.0"
 
 
-def _choose_kernel_cache() -> None:
-    """Give numba a cache directory where neither the package nor the home can be written."""
-    places = (_os.path.dirname(_os.path.abspath(__file__)), _os.path.expanduser("~"))
-    if "NUMBA_CACHE_DIR" not in _os.environ and not any(_os.access(p, _os.W_OK) for p in places):
-        cache = _os.path.join(_tempfile.gettempdir(), f"hybridasr-kernels-{_os.getuid()}")
-        _os.environ["NUMBA_CACHE_DIR"] = cache
+class _NumbaFinder:
+    """Chooses the cache of compiled kernels when numba is imported, and not before.
+
+    numba reads the place at its import, which takes longer than all of ``import hybridasr``.
+    """
+
+    def find_spec(self, name: str, path=None, target=None):
+        """Return how to import numba with our cache; None for all other modules."""
+        if name != "numba" or self not in _sys.meta_path:
+            return None
+        _sys.meta_path.remove(self)
+        import importlib.util
+
+        from hybridasr.kernels.messages import prepare_numba, set_cache
+
+        folder = set_cache()
+        spec = importlib.util.find_spec("numba")
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module) -> None:
+                execute(module)
+                prepare_numba(module, folder)
+
+            spec.loader.exec_module = exec_module
+        return spec
 
 
-_choose_kernel_cache()
+def _watch_numba() -> None:
+    if "numba" not in _sys.modules:
+        _sys.meta_path.insert(0, _NumbaFinder())
+        return
+    from hybridasr.kernels.messages import prepare_numba, set_cache
+
+    prepare_numba(_sys.modules["numba"], set_cache())
+
+
+_watch_numba()
 
 
 def __getattr__(name: str):

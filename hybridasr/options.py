@@ -3,13 +3,26 @@
 A field is declared as ``beam: float = option(13.0, "pruning beam of the search")``. Supported
 types: int, float, str, bool and those ``| None``. The range checks of a class are in its
 ``__post_init__``, which raises `UserError`.
+
+Classes compose: ``em: EmOptions = nested(EmOptions, num_iters=20)`` makes the options of another
+class a part of this one, here with another default. Outside, the options stay flat: the command
+line has ``--num-iters``, a configuration file ``num_iters = 20``, JSON ``"num_iters": 20``. A name
+may stand once in a class and all that is nested in it.
+
+An option that depends on another one says so: ``option(0.9, "...", needs="optimizer=sgd")``, or
+``needs="freq_masks"`` for one that must not be 0, false, empty or none; commas join several.
+`from_args` and `from_strings` refuse an option that the user gives although it has no effect.
+Where that hangs on something else (a model, another argument), call `refuse_options`.
 """
 
 import argparse
 import dataclasses
+import difflib
+import functools
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Collection
+from typing import Any, NamedTuple, TypeVar
 
 from hybridasr.errors import UserError
 
@@ -17,34 +30,141 @@ T = TypeVar("T")
 _KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
-    """Declare one option field: its default, one line of help, and the allowed values."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(default: Any, help: str, choices: tuple[str, ...] | None = None,
+           needs: str | None = None) -> Any:
+    """Declare one option field: default, a line of help, the allowed values, what it needs."""
+    return dataclasses.field(default=default,
+                             metadata={"help": help, "choices": choices, "needs": needs})
+
+
+def nested(options_class: type, **defaults: Any) -> Any:
+    """Declare a field that holds the options of another class, some with other defaults."""
+    return dataclasses.field(default_factory=lambda: build_options(options_class, **defaults),
+                             metadata={"nested": options_class, "defaults": defaults})
+
+
+def seed_option(what: str = "whatever is drawn at random") -> Any:
+    """Declare the field ``seed``, whose default is the same everywhere."""
+    return option(0, f"seed of {what}")
+
+
+class FlatOption(NamedTuple):
+    """One option as the user sees it, wherever it is nested."""
+
+    kind: type
+    optional: bool
+    default: Any
+    help: str
+    choices: tuple[str, ...] | None
+    needs: tuple[str, ...]
+
+
+@functools.cache
+def flat_options(options_class: type) -> dict[str, FlatOption]:
+    """Return every option of a class and of what is nested in it, by name.
+
+    Raises
+    ------
+    TypeError
+        if two of them have one name.
+
+    Examples
+    --------
+    >>> from hybridasr.decode.align import AlignOptions
+    >>> flat_options(AlignOptions)["retry_beam"].default
+    40.0
+    """
+    found: dict[str, FlatOption] = {}
+    hints = typing.get_type_hints(options_class)
+    for field in dataclasses.fields(options_class):
+        part = {field.name: _flat(field, hints[field.name])}
+        if "nested" in field.metadata:
+            changed = field.metadata["defaults"]
+            part = {name: one._replace(default=changed.get(name, one.default))
+                    for name, one in flat_options(field.metadata["nested"]).items()}
+        for name in part:
+            if name in found:
+                raise TypeError(f"{options_class.__name__} has two options named '{name}'")
+        found |= part
+    return found
+
+
+def build_options(options_class: type[T], **values: Any) -> T:
+    """Build `options_class` from flat values; the others keep their defaults.
+
+    Examples
+    --------
+    >>> from hybridasr.train.quick import QuickOptions
+    >>> options = build_options(QuickOptions, numleaves=100)
+    >>> options.tree.numleaves, options.em.num_iters
+    (100, 20)
+    """
+    known, own = flat_options(options_class), {}
+    for name in values:
+        if name not in known:
+            raise TypeError(f"{options_class.__name__} has no option '{name}'")
+    for field in dataclasses.fields(options_class):
+        if "nested" in field.metadata:
+            below = flat_options(field.metadata["nested"])
+            inner = {**field.metadata["defaults"],
+                     **{name: value for name, value in values.items() if name in below}}
+            own[field.name] = build_options(field.metadata["nested"], **inner)
+        elif field.name in values:
+            own[field.name] = values[field.name]
+    return options_class(**own)
+
+
+def change_options(options: T, **values: Any) -> T:
+    """Return the options with other values, wherever their names are nested."""
+    return build_options(type(options), **{**to_dict(options), **values})
 
 
 def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
-    """Add ``--field-name`` for every field of `options_class` to `parser`."""
-    hints = typing.get_type_hints(options_class)
+    """Add ``--field-name`` for every option of `options_class` to `parser`.
+
+    Options that the user does not give leave nothing in the parsed arguments.
+    """
     group = parser.add_argument_group(options_class.__name__)
-    for field in dataclasses.fields(options_class):
-        kind = _plain_type(hints[field.name])
-        text = field.metadata.get("help", "").replace("%", "%%")
+    for name, one in flat_options(options_class).items():
         extra: dict[str, Any] = {"type": _parse_bool, "metavar": "true|false"}
-        if kind is not bool:
-            extra = {"type": kind, "metavar": None if field.metadata.get("choices") else "X"}
-        group.add_argument(
-            "--" + field.name.replace("_", "-"),
-            default=field.default,
-            choices=field.metadata.get("choices"),
-            help=f"{text} (default: {_show(field.default)})",
-            **extra,
-        )
+        if one.kind is not bool:
+            extra = {"type": one.kind, "metavar": None if one.choices else "X"}
+        text = one.help.replace("%", "%%")
+        group.add_argument(_flag(name), default=argparse.SUPPRESS, choices=one.choices,
+                           help=f"{text} (default: {_show(one.default)})", **extra)
+
+
+def given_options(options_class: type, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a class that the user gave, by name."""
+    return {name: getattr(args, name) for name in flat_options(options_class)
+            if hasattr(args, name)}
 
 
 def from_args(options_class: type[T], args: argparse.Namespace) -> T:
-    """Build `options_class` from parsed arguments; fields that were not offered keep defaults."""
-    names = [f.name for f in dataclasses.fields(options_class)]
-    return options_class(**{n: getattr(args, n) for n in names if hasattr(args, n)})
+    """Build `options_class` from parsed arguments; what was not given keeps its default.
+
+    Raises
+    ------
+    UserError
+        if an option was given that has no effect beside the others.
+    """
+    values = given_options(options_class, args)
+    options = build_options(options_class, **values)
+    _check_needs(options, values, None)
+    return options
+
+
+def refuse_options(options_class: type, args: argparse.Namespace, why: str,
+                   names: Collection[str] | None = None) -> None:
+    """Raise `UserError` if the user gave an option of a class that has no effect in this call.
+
+    `why` completes the sentence, for example "exp/mono does not adapt to speakers"; `names` are
+    the options without effect, all of the class if left out.
+    """
+    given = ", ".join(_flag(name) for name in given_options(options_class, args)
+                      if names is None or name in names)
+    if given:
+        raise UserError(f"{given} without effect: {why}; leave {given} out")
 
 
 def from_dict(options_class: type[T], values: dict[str, Any], source: str = "options") -> T:
@@ -55,18 +175,18 @@ def from_dict(options_class: type[T], values: dict[str, Any], source: str = "opt
     UserError
         if a name is unknown or a value has the wrong type; `source` is named in the line.
     """
-    hints = typing.get_type_hints(options_class)
+    known = flat_options(options_class)
+    if not isinstance(values, dict):
+        raise UserError(f"options are {values!r}; give names with values", source)
     for name, value in values.items():
-        if name not in hints:
-            import difflib
-
-            near = difflib.get_close_matches(name, hints, 1)
-            hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(hints)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(known)
             raise UserError(f"unknown option '{name}'; {hint}", source)
-        kind = _plain_type(hints[name])
-        if value is not None and not isinstance(value, (int, float) if kind is float else kind):
-            raise UserError(f"option '{name}' is {value!r}; give {_KINDS[kind]}", source)
-    return options_class(**values)
+        if not _fits(value, known[name]):
+            raise UserError(f"option '{name}' is {value!r}; give {_KINDS[known[name].kind]}",
+                            source)
+    return build_options(options_class, **values)
 
 
 def from_strings(options_class: type[T], values: dict[str, str], source: str = "options") -> T:
@@ -75,29 +195,74 @@ def from_strings(options_class: type[T], values: dict[str, str], source: str = "
     Raises
     ------
     UserError
-        if a name is unknown or a value cannot be read; `source` is named in the line.
+        if a name is unknown, a value cannot be read, or is other than the default where the
+        option has no effect; `source` is named in the line.
     """
-    hints = typing.get_type_hints(options_class)
-    parsed: dict[str, Any] = {}
+    known, parsed = flat_options(options_class), {}
     for name, text in values.items():
-        kind = _plain_type(hints.get(name, str))
+        kind = known[name].kind if name in known else str
         try:
             parsed[name] = _parse_bool(text) if kind is bool else kind(text)
         except (ValueError, argparse.ArgumentTypeError):
             raise UserError(f"option '{name}' is '{text}'; give {_KINDS[kind]}",
                             source) from None
-    return from_dict(options_class, parsed, source)
+    options = from_dict(options_class, parsed, source)
+    _check_needs(options, {name: value for name, value in parsed.items()
+                           if value != known[name].default}, source)
+    return options
 
 
 def to_dict(options: Any) -> dict[str, Any]:
-    """Return the options as a plain dict, ready for JSON."""
-    return dataclasses.asdict(options)
+    """Return the options as a flat plain dict, ready for JSON.
+
+    Examples
+    --------
+    >>> from hybridasr.train.deltas import DeltasOptions
+    >>> to_dict(DeltasOptions())["retry_beam"]
+    40.0
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        values.update(to_dict(value) if "nested" in field.metadata else {field.name: value})
+    return values
 
 
-def _plain_type(hint: Any) -> type:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return next(a for a in typing.get_args(hint) if a is not type(None))
-    return hint
+def _check_needs(options: Any, given: dict[str, Any], source: str | None) -> None:
+    """Refuse what was given in vain; as command line options if there is no `source`."""
+    values, known = to_dict(options), flat_options(type(options))
+    for name in given:
+        for need in known[name].needs:
+            other, equals, wanted = need.partition("=")
+            value = _show(values[other])
+            if value == wanted if equals else values[other]:
+                continue
+            if source is None:
+                raise UserError(f"{_flag(name)} has no effect with {_flag(other)} {value}; leave "
+                                f"it out, or give {_flag(other)} {wanted or 'a value'}")
+            raise UserError(f"option '{name}' has no effect with {other} = {value}; leave it out, "
+                            f"or give {other} = {wanted or 'another value'}", source)
+
+
+def _flat(field: dataclasses.Field, hint: Any) -> FlatOption:
+    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+    kind = next(a for a in typing.get_args(hint) if a is not type(None)) if union else hint
+    needs = field.metadata.get("needs") or ""
+    return FlatOption(kind, union, field.default, field.metadata.get("help", ""),
+                      field.metadata.get("choices"),
+                      tuple(part.strip() for part in needs.split(",") if part.strip()))
+
+
+def _fits(value: Any, one: FlatOption) -> bool:
+    if value is None:
+        return one.optional
+    if isinstance(value, bool):  # which Python counts among the whole numbers
+        return one.kind is bool
+    return isinstance(value, (int, float) if one.kind is float else one.kind)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _parse_bool(text: str) -> bool:

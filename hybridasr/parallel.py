@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from hybridasr.errors import UserError
+from hybridasr.errors import ResourceError, UserError
 from hybridasr.progress import logger, progress
 
 T = TypeVar("T")
+# BLAS on several threads rounds by their number: a process takes one, jobs are the parallelism.
+ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class SerialExecutor(futures.Executor):
@@ -39,11 +41,14 @@ def executor(nj: int = 1) -> Iterator[futures.Executor]:
     """Yield an executor of `nj` jobs: in place for 1, in processes for more."""
     if nj < 1:
         raise UserError(f"--nj is {nj}; give 1 or more")
-    if nj == 1:
-        yield SerialExecutor()
-        return
-    with _process_pool(nj) as pool:
-        yield pool
+    import threadpoolctl  # here, so that the command line starts at once
+
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        if nj == 1:
+            yield SerialExecutor()
+            return
+        with _process_pool(nj) as pool:
+            yield pool
 
 
 @contextmanager
@@ -56,7 +61,8 @@ def _process_pool(nj: int) -> Iterator[futures.Executor]:
                                        initargs=(messages, logger.getEffectiveLevel()))
     listener.start()
     try:
-        yield pool
+        with _environment(ONE_BLAS_THREAD):
+            yield pool
     except BaseException:
         # A worker that still starts needs what would go with the pool: wait for it.
         pool.shutdown(cancel_futures=True)
@@ -68,20 +74,24 @@ def _process_pool(nj: int) -> Iterator[futures.Executor]:
 
 
 @contextmanager
-def threaded_process(threads: int) -> Iterator[futures.Executor]:
-    """Yield an executor of one process whose matrix products use `threads` threads.
+def training_process() -> Iterator[futures.Executor]:
+    """Yield an executor of one process whose matrix products use the kernels of `wide_kernels`.
 
-    BLAS reads its settings when it is loaded, which for this process is past. The products also
-    take the kernels of `wide_kernels`: whatever the number of jobs, the work is done in there.
+    BLAS chooses its kernels when it is loaded, which for this process is past: whatever the number
+    of jobs, a network is trained in there.
     """
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    settings = {**dict.fromkeys(names, str(threads)), **wide_kernels()}
+    with _environment(wide_kernels()), _process_pool(1) as pool:
+        pool.submit(os.getpid).result()  # it has started, with these settings
+        yield pool
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Change the environment, for processes that are started while the block runs."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        with _process_pool(1) as pool:
-            pool.submit(os.getpid).result()  # it has started, with these settings
-            yield pool
+        yield
     finally:
         for name, value in before.items():
             if value is None:
@@ -121,7 +131,7 @@ def run_blocks(pool: futures.Executor, function: Callable[..., T], blocks: Seque
         for future in progress(pending, desc=desc, unit=unit):
             yield future.result()
     except futures.process.BrokenProcessPool:
-        raise UserError("a worker process died (out of memory?); try a smaller --nj") from None
+        raise ResourceError("a worker process died (out of memory?); try a smaller --nj") from None
     finally:
         for future in pending:
             future.cancel()

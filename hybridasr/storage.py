@@ -7,18 +7,24 @@ so that a crash, Ctrl-C or a full disk never leaves half a file under the real n
 import errno
 import hashlib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from hybridasr.errors import UserError
+from hybridasr.errors import DamagedFile, ResourceError, UserError
 
 PathLike = str | Path
+# An .npz file may be packed, but not so well that a small one fills the memory.
+_SMALL_FILE, _MOST_PACKED = 64 << 20, 50
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_MORE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
 @contextmanager
@@ -63,13 +69,35 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def package_folder(inside: str, checkout: str) -> Path:
+    """Return a folder of data files that come with the package.
+
+    Parameters
+    ----------
+    inside : str
+        Where an installed package has it, e.g. ``lexicon/tables``.
+    checkout : str
+        Its name at the top of the repository, for a checkout.
+    """
+    package = Path(__file__).resolve().parent
+    installed = package / inside
+    return installed if installed.is_dir() else package.parent / checkout
+
+
 def write_error(error: OSError, path: PathLike) -> UserError:
     """Turn an operating-system error on `path` into the line a user can act on."""
     # numpy reports a write that the disk cut short without an error number.
     cut_short = error.errno is None and "written" in str(error)
-    if cut_short or error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError("no space left on the disk; free some, then run the same command again "
-                         "(what was finished is kept)", path)
+    if cut_short or error.errno in _DISK_FULL:
+        return ResourceError("no space left on the disk; free some, then run the same command "
+                             "again (what was finished is kept)", path)
+    if error.errno == errno.EFBIG:
+        return ResourceError("larger than this system lets a file be; raise the limit (ulimit -f) "
+                             "or write to another disk", path)
+    if error.errno in _NO_MORE:
+        return ResourceError(f"{error.strerror}; end other programs, or give a smaller --nj", path)
+    if error.errno == errno.EIO:
+        return ResourceError("the disk fails to read or write; look at it, or use another", path)
     return UserError(f"{error.strerror or error}; check the path and its permissions", path)
 
 
@@ -86,7 +114,13 @@ def read_bytes(path: PathLike) -> bytes:
     except FileNotFoundError:
         raise UserError("no such file; check the path", path) from None
     except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror}); check the path", path) from None
+        raise _read_error(error, path) from None
+
+
+def _read_error(error: OSError, path: PathLike) -> UserError:
+    if error.errno in (*_NO_MORE, errno.EIO):
+        return write_error(error, path)
+    return UserError(f"cannot be read ({error.strerror or error}); check the path", path)
 
 
 def read_text(path: PathLike) -> str:
@@ -106,8 +140,8 @@ def decode_text(data: bytes, path: PathLike) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8 "
-                        "(for GBK: iconv -f GBK -t UTF-8)", path, line) from None
+        raise DamagedFile(f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8 "
+                          "(for GBK: iconv -f GBK -t UTF-8)", path, line) from None
 
 
 def write_json(path: PathLike, value: Any) -> None:
@@ -116,12 +150,15 @@ def write_json(path: PathLike, value: Any) -> None:
 
 
 def read_json(path: PathLike) -> Any:
-    """Read a JSON file; `UserError` names the line of a syntax error."""
+    """Read a JSON file; `DamagedFile` names the line of a syntax error."""
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise UserError(f"not JSON ({error.msg}); restore or remake it", path,
-                        error.lineno) from None
+        raise DamagedFile(f"not JSON ({error.msg}); restore or remake it", path,
+                          error.lineno) from None
+    except (RecursionError, ValueError) as error:  # nested too deep, numbers of too many digits
+        raise DamagedFile(f"not JSON that can be read ({error}); restore or remake it",
+                          path) from None
 
 
 def write_arrays(path: PathLike, **arrays: np.ndarray) -> None:
@@ -131,18 +168,98 @@ def write_arrays(path: PathLike, **arrays: np.ndarray) -> None:
 
 
 def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
-    """Read every array of an .npz file."""
+    """Read every array of an .npz file.
+
+    Nothing in it is run, and no more memory is taken than the file can hold.
+
+    Raises
+    ------
+    UserError
+        if there is no such file.
+    DamagedFile
+        if it is no .npz file, holds something else than arrays, or unpacks to an absurd size.
+    """
     try:
-        with np.load(path, allow_pickle=False) as bundle:
-            return {name: bundle[name] for name in bundle.files}
+        with zipfile.ZipFile(path) as bundle:
+            members = bundle.infolist()
+            limit = max(_SMALL_FILE, _MOST_PACKED * os.path.getsize(path))
+            if sum(member.file_size for member in members) > limit:
+                raise ValueError(f"it unpacks to more than {limit >> 20} MB")
+            return {member.filename.removesuffix(".npy"): _read_member(bundle, member)
+                    for member in members}
     except FileNotFoundError:
         raise UserError("no such file; make it first (is the stage finished?)", path) from None
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise UserError(f"damaged array file ({error}); remake it", path) from None
-    except Exception as error:  # zipfile.BadZipFile has no common base with the above
-        if type(error).__name__ != "BadZipFile":
-            raise
-        raise UserError(f"damaged array file ({error}); remake it", path) from None
+    except MemoryError:
+        raise ResourceError("not enough memory to read it; end other programs", path) from None
+    # Whatever zipfile, zlib and numpy raise on bytes that are not theirs: there is no list.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _read_error(error, path) from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFile(f"damaged array file ({reason}); remake it", path) from None
+
+
+def _read_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with bundle.open(member) as file:
+        # numpy takes memory for what the header promises before it reads: look there first.
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0,
+                       (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = read_header(file)
+        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+            raise ValueError(f"{member.filename} promises {shape} of {dtype}, and holds "
+                             f"{member.file_size - file.tell()} bytes")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtype: Any,
+               shape: tuple[int | None, ...], least: float | None = None,
+               most: float | None = None, remedy: str = "remake it") -> np.ndarray:
+    """Return one array of a file, contiguous and of the type wanted, or refuse the file.
+
+    Parameters
+    ----------
+    arrays : dict name -> array
+        As from `read_arrays` of `path`.
+    dtype : numpy type
+        Of floats or of integers; a file with floats has no integers to give.
+    shape : tuple
+        None where any length will do.
+    least, most : number, optional
+        Bounds of the values, themselves allowed.
+    remedy : str
+        How the file is mended.
+
+    Raises
+    ------
+    DamagedFile
+        if the array is missing, of another type or shape, or has a value that is not finite or
+        out of bounds.
+
+    >>> take_array({"ids": np.array([3, 1])}, "ids", "a.npz", np.int32, (None,), 0, 5).tolist()
+    [3, 1]
+    """
+    if name not in arrays:
+        raise DamagedFile(f"array '{name}' is missing; {remedy}", path)
+    array, whole = arrays[name], np.issubdtype(dtype, np.integer)
+    if array.dtype.kind not in ("iu" if whole else "iuf"):
+        raise DamagedFile(f"array '{name}' is of {array.dtype}, not of "
+                          f"{'integers' if whole else 'numbers'}; {remedy}", path)
+    if array.ndim != len(shape) or any(size not in (None, actual) for size, actual
+                                       in zip(shape, array.shape, strict=True)):
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise DamagedFile(f"array '{name}' is {array.shape}, ({wanted}) is needed; {remedy}", path)
+    if not whole and not np.isfinite(array).all():
+        raise DamagedFile(f"array '{name}' has values that are not finite; {remedy}", path)
+    limits = np.iinfo(dtype) if whole else np.finfo(dtype)
+    low = limits.min if least is None else least
+    high = limits.max if most is None else most
+    if array.size and (array.min() < low or array.max() > high):
+        wrong = array.min() if array.min() < low else array.max()
+        raise DamagedFile(f"array '{name}' has the value {wrong}, outside {low:g} to {high:g}; "
+                          f"{remedy}", path)
+    return np.asarray(array, dtype, order="C")
 
 
 def digest(*parts: Any) -> str:

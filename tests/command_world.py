@@ -15,10 +15,11 @@ from hybridasr.features.pipeline import PipelineOptions, make_feats
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.mono import MonoOptions, train_mono
-from hybridasr.train.nnet_trainer import DnnOptions
+from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.sat import SatOptions, train_sat
 
 RATE = 16000
@@ -27,7 +28,7 @@ CHORDS = {"d": (1900, 3100), "t": (4300, 6100), "b": (250, 1000), "l": (450, 520
 SYLLABLES = [onset + vowel for onset in "dtbl" for vowel in ("a1", "i1", "u1")]
 COMMANDS = ["da1ti1", "bu1la1", "li1du1 ta1"]
 OUTSIDE = ["ba1lu1", "tu1bi1", "di1la1 bu1", "ta1da1"]
-MONO = MonoOptions(num_iters=10, max_iter_inc=6, totgauss=60)
+MONO = build_options(MonoOptions, num_iters=10, max_iter_inc=6, totgauss=60)
 FEATURES, PIPELINE = FeatureOptions(use_energy=False), PipelineOptions(delta_order=1)
 
 
@@ -94,7 +95,8 @@ def make_network(world: SimpleNamespace, path: Path) -> Path:
 
 def make_adaptive(world: SimpleNamespace, path: Path) -> Path:
     """Train a speaker-adaptive system on the alignments of the monophones."""
-    options = SatOptions(num_iters=6, max_iter_inc=4, totgauss=120, numleaves=40, thresh=20.0,
-                         realign_iters="3", fmllr_iters="2", fmllr_min_count=100.0)
+    options = build_options(SatOptions, num_iters=6, max_iter_inc=4, totgauss=120, numleaves=40,
+                            thresh=20.0, realign_iters="3", fmllr_iters="2",
+                            fmllr_min_count=100.0)
     train_sat(world.train, world.lang, world.mono, path, SerialExecutor(), options)
     return path

@@ -17,6 +17,7 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions, make_feats
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon.langdir import LangOptions, read_lang
+from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor
 from hybridasr.train.mono import MonoOptions, train_mono
 
@@ -38,7 +39,7 @@ def place(tmp_path, monkeypatch):
     model = tmp_path / "work" / "commands_zh" / "exp" / "dnn"
     train_mono(read_datadir(tmp_path / "train"), read_lang(tmp_path / "lang"), features,
                PipelineOptions(norm_vars=True), model, pool,
-               MonoOptions(num_iters=10, max_iter_inc=6, totgauss=150))
+               build_options(MonoOptions, num_iters=10, max_iter_inc=6, totgauss=150))
     save_calibration(Calibration(("filler_ratio",), Regression(
         np.zeros(1), np.ones(1), np.ones(1), 3.0), 0.5), model)
     said = {"".join(u.words): Path(u.wav) for u in sets["test"]}

@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = "hybridasr"
 # From the ground up. A room imports rooms of its own level and below.
 LEVELS = (
-    ("errors",), ("options",), ("progress",), ("storage",), ("parallel",),
+    ("kernels",), ("errors",), ("options",), ("progress",), ("storage",), ("parallel",),
     ("corpus",),
     ("features",),
     # hmm with the language: a language directory holds the topology of its phones.

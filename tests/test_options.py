@@ -8,7 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridasr.errors import UserError
-from hybridasr.options import add_options, from_args, from_dict, from_strings, option, to_dict
+from hybridasr.options import (
+    add_options,
+    build_options,
+    flat_options,
+    from_args,
+    from_dict,
+    from_strings,
+    nested,
+    option,
+    refuse_options,
+    seed_option,
+    to_dict,
+)
+from hybridasr.recipe.config import SECTIONS
 
 
 @dataclass(frozen=True)
@@ -114,3 +127,108 @@ def test_range_check_of_the_class_applies_everywhere():
         parse("--beam=-1")
     with pytest.raises(UserError, match="beam is -1; give more than 0"):
         from_dict(SearchOptions, {"beam": -1})
+
+
+@dataclass(frozen=True)
+class ScaleOptions:
+    scale: float = option(0.1, "factor")
+    power: float = option(2.0, "exponent of it", needs="scale")
+
+
+@dataclass(frozen=True)
+class AlignmentOptions:
+    retry: float = option(40.0, "second beam")
+    scales: ScaleOptions = nested(ScaleOptions, scale=0.5)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    kind: str = option("adam", "steps", ("adam", "sgd"))
+    momentum: float = option(0.9, "of the steps", needs="kind=sgd")
+    align: AlignmentOptions = nested(AlignmentOptions, retry=20.0)
+    seed: int = seed_option("the first weights")
+
+
+def parse_training(*arguments):
+    parser = argparse.ArgumentParser()
+    add_options(parser, TrainingOptions)
+    return from_args(TrainingOptions, parser.parse_args(arguments))
+
+
+def test_nested_options_are_flat_outside():
+    options = parse_training("--scale", "0.25", "--seed=3")
+    assert options.align == AlignmentOptions(20.0, ScaleOptions(0.25))
+    assert to_dict(options) == {"kind": "adam", "momentum": 0.9, "retry": 20.0, "scale": 0.25,
+                                "power": 2.0, "seed": 3}
+    assert from_dict(TrainingOptions, to_dict(options)) == options
+    assert from_strings(TrainingOptions, {"scale": "0.25", "seed": "3"}) == options
+    assert build_options(TrainingOptions, scale=0.25, seed=3) == options
+    with pytest.raises(UserError, match="unknown option 'scal'; did you mean 'scale'"):
+        from_strings(TrainingOptions, {"scal": "1"})
+    with pytest.raises(TypeError, match="no option 'beam'"):
+        build_options(TrainingOptions, beam=1)
+
+
+def test_help_tells_the_default_that_the_outer_class_gives():
+    parser = argparse.ArgumentParser()
+    add_options(parser, TrainingOptions)
+    text = " ".join(parser.format_help().split())
+    assert "--retry X second beam (default: 20.0)" in text
+    assert "--scale X factor (default: 0.5)" in text
+    assert "--seed X seed of the first weights (default: 0)" in text
+
+
+def test_one_name_stands_once_in_a_class():
+    @dataclass(frozen=True)
+    class Twice:
+        scale: float = option(1.0, "of its own")
+        scales: ScaleOptions = nested(ScaleOptions)
+
+    with pytest.raises(TypeError, match="Twice has two options named 'scale'"):
+        flat_options(Twice)
+
+
+@pytest.mark.parametrize("values", [{"seed": None}, {"seed": True}, {"kind": ["sgd"]}])
+def test_wrong_types_in_nested_options(values):
+    with pytest.raises(UserError, match="option .* is .*; give "):
+        from_dict(TrainingOptions, values)
+
+
+@pytest.mark.parametrize(("arguments", "line"), [
+    (["--momentum", "0.9"], "--momentum has no effect with --kind adam; leave it out, or give "
+                            "--kind sgd"),
+    (["--scale", "0", "--power", "3"], "--power has no effect with --scale 0.0; leave it out, or "
+                                       "give --scale a value"),
+])
+def test_an_option_without_effect_is_refused(arguments, line):
+    with pytest.raises(UserError, match=line):
+        parse_training(*arguments)
+
+
+def test_a_configuration_may_repeat_the_default_of_an_option_without_effect():
+    assert from_strings(TrainingOptions, {"momentum": "0.9"}) == TrainingOptions()
+    assert parse_training("--kind", "sgd", "--momentum", "0.5").momentum == 0.5
+    with pytest.raises(UserError, match=r"conf \[dnn\]: option 'momentum' has no effect with "
+                                        "kind = adam; leave it out, or give kind = sgd"):
+        from_strings(TrainingOptions, {"momentum": "0.8"}, "conf [dnn]")
+
+
+def test_a_verb_refuses_a_whole_class_of_options():
+    parser = argparse.ArgumentParser()
+    add_options(parser, ScaleOptions)
+    refuse_options(ScaleOptions, parser.parse_args([]), "nothing is scaled")
+    with pytest.raises(UserError, match="--scale, --power without effect: nothing is scaled; leave"
+                                        " --scale, --power out"):
+        refuse_options(ScaleOptions, parser.parse_args(["--scale=1", "--power=3"]),
+                       "nothing is scaled")
+
+
+@pytest.mark.parametrize("options_class", [options for options in SECTIONS.values()
+                                           if options is not None])
+def test_every_section_of_a_recipe_has_flat_names_and_known_needs(options_class):
+    known = flat_options(options_class)
+    assert known
+    for one in known.values():
+        for need in one.needs:
+            assert need.partition("=")[0] in known
+    assert from_dict(options_class, to_dict(options_class())) == options_class()

@@ -5,13 +5,14 @@ import pickle
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from hybridasr.errors import UserError
 from hybridasr.parallel import (
     executor,
     run_blocks,
     split_blocks,
-    threaded_process,
+    training_process,
     wide_kernels,
 )
 from hybridasr.progress import job_log, logger
@@ -110,11 +111,24 @@ def test_wide_kernels_need_all_flags(tmp_path, monkeypatch, flags, expected):
     assert wide_kernels(str(path)) == {}
 
 
-def test_threaded_process_has_its_settings_and_leaves_ours(monkeypatch):
+def test_training_process_has_its_settings_and_leaves_ours(monkeypatch):
     names = ("OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE")
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    with threaded_process(2) as pool:
-        found = [pool.submit(os.getenv, name).result() for name in names]
-    assert found == ["2", wide_kernels().get("OPENBLAS_CORETYPE")]
-    assert [os.environ.get(name) for name in names] == ["1", None]
+    with training_process() as pool:
+        settings = [pool.submit(os.getenv, name).result() for name in names]
+    assert settings == ["1", wide_kernels().get("OPENBLAS_CORETYPE")]
+    assert [os.environ.get(name) for name in names] == ["3", None]
+
+
+@pytest.mark.parametrize("nj", [1, 2])
+def test_matrix_products_have_one_thread_whatever_the_environment(monkeypatch, nj):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    with threadpoolctl.threadpool_limits(2, "blas"), executor(nj) as pool:
+        assert pool.submit(blas_threads).result() == {1}
+        assert blas_threads() == {1}
+
+
+def blas_threads():
+    return {one["num_threads"] for one in threadpoolctl.threadpool_info()
+            if one["user_api"] == "blas"}

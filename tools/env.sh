@@ -8,19 +8,23 @@
 hybridasr_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || return 1
 
 hybridasr_env() {
-  local extra=$1 venv="$hybridasr_root/.venv" python
-  PYTHON=
-  for python in ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} python3; do
-    if _hybridasr_works "$python" "$extra"; then PYTHON=$python; break; fi
-  done
-  if [ -z "$PYTHON" ]; then
-    if ! _hybridasr_current "$venv" "$extra"; then
-      _hybridasr_install "$venv" "$extra" || return 1
-    fi
+  local extra=$1 venv="$hybridasr_root/.venv"
+  if ! hybridasr_python "$extra"; then
+    _hybridasr_install "$venv" "$extra" || return 1
     PYTHON=$venv/bin/python
   fi
   # This checkout's code runs, even if the environment was installed from another one.
   export PYTHONPATH="$hybridasr_root${PYTHONPATH:+:$PYTHONPATH}"
+}
+
+# Leaves in $PYTHON the interpreter of steps 1 and 2, or returns 1.
+hybridasr_python() {
+  local extra=$1 venv="$hybridasr_root/.venv" python
+  PYTHON=
+  for python in ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} python3; do
+    if _hybridasr_works "$python" "$extra"; then PYTHON=$python; return 0; fi
+  done
+  _hybridasr_current "$venv" "$extra" && PYTHON=$venv/bin/python
 }
 
 # Whether interpreter $1 has the package installed, and what the tests need if the extra $2 is

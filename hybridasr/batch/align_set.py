@@ -24,7 +24,7 @@ from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import check_phones, word_ids
-from hybridasr.model.acoustic import AcousticModel, Scorer, load_model
+from hybridasr.model.acoustic import AcousticModel, Scorer
 from hybridasr.model.adaptation import (
     AdaptOptions,
     adapt_speaker,
@@ -32,6 +32,7 @@ from hybridasr.model.adaptation import (
     works_by_speaker,
 )
 from hybridasr.model.alignments import write_alignments, write_transforms
+from hybridasr.model.directory import load_model, save_model
 from hybridasr.options import option
 from hybridasr.output.ctm import CtmRow, write_ctm
 from hybridasr.output.outliers import AlignedUtterance, find_outliers, write_report
@@ -99,7 +100,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     order = {name: place for place, name in enumerate(data.utterances)}
     aligned.sort(key=lambda item: order[item.utterance])
     if source.resolve() != destination.resolve():
-        replace(model, lang=lang).save(destination)
+        save_model(replace(model, lang=lang), destination)
     write_alignments(destination, ((item.utterance, item.transition_ids) for item in aligned))
     write_transforms(destination, transforms)
     _write_output(data, lang, model, aligned, failed, destination, output or OutputOptions())
@@ -153,8 +154,8 @@ class Aligner:
     def __init__(self, model: AcousticModel, lang: Lang, options: AlignOptions):
         self.model, self.options = model, options
         self._builder = TrainingGraphs(lang, model.transitions, model.tree)
-        self._costs = model.transitions.scaled_costs(options.transition_scale,
-                                                     options.self_loop_scale)
+        self._costs = model.transitions.scaled_costs(options.scales.transition_scale,
+                                                     options.scales.self_loop_scale)
         self._graphs: dict[tuple[int, ...], tuple[AlignmentGraph, np.ndarray]] = {}
 
     def align(self, utterance: str, words: tuple[int, ...], feats: np.ndarray,

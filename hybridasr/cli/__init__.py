@@ -15,15 +15,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-# One thread a process: jobs are the parallelism, and sums come out the same on every machine.
+# One thread a process, whatever the caller's environment says: jobs are the parallelism, and sums
+# come out the same for any number of them.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+    os.environ[_name] = "1"
 
 from hybridasr import __version__
 from hybridasr.cli import (
     data,
+    evaluation,
     fillers,
     inspection,
+    kernels,
+    language,
     lattice_tools,
     recipes,
     recognition,
@@ -32,9 +36,10 @@ from hybridasr.cli import (
 from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
-VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **train.VERBS,
-                          **recognition.VERBS, **lattice_tools.VERBS, **inspection.VERBS,
-                          **fillers.VERBS}
+VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
+                          **recognition.VERBS, **evaluation.VERBS, **lattice_tools.VERBS,
+                          **inspection.VERBS, **fillers.VERBS}
+VERBS.update(kernels.verbs(VERBS))
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -4,7 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, add_nj, add_pipes
+from hybridasr.cli.verb import Verb, add_nj, add_pipes, field_names, refuse
+
+_OF_COPIES = ("copy_speeds", "noises", "noise_share", "min_snr", "max_snr", "reverb_share",
+              "min_rt60", "max_rt60", "min_direct", "max_direct")
 
 
 def _prepare_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +35,15 @@ def _data_argument(parser: argparse.ArgumentParser) -> None:
 
 def _validate_data(args: argparse.Namespace) -> None:
     from hybridasr.corpus.validate import has_errors, validate_datadir
-    from hybridasr.errors import UserError
+    from hybridasr.errors import UserError, shell_command
     from hybridasr.progress import logger
 
     faults = validate_datadir(args.data)
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
     if has_errors(faults):
-        raise UserError(f"not valid; mend it by hand, or run 'hybridasr fix-data {args.data}'",
-                        args.data)
+        command = shell_command("hybridasr", "fix-data", args.data)
+        raise UserError(f"not valid; mend it by hand, or run {command}", args.data)
     logger.info("%s: valid", args.data)
 
 
@@ -116,6 +119,14 @@ def _augment_data(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
+    if args.copies == 0:
+        refuse(args, _OF_COPIES, "with --copies 0")
+    else:
+        if args.noise_share == 0:
+            refuse(args, ("noises", "min_snr", "max_snr"), "with --noise-share 0")
+        if args.reverb_share == 0:
+            refuse(args, ("min_rt60", "max_rt60", "min_direct", "max_direct"),
+                   "with --reverb-share 0")
     with executor(args.nj) as pool:
         augment_datadir(read_datadir(args.data, need_text=False), args.destination,
                         from_args(AugmentOptions, args), pool, args.allow_pipes, args.channel)
@@ -140,9 +151,16 @@ def _make_feats(args: argparse.Namespace) -> None:
 
     options = from_args(FeatureOptions, args)
     if args.model:
-        from hybridasr.model.acoustic import load_model
+        from hybridasr.model.directory import load_model
 
+        refuse(args, field_names(FeatureOptions), "with --model, whose features are made")
         options = load_model(args.model).features
+    refuse(args, ("num_ceps", "cepstral_lifter") if options.kind == "fbank" else
+           ("use_log_fbank",), f"on {options.kind}")
+    if not options.has_energy:
+        refuse(args, ("raw_energy", "energy_floor"), "without --use-energy true")
+    if not options.dither:
+        refuse(args, ("seed",), "with --dither 0")
     with executor(args.nj) as pool:
         make_feats(read_datadir(args.data, need_text=False), options, pool, args.allow_pipes,
                    args.channel)

@@ -12,7 +12,7 @@ def _info_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _model_info(args: argparse.Namespace) -> None:
-    from hybridasr.model.acoustic import load_model, model_figures
+    from hybridasr.model.directory import load_model, model_figures
 
     figures = model_figures(load_model(args.model), args.model)
     print(json.dumps(figures, ensure_ascii=False, indent=2))
@@ -28,7 +28,7 @@ def _quantize(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from hybridasr.errors import UserError
-    from hybridasr.model.acoustic import OF_THIS_MODEL, load_model, model_figures
+    from hybridasr.model.directory import OF_THIS_MODEL, load_model, model_figures, save_model
     from hybridasr.progress import logger
 
     model = load_model(args.model)
@@ -37,7 +37,7 @@ def _quantize(args: argparse.Namespace) -> None:
                         args.model)
     if args.destination.resolve() == args.model.resolve():
         raise UserError("is the model itself; give another directory", args.destination)
-    replace(model, nnet=model.nnet.quantized()).save(args.destination)
+    save_model(replace(model, nnet=model.nnet.quantized()), args.destination)
     for name in OF_THIS_MODEL:
         if (args.model / name).is_file():
             shutil.copy(args.model / name, args.destination / name)
@@ -60,7 +60,7 @@ def _vad_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _vad(args: argparse.Namespace) -> None:
     from hybridasr.corpus.audio import load_audio
-    from hybridasr.model.acoustic import load_model
+    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args
     from hybridasr.recognize.vad import VadOptions, detect_speech
 

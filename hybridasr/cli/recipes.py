@@ -2,28 +2,31 @@
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
 from hybridasr.cli.verb import Verb, add_nj, add_pipes
 
+_BUILT_IN, _OWN = "commands_zh", "own"  # recipes: without recordings, with the user's
+
 
 def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.recipe.config import SECTIONS
+    from hybridasr.recipe.config import SECTIONS, recipe_names, recipes_dir
     from hybridasr.recipe.runner import STAGES
 
     stages = "\n".join(f"  {number}  {name:9} {what}"
                        for number, (name, what) in enumerate(STAGES.items(), 1))
     parser.description += f"\n\nstages:\n{stages}"
-    parser.add_argument("--recipes", type=Path, default=Path("egs"), help=argparse.SUPPRESS)
-    parser.add_argument("--recipe", help="commands_zh (default), dsp20, digits, yesno, words_zh "
-                        "or own (default with --corpus)")
+    parser.add_argument("--recipes", type=Path, default=recipes_dir(), help=argparse.SUPPRESS)
+    parser.add_argument("--recipe", help=f"one of {', '.join(recipe_names(recipes_dir()))} "
+                        f"({_BUILT_IN}; with --corpus {_OWN})")
     parser.add_argument("--corpus", type=_folder, metavar="DIR", help="folder of the recordings: a "
                         "public corpus, one sub-folder per command, or Kaldi's train/ and test/")
     parser.add_argument("--download", action="store_true", help="fetch the recipe's public corpus")
     parser.add_argument("--commands", type=Path, metavar="FILE", help="command list for the "
-                        "grammar (and, in commands_zh, for the synthetic speakers)")
+                        "grammar (and for synthetic speakers)")
     parser.add_argument("--work", type=_folder, metavar="DIR", help="work directory (work/RECIPE)")
     parser.add_argument("--stage", type=int, default=1, metavar="N", help="first stage (1)")
     parser.add_argument("--stop-stage", type=int, default=len(STAGES), metavar="N",
@@ -53,7 +56,7 @@ def _run_recipe(args: argparse.Namespace) -> None:
         if not (equals and dot):
             raise UserError(f"--set {text} is not SECTION.OPTION=VALUE; e.g. mono.totgauss=2000")
         overrides.setdefault(section, {})[option_name.replace("-", "_")] = value
-    name = args.recipe or ("own" if args.corpus else "commands_zh")
+    name = args.recipe or (_OWN if args.corpus else _BUILT_IN)
     recipe = read_recipe(args.recipes / name, overrides)
     work = args.work or Path("work") / name
     rows = run_recipe(recipe, RunOptions(
@@ -62,7 +65,7 @@ def _run_recipe(args: argparse.Namespace) -> None:
         allow_pipes=args.allow_pipes, channel=args.channel))
     if rows:
         print(f"\n{format_results(rows)}\n\nresults: {work / 'results.json'}\n"
-              f"try it:  {_program()} recognize {work / 'exp' / rows[-1]['system']} FILE.wav")
+              f"try it:  {_recognize(work / 'exp' / rows[-1]['system'])} FILE.wav")
 
 
 def _folder(text: str) -> Path:
@@ -72,11 +75,15 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-def _program() -> str:
-    """Return how to call the package's program from here."""
+def _recognize(model: Path) -> str:
+    """Return the beginning of a command for the shell that recognises with a model."""
+    installed = Path(sys.executable).parent / "hybridasr"
+    program = [sys.executable, "-m", "hybridasr.cli"]
     if shutil.which("hybridasr"):
-        return "hybridasr"
-    return os.path.relpath(Path(sys.executable).parent / "hybridasr")
+        program = ["hybridasr"]
+    elif installed.is_file():
+        program = [os.path.relpath(installed)]
+    return shlex.join([*program, "recognize", str(model)])
 
 
 VERBS = {

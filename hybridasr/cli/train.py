@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, add_nj
+from hybridasr.cli.verb import Verb, add_nj, refuse_adaptation
 
 
 def _mono_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +41,10 @@ def _train_mono(args: argparse.Namespace) -> None:
 def _arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
     def add(parser: argparse.ArgumentParser) -> None:
         from hybridasr.options import add_options
-        from hybridasr.train.ladder import KINDS
+        from hybridasr.train.ladder import TRAINERS
 
         add_nj(parser)
-        add_options(parser, KINDS[kind].options)
+        add_options(parser, TRAINERS[kind].options)
         parser.add_argument("paths", nargs="+", metavar="[NUMLEAVES TOTGAUSS] DATA LANG ALI EXP",
                             help="sizes as in Kaldi's steps (or --numleaves and --totgauss); data "
                             "and lang directories; an earlier system or alignment directory; "
@@ -62,20 +62,23 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
         from hybridasr.parallel import executor
         from hybridasr.progress import job_log, logger
         from hybridasr.train.em import training_line
-        from hybridasr.train.ladder import KINDS
+        from hybridasr.train.ladder import TRAINERS
 
         words = list(args.paths)
         if len(words) == 6 and words[0].isdecimal() and words[1].isdecimal():
+            if hasattr(args, "numleaves") or hasattr(args, "totgauss"):
+                raise UserError(f"sizes are given twice, as arguments ({words[0]} {words[1]}) and "
+                                "as --numleaves or --totgauss; give them once")
             args.numleaves, args.totgauss = int(words[0]), int(words[1])
             words = words[2:]
         if len(words) != 4:
             raise UserError(f"train-{kind} wants [NUMLEAVES TOTGAUSS] DATA LANG ALI EXP, "
                             f"{len(args.paths)} arguments are there")
         data, lang, source, destination = map(Path, words)
-        options = from_args(KINDS[kind].options, args)
+        options = from_args(TRAINERS[kind].options, args)
         log = destination / "log" / "train.log"
         with executor(args.nj) as pool, job_log(log, f"hybridasr train-{kind}", to_dict(options)):
-            model = KINDS[kind].train(read_datadir(data), read_lang(lang), source, destination,
+            model = TRAINERS[kind].train(read_datadir(data), read_lang(lang), source, destination,
                                       pool, options)
             logger.info("%s", training_line(destination, model.info, args.nj))
 
@@ -84,7 +87,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
 
 def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
-    from hybridasr.train.nnet_trainer import DnnOptions
+    from hybridasr.train.nnet_options import DnnOptions
 
     add_nj(parser)
     add_options(parser, DnnOptions)
@@ -99,7 +102,7 @@ def _train_dnn(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
     from hybridasr.train.dnn import network_line, train_dnn
-    from hybridasr.train.nnet_trainer import DnnOptions
+    from hybridasr.train.nnet_options import DnnOptions
 
     options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
@@ -129,13 +132,14 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.decode.align import AlignOptions
     from hybridasr.features.pipeline import make_feats
     from hybridasr.lexicon.langdir import read_lang
-    from hybridasr.model.acoustic import load_model
     from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.model.directory import load_model
     from hybridasr.options import from_args, to_dict
     from hybridasr.output.outliers import report_head
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
 
+    refuse_adaptation(args, args.model)
     options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
         data = read_datadir(args.data)
@@ -159,7 +163,7 @@ def _tree_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _show_tree(args: argparse.Namespace) -> None:
     from hybridasr.errors import UserError
-    from hybridasr.model.acoustic import load_model
+    from hybridasr.model.directory import load_model
     from hybridasr.tree.show import explain_pdf, pruned, tree_text
 
     model = load_model(args.model)
@@ -179,7 +183,7 @@ def _show_tree(args: argparse.Namespace) -> None:
         draw_tree(tree, names, args.picture)
 
 
-_HELP = {  # beside KINDS, whose import would load every trainer for a mere --help
+_HELP = {  # beside TRAINERS, whose import would load every trainer for a mere --help
     "deltas": "train triphones on features with deltas",
     "lda-mllt": "train triphones on LDA+MLLT features",
     "sat": "train a speaker-adaptive system (fMLLR)",

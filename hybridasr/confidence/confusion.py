@@ -257,7 +257,7 @@ def align_phones(said: Phones, recognized: Phones, distances: PhoneDistances
     return [(names[first], names[second]) for first, second in pairs.tolist()]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _align(said, recognized, substitution, deletion, insertion):
     """Return int64 (steps, 2): phones said and recognised, -1 for none (Wagner and Fischer)."""
     rows, columns = len(said) + 1, len(recognized) + 1
@@ -314,7 +314,7 @@ def edit_distances(said: np.ndarray, flat: np.ndarray, offsets: np.ndarray,
                            distances.insertion, max_cost)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _edit_distances(said, flat, offsets, substitution, deletion, insertion, max_cost):
     costs = np.empty(len(offsets) - 1)
     row = np.empty(len(said) + 1)

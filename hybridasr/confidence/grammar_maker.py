@@ -64,7 +64,7 @@ class GrammarMaker:
                  calibration: Calibration | None = None, confusions: Confusions | None = None,
                  options: GraphOptions | None = None):
         self._model, self._confusions = model, confusions
-        self._reject, self._options = reject or RejectOptions(), options or GraphOptions()
+        self._reject, self._options = reject or RejectOptions(), options or model.graph_options
         penalty = self._reject.filler_penalty
         if penalty is None:
             penalty = calibration.filler_penalty if calibration else 0.0

@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.lexicon.phones import TONES
-from hybridasr.lexicon.table_files import read_table, tables_dir
+from hybridasr.lexicon.table_files import builtin_table, tables_dir
 
 TABLE = "phone_distances.txt"
 KINDS = ("consonant", "vowel")
@@ -136,7 +136,7 @@ def _indel(phone: str, table: PhoneTable) -> float:
 
 
 def _read() -> PhoneTable:
-    return _parse(read_table(TABLE))
+    return _parse(builtin_table(TABLE))
 
 
 @cache

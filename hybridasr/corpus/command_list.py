@@ -1,8 +1,9 @@
 """Owns the command list: UTF-8 text, one command a line.
 
 A line is a text (hanzi, pinyin with or without tone digits, or English), or tab-separated
-``id``, text and, optionally, threshold. ``#`` starts a comment. Programs may give the same as
-Python objects. One bad line refuses the list: the good ones are never used alone in silence.
+``id``, text and, optionally, threshold. ``#`` starts a comment at the start of a line or after
+white space. Programs may give the same as Python objects. One bad line refuses the list: the good
+ones are never used alone in silence.
 """
 
 import re
@@ -12,10 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 from hybridasr.storage import read_text
 
 _MAX_SHOWN = 20
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+# A number is read aloud, whatever marks are in it: 50%, 3.5.
+_READABLE = re.compile(r"[0-9]+(?:\.[0-9]+)?%?|[^\W_]|[ '\-]")
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def read_commands(path: str | Path) -> list[Command]:
         naming every bad line (up to 20): wrong columns, threshold outside 0..1, a text that
         comes twice, characters that are not letters; or saying that the list is empty.
     """
-    lines = ((number, line.split("#", 1)[0].strip())
+    lines = ((number, _COMMENT.sub("", line).strip())
              for number, line in enumerate(read_text(path).splitlines(), 1))
     return _collect(((number, partial(_parse, line)) for number, line in lines if line), path)
 
@@ -111,6 +116,9 @@ def _parse(line: str) -> Command:
     columns = [column.strip() for column in line.split("\t")]
     if len(columns) == 1:
         return _checked(line, None, None)
+    if len(columns) == 2 and re.fullmatch(r"[01]?\.[0-9]+", columns[1]):
+        raise ValueError(f"two columns, and the second is '{columns[1]}'; a threshold is the third "
+                         "of three: id, text, threshold")
     if len(columns) > 3 or not all(columns[:2]):
         raise ValueError(f"{len(columns)} columns; write the text alone, or id, text and "
                          "threshold with tabs between")
@@ -138,10 +146,13 @@ def _checked(text: Any, name: Any, threshold: Any) -> Command:
     for value in (text, *([] if name is None else [name])):
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{value!r} is no text; write hanzi, pinyin or English")
-    text = " ".join(text.split())
-    odd = sorted(set(re.sub(r"[^\W_]|[ '\-]", "", text)))
+    written, text = " ".join(text.split()), " ".join(normalize_text(text).split())
+    name = normalize_text(name) if name else name
+    odd = set(_READABLE.sub("", text))
     if odd:
-        raise ValueError(f"'{text}' has {' '.join(odd)}; write words only, without punctuation")
+        shown = sorted({c for c in written if normalize_text(c) in odd} or odd)
+        raise ValueError(f"'{written}' has {' '.join(shown)}; write words only, without "
+                         "punctuation")
     if threshold is None or threshold == "":
         return Command(text, name or text)
     try:

@@ -25,7 +25,8 @@ from hybridasr.corpus.kaldi_files import (
     split_fields,
     table_kind,
 )
-from hybridasr.errors import UserError
+from hybridasr.corpus.text import normalize_text
+from hybridasr.errors import UserError, shell_command
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike, write_text
 
@@ -364,7 +365,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _mend(path: Path) -> str:
-    return f"add it, or run 'hybridasr fix-data {path}'"
+    return f"add it, or run {shell_command('hybridasr', 'fix-data', path)}"
 
 
 def _needed(path: Path) -> Path:
@@ -382,7 +383,7 @@ def _read_texts(path: Path, speakers: dict[str, str],
     texts = read_table(_needed(path), may_be_empty=True)
     if need_text:
         _same_keys(path.parent, "text", texts, "utt2spk", speakers)
-    return {key: tuple(split_fields(value)) for key, value in texts.items()}
+    return {key: tuple(split_fields(normalize_text(value))) for key, value in texts.items()}
 
 
 def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.storage import PathLike, read_text
 
 # Optional tables that are carried along, and what their keys are.
@@ -81,7 +81,7 @@ def read_table(path: PathLike, may_be_empty: bool = False,
     """
     path = Path(path)
     entries: dict[str, str] = {}
-    fix = f"mend it, or run 'hybridasr fix-data {path.parent}'"
+    fix = f"mend it, or run {shell_command('hybridasr', 'fix-data', path.parent)}"
     for number, line in enumerate(lines_of(read_text(path)), 1):
         parts = split_fields(line, 2)
         if not parts:

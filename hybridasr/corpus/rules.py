@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybridasr.corpus.kaldi_files import TABLES, lines_of, sort_key, split_fields
+from hybridasr.errors import shell_command
 
 # Least and most fields of a line, the key included.
 FIELDS = {
@@ -63,7 +64,7 @@ class Table:
 def scan(table: Table) -> Iterator[Fault]:
     """Yield the faults of one file and fill `table`."""
     path, name = table.path, table.path.name
-    fix = f"run 'hybridasr fix-data {path.parent}'"
+    fix = f"run {shell_command('hybridasr', 'fix-data', path.parent)}"
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -143,7 +144,7 @@ def segment_fault(start: str, end: str) -> str | None:
 
 def _line_faults(path: Path, number: int, line: str) -> Iterator[Fault]:
     """Yield the faults in the characters of a line, one of each kind."""
-    fix = f"run 'hybridasr fix-data {path.parent}'"
+    fix = f"run {shell_command('hybridasr', 'fix-data', path.parent)}"
     fields = split_fields(line, 2)
     key = fields[0] if fields else ""
     if "\r" in line:

@@ -22,7 +22,6 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
-from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import Utterance
 from hybridasr.corpus.espeak import Voice, spoken_form, synthesize
 from hybridasr.errors import UserError
@@ -105,11 +104,11 @@ class _Job:
 
 def synthesize_corpus(
     destination: str | Path,
+    commands: Sequence[str],
+    outside: Sequence[str] = (),
+    sentences: Sequence[str] = (),
     seed: int = 0,
     pool: Executor | None = None,
-    commands: Sequence[str] | None = None,
-    outside: Sequence[str] | None = None,
-    sentences: Sequence[str] | None = None,
     options: SynthOptions | None = None,
 ) -> dict[str, list[Utterance]]:
     """Make the corpus in `destination`, as far as it is not there yet, and list it.
@@ -121,9 +120,8 @@ def synthesize_corpus(
         options or seed are replaced.
     pool : Executor, optional
         Where the work is done (`hybridasr.parallel.executor`); in place by default.
-    commands, outside, sentences : sequence of str, optional
-        Hanzi, pinyin or English; the lists of ``egs/commands_zh`` by default. What is a command is
-        left out of the other two.
+    commands, outside, sentences : sequence of str
+        Hanzi, pinyin or English. What is a command is left out of the other two.
 
     Returns
     -------
@@ -135,10 +133,9 @@ def synthesize_corpus(
         if espeak is not installed, a text cannot be spoken, or the folder holds other files.
     """
     destination, options = Path(destination), options or SynthOptions()
-    commands = _texts(commands, "commands.txt")
-    outside, sentences = ([text for text in _texts(given, name) if text not in commands]
-                          for given, name in ((outside, "outside.txt"),
-                                              (sentences, "sentences.txt")))
+    commands = _texts(commands)
+    outside, sentences = ([text for text in _texts(given) if text not in commands]
+                          for given in (outside, sentences))
     sets = _plan(destination, seed, commands, outside, sentences, options)
     # A text that cannot be spoken stops the run here, not after half of the work.
     for text in commands + outside + sentences:
@@ -156,21 +153,6 @@ def synthesize_corpus(
                          str(job.path)) for job in jobs]
         for name, jobs in sets.items()
     }
-
-
-def default_list(name: str) -> Path:
-    """Path of ``commands.txt``, ``outside.txt`` or ``sentences.txt`` of the recipe commands_zh.
-
-    Raises
-    ------
-    UserError
-        if the package was installed without the recipes.
-    """
-    path = Path(__file__).resolve().parents[2] / "egs" / "commands_zh" / name
-    if not path.is_file():
-        raise UserError("not installed with the package; run from a checkout of the repository, "
-                        "or pass your own list", path)
-    return path
 
 
 def make_speakers(options: SynthOptions) -> tuple[list[Speaker], list[Speaker]]:
@@ -215,9 +197,7 @@ def render(text: str, speaker: Speaker, options: SynthOptions, seed: int, uttera
     return np.round(mixed * (_FULL_SCALE - 1)).astype(np.int16)
 
 
-def _texts(given: Sequence[str] | None, default_name: str) -> list[str]:
-    if given is None:
-        given = [command.text for command in read_commands(default_list(default_name))]
+def _texts(given: Sequence[str]) -> list[str]:
     texts = [" ".join(text.split()) for text in given]
     double = {text for text in texts if texts.count(text) > 1}
     if double:

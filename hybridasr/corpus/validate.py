@@ -17,7 +17,7 @@ from hybridasr.corpus.audio import MAX_OVERSHOOT, audio_info, is_pipe
 from hybridasr.corpus.fix import FixSummary, fix_datadir
 from hybridasr.corpus.kaldi_files import TABLES, group, sort_key, split_fields
 from hybridasr.corpus.rules import FILES, Fault, Table, scan
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
@@ -93,7 +93,8 @@ def check_datadir(path: PathLike, need_text: bool = True, need_wav: bool = True,
     faults = validate_datadir(path, need_text, need_wav, check_audio, limit=None)
     errors = [fault for fault in faults if fault.severity == "error"]
     if errors:
-        others = f" ({len(errors) - 1} more: run 'hybridasr validate-data {path}')"
+        command = shell_command("hybridasr", "validate-data", path)
+        others = f" ({len(errors) - 1} more: run {command})"
         raise UserError(f"{errors[0]}{others if len(errors) > 1 else ''}")
     for fault in faults:
         logger.warning("%s", replace(fault, severity=""))
@@ -156,7 +157,8 @@ def _difference(path: Path, here: Table, there: Table, kind: str,
     more = f" (and {len(lacking) - 1} more: {others}{dots})" if others else ""
     remedy = "make the features again" if there.name in _DERIVED else "add it"
     yield Fault(here.path, here.lines.get(key), key, f"{kind} '{key}' has no entry in {there.name}"
-                f"{more}", f"{remedy}, or run 'hybridasr fix-data {path}'", severity)
+                f"{more}", f"{remedy}, or run {shell_command('hybridasr', 'fix-data', path)}",
+                severity)
 
 
 def _speaker_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
@@ -171,7 +173,7 @@ def _speaker_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
                 yield Fault(speakers.path, speakers.lines.get(speaker), speaker, f"speaker "
                             f"'{speaker}' has {len(said.get(speaker, ()))} utterances here that "
                             f"are not the {len(right.get(speaker, []))} of utt2spk",
-                            f"run 'hybridasr fix-data {path}'")
+                            f"run {shell_command('hybridasr', 'fix-data', path)}")
                 break
     odd = [u for u, s in spoken.values.items() if not u.startswith(s)]
     if odd:
@@ -192,7 +194,7 @@ def _segment_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
         if recording not in wavs.lines:
             yield Fault(segments.path, segments.lines[key], key, f"utterance '{key}' is part of "
                         f"recording '{recording}', which has no entry in wav.scp", "add it, or run "
-                        f"'hybridasr fix-data {path}'")
+                        f"{shell_command('hybridasr', 'fix-data', path)}")
     text = tables.get("text")
     silent = [key for key, value in text.values.items() if not value] if text else []
     if silent:
@@ -232,7 +234,7 @@ def _audio_faults(path: Path, tables: dict[str, Table], check_audio: bool) -> It
         if last > length + MAX_OVERSHOOT or begin >= length:
             yield Fault(segments.path, segments.lines[key], key, f"utterance '{key}' is from "
                         f"{start} to {end} s, recording '{recording}' lasts {length:.3f} s",
-                        f"mend the times, or run 'hybridasr fix-data {path}'")
+                        f"mend the times, or run {shell_command('hybridasr', 'fix-data', path)}")
 
 
 def _feature_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
@@ -242,7 +244,7 @@ def _feature_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
     width: tuple[str, int] | None = None
     for key, value in feats.values.items() if feats else ():
         fault = partial(Fault, feats.path, feats.lines[key], key,
-                        remedy=f"run 'hybridasr make-feats {path}'")
+                        remedy=f"run {shell_command('hybridasr', 'make-feats', path)}")
         try:
             shape = _matrix_shape(value)
         except (OSError, ValueError, struct.error) as error:

@@ -10,9 +10,10 @@ import numpy as np
 
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.graph.arrays import DecodingGraph
+from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.options import option
+from hybridasr.options import nested, option
 from hybridasr.tree.tree import ContextTree
 
 
@@ -23,8 +24,7 @@ class AlignOptions:
     beam: float = option(10.0, "pruning beam of the alignment")
     retry_beam: float = option(40.0, "beam of the second try where the first reaches no end")
     acoustic_scale: float = option(0.1, "factor on the acoustic log likelihoods")
-    transition_scale: float = option(1.0, "factor on transition log probabilities")
-    self_loop_scale: float = option(0.1, "factor on self-loop log probabilities")
+    scales: GraphOptions = nested(GraphOptions)
     boost_silence: float = option(1.0, "factor on silence likelihoods while aligning")
 
 

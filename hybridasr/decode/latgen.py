@@ -6,9 +6,8 @@ import numpy as np
 
 from hybridasr.decode.search import BestPath, SearchOptions, search_alternatives
 from hybridasr.errors import UserError
-from hybridasr.gmm.lazy import LazyLoglikes
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.lattice.determinize import determinize
+from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice, Lattice
 from hybridasr.options import option
 
@@ -26,7 +25,7 @@ class LatticeOptions:
                             "6)")
 
 
-def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray | LazyLoglikes,
+def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
                    search: SearchOptions, options: LatticeOptions
                    ) -> tuple[BestPath, CompactLattice] | None:
     """Find the best path and the sequences of words near it, as Kaldi's gmm-latgen-faster.
@@ -35,7 +34,7 @@ def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndar
     ----------
     arc_pdfs : int32 (num_arcs,)
         Column of `loglikes` that each arc reads; -1 on epsilon arcs.
-    loglikes : float32 (num_frames, num_columns), or LazyLoglikes
+    loglikes : float32 (num_frames, num_columns)
 
     Returns
     -------
@@ -52,18 +51,18 @@ def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndar
     path, lattice = raw_lattice(graph, arc_pdfs, loglikes, search, options)
     if path is None:
         return None
-    return path, determinize(lattice, options.lattice_beam, search.scale)
+    return path, determinize_lattice(lattice, options.lattice_beam, search.acoustic_scale)
 
 
-def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray | LazyLoglikes,
+def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
                 search: SearchOptions, options: LatticeOptions
                 ) -> tuple[BestPath | None, Lattice | None]:
     """As `decode_lattice`, without determinisation (Kaldi's --determinize-lattice=false)."""
-    path, found = search_alternatives(graph, arc_pdfs, loglikes, search, options.lattice_beam)
+    path, links = search_alternatives(graph, arc_pdfs, loglikes, search, options.lattice_beam)
     if path is None:
         return None, None
-    order = np.argsort(found.origin, kind="stable")
-    arc = found.arc[order]
-    return path, Lattice(found.origin[order], found.target[order], graph.olabel[arc],
-                         graph.weight[arc].astype(np.float64), found.acoustic[order], found.final,
-                         np.zeros(len(found.final)), graph.ilabel[arc])
+    order = np.argsort(links.origin, kind="stable")
+    arc = links.arc[order]
+    return path, Lattice(links.origin[order], links.target[order], graph.olabel[arc],
+                         graph.weight[arc].astype(np.float64), links.acoustic[order], links.final,
+                         np.zeros(len(links.final)), graph.ilabel[arc])

@@ -19,12 +19,15 @@ class Tokens(NamedTuple):
     ----------
     arc, origin : int32
         Last arc and the token before it; -1 for the start, which is token 0.
+    acoustic : float32
+        Log likelihood of the last arc's frame; anything on epsilon arcs.
     ends : int64 (num_frames + 1,)
-        Number of tokens up to each frame, that frame included.
+        Number of tokens up to each frame, that frame included; used with links alone.
     """
 
     arc: np.ndarray
     origin: np.ndarray
+    acoustic: np.ndarray
     ends: np.ndarray
 
 
@@ -34,19 +37,54 @@ class Links(NamedTuple):
     Attributes
     ----------
     origin, target, arc : int32
+    acoustic : float32
+        Log likelihood of the arc's frame; 0 on epsilon arcs.
     slack : float64
-    ends : int64 (num_frames + 1, 2)
-        Number of links up to each frame: without and with those of its epsilon arcs.
+    ends : int64 (2 * (num_frames + 1),)
+        Number of links up to each frame: at 2 t without, at 2 t + 1 with those of its epsilon
+        arcs.
     """
 
     origin: np.ndarray
     target: np.ndarray
     arc: np.ndarray
+    acoustic: np.ndarray
     slack: np.ndarray
     ends: np.ndarray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
+def compact(tokens, num_tokens, states, token):
+    """Drop tokens that no living one comes from; the others move up, in place.
+
+    `token` holds the token of each of `states`, and gets its new number. Returns how many tokens
+    are left.
+    """
+    token_arc, token_origin, acoustic = tokens.arc, tokens.origin, tokens.acoustic
+    number = np.full(num_tokens, -1, np.int32)
+    for state in states:
+        entry = token[state]
+        while entry >= 0 and number[entry] < 0:
+            number[entry] = 0
+            entry = token_origin[entry]
+    count = 0
+    for entry in range(num_tokens):
+        if number[entry] == 0:
+            number[entry] = count
+            count += 1
+    # A token's origin may come after it in the same frame, over an epsilon arc.
+    for entry in range(num_tokens):
+        place = number[entry]
+        if place >= 0:
+            origin = token_origin[entry]
+            token_arc[place], acoustic[place] = token_arc[entry], acoustic[entry]
+            token_origin[place] = number[origin] if origin >= 0 else -1
+    for state in states:
+        token[state] = number[token[state]]
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
 def prune(tokens, links, frame, last_extra, lattice_beam):
     """Drop tokens and links that no path within the beam uses; the others move up, in place.
 
@@ -55,13 +93,14 @@ def prune(tokens, links, frame, last_extra, lattice_beam):
     """
     # Fields of tuples are taken out once: within the loops they would cost reference counts.
     token_arc, token_origin, token_ends = tokens.arc, tokens.origin, tokens.ends
+    token_acoustic, acoustic = tokens.acoustic, links.acoustic
     origins, targets, arcs, slack, ends = (links.origin, links.target, links.arc, links.slack,
                                            links.ends)
     extra = np.full(token_ends[frame], np.inf)
     extra[len(extra) - len(last_extra):] = last_extra
     for at in range(frame, -1, -1):
-        before = ends[at - 1, 1] if at > 0 else 0
-        emitted, end = ends[at, 0], ends[at, 1]
+        before = ends[2 * at - 1] if at > 0 else 0
+        emitted, end = ends[2 * at], ends[2 * at + 1]
         # The epsilon links of a frame come in no order.
         while _relax(origins, targets, slack, emitted, end, extra, lattice_beam):
             pass
@@ -79,23 +118,24 @@ def prune(tokens, links, frame, last_extra, lattice_beam):
             if number[token] >= 0:
                 origin = token_origin[token]
                 token_arc[number[token]] = token_arc[token]
+                token_acoustic[number[token]] = token_acoustic[token]
                 token_origin[number[token]] = number[origin] if origin >= 0 else -1
         token_ends[at], first = count, last
     first, count = 0, 0
-    for at in range(frame + 1):
-        for part in range(2):
-            last = ends[at, part]
-            for link in range(first, last):
-                if slack[link] + extra[targets[link]] <= lattice_beam:
-                    origins[count] = number[origins[link]]
-                    targets[count] = number[targets[link]]
-                    arcs[count], slack[count] = arcs[link], slack[link]
-                    count += 1
-            ends[at, part], first = count, last
+    for part in range(2 * frame + 2):
+        last = ends[part]
+        for link in range(first, last):
+            if slack[link] + extra[targets[link]] <= lattice_beam:
+                origins[count] = number[origins[link]]
+                targets[count] = number[targets[link]]
+                arcs[count], slack[count] = arcs[link], slack[link]
+                acoustic[count] = acoustic[link]
+                count += 1
+        ends[part], first = count, last
     return number
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _relax(origins, targets, slack, begin, end, extra, lattice_beam):
     """Carry extra costs over links, last one first; return whether any fell."""
     changed = False
@@ -107,8 +147,8 @@ def _relax(origins, targets, slack, begin, end, extra, lattice_beam):
     return changed
 
 
-@numba.njit(cache=True)
-def topological_order(tokens, links, num_frames):
+@numba.njit(cache=True, nogil=True)
+def order_tokens(tokens, links, num_frames):
     """Return the place of each token, such that every link leads to a later one.
 
     Links that close a cycle of epsilon arcs, which no best path takes, are the exception: they
@@ -118,14 +158,14 @@ def topological_order(tokens, links, num_frames):
     first, count = 0, 0
     for frame in range(num_frames + 1):
         last = tokens.ends[frame]
-        begin, end = links.ends[frame]
+        begin, end = links.ends[2 * frame], links.ends[2 * frame + 1]
         count = _order_frame(tokens.origin, links.origin[begin:end], links.target[begin:end],
                              first, last, place, count)
         first = last
     return place
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _order_frame(best, origins, targets, first, last, place, count):
     """Number the tokens of one frame (Kahn's algorithm over its epsilon links)."""
     if len(origins) == 0:
@@ -140,13 +180,13 @@ def _order_frame(best, origins, targets, first, last, place, count):
     onward = np.argsort(origins, kind="mergesort")
     offsets = np.cumsum(offsets)
     ready = np.empty(last - first, np.int64)
-    num_ready, done = 0, 0
+    num_ready, num_placed = 0, 0
     for token in range(first, last):
         if waiting[token - first] == 0:
             ready[num_ready] = token
             num_ready += 1
-    while done < last - first:
-        if done == num_ready:
+    while num_placed < last - first:
+        if num_placed == num_ready:
             # A cycle: the token that its best path enters from outside goes first.
             for token in range(first, last):
                 if waiting[token - first] > 0 and (
@@ -155,8 +195,8 @@ def _order_frame(best, origins, targets, first, last, place, count):
                     ready[num_ready] = token
                     num_ready += 1
                     break
-        token = ready[done]
-        done += 1
+        token = ready[num_placed]
+        num_placed += 1
         place[token] = count
         count += 1
         for link in onward[offsets[token - first]:offsets[token - first + 1]]:

@@ -1,19 +1,27 @@
 """Owns the Viterbi beam search over a flat graph, with alternatives for lattices if wanted.
 
-Takes a `DecodingGraph` and log likelihoods (num_frames, num_pdfs), or mixtures to be scored where
-an arc asks for them; gives the best path as arcs, and the links between tokens that a lattice is
-made of. The kernels are in `viterbi`. Costs are negative natural logs in float64; lower is better.
+Takes a `DecodingGraph` and log likelihoods (num_frames, num_pdfs), all at once or in blocks; gives
+the best path as arcs, and the links between tokens that a lattice is made of. A `Search` is one
+utterance in the making; `search` and `search_alternatives` run one over a whole utterance. The
+kernels are in `viterbi`. Costs are negative natural logs in float64; lower is better.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybridasr.decode.viterbi import Graph, Pruning, viterbi
+from hybridasr.decode.viterbi import (
+    Graph,
+    Pruning,
+    advance,
+    alternatives,
+    best_path,
+    columns_needed,
+    shared_arcs,
+    start,
+)
 from hybridasr.errors import UserError
-from hybridasr.gmm.lazy import LazyLoglikes, ScoreTable, known_scores
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.model.acoustic import DEFAULT_SCALE
 from hybridasr.options import option
 
 
@@ -36,10 +44,15 @@ class SearchOptions:
         if self.acoustic_scale is not None and not self.acoustic_scale > 0:
             raise UserError(f"acoustic-scale is {self.acoustic_scale}; give a number above 0")
 
-    @property
-    def scale(self) -> float:
-        """The acoustic scale, that of a model without its own if none is given."""
-        return self.acoustic_scale or DEFAULT_SCALE
+    def resolved(self, scale: float) -> "SearchOptions":
+        """Return the options with the model's acoustic scale where none is given.
+
+        >>> SearchOptions().resolved(0.1).acoustic_scale
+        0.1
+        >>> SearchOptions(acoustic_scale=0.2).resolved(0.1).acoustic_scale
+        0.2
+        """
+        return self if self.acoustic_scale is not None else replace(self, acoustic_scale=scale)
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,8 @@ class BestPath:
     graph_cost, acoustic_cost : float
         The acoustic cost is scaled; the total cost is their sum, final cost included.
     complete : bool
-        False if no final state was alive at the end: then the best token's path is given.
+        False if no final state was alive at the end, or the search goes on: then the best token's
+        path is given.
     """
 
     transition_ids: np.ndarray
@@ -92,17 +106,154 @@ class Alternatives:
     final: np.ndarray
 
 
-def search(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray | LazyLoglikes,
+class Search:
+    """One utterance being searched, block by block.
+
+    However the frames are cut into blocks, the result is the same to the last bit. Not for several
+    threads at once; the kernels let other threads run.
+
+    Parameters
+    ----------
+    graph : DecodingGraph
+    arc_pdfs : int32 (num_arcs,)
+        Column of the log likelihoods that each arc reads; -1 on epsilon arcs.
+    options : SearchOptions
+        With an acoustic scale (`SearchOptions.resolved`).
+    weights : float32 (num_arcs,), optional
+        Arc costs in place of the graph's own.
+    lattice_beam : float, optional
+        Keep what is within this of the best path (cost), for `finish` to give. Without it, only
+        the trace of what still lives is kept.
+
+    Raises
+    ------
+    ValueError
+        if the options have no acoustic scale, or arrays do not fit the graph.
+
+    Examples
+    --------
+    Word 1 reads the first column for two frames, word 2 the second:
+
+    >>> graph = DecodingGraph.from_arcs(0, [0, 0, 1, 2], [1, 2, 1, 2], [1, 2, 0, 0], [0.5] * 4,
+    ...                                 [1, 2, 3, 3], [np.inf, np.inf, np.inf, 0.0])
+    >>> utterance = Search(graph, graph.ilabel - 1, SearchOptions(acoustic_scale=1.0))
+    >>> utterance.advance(np.array([[-1.0, -2.0]], np.float32))
+    >>> utterance.partial().words.tolist(), utterance.settled().tolist()
+    ([1], [])
+    >>> utterance.advance(np.array([[-4.0, -2.0]], np.float32))
+    >>> path, _ = utterance.finish()
+    >>> path.words.tolist(), path.total_cost, path.complete
+    ([2], 5.0, True)
+    """
+
+    def __init__(self, graph: DecodingGraph, arc_pdfs: np.ndarray, options: SearchOptions,
+                 weights: np.ndarray | None = None, lattice_beam: float | None = None):
+        if options.acoustic_scale is None:
+            raise ValueError("the search needs an acoustic scale; see SearchOptions.resolved")
+        if lattice_beam is not None and not 0 <= lattice_beam < np.inf:
+            raise ValueError(f"lattice beam {lattice_beam}")
+        weights = graph.weight if weights is None else weights
+        for name, values, kind in (("arc_pdfs", arc_pdfs, "i"), ("weights", weights, "f")):
+            if values.shape != (graph.num_arcs,) or values.dtype.kind != kind:
+                raise ValueError(f"{name} {values.dtype} {values.shape} for {graph.num_arcs} arcs")
+        if not 0 <= graph.start < graph.num_states:
+            raise ValueError(f"start state {graph.start} of {graph.num_states}")
+        pdfs = np.ascontiguousarray(arc_pdfs, np.int32)
+        self._num_columns = int(columns_needed(pdfs, graph.ilabel))
+        if self._num_columns < 0:
+            raise ValueError("an arc with a transition-id has no column of scores")
+        self._graph = graph
+        self._scale = options.acoustic_scale
+        self._arrays = Graph(graph.arc_offsets, graph.eps_offsets, pdfs, weights, graph.nextstate,
+                             graph.final)
+        self._pruning = Pruning(float(options.beam), options.max_active, options.min_active,
+                                -1.0 if lattice_beam is None else float(lattice_beam))
+        self._progress = start(graph.start, self._arrays, self._pruning)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames searched so far."""
+        return self._progress.frame
+
+    def advance(self, loglikes: np.ndarray) -> None:
+        """Search the next frames.
+
+        Parameters
+        ----------
+        loglikes : float32 (num_frames, num_columns)
+            Any number of frames, also none; minus infinity rules a pdf out.
+
+        Raises
+        ------
+        UserError
+            if a log likelihood is NaN or plus infinity, or the graph reads more columns.
+        """
+        if loglikes.ndim != 2 or loglikes.dtype.kind != "f":
+            raise ValueError(f"log likelihoods {loglikes.dtype} {loglikes.shape}")
+        if loglikes.shape[1] < self._num_columns:
+            raise UserError(f"the graph reads {self._num_columns} columns of log likelihoods, "
+                            f"given are {loglikes.shape[1]}; make the graph with this model")
+        if not np.isfinite(loglikes.sum()) and not (loglikes < np.inf).all():
+            raise UserError("log likelihoods contain NaN or infinity; check the features and the "
+                            "model")
+        if self._progress is None:
+            raise ValueError("the search is finished")
+        self._progress = advance(self._progress, self._arrays,
+                                 np.ascontiguousarray(loglikes, np.float32), self._scale,
+                                 self._pruning)
+
+    def partial(self) -> BestPath | None:
+        """Return the best path so far, final costs left out; None as from `finish`."""
+        return self._best(at_end=False)
+
+    def settled(self) -> np.ndarray:
+        """Return the words that all living paths begin with, by way of the same arcs.
+
+        More frames only add to them: int32 (num_words,), epsilon left out.
+        """
+        labels = self._graph.olabel[shared_arcs(self._progress)]
+        return labels[labels > 0]
+
+    def finish(self) -> tuple[BestPath | None, Alternatives | None]:
+        """End the search: (best path, alternatives if there is a lattice beam).
+
+        Both are None if there was no frame, or every token died. Where no final state lives, every
+        state counts as final at no cost. No frames can follow.
+        """
+        path, progress, self._progress = self._best(at_end=True), self._progress, None
+        if path is None or self._pruning.lattice_beam < 0:
+            return path, None
+        origin, target, arc, acoustic, final = alternatives(
+            progress, self._graph.final, path.complete, self._pruning.lattice_beam)
+        costs = np.where(self._arrays.pdfs[arc] < 0, 0.0, -acoustic.astype(np.float64))
+        return path, Alternatives(origin, target, arc, costs, final)
+
+    def _best(self, at_end: bool) -> BestPath | None:
+        if self._progress.frame == 0:
+            return None
+        graph = self._graph
+        arcs, acoustic, complete = best_path(self._progress, graph.final, at_end)
+        if len(arcs) == 0:
+            return None
+        emitting = self._arrays.pdfs[arcs] >= 0
+        graph_cost = float(self._arrays.weights[arcs].sum(dtype=np.float64))
+        if complete:
+            graph_cost += float(graph.final[graph.nextstate[arcs[-1]]])
+        labels = graph.olabel[arcs]
+        return BestPath(graph.ilabel[arcs[emitting]], labels[labels > 0], graph_cost,
+                        float(-self._scale * acoustic[emitting].sum(dtype=np.float64)),
+                        bool(complete))
+
+
+def search(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
            options: SearchOptions, weights: np.ndarray | None = None) -> BestPath | None:
     """Find the best path through `graph` for one utterance.
 
     Parameters
     ----------
-    arc_pdfs : int32 (num_arcs,)
-        Column of `loglikes` that each arc reads; -1 on epsilon arcs.
-    loglikes : float32 (num_frames, num_columns), or LazyLoglikes (columns are pdfs)
-    weights : float32 (num_arcs,), optional
-        Arc costs in place of the graph's own.
+    graph, arc_pdfs, options, weights
+        As for `Search`.
+    loglikes : float32 (num_frames, num_columns)
 
     Returns
     -------
@@ -111,54 +262,26 @@ def search(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray | La
     Raises
     ------
     UserError
-        if a log likelihood is NaN.
+        if a log likelihood is NaN or plus infinity, or the graph reads more columns.
     """
-    return _run(graph, arc_pdfs, loglikes, options, weights, -1.0)[0]
+    return _searched(graph, arc_pdfs, loglikes, options, weights, None)[0]
 
 
-def search_alternatives(graph: DecodingGraph, arc_pdfs: np.ndarray,
-                        loglikes: np.ndarray | LazyLoglikes, options: SearchOptions,
-                        lattice_beam: float) -> tuple[BestPath | None, Alternatives | None]:
+def search_alternatives(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
+                        options: SearchOptions, lattice_beam: float
+                        ) -> tuple[BestPath | None, Alternatives | None]:
     """As `search`, and keep what is within `lattice_beam` of the best path (cost).
 
     Where no final state is alive at the end, every state counts as final at no cost.
     """
-    return _run(graph, arc_pdfs, loglikes, options, None, lattice_beam)
+    return _searched(graph, arc_pdfs, loglikes, options, None, lattice_beam)
 
 
-def _run(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray | LazyLoglikes,
-         options: SearchOptions, weights: np.ndarray | None,
-         lattice_beam: float) -> tuple[BestPath | None, Alternatives | None]:
+def _searched(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
+              options: SearchOptions, weights: np.ndarray | None, lattice_beam: float | None
+              ) -> tuple[BestPath | None, Alternatives | None]:
     if len(loglikes) == 0 or graph.num_states == 0:
         return None, None
-    scores = _scores(loglikes)
-    loglikes = scores.loglikes
-    weights = graph.weight if weights is None else weights
-    arrays = Graph(graph.arc_offsets, graph.eps_offsets, arc_pdfs, weights, graph.nextstate,
-                    graph.final)
-    pruning = Pruning(options.beam, options.max_active, options.min_active)
-    arcs, complete, links = viterbi(graph.start, arrays, scores, options.scale, pruning,
-                                     lattice_beam)
-    if len(arcs) == 0:
-        return None, None
-    emitting = arcs[arc_pdfs[arcs] >= 0]
-    acoustic = loglikes[np.arange(len(emitting)), arc_pdfs[emitting]].sum(dtype=np.float64)
-    graph_cost = weights[arcs].sum(dtype=np.float64)
-    if complete:
-        graph_cost += float(graph.final[graph.nextstate[arcs[-1]]])
-    labels = graph.olabel[arcs]
-    path = BestPath(graph.ilabel[emitting], labels[labels > 0], float(graph_cost),
-                    float(-options.scale * acoustic), bool(complete))
-    if lattice_beam < 0:
-        return path, None
-    origin, target, arc, frame, final = links
-    pdfs = arc_pdfs[arc]
-    costs = np.where(pdfs < 0, 0.0, -loglikes[frame, pdfs].astype(np.float64))
-    return path, Alternatives(origin, target, arc, costs, final)
-
-
-def _scores(loglikes: np.ndarray | LazyLoglikes) -> ScoreTable:
-    values = loglikes.inputs if isinstance(loglikes, LazyLoglikes) else loglikes
-    if not np.isfinite(values.sum()) and np.isnan(values).any():
-        raise UserError("log likelihoods contain NaN; check the features and the model")
-    return loglikes.table() if isinstance(loglikes, LazyLoglikes) else known_scores(loglikes)
+    utterance = Search(graph, arc_pdfs, options, weights, lattice_beam)
+    utterance.advance(loglikes)
+    return utterance.finish()

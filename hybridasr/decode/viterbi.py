@@ -2,6 +2,9 @@
 
 As in Kaldi's faster-decoder and lattice-faster-decoder: one token a state and frame, pruned to a
 beam around the best and to a maximum number of states, epsilon arcs closed after every frame.
+A search is `start`, `advance` as often as there are blocks of frames, and what is read from it:
+`best_path`, `shared_arcs`, `alternatives`. What it does with a frame depends on the frames before
+it alone, never on how they are cut into blocks.
 """
 
 from typing import NamedTuple
@@ -9,11 +12,11 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from hybridasr.decode.links import Links, Tokens, prune, topological_order
-from hybridasr.gmm.lazy import score_ahead
+from hybridasr.decode.links import Links, Tokens, compact, order_tokens, prune
 from hybridasr.lattice.trie import grown
 
 HISTOGRAM_BINS = 256
+FIRST_TOKENS = 1 << 12  # room for tokens at first
 FIRST_LINKS = 1 << 14  # links are pruned when this many are there, then when they have doubled
 
 
@@ -29,15 +32,19 @@ class Graph(NamedTuple):
 
 
 class Pruning(NamedTuple):
-    """Beam and bounds of `SearchOptions`."""
+    """Beam and bounds of `SearchOptions`; a negative lattice beam keeps no links."""
 
     beam: float
     max_active: int
     min_active: int
+    lattice_beam: float
 
 
-class _Alive(NamedTuple):
-    """The token of each state in this frame, if any: its cost and number; the states with one."""
+class Alive(NamedTuple):
+    """The token of each state in this frame, if any: its cost and number; the states with one.
+
+    `queue` and `queued` are room for closing epsilon arcs.
+    """
 
     cost: np.ndarray
     token: np.ndarray
@@ -46,81 +53,150 @@ class _Alive(NamedTuple):
     queued: np.ndarray
 
 
-@numba.njit(cache=True)
-def viterbi(start, graph, scores, acoustic_scale, pruning, lattice_beam):
-    """Return (arcs of the best path in order, whether it ends in a final state, alternatives).
+class Progress(NamedTuple):
+    """A search between two frames.
 
-    The alternatives are as `_alternatives` gives them; empty where `lattice_beam` is negative.
+    Attributes
+    ----------
+    alive : Alive
+    tokens : Tokens
+    links : Links
+    num_active, num_tokens : int
+        Living states; tokens in use.
+    frame : int
+        Frames done.
+    prune_at : int
+        Number of links at which they are pruned.
     """
-    num_states, num_frames = len(graph.final), len(scores.loglikes)
-    alive = _Alive(np.full(num_states, np.inf), np.full(num_states, -1, np.int32),
-                   np.empty(num_states, np.int32), np.empty(num_states, np.int32),
-                   np.zeros(num_states, np.bool_))
-    tokens = Tokens(np.empty(num_states + 4096, np.int32), np.empty(num_states + 4096, np.int32),
-                    np.zeros(num_frames + 1, np.int64))
-    keep = lattice_beam >= 0
-    room = FIRST_LINKS if keep else 0
+
+    alive: Alive
+    tokens: Tokens
+    links: Links
+    num_active: int
+    num_tokens: int
+    frame: int
+    prune_at: int
+
+
+@numba.njit(cache=True, nogil=True)
+def columns_needed(pdfs, ilabel):
+    """Return the number of columns that the arcs read, -1 if an emitting arc has none."""
+    most, least = -1, 0
+    for arc in range(len(pdfs)):
+        most = max(most, pdfs[arc])
+        if ilabel[arc] != 0:
+            least = min(least, pdfs[arc])
+    return most + 1 if least >= 0 else -1
+
+
+@numba.njit(cache=True, nogil=True)
+def start(state, graph, pruning):
+    """Return a search before its first frame: in `state`, and where epsilon arcs lead from it."""
+    num_states = len(graph.final)
+    alive = Alive(np.full(num_states, np.inf), np.full(num_states, -1, np.int32),
+                  np.empty(num_states, np.int32), np.empty(num_states, np.int32),
+                  np.zeros(num_states, np.bool_))
+    room = num_states + FIRST_TOKENS
+    tokens = Tokens(np.empty(room, np.int32), np.empty(room, np.int32),
+                    np.empty(room, np.float32), np.zeros(1, np.int64))
+    room = FIRST_LINKS if pruning.lattice_beam >= 0 else 0
     links = Links(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32),
-                  np.empty(room), np.zeros((num_frames + 1, 2), np.int64))
-    alive.cost[start], alive.token[start], alive.states[0] = 0.0, 0, start
+                  np.empty(room, np.float32), np.empty(room), np.zeros(2, np.int64))
+    alive.cost[state], alive.token[state], alive.states[0] = 0.0, 0, state
     tokens.arc[0] = tokens.origin[0] = -1
-    num_active, used = _close(graph, np.inf, alive, 1, tokens, 1)
-    links = _end_frame(graph, np.inf, alive, num_active, tokens, used, links, 0, 0,
-                       lattice_beam)
-    prune_at = FIRST_LINKS
-    for frame in range(1, num_frames + 1):
-        if used + num_states > len(tokens.arc):
-            tokens = Tokens(grown(tokens.arc, num_states), grown(tokens.origin, num_states),
-                            tokens.ends)
+    num_active, num_tokens = _close(graph, np.inf, alive, 1, tokens, 1)
+    if pruning.lattice_beam >= 0:
+        links = _end_frame(graph, np.inf, alive, num_active, tokens, num_tokens, links, 0, 0,
+                           pruning.lattice_beam)
+    return Progress(alive, tokens, links, num_active, num_tokens, 0, FIRST_LINKS)
+
+
+@numba.njit(cache=True, nogil=True)
+def advance(progress, graph, loglikes, acoustic_scale, pruning):
+    """Return the search after `loglikes` (num_frames, num_columns); its arrays are reused."""
+    alive, tokens, links = progress.alive, progress.tokens, progress.links
+    num_active, num_tokens = progress.num_active, progress.num_tokens
+    frame, prune_at = progress.frame, progress.prune_at
+    lattice_beam = pruning.lattice_beam
+    with_links = lattice_beam >= 0
+    if with_links:
+        tokens, links = _with_frames(tokens, links, frame + len(loglikes))
+    for row in range(len(loglikes)):
+        frame += 1
+        if num_tokens + len(alive.cost) > len(tokens.arc):
+            tokens, num_tokens = _with_tokens(alive, num_active, tokens, num_tokens, with_links)
         states = alive.states[:num_active].copy()
         costs, origins = alive.cost[states], alive.token[states]
         for state in states:
             alive.cost[state] = np.inf
             alive.token[state] = -1
-        begin = links.ends[frame - 1, 1]
-        if keep:
-            links = _with_room(links, begin, graph.arc_offsets, graph.eps_offsets, states)
+        num_links = 0
+        if with_links:
+            num_links = links.ends[2 * frame - 1]
+            links = _with_room(links, num_links, graph.arc_offsets, graph.eps_offsets, states)
         limit, width = _limits(costs, pruning.beam, pruning.max_active, pruning.min_active)
-        num_active, used, cutoff, num_links = _emit(
-            graph, scores, frame - 1, acoustic_scale, states, costs, origins, limit, width, alive,
-            tokens, used, links, begin, lattice_beam)
-        num_active, used = _close(graph, cutoff, alive, num_active, tokens, used)
-        links = _end_frame(graph, cutoff, alive, num_active, tokens, used, links, num_links, frame,
-                           lattice_beam)
-        if links.ends[frame, 1] > prune_at:
-            number = prune(tokens, links, frame, np.zeros(used - tokens.ends[frame - 1]),
+        num_active, num_tokens, cutoff, num_links = _emit(
+            graph, loglikes[row], acoustic_scale, states, costs, origins, limit, width, alive,
+            tokens, num_tokens, links, num_links, lattice_beam)
+        num_active, num_tokens = _close(graph, cutoff, alive, num_active, tokens, num_tokens)
+        if not with_links:
+            continue
+        links = _end_frame(graph, cutoff, alive, num_active, tokens, num_tokens, links, num_links,
+                           frame, lattice_beam)
+        if links.ends[2 * frame + 1] > prune_at:
+            number = prune(tokens, links, frame, np.zeros(num_tokens - tokens.ends[frame - 1]),
                            lattice_beam)
             for state in alive.states[:num_active]:
                 alive.token[state] = number[alive.token[state]]
-            used = tokens.ends[frame]
-            prune_at = max(FIRST_LINKS, 2 * links.ends[frame, 1])
-    states = alive.states[:num_active]
-    path, complete = _best_path(alive.cost, alive.token, graph.final, states, tokens.arc,
-                                tokens.origin)
-    if not keep or num_active == 0:
-        nothing = np.empty(0, np.int32)
-        return path, complete, (nothing, nothing, nothing, nothing, np.empty(0))
-    return path, complete, _alternatives(graph.final, alive, states, complete, tokens, links,
-                                         num_frames, lattice_beam)
+            num_tokens = tokens.ends[frame]
+            prune_at = max(FIRST_LINKS, 2 * links.ends[2 * frame + 1])
+    return Progress(alive, tokens, links, num_active, num_tokens, frame, prune_at)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
+def _with_frames(tokens, links, num_frames):
+    """Return tokens and links with room for the ends of `num_frames` frames."""
+    room = num_frames + 1 - len(tokens.ends)
+    if room <= 0:
+        return tokens, links
+    return (Tokens(tokens.arc, tokens.origin, tokens.acoustic, grown(tokens.ends, room)),
+            Links(links.origin, links.target, links.arc, links.acoustic, links.slack,
+                  grown(links.ends, 2 * room)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _with_tokens(alive, num_active, tokens, num_tokens, with_links):
+    """Return (tokens with room for one more frame, tokens in use).
+
+    Without links, what no living token comes from is given up first. Half of the room beyond one
+    frame's is free then, so that this is seldom called.
+    """
+    num_states = len(alive.cost)
+    if not with_links:
+        num_tokens = compact(tokens, num_tokens, alive.states[:num_active], alive.token)
+        if 2 * num_tokens <= len(tokens.arc) - num_states:
+            return tokens, num_tokens
+    return Tokens(grown(tokens.arc, num_states), grown(tokens.origin, num_states),
+                  grown(tokens.acoustic, num_states), tokens.ends), num_tokens
+
+
+@numba.njit(cache=True, nogil=True)
 def _limits(costs, beam, max_active, min_active):
     """Return (the worst cost that survives, the beam that amounts to)."""
     if len(costs) <= min_active:
         return np.inf, np.inf
     best = costs.min()
     if len(costs) > max_active:
-        kept = _smallest(costs, max_active - 1)
-        if kept < best + beam:
-            return kept, kept - best + 0.5
-    wanted = _smallest(costs, min_active)
-    if wanted > best + beam:
-        return wanted, wanted - best + 0.5
+        worst = _smallest(costs, max_active - 1)
+        if worst < best + beam:
+            return worst, worst - best + 0.5
+    worst = _smallest(costs, min_active)
+    if worst > best + beam:
+        return worst, worst - best + 0.5
     return best + beam, beam
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _smallest(costs, place):
     """Return the cost at `place` in ascending order: a histogram, then its one bin in order."""
     low, high = costs.min(), costs.max()
@@ -130,43 +206,40 @@ def _smallest(costs, place):
     counts = np.zeros(HISTOGRAM_BINS, np.int64)
     for cost in costs:
         counts[int((cost - low) * scale)] += 1
-    wanted, below = 0, 0
-    while below + counts[wanted] <= place:
-        below += counts[wanted]
-        wanted += 1
-    inside = np.empty(counts[wanted])
+    chosen, below = 0, 0
+    while below + counts[chosen] <= place:
+        below += counts[chosen]
+        chosen += 1
+    inside = np.empty(counts[chosen])
     filled = 0
     for cost in costs:
-        if int((cost - low) * scale) == wanted:
+        if int((cost - low) * scale) == chosen:
             inside[filled] = cost
             filled += 1
     return np.partition(inside, place - below)[place - below]
 
 
-@numba.njit(cache=True)
-def _emit(graph, scores, frame, acoustic_scale, states, costs, origins, limit, width, alive, tokens,
-          used, links, num_links, lattice_beam):
+@numba.njit(cache=True, nogil=True)
+def _emit(graph, row, acoustic_scale, states, costs, origins, limit, width, alive, tokens, used,
+          links, num_links, lattice_beam):
     """Move surviving tokens over emitting arcs.
 
     Returns (active states, tokens used, cutoff, links used); a link's slack is at first the cost
     that its target is reached with.
     """
     # Fields of tuples are taken out once: within the loops they would cost reference counts.
-    row = scores.loglikes[frame]
     arc_offsets, eps_offsets, weights = graph.arc_offsets, graph.eps_offsets, graph.weights
     pdfs, nextstate = graph.pdfs, graph.nextstate
     cost, token, active = alive.cost, alive.token, alive.states
-    token_arc, token_origin = tokens.arc, tokens.origin
-    link_origin, link_target, link_arc, slack = (links.origin, links.target, links.arc,
-                                                 links.slack)
+    token_arc, token_origin, token_acoustic = tokens.arc, tokens.origin, tokens.acoustic
+    link_origin, link_target, link_arc = links.origin, links.target, links.arc
+    link_acoustic, slack = links.acoustic, links.slack
     num_active = 0
     cutoff = np.inf
     if width < np.inf and len(states) > 0:
         # The best token's arcs bound the next frame's cutoff from the start.
         slot = np.argmin(costs)
         for arc in range(arc_offsets[states[slot]], eps_offsets[states[slot]]):
-            if np.isnan(row[pdfs[arc]]):
-                score_ahead(scores, frame, pdfs[arc])
             reached = costs[slot] + weights[arc] - acoustic_scale * row[pdfs[arc]]
             cutoff = min(cutoff, reached + width)
     for slot in range(len(states)):
@@ -174,8 +247,6 @@ def _emit(graph, scores, frame, acoustic_scale, states, costs, origins, limit, w
             continue
         state = states[slot]
         for arc in range(arc_offsets[state], eps_offsets[state]):
-            if np.isnan(row[pdfs[arc]]):
-                score_ahead(scores, frame, pdfs[arc])
             reached = costs[slot] + weights[arc] - acoustic_scale * row[pdfs[arc]]
             if reached > cutoff:
                 continue
@@ -190,17 +261,19 @@ def _emit(graph, scores, frame, acoustic_scale, states, costs, origins, limit, w
                 cost[target] = reached
                 token_arc[token[target]] = arc
                 token_origin[token[target]] = origins[slot]
+                token_acoustic[token[target]] = row[pdfs[arc]]
             # The target's cost can only fall, and the link's slack only grow.
             if reached - cost[target] <= lattice_beam:
                 link_origin[num_links] = origins[slot]
                 link_target[num_links] = token[target]
                 link_arc[num_links] = arc
+                link_acoustic[num_links] = row[pdfs[arc]]
                 slack[num_links] = reached
                 num_links += 1
     return num_active, used, cutoff, num_links
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _close(graph, cutoff, alive, num_active, tokens, used):
     """Relax epsilon arcs until nothing falls; return (active states, tokens used).
 
@@ -241,20 +314,17 @@ def _close(graph, cutoff, alive, num_active, tokens, used):
     return num_active, used
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _end_frame(graph, cutoff, alive, num_active, tokens, used, links, num_links, frame,
                lattice_beam):
-    """Note the frame's ends; for a lattice, link over epsilon arcs and turn costs into slacks."""
-    tokens.ends[frame] = used
-    if lattice_beam < 0:
-        return links
+    """Note the frame's ends, link over epsilon arcs, and turn the links' costs into slacks."""
     states = alive.states[:num_active]
     links = _with_room(links, num_links, graph.eps_offsets, graph.arc_offsets[1:], states)
-    links.ends[frame, 0] = num_links
+    tokens.ends[frame], links.ends[2 * frame] = used, num_links
     arc_offsets, eps_offsets, weights = graph.arc_offsets, graph.eps_offsets, graph.weights
     nextstate, cost, token = graph.nextstate, alive.cost, alive.token
-    link_origin, link_target, link_arc, slack = (links.origin, links.target, links.arc,
-                                                 links.slack)
+    link_origin, link_target, link_arc = links.origin, links.target, links.arc
+    link_acoustic, slack = links.acoustic, links.slack
     for state in states:
         for arc in range(eps_offsets[state], arc_offsets[state + 1]):
             reached = cost[state] + weights[arc]
@@ -262,78 +332,119 @@ def _end_frame(graph, cutoff, alive, num_active, tokens, used, links, num_links,
                 link_origin[num_links] = token[state]
                 link_target[num_links] = token[nextstate[arc]]
                 link_arc[num_links] = arc
+                link_acoustic[num_links] = 0.0
                 slack[num_links] = reached
                 num_links += 1
-    for link in range(links.ends[frame - 1, 1] if frame > 0 else 0, num_links):
+    for link in range(links.ends[2 * frame - 1] if frame > 0 else 0, num_links):
         slack[link] -= cost[nextstate[link_arc[link]]]
-    links.ends[frame, 1] = num_links
+    links.ends[2 * frame + 1] = num_links
     return links
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _with_room(links, num_links, begins, ends, states):
     """Return the links with room for one more for each arc of `states`."""
-    wanted = num_links
+    room = num_links - len(links.arc)
     for state in states:
-        wanted += ends[state] - begins[state]
-    if wanted <= len(links.arc):
+        room += ends[state] - begins[state]
+    if room <= 0:
         return links
-    room = wanted - len(links.arc)
     return Links(grown(links.origin, room), grown(links.target, room), grown(links.arc, room),
-                 grown(links.slack, room), links.ends)
+                 grown(links.acoustic, room), grown(links.slack, room), links.ends)
 
 
-@numba.njit(cache=True)
-def _alternatives(final, alive, states, complete, tokens, links, num_frames, lattice_beam):
-    """Prune and order; return (origins, targets, arcs, frames of links, final costs of tokens)."""
-    first = tokens.ends[num_frames - 1]
-    last_final = np.empty(tokens.ends[num_frames] - first)
-    extra = np.empty(len(last_final))
+@numba.njit(cache=True, nogil=True)
+def best_path(progress, final, at_end):
+    """Follow the best living token back to the start: (arcs, their scores, complete).
+
+    `at_end` the best final token wins, if any lives; otherwise final costs do not count.
+    """
+    cost, token, tokens = progress.alive.cost, progress.alive.token, progress.tokens
+    best_final, best_any = np.inf, np.inf
+    end_final, end_any = -1, -1
+    for state in progress.alive.states[:progress.num_active]:
+        if cost[state] < best_any:
+            best_any, end_any = cost[state], state
+        if at_end and cost[state] + final[state] < best_final:
+            best_final, end_final = cost[state] + final[state], state
+    end = end_final if end_final >= 0 else end_any
+    entry = token[end] if end >= 0 else 0
+    arcs = _trace(tokens.arc, tokens.origin, entry, tokens.arc)
+    return arcs, _trace(tokens.arc, tokens.origin, entry, tokens.acoustic), end_final >= 0
+
+
+@numba.njit(cache=True, nogil=True)
+def shared_arcs(progress):
+    """Return the arcs that the paths to all living tokens begin with."""
+    tokens, states = progress.tokens, progress.alive.states[:progress.num_active]
+    if len(states) == 0:
+        return np.empty(0, np.int32)
+    path = np.empty(progress.num_tokens, np.int32)
+    length = 0
+    entry = progress.alive.token[states[0]]
+    while entry >= 0:
+        path[length] = entry
+        length += 1
+        entry = tokens.origin[entry]
+    # The place of a token on the first path, counted from its end; one past it where another
+    # path has been.
+    place = np.full(progress.num_tokens, -1, np.int32)
+    for number in range(length):
+        place[path[number]] = number
+    fork = 0
     for state in states:
+        entry = progress.alive.token[state]
+        while place[entry] < 0:
+            place[entry] = length
+            entry = tokens.origin[entry]
+        if place[entry] < length:
+            fork = max(fork, place[entry])
+    return _trace(tokens.arc, tokens.origin, path[fork], tokens.arc)
+
+
+@numba.njit(cache=True, nogil=True)
+def _trace(arc, origin, end, values):
+    """Return `values` of the tokens from the start, without it, to `end`."""
+    length = 0
+    entry = end
+    while arc[entry] >= 0:
+        length += 1
+        entry = origin[entry]
+    path = np.empty(length, values.dtype)
+    entry = end
+    while arc[entry] >= 0:
+        length -= 1
+        path[length] = values[entry]
+        entry = origin[entry]
+    return path
+
+
+@numba.njit(cache=True, nogil=True)
+def alternatives(progress, final, complete, lattice_beam):
+    """Prune and order; return (origins, targets, arcs, scores of links, final costs of tokens).
+
+    The search cannot go on from there.
+    """
+    alive, tokens, links = progress.alive, progress.tokens, progress.links
+    frame = progress.frame
+    first = tokens.ends[frame - 1]
+    last_final = np.empty(tokens.ends[frame] - first)
+    extra = np.empty(len(last_final))
+    for state in alive.states[:progress.num_active]:
         last_final[alive.token[state] - first] = final[state] if complete else 0.0
         extra[alive.token[state] - first] = alive.cost[state]
     extra += last_final
     extra -= extra.min()
     extra[extra > lattice_beam] = np.inf
     # A token that is not final itself may lead to one that is, over an epsilon arc.
-    number = prune(tokens, links, num_frames, extra, lattice_beam)[first:]
-    place = topological_order(tokens, links, num_frames)
+    number = prune(tokens, links, frame, extra, lattice_beam)[first:]
+    place = order_tokens(tokens, links, frame)
     finals = np.full(len(place), np.inf)
     for token in range(len(number)):
         if number[token] >= 0 and extra[token] < np.inf:
             finals[place[number[token]]] = last_final[token]
-    num_links = links.ends[num_frames, 1]
+    num_links = links.ends[2 * frame + 1]
     origins, targets = place[links.origin[:num_links]], place[links.target[:num_links]]
-    frames = np.empty(num_links, np.int32)
-    for frame in range(num_frames + 1):
-        frames[links.ends[frame - 1, 1] if frame > 0 else 0:links.ends[frame, 1]] = frame - 1
     forward = origins < targets
-    return (origins[forward], targets[forward], links.arc[:num_links][forward], frames[forward],
-            finals)
-
-
-@numba.njit(cache=True)
-def _best_path(cost, token, final, active, trace_arc, trace_from):
-    """Follow the best final token, or the best of all if none is final, back to the start."""
-    best_final, best_any = np.inf, np.inf
-    end_final, end_any = -1, -1
-    for state in active:
-        if cost[state] < best_any:
-            best_any, end_any = cost[state], state
-        if cost[state] + final[state] < best_final:
-            best_final, end_final = cost[state] + final[state], state
-    end = end_final if end_final >= 0 else end_any
-    if end < 0:
-        return np.empty(0, np.int32), False
-    length = 0
-    entry = token[end]
-    while trace_arc[entry] >= 0:
-        length += 1
-        entry = trace_from[entry]
-    path = np.empty(length, np.int32)
-    entry = token[end]
-    while trace_arc[entry] >= 0:
-        length -= 1
-        path[length] = trace_arc[entry]
-        entry = trace_from[entry]
-    return path, end_final >= 0
+    return (origins[forward], targets[forward], links.arc[:num_links][forward],
+            links.acoustic[:num_links][forward], finals)

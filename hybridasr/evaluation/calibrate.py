@@ -40,7 +40,7 @@ from hybridasr.evaluation.spotting import (
 from hybridasr.features.pipeline import recognition_features
 from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.model.acoustic import OF_THIS_MODEL
+from hybridasr.model.directory import OF_THIS_MODEL
 from hybridasr.options import option
 from hybridasr.progress import without_warnings
 from hybridasr.score.detection import Kind, det_curve

@@ -20,8 +20,8 @@ from hybridasr.corpus.kaldi_files import sort_key
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import check_features, load_feats
-from hybridasr.model.acoustic import OF_THIS_MODEL
 from hybridasr.model.adaptation import AdaptOptions, decoding_blocks
+from hybridasr.model.directory import OF_THIS_MODEL
 from hybridasr.parallel import run_blocks
 from hybridasr.progress import without_warnings
 from hybridasr.recognize.recognizer import Decoded, Recognizer, bare_recognizer, load

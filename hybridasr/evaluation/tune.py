@@ -13,7 +13,8 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluation.evaluate import decode_set, score_set
-from hybridasr.model.acoustic import DEFAULT_SCALE, OF_THIS_MODEL
+from hybridasr.model.acoustic import DEFAULT_SCALE
+from hybridasr.model.directory import OF_THIS_MODEL
 from hybridasr.storage import PathLike, read_json, read_text, write_json
 
 logger = logging.getLogger("hybridasr")

@@ -10,6 +10,7 @@ import io
 import re
 import struct
 import subprocess
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -17,7 +18,7 @@ from typing import IO
 import kaldiio
 import numpy as np
 
-from hybridasr.errors import UserError
+from hybridasr.errors import DamagedFile, UserError
 from hybridasr.storage import PathLike, atomic_write, read_text
 
 _FLAT = {b"FM": ("<f4", 2), b"DM": ("<f8", 2), b"FV": ("<f4", 1), b"DV": ("<f8", 1)}
@@ -94,8 +95,8 @@ def read_ark(path: PathLike) -> Iterator[tuple[str, np.ndarray]]:
             try:
                 yield key, _read_array(file)
             except _BAD_BYTES as error:
-                raise UserError(f"entry '{key}' is damaged ({error}); make the archive again",
-                                path) from None
+                raise DamagedFile(f"entry '{key}' is damaged ({error}); make the archive again",
+                                  path) from None
 
 
 def read_scp(scp: PathLike, allow_pipes: bool = False) -> "ScpTable":
@@ -160,7 +161,7 @@ class ScpTable(Mapping):
             what = f"{where} is damaged ({error}); make the archive again"
             raise self._error(key, what) from None
         except UserError as error:
-            raise self._error(key, str(error)) from None
+            raise self._error(key, str(error), type(error)) from None
 
     def _run(self, command: str) -> bytes:
         if not self.allow_pipes:
@@ -177,13 +178,13 @@ class ScpTable(Mapping):
         path, beside = Path(name), self.scp.parent / name
         return beside if not path.exists() and beside.exists() else path
 
-    def _error(self, key: str, what: str) -> UserError:
+    def _error(self, key: str, what: str, kind: type[UserError] = DamagedFile) -> UserError:
         try:
-            lines = self.scp.read_text(encoding="utf-8").splitlines()
-            found = [n for n, line in enumerate(lines, 1) if line.split(maxsplit=1)[:1] == [key]]
+            rows = self.scp.read_text(encoding="utf-8").splitlines()
+            lines = [n for n, row in enumerate(rows, 1) if row.split(maxsplit=1)[:1] == [key]]
         except (OSError, UnicodeDecodeError):
-            found = []
-        return UserError(f"entry '{key}': {what}", self.scp, found[0] if found else None)
+            lines = []
+        return kind(f"entry '{key}': {what}", self.scp, lines[0] if lines else None)
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -194,8 +195,8 @@ def _open(path: Path) -> IO[bytes]:
         return path.open("rb")
     except FileNotFoundError:
         raise UserError("no such archive; make it again, or mend the path", path) from None
-    except (OSError, EOFError) as error:
-        raise UserError(f"cannot be read ({error}); make the archive again", path) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedFile(f"cannot be read ({error}); make the archive again", path) from None
 
 
 def _read_key(file: IO[bytes]) -> str | None:

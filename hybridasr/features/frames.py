@@ -30,10 +30,11 @@ class FeatureOptions:
     preemphasis: float = option(0.97, "pre-emphasis coefficient, 0 for none")
     window: str = option("povey", "window function", WINDOWS)
     num_mel_bins: int = option(23, "number of triangular mel filters")
-    num_ceps: int = option(13, "number of cepstra (mfcc only)")
+    num_ceps: int = option(13, "number of cepstra (mfcc only)", needs="kind=mfcc")
     low_freq: float = option(20.0, "lower edge of the mel filters in hertz")
     high_freq: float = option(0.0, "upper edge in hertz; 0 or less: that much below half the rate")
-    cepstral_lifter: float = option(22.0, "liftering of the cepstra, 0 for none (mfcc only)")
+    cepstral_lifter: float = option(22.0, "liftering of the cepstra, 0 for none (mfcc only)",
+                                    needs="kind=mfcc")
     use_energy: bool | None = option(
         None, "log energy in the first column: in place of C0 (mfcc), in front (fbank); "
               "none: true for mfcc, false for fbank")
@@ -42,7 +43,8 @@ class FeatureOptions:
     snip_edges: bool = option(True, "only frames that lie wholly inside the recording")
     remove_dc_offset: bool = option(True, "subtract the mean of each frame")
     round_to_power_of_two: bool = option(True, "pad the Fourier transform to a power of two")
-    use_log_fbank: bool = option(True, "logarithm of the mel energies (fbank only)")
+    use_log_fbank: bool = option(True, "logarithm of the mel energies (fbank only)",
+                                 needs="kind=fbank")
     use_power: bool = option(True, "power spectrum; false: magnitude")
     dither: float = option(1.0, "standard deviation of the noise added, in 16-bit units; 0: none")
     seed: int = option(0, "seed of the dither")
@@ -193,7 +195,7 @@ def _mirror_edges(samples: np.ndarray, options: FeatureOptions) -> np.ndarray:
     return samples[np.minimum(index, 2 * length - 1 - index)]
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def cut_frames(samples, first, shift, window, preemphasis, remove_mean, raw_energy, frames, energy):
     """Fill `frames` (F, >= W) and `energy` (F,) from frame `first` on.
 

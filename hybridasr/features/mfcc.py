@@ -163,7 +163,7 @@ def _mel(hertz):
     return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _mel_energies(spectrum, first_bin, offset, weight, use_power, mel):
     """Fill `mel` (F, bins) from `spectrum` float32 (F, 2 * transform bins: real, imaginary)."""
     num_bins = spectrum.shape[1] // 2

@@ -5,17 +5,19 @@
 records. `recognition_features` does both for one recording in memory.
 """
 
-from collections.abc import Iterator
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hybridasr.corpus.audio import load_utterance
+from hybridasr.corpus.audio import audio_info, is_pipe, load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.corpus.kaldi_files import read_table, sort_key
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.features.archives import ScpTable, read_scp, write_matrices
 from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn, sum_stats
 from hybridasr.features.frames import FeatureOptions
@@ -40,13 +42,16 @@ class PipelineOptions:
 
     cmvn: str = option("speaker", "what the mean is taken over", CMVN_KINDS)
     norm_vars: bool = option(False, "normalise the variance too")
-    cmvn_window: int = option(600, "frames of the sliding window")
+    cmvn_window: int = option(600, "frames of the sliding window", needs="cmvn=sliding")
     delta_order: int = option(2, "derivatives appended, 0 for none")
-    delta_window: int = option(2, "frames to each side that a derivative looks at")
+    delta_window: int = option(2, "frames to each side that a derivative looks at",
+                              needs="delta_order")
     splice_left: int = option(0, "frames before the frame that are put beside it")
     splice_right: int = option(0, "frames after the frame that are put beside it")
-    cmvn_min_window: int = option(100, "frames of the sliding window at the start")
-    cmvn_center: bool = option(False, "centre the sliding window on the frame")
+    cmvn_min_window: int = option(100, "frames of the sliding window at the start",
+                                 needs="cmvn=sliding")
+    cmvn_center: bool = option(False, "centre the sliding window on the frame",
+                              needs="cmvn=sliding")
     cmvn_prior_frames: int = option(50, "frames that the training set's mean counts for beside a "
                                         "recording's own when its speaker is unknown")
 
@@ -201,12 +206,14 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     durations: dict[str, float] = {}
     frames: dict[str, int] = {}
     stats: dict[str, np.ndarray] = {}
+    rates: Counter[int] = Counter()
 
     def matrices() -> Iterator[tuple[str, np.ndarray]]:
         blocks = [(block, options, allow_pipes, channel)
                   for block in split_blocks(list(data.utterances.values()), BLOCK_UTTERANCES)]
         for results in run_blocks(pool, _features_of_block, blocks, desc=f"features {path.name}"):
-            for utterance, features, duration in results:
+            for utterance, features, duration, rate in results:
+                rates[rate] += 1
                 if len(features) == 0:
                     continue
                 speaker = data.utterances[utterance].speaker
@@ -225,6 +232,7 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     write_text(path / "utt2dur", "".join(f"{u} {d:.3f}\n" for u, d in durations.items()))
     write_text(path / "frame_shift", f"{options.frame_shift_ms / 1000:g}\n")
     write_json(path / "feature.json", to_dict(options))
+    _warn_of_rates(path, rates, options.sample_rate)
     _warn_of_missing(path, [u for u in data.utterances if u not in frames],
                      f"are shorter than one frame ({options.frame_length_ms:g} ms)")
     tables = {**data.tables, **{name: read_table(path / name) for name in FEATURE_TABLES}}
@@ -265,7 +273,8 @@ def load_feats(data: DataDir, pipeline: PipelineOptions,
     wanted = [u for u in data.utterances.values() if u.utterance in feats]
     if not wanted:
         raise UserError(f"none of the {len(data.utterances)} utterances has features; "
-                        f"run 'hybridasr make-feats {data.path}'", data.path / "feats.scp")
+                        f"run {shell_command('hybridasr', 'make-feats', data.path)}",
+                        data.path / "feats.scp")
     _warn_of_missing(data.path, [u for u in data.utterances if u not in feats],
                      "have no features")
     stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
@@ -292,7 +301,7 @@ def check_features(data_dir: PathLike, expected: FeatureOptions) -> None:
         naming every option that differs, expected and found.
     """
     path = Path(data_dir)
-    mend = f"run 'hybridasr make-feats {path}' with the model's options"
+    mend = f"run {shell_command('hybridasr', 'make-feats', path)} with the model's options"
     if not (path / "feature.json").exists():
         table = read_scp(path / "feats.scp")
         columns = next(iter(table.values())).shape[1] if len(table) else expected.dim
@@ -313,7 +322,8 @@ def read_feature_options(data_dir: PathLike) -> FeatureOptions:
     """Return the options with which `make_feats` made the features of a set."""
     path = Path(data_dir) / "feature.json"
     if not path.exists():
-        raise UserError(f"no such file; run 'hybridasr make-feats {data_dir}' first", path)
+        command = shell_command("hybridasr", "make-feats", data_dir)
+        raise UserError(f"no such file; run {command} first", path)
     return from_dict(FeatureOptions, read_json(path), str(path))
 
 
@@ -325,19 +335,22 @@ def _comparable(options: FeatureOptions) -> dict[str, object]:
 
 def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
                        allow_pipes: bool, channel: str | int
-                       ) -> list[tuple[str, np.ndarray, float]]:
-    """Return (id, raw features, seconds) of each utterance."""
+                       ) -> list[tuple[str, np.ndarray, float, int]]:
+    """Return (id, raw features, seconds, the recording's hertz) of each utterance."""
     results = []
     for utterance in utterances:
         try:
             samples = load_utterance(utterance, options.sample_rate, channel, allow_pipes)
         except UserError as error:
-            raise UserError(f"utterance '{utterance.utterance}': {error}") from error
+            raise error.within(f"utterance '{utterance.utterance}'") from error
         try:
             features = compute_features(samples, options, utterance.utterance)
         except UserError as error:
-            raise UserError(str(error), utterance.wav) from error
-        results.append((utterance.utterance, features, len(samples) / options.sample_rate))
+            raise error.within(utterance.wav) from error
+        # A command is not run twice for its rate.
+        piped = is_pipe(utterance.wav)
+        rate = options.sample_rate if piped else audio_info(utterance.wav).sample_rate
+        results.append((utterance.utterance, features, len(samples) / options.sample_rate, rate))
     return results
 
 
@@ -370,9 +383,25 @@ def _scp_table(data: DataDir, name: str) -> ScpTable:
     if name in data.tables:
         return ScpTable(data.tables[name], data.path / name)
     if not (data.path / name).exists():
-        raise UserError(f"no such file; run 'hybridasr make-feats {data.path}' first",
+        command = shell_command("hybridasr", "make-feats", data.path)
+        raise UserError(f"no such file; run {command} first",
                         data.path / name)
     return read_scp(data.path / name)
+
+
+def _warn_of_rates(path: Path, rates: Mapping[int, int], wanted: int) -> None:
+    """Say how many utterances were resampled; up-sampled ones have no high frequencies."""
+    others = {rate: count for rate, count in sorted(rates.items()) if rate != wanted}
+    if not others:
+        return
+    parts = [f"{count} {'up' if rate < wanted else 'down'} from {rate} Hz"
+             for rate, count in others.items()]
+    up = [rate for rate in others if rate < wanted]
+    mend = (f"; the up-sampled ones hold nothing above {min(up) // 2} Hz: give --sample-rate "
+            f"{min(up)} if all speech is like them" if up else "")
+    logger.log(logging.WARNING if up else logging.INFO, "%s: %d of %d utterances resampled to %d "
+               "Hz, %s%s", path, sum(others.values()), sum(rates.values()), wanted,
+               ", ".join(parts), mend)
 
 
 def _warn_of_missing(path: Path, utterances: list[str], what: str) -> None:

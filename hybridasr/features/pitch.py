@@ -269,7 +269,7 @@ def _local_costs(signal: np.ndarray, voicing: np.ndarray, tables: _Tables,
         yield block[:len(rows)]
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _resample(samples, first, weights, unit, signal):
     """Fill `signal`; see `_Tables` for the filter. Outside the recording there is silence."""
     units, taps = weights.shape
@@ -284,7 +284,7 @@ def _resample(samples, first, weights, unit, signal):
         signal[k] = total
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _measure(signal, first, shift, size, first_lag, last_lag, preemphasis, ballast, cost,
              cost_range, voicing, block):
     """Fill `voicing` (F, L) and `block` (F, T padded) for frames from sample `first` on."""
@@ -318,7 +318,7 @@ def _measure(signal, first, shift, size, first_lag, last_lag, preemphasis, balla
                             + weight_2[i] * value_2 + weight_3[i] * value_3)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _cut(signal, start, length, size, preemphasis, window):
     """Fill `window` up to `length`, less the mean of its first `size` samples."""
     low, high = max(0, -start), min(length, len(signal) - start)
@@ -338,7 +338,7 @@ def _cut(signal, start, length, size, preemphasis, window):
         window[i] -= mean
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _sliding_energy(window, size, first_lag, sums, energy):
     """Fill `energy[l]` with that of `size` samples from `first_lag` + l on; return that from 0 on.
 
@@ -368,7 +368,7 @@ def _sliding_energy(window, size, first_lag, sums, energy):
     return own
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _correlate(window, size, first_lag, inner):
     """Fill `inner[l]` with the products of the first `size` samples and those a lag further."""
     inner[:] = 0

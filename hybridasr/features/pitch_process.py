@@ -171,7 +171,7 @@ def cheapest_path(costs: Iterable[np.ndarray], num_frames: int, num_states: int,
     return path
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _advance(block, penalty, forward, before):
     """Take the cheapest paths to each state, `forward` (T,), through the frames of `block`.
 
@@ -207,7 +207,7 @@ def _advance(block, penalty, forward, before):
             forward[i] -= lowest
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _steepest(old):
     ahead = old[1:]
     steepest = np.float32(0.0)
@@ -216,7 +216,7 @@ def _steepest(old):
     return steepest
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _search_near(old, reach, penalty, forward, offset, back):
     """Fill `forward` and `back` from predecessors up to `reach` states away.
 
@@ -239,7 +239,7 @@ def _search_near(old, reach, penalty, forward, offset, back):
         back[i] = i + np.int64(offset[i])
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _search_envelope(old, penalty, prices, scratch, forward, back):
     """Fill `forward` and `back` from predecessors at any distance.
 
@@ -264,7 +264,7 @@ def _search_envelope(old, penalty, prices, scratch, forward, back):
         forward[i] = old[at] + prices[np.uint64(size + i) - at]
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _find_useful(old, half, useful):
     """Mark the states that can be the best predecessor of any, as far as their neighbours tell.
 
@@ -281,7 +281,7 @@ def _find_useful(old, half, useful):
     useful[0] = useful[last] = 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _envelope(old, useful, penalty, hull, starts):
     """Fill `hull` with the old states of the envelope, `starts` with the first new one of each.
 
@@ -310,7 +310,7 @@ def _envelope(old, useful, penalty, hull, starts):
     return count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _trace_back(before, state, path):
     """Follow the back-pointers `before` (F, T) from the last `state` and fill `path` (F,)."""
     for frame in range(len(path) - 1, -1, -1):

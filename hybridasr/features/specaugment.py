@@ -18,9 +18,9 @@ class SpecAugmentOptions:
     """How many stripes are drawn and how wide they may be."""
 
     freq_masks: int = option(0, "stripes of frequency that are blotted out of a piece (fbank)")
-    max_freq: int = option(8, "mel bins of the widest such stripe")
+    max_freq: int = option(8, "mel bins of the widest such stripe", needs="freq_masks")
     time_masks: int = option(0, "stripes of time that are blotted out of a piece")
-    max_time: int = option(8, "frames of the widest such stripe")
+    max_time: int = option(8, "frames of the widest such stripe", needs="time_masks")
 
     def __post_init__(self):
         """Refuse negative numbers."""

@@ -162,7 +162,7 @@ def _padded(rows: np.ndarray) -> np.ndarray:
 _FAST = {"contract", "reassoc", "nsz"}
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _less_best(scores, constants, offsets, best):
     """Add the constants to `scores` (T, G) and subtract each pdf's best, which fills `best`."""
     for frame in range(len(scores)):
@@ -177,7 +177,7 @@ def _less_best(scores, constants, offsets, best):
             best[frame, pdf] = highest
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _sum_segments(values, offsets, sums):
     """Fill `sums` (T, P) with the sums of `values` (T, G) over each pdf."""
     for frame in range(len(values)):
@@ -188,7 +188,7 @@ def _sum_segments(values, offsets, sums):
             sums[frame, pdf] = total
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def component_posteriors(x, constants, rows, start, size, posteriors):
     """Fill `posteriors` with those of one pdf's Gaussians; return the pdf's log likelihood."""
     best = np.float32(-np.inf)
@@ -211,7 +211,7 @@ def component_posteriors(x, constants, rows, start, size, posteriors):
     return best + math.log(total)
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _accumulate(feats, others, frame_pdfs, constants, rows, offsets, occupancy, first, second):
     dim = feats.shape[1]
     posteriors = np.empty(max(1, np.max(offsets[1:] - offsets[:-1])), np.float32)

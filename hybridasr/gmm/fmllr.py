@@ -124,7 +124,7 @@ def accumulate_fmllr(gmm: DiagGmm, feats: np.ndarray, frame_pdfs: np.ndarray, st
 _FAST = {"contract", "reassoc", "nsz"}
 
 
-@numba.njit(cache=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _expected_targets(feats, pdfs, weights, constants, rows, offsets, targets, inverse, first,
                       second):
     """Fill `first` and `second` with each frame's sums of gamma mu / var and gamma / var.
@@ -156,7 +156,7 @@ def _expected_targets(feats, pdfs, weights, constants, rows, offsets, targets, i
     return beta
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _products(feats, out):
     """Fill the rows of `out` with the upper triangles of x x'."""
     for frame in range(len(feats)):
@@ -244,7 +244,7 @@ def _best_diagonal(k: np.ndarray, g: np.ndarray, scales: bool) -> np.ndarray:
     return matrix
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _fmllr_row(matrix, inverse, row, k_row, inverse_g):
     """Give one row of W its best value, in place; `inverse` is that of A."""
     dim = len(matrix)
@@ -263,7 +263,7 @@ def _fmllr_row(matrix, inverse, row, k_row, inverse_g):
     matrix[row] = step * direction + inverse_g @ k_row
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _fmllr_round(matrix, inverse, k, inverse_g):
     """Update every row of W in place; `inverse`, that of A, follows."""
     dim = len(matrix)

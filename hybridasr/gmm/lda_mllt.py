@@ -65,7 +65,7 @@ class LdaStats:
         self.second += other.second
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _add_rows(sums, feats, labels):
     for frame in range(len(feats)):
         total = sums[labels[frame]]
@@ -252,7 +252,7 @@ def mllt_objective(matrix: np.ndarray, g: np.ndarray) -> float:
     return float(np.linalg.slogdet(matrix)[1] - 0.5 * quadratic)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _mllt_row(matrix, inverse, row, inverse_g):
     """Give one row its best value, in place; `inverse` is that of the matrix."""
     cofactor = inverse[:, row].copy()  # times the determinant, which cancels
@@ -260,7 +260,7 @@ def _mllt_row(matrix, inverse, row, inverse_g):
     matrix[row] = direction / np.sqrt(np.dot(cofactor, direction))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _mllt_round(matrix, inverse, inverse_g):
     """Update every row of `matrix` in place; `inverse` follows."""
     dim = len(matrix)
@@ -270,7 +270,7 @@ def _mllt_round(matrix, inverse, inverse_g):
         follow_row(inverse, row, matrix[row] - old)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def follow_row(inverse, row, change):
     """Update an inverse in place after `change` was added to one row (Sherman & Morrison)."""
     left = inverse[:, row].copy()

@@ -5,12 +5,16 @@ transition-ids (0 = epsilon), output labels word ids, weights costs (negative na
 """
 
 from dataclasses import dataclass
+from functools import partial
 
+import numba
 import numpy as np
 
-from hybridasr.errors import UserError
-from hybridasr.storage import PathLike, read_arrays, write_arrays
+from hybridasr.errors import DamagedFile
+from hybridasr.storage import PathLike, read_arrays, take_array, write_arrays
 
+_REMEDY = "run mkgraph again"
+MAX_ROUNDS = 1000  # of settling costs: epsilon cycles of real graphs settle after a few
 _NAMES = ("arc_offsets", "eps_offsets", "ilabel", "olabel", "weight", "nextstate", "final")
 
 
@@ -77,9 +81,106 @@ class DecodingGraph:
 
     @classmethod
     def load(cls, path: PathLike) -> "DecodingGraph":
-        """Read a graph written by `save`; `UserError` if it is damaged."""
+        """Read a graph written by `save`.
+
+        Raises
+        ------
+        UserError
+            if there is no such file.
+        DamagedFile
+            if an array is missing, or would lead the search outside its arrays or in circles.
+        """
         arrays = read_arrays(path)
-        try:
-            return cls(int(arrays["start"]), *(arrays[name] for name in _NAMES))
-        except KeyError as error:
-            raise UserError(f"array {error} is missing; run mkgraph again", path) from None
+        take = partial(take_array, arrays, path=path, remedy=_REMEDY)
+        final = arrays.get("final", np.zeros(0))
+        states, arcs = final.size, arrays.get("ilabel", final).size
+        start = take("start", dtype=np.int64, shape=(), least=0, most=states - 1)
+        # Infinite where a state is not final: the only infinity there may be.
+        finite = {**arrays, "final": np.where(final == np.inf, 0, final)}
+        take_array(finite, "final", path, np.float32, (states,), remedy=_REMEDY)
+        graph = cls(int(start), take("arc_offsets", dtype=np.int64, shape=(states + 1,)),
+                    take("eps_offsets", dtype=np.int64, shape=(states,)),
+                    *(take(name, dtype=np.int32, shape=(arcs,), least=0)
+                      for name in ("ilabel", "olabel")),
+                    take("weight", dtype=np.float32, shape=(arcs,)),
+                    take("nextstate", dtype=np.int32, shape=(arcs,), least=0, most=states - 1),
+                    np.ascontiguousarray(final, np.float32))
+        graph.check(path)
+        return graph
+
+    def check(self, path: PathLike) -> None:
+        """Refuse rows that are not in order, and epsilon cycles on which costs fall for ever.
+
+        Raises
+        ------
+        DamagedFile
+            naming `path` and the first state or arc at fault.
+        """
+        offsets, middle = self.arc_offsets, self.eps_offsets
+        if (offsets[0] != 0 or offsets[-1] != self.num_arcs or np.any(offsets[:-1] > middle)
+                or np.any(middle > offsets[1:])):
+            raise DamagedFile(f"its states do not share out its {self.num_arcs} arcs; {_REMEDY}",
+                              path)
+        wrong = _misplaced_arc(offsets, middle, self.ilabel)
+        if wrong >= 0:
+            raise DamagedFile(f"arc {wrong} with input label {self.ilabel[wrong]} stands among "
+                              f"the wrong arcs of its state; {_REMEDY}", path)
+        if len(self.weight) and self.weight.min() < 0:
+            state = _falling_cycle(offsets, middle, self.weight, self.nextstate)
+            if state >= 0:
+                raise DamagedFile("its costs fall for ever on a cycle of epsilon arcs through "
+                                  f"state {state}; {_REMEDY}", path)
+
+
+@numba.njit(cache=True, nogil=True)
+def _misplaced_arc(offsets, middle, ilabel):
+    """Return the first epsilon arc before, or other arc behind, its state's `middle`; or -1."""
+    for state in range(len(middle)):
+        for arc in range(offsets[state], offsets[state + 1]):
+            if (ilabel[arc] == 0) != (arc >= middle[state]):
+                return arc
+    return -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _falling_cycle(offsets, middle, weight, nextstate):
+    """Return a state on an epsilon cycle of negative cost, -1 if there is none.
+
+    States outside of all cycles are taken away first (Kahn 1962); for the rest, whether
+    the costs of paths settle (Bellman 1958). A cycle through n states shows after n rounds.
+    """
+    states = len(middle)
+    waiting = np.zeros(states, np.int64)  # epsilon arcs from states that are still there
+    for state in range(states):
+        for arc in range(middle[state], offsets[state + 1]):
+            waiting[nextstate[arc]] += 1
+    free = np.empty(states, np.int64)
+    count = 0
+    for state in range(states):
+        if waiting[state] == 0:
+            free[count] = state
+            count += 1
+    done = 0
+    while done < count:
+        state = free[done]
+        done += 1
+        for arc in range(middle[state], offsets[state + 1]):
+            target = nextstate[arc]
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                free[count] = target
+                count += 1
+    cost = np.zeros(states)
+    for _ in range(min(states - count, MAX_ROUNDS) + 1):
+        last = -1
+        for state in range(states):
+            if waiting[state] == 0:
+                continue
+            for arc in range(middle[state], offsets[state + 1]):
+                target = nextstate[arc]
+                if cost[state] + weight[arc] < cost[target]:
+                    cost[target] = cost[state] + weight[arc]
+                    last = target
+        if last < 0:
+            return -1
+    return last

@@ -70,7 +70,7 @@ def _symbols(fst: FlatFst) -> tuple[np.ndarray, np.ndarray]:
     return symbol.astype(np.int64), example
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _subsets(start, offsets, symbol, target, num_states):
     """Subset construction, breadth first.
 
@@ -134,7 +134,7 @@ def _subsets(start, offsets, symbol, target, num_states):
             members[:begins[count]])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _same(members, begins, number, first, end):
     begin, alike = begins[number], 0
     if begins[number + 1] - begin != end - first:
@@ -144,7 +144,7 @@ def _same(members, begins, number, first, end):
     return first + alike == end
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _spread(members, begins, count, size):
     """Return a larger hash table of all subsets."""
     slots = np.full(size, -1, np.int64)
@@ -159,7 +159,7 @@ def _spread(members, begins, count, size):
     return slots
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _classes(offsets, symbol, target, final_class):
     """Return for each state the state that stands for its class; nothing if there is a cycle.
 
@@ -207,7 +207,7 @@ def _classes(offsets, symbol, target, final_class):
     return classes
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _alike(offsets, symbol, target, final_class, classes, one, other):
     begin, length = offsets[one], offsets[one + 1] - offsets[one]
     if final_class[one] != final_class[other] or offsets[other + 1] - offsets[other] != length:
@@ -220,14 +220,14 @@ def _alike(offsets, symbol, target, final_class, classes, one, other):
     return True
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _mixed(key):
     """Mix the bits of a hash, as Knuth's multiplicative hashing does."""
     mixed = (key + 1) * np.int64(7046029254386353131)
     return mixed ^ (mixed >> 32)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _grown(array, room):
     more = np.empty(2 * len(array) + room, array.dtype)
     more[:len(array)] = array

@@ -176,7 +176,7 @@ def _labels_early(net: _Net) -> FlatFst:
     return replace(lg, olabel=olabel, weight=weight.astype(np.float32))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _early(offsets, olabel, weight, target, inside):
     """Return (output labels, weights) for `_labels_early`.
 

@@ -8,8 +8,6 @@ move between OpenFst and flat arrays all at once, as bytes of OpenFst's file for
 
 from pathlib import Path
 
-import pynini
-
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.context import expand_context
@@ -20,6 +18,7 @@ from hybridasr.graph.self_loops import GraphOptions, add_self_loops
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.extend import with_disambig_symbols
 from hybridasr.lexicon.langdir import Lang
+from hybridasr.lm.openfst import pynini
 from hybridasr.storage import PathLike, atomic_path, read_text, write_text
 from hybridasr.tree.tree import ContextTree
 

@@ -115,7 +115,7 @@ def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int]) 
     return pdfs
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _ask(key, first, size, other, branch, top, windows, pdf_classes):
     pdfs = np.empty((len(windows), len(pdf_classes)), np.int32)
     for row in range(len(windows)):
@@ -131,7 +131,7 @@ def _ask(key, first, size, other, branch, top, windows, pdf_classes):
     return pdfs
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _expand(start, offsets, ilabel, olabel, weight, nextstate, final, symbols, base, width, ahead):
     """Walk over the states (state of LG, last width - 1 phones).
 
@@ -199,7 +199,7 @@ def _expand(start, offsets, ilabel, olabel, weight, nextstate, final, symbols, b
             costs[:num_arcs], arcs[3, :num_arcs], ends)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _number(keys, slots, count, key):
     """Find or add `key`; return (keys, slots, count, its number). Open addressing."""
     mask = len(slots) - 1
@@ -227,14 +227,14 @@ def _number(keys, slots, count, key):
     return keys, slots, count + 1, count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _scattered(key):
     """Mix the bits of a key, as Knuth's multiplicative hashing does."""
     mixed = key * np.int64(7046029254386353131)
     return mixed ^ (mixed >> 32)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _doubled(arcs, costs, least):
     size = 2 * len(costs) + least
     more, more_costs = np.empty((4, size), np.int64), np.empty(size, np.float32)

@@ -5,12 +5,12 @@ H has no weights: costs of transitions and self-loops are added to the finished 
 """
 
 import numpy as np
-import pynini
 
 from hybridasr.graph.context import LogicalPhone
 from hybridasr.graph.openfst import FlatFst, fst_bytes
 from hybridasr.graph.self_loops import forward_transitions
 from hybridasr.hmm.transitions import TransitionModel
+from hybridasr.lm.openfst import pynini
 
 
 def hmm_fst(logical_phones: list[LogicalPhone], num_symbols: int,

@@ -9,10 +9,10 @@ import itertools
 import math
 
 import numpy as np
-import pynini
 
 from hybridasr.graph.openfst import FlatFst, fst_bytes
 from hybridasr.lexicon.langdir import Lang
+from hybridasr.lm.openfst import pynini
 from hybridasr.storage import atomic_path
 
 START, LOOP, SILENCE = 0, 1, 2

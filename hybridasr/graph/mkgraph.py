@@ -14,12 +14,12 @@ from hybridasr.graph.compose import GraphOptions, make_hclg, write_graph
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.lexicon import SPECIAL_WORDS
+from hybridasr.lm import GRAMMARS
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
+from hybridasr.options import to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import write_json
 from hybridasr.tree.tree import DecisionTree
-
-KINDS = ("commands", "loop", "ngram")
 
 
 def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, destination: Path,
@@ -40,8 +40,8 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
     UserError
         if a word is not in the model's words.txt, or the grammar is empty.
     """
-    if kind not in KINDS:
-        raise UserError(f"grammar '{kind}' is unknown; choose one of {', '.join(KINDS)}")
+    if kind not in GRAMMARS:
+        raise UserError(f"grammar '{kind}' is unknown; choose one of {', '.join(GRAMMARS)}")
     words = lang.words
     if kind == "ngram":
         if arpa is None:
@@ -49,11 +49,12 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
         grammar = ngram_grammar(arpa, words)
     else:
         grammar = command_grammar([list(phrase) for phrase in phrases], words, loop=kind == "loop")
-    graph = make_hclg(lang, grammar, transitions, tree, options or GraphOptions())
+    options = options or GraphOptions()
+    graph = make_hclg(lang, grammar, transitions, tree, options)
     write_graph(destination, graph, grammar, lang)
     write_json(destination / "graph.json", {
         "grammar": kind, "phrases": len(phrases) or None, "states": graph.num_states,
-        "arcs": graph.num_arcs})
+        "arcs": graph.num_arcs, "options": to_dict(options)})
     line = f"{destination}: {kind} grammar, {graph.num_states} states, {graph.num_arcs} arcs"
     logger.debug("%s", line)
     return line

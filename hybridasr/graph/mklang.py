@@ -1,11 +1,12 @@
 """Owns the step from words to a lang directory: pronunciations, phones, L."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.corpus.kaldi_files import lines_of
+from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 from hybridasr.graph.lexicon_fst import write_lexicon_fsts
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang
@@ -15,7 +16,8 @@ from hybridasr.storage import PathLike, read_text
 
 
 def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptions,
-              oov: str = "error", lexicon: PathLike | None = None) -> str:
+              oov: str = "error", lexicon: PathLike | None = None, mix_phones: bool = False,
+              offers: Container[str] = ("--oov",)) -> str:
     """Write a lang directory for every word of some data directories and command lists.
 
     Parameters
@@ -26,6 +28,8 @@ def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptio
         What a word without pronunciation gets (`lexicon.build_lexicon`).
     lexicon : path, optional
         Own pronunciations, which win over all others.
+    mix_phones, offers
+        See `lexicon.build_lexicon`.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptio
             for utterance in read_datadir(source).utterances.values():
                 words.update(utterance.words)
             for number, line in enumerate(lines_of(read_text(source / "text")), 1):
-                for word in line.split()[1:]:
+                for word in normalize_text(line).split()[1:]:
                     places.setdefault(word, (source / "text", number))
             continue
         for command in read_commands(source):
@@ -54,8 +58,8 @@ def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptio
             places.update(dict.fromkeys(command.words, (source, command.line)))
     if not words:
         raise UserError("no word in any transcript; write what is said into text", sources[0])
-    found = build_lexicon(words, oov, lexicon, places=places)
-    lang = prepare_lang(found, default_phone_set().covering(found.phones), destination, options)
+    whole = build_lexicon(words, oov, lexicon, places=places, mix_phones=mix_phones, offers=offers)
+    lang = prepare_lang(whole, default_phone_set().covering(whole.phones), destination, options)
     write_lexicon_fsts(lang)
-    return (f"{len(found.entries)} words, "
+    return (f"{len(whole.entries)} words, "
             f"{len(lang.nonsilence_phones) + len(lang.silence_phones)} phones")

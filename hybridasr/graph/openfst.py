@@ -237,7 +237,7 @@ def _check(fst: FlatFst, source: PathLike) -> None:
         raise UserError(f"damaged OpenFst file: a weight is not a number; {_REMEDY}", source)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _count(words, num_states):
     """Walk over the states; return their number and that of arcs, (-1, -1) if cut short."""
     place, states, arcs = 0, 0, 0
@@ -254,7 +254,7 @@ def _count(words, num_states):
     return states, arcs
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _unpack(words, offsets, ilabel, olabel, weight, nextstate, final):
     place, arc = 0, 0
     for state in range(len(final)):
@@ -271,7 +271,7 @@ def _unpack(words, offsets, ilabel, olabel, weight, nextstate, final):
         offsets[state + 1] = arc
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _pack(offsets, ilabel, olabel, weight, nextstate, final, body):
     place = 0
     for state in range(len(final)):

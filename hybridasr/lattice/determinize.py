@@ -36,7 +36,7 @@ _TOLERANCE = 1e-6
 FIRST_ROOM = 256  # states and arcs, at first
 
 
-def determinize(lattice: Lattice, beam: float = np.inf,
+def determinize_lattice(lattice: Lattice, beam: float = np.inf,
                 acoustic_scale: float = 1.0) -> CompactLattice:
     """Return the lattice with one path for each sequence of words.
 
@@ -142,7 +142,7 @@ class _Out(NamedTuple):
     node: np.ndarray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _determinize(raw, beam, max_elements):
     """Return (arcs, final costs of states, trie, whether it fitted into `max_elements`)."""
     num_raw, num_raw_arcs = len(raw.final_graph), len(raw.word)
@@ -213,7 +213,7 @@ def _determinize(raw, beam, max_elements):
     return _cut(arcs, num_arcs), _cut(finals, num_done), trie, True
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _remaining(raw):
     """Return the cost of the best way from each raw state to an end."""
     best = raw.final_graph + raw.final_acoustic
@@ -224,7 +224,7 @@ def _remaining(raw):
     return best
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _reach(trie, work, stamp, state, graph, acoustic, node, tid):
     """Reach a raw state at these costs, if that is the best way: total, graph cost, string."""
     known = work.stamp[state] == stamp
@@ -242,7 +242,7 @@ def _reach(trie, work, stamp, state, graph, acoustic, node, tid):
     work.graph[state], work.acoustic[state], work.node[state] = graph, acoustic, node
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _reach_word(raw, trie, work, stamp, elements, slots, onward, remaining):
     """Take the arcs of one word; return (first, last raw state, least cost on to an end)."""
     low, high, best = len(raw.final_graph), 0, np.inf
@@ -256,7 +256,7 @@ def _reach_word(raw, trie, work, stamp, elements, slots, onward, remaining):
     return low, high, best
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _close(raw, trie, work, stamp, low, high):
     """Follow arcs without words; return the last raw state reached."""
     state = low
@@ -271,7 +271,7 @@ def _close(raw, trie, work, stamp, low, high):
     return high
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _seal(raw, trie, work, stamp, low, high, remaining, elements, states, new, buckets,
           normalize):
     """Find the subset among those known, or add it as number `new`.
@@ -319,7 +319,7 @@ def _seal(raw, trie, work, stamp, low, high, remaining, elements, states, new, b
     return new, graph, acoustic, base
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _same(trie, elements, states, known, begin, end, base):
     """Say whether a known subset has the same elements as begin:end."""
     first = states.ends[known - 1] if known > 0 else 0
@@ -336,7 +336,7 @@ def _same(trie, elements, states, known, begin, end, base):
     return True
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _candidates(raw, elements, begin, end):
     """Return (word, element, arc) of every way on from a subset."""
     count = 0
@@ -354,7 +354,7 @@ def _candidates(raw, elements, begin, end):
     return words, slots, onward
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _finish(raw, trie, elements, begin, end, base, limit, finals, place):
     """Note the best way to end in a subset, if it costs no more than `limit`."""
     _put(finals, place, 0, 0, 0, np.inf, 0.0, base, base)
@@ -373,40 +373,40 @@ def _finish(raw, trie, elements, begin, end, base, limit, finals, place):
         finals.node[place] = node
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _no_states():
     return _States(np.zeros(FIRST_ROOM, np.int64), np.empty(FIRST_ROOM, np.int32),
                    np.zeros(FIRST_ROOM, np.int64), np.empty(FIRST_ROOM, np.int32),
                    np.empty(FIRST_ROOM), np.empty(FIRST_ROOM, np.int32))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _grown_states(states):
     return _States(grown(states.ends, 0), grown(states.base, 0), grown(states.code, 0),
                    grown(states.following, 0), grown(states.cost, 0), grown(states.place, 0))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _no_out():
     return _Out(np.empty(FIRST_ROOM, np.int32), np.empty(FIRST_ROOM, np.int32),
                 np.empty(FIRST_ROOM, np.int32), np.empty(FIRST_ROOM), np.empty(FIRST_ROOM),
                 np.empty(FIRST_ROOM, np.int32), np.empty(FIRST_ROOM, np.int32))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _grown_out(out):
     return _Out(grown(out.source, 0), grown(out.target, 0), grown(out.word, 0),
                 grown(out.graph, 0), grown(out.acoustic, 0), grown(out.base, 0),
                 grown(out.node, 0))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _cut(out, count):
     return _Out(out.source[:count], out.target[:count], out.word[:count], out.graph[:count],
                 out.acoustic[:count], out.base[:count], out.node[:count])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _put(out, place, source, target, word, graph, acoustic, base, node):
     out.source[place], out.target[place], out.word[place] = source, target, word
     out.graph[place], out.acoustic[place] = graph, acoustic

@@ -155,7 +155,7 @@ class _Alignment:
         return RiskDecision(words, confidences, times, float(errors), tuple(positions))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _align(source, target, word, share, frames, symbols, num_words):
     """Align every path to `symbols` (place 0: no word) and gather what stands where.
 
@@ -200,7 +200,7 @@ def _align(source, target, word, share, frames, symbols, num_words):
     return distance[num_states - 1, length], shares, begins, ends
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _distances(before, word, symbols, along, step):
     """Fill the distances after an arc, and how each came about.
 

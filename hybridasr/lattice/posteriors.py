@@ -34,7 +34,7 @@ def word_posteriors(lattice: WordGraph, acoustic_scale: float = 1.0) -> dict[int
     return {int(words[i]): float(sums[i]) for i in np.argsort(-sums, kind="stable") if words[i]}
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _sums(source, target, arc_costs, final_costs):
     """Return log sums over the ways from the start to each state, and from there to the ends."""
     forward = np.full(len(final_costs), -np.inf)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.lattice.determinize import determinize
+from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice, Lattice, topological_order
 from hybridasr.storage import PathLike, atomic_write, decode_text, read_bytes, write_text
 
@@ -74,7 +74,7 @@ def read_compact(path: PathLike, words: Collection[int] | None = None,
     """As `read_lattices`, with those that are not compact determinised."""
     for key, lattice in read_lattices(path, words):
         if isinstance(lattice, Lattice):
-            lattice = determinize(lattice, acoustic_scale=acoustic_scale)
+            lattice = determinize_lattice(lattice, acoustic_scale=acoustic_scale)
         yield key, lattice
 
 

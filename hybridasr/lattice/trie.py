@@ -29,7 +29,7 @@ class Trie(NamedTuple):
     size: np.ndarray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def grown(values, room):
     """Return a copy with at least twice the room, and for `room` more."""
     larger = np.empty(2 * len(values) + room, values.dtype)
@@ -37,7 +37,7 @@ def grown(values, room):
     return larger
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def empty_trie(longest, room):
     """Return a trie for strings of up to `longest` symbols and, at first, `room` nodes."""
     num_buckets = 1024
@@ -54,7 +54,7 @@ def empty_trie(longest, room):
     return trie
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def with_room(trie, room):
     """Return the trie with space for `room` more nodes."""
     if trie.size[0] + room <= len(trie.parent):
@@ -64,7 +64,7 @@ def with_room(trie, room):
                 trie.size)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def child(trie, parent, symbol):
     """Return the node of a string with one more symbol; there must be space for it."""
     mixed = (np.int64(parent) * HASH_OTHER + symbol) * HASH_BASE
@@ -84,7 +84,7 @@ def child(trie, parent, symbol):
     return node
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def common(trie, one, other):
     """Return the node of the longest string that both begin with."""
     while one != other:
@@ -95,14 +95,14 @@ def common(trie, one, other):
     return one
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def rest_code(trie, base, node):
     """Return a hash of what is left of a string without its beginning `base`."""
     length = trie.length[node] - trie.length[base]
     return trie.code[node] - trie.code[base] * trie.powers[length] + length
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def precedes(trie, one, other):
     """Say whether a string wins at equal cost: the shorter, or else the greater (as in Kaldi)."""
     if trie.length[one] != trie.length[other]:
@@ -114,7 +114,7 @@ def precedes(trie, one, other):
     return trie.symbol[one] > trie.symbol[other]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def spell(trie, bases, nodes, offsets):
     """Return the strings of `nodes` without their beginnings `bases`, one after the other.
 

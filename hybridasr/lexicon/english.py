@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from hybridasr.lexicon.g2p import guess_pronunciation
-from hybridasr.lexicon.table_files import read_table
+from hybridasr.lexicon.table_files import builtin_table
 
 Phones = tuple[str, ...]
 
@@ -49,7 +49,7 @@ def pronunciations(word: str, guess: bool = False) -> list[Phones] | None:
 @cache
 def _table() -> Mapping[str, tuple[Phones, ...]]:
     table: dict[str, tuple[Phones, ...]] = {}
-    for _, (word, *phones) in read_table("english.txt"):
+    for _, (word, *phones) in builtin_table("english.txt"):
         table[word] = (*table.get(word, ()), tuple(phones))
     return table
 

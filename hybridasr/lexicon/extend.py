@@ -18,7 +18,7 @@ from hybridasr.lexicon.lexicon import (
     find_pronunciations,
     fit_pronunciations,
     make_lexicon,
-    read_lexicon,
+    read_own_lexicon,
     remedy,
 )
 from hybridasr.lexicon.phones import default_phone_set
@@ -102,7 +102,7 @@ def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | N
     new = [word for word in words if word not in known]
     own = {}
     if lexicon is not None and new:
-        entries = (lexicon if isinstance(lexicon, Lexicon) else read_lexicon(lexicon)).entries
+        entries = (lexicon if isinstance(lexicon, Lexicon) else read_own_lexicon(lexicon)).entries
         own = {word: entries[word] for word in new if word in entries}
     looked_up = own | find_pronunciations([word for word in new if word not in own], guess,
                                           context=known)

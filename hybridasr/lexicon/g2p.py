@@ -10,7 +10,7 @@ import ctypes
 import re
 from functools import cache
 
-from hybridasr.lexicon.table_files import read_table
+from hybridasr.lexicon.table_files import builtin_table
 from hybridasr.progress import logger
 
 Phones = tuple[str, ...]
@@ -116,11 +116,11 @@ def _from_espeak(word: str) -> Phones | None:
 
 @cache
 def _ipa_table() -> tuple[dict[str, Phones], int]:
-    table = {symbol: tuple(phones) for _, (symbol, *phones) in read_table("ipa_to_cmu.txt")}
+    table = {symbol: tuple(phones) for _, (symbol, *phones) in builtin_table("ipa_to_cmu.txt")}
     return table, max(map(len, table))
 
 
 @cache
 def _letter_rules() -> tuple[dict[str, Phones], int]:
-    rules = {letters: tuple(phones) for _, (letters, *phones) in read_table("letter_rules.txt")}
+    rules = {letters: tuple(phones) for _, (letters, *phones) in builtin_table("letter_rules.txt")}
     return rules, max(map(len, rules))

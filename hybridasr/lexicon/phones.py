@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridasr.errors import UserError
-from hybridasr.lexicon.table_files import read_fields, read_table, tables_dir
+from hybridasr.lexicon.table_files import builtin_table, read_fields, tables_dir
 from hybridasr.storage import PathLike
 
 TONES = "12345"
@@ -68,7 +68,7 @@ def default_phone_set() -> PhoneSet:
     Speech phones are in byte order; variants are the tones of a final.
     """
     kinds: dict[str, list[str]] = {}
-    for _, (kind, *phones) in read_table("phones.txt"):
+    for _, (kind, *phones) in builtin_table("phones.txt"):
         kinds.setdefault(kind, []).extend(phones)
     finals = {final: tuple(final + tone for tone in TONES) for final in kinds["final"]}
     plain = kinds["initial"] + kinds["english"]
@@ -78,7 +78,7 @@ def default_phone_set() -> PhoneSet:
     questions = [silences, tuple(kinds["initial"]), tuple(kinds["english"]),
                  tuple(p for toned in finals.values() for p in toned)]
     questions += [tuple(toned[i] for toned in finals.values()) for i in range(len(TONES))]
-    for number, (_, *phones) in read_table("questions.txt"):
+    for number, (_, *phones) in builtin_table("questions.txt"):
         members: list[str] = []
         for phone in phones:
             if phone not in finals and phone not in plain and phone not in silences:

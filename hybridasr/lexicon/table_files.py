@@ -1,4 +1,4 @@
-"""Owns access to the text tables of the top-level `lexicon/` directory.
+"""Owns access to the text tables: the top-level `lexicon/`, `lexicon/tables` once installed.
 
 A table is UTF-8 text: fields separated by white space, `#` at the start of a line for comments.
 """
@@ -8,19 +8,18 @@ from functools import cache
 from pathlib import Path
 
 from hybridasr.errors import UserError
-from hybridasr.storage import PathLike, read_text
+from hybridasr.storage import PathLike, package_folder, read_text
 
 
 def tables_dir() -> Path:
     """Return the directory of the tables.
 
-    The environment variable HYBRIDASR_LEXICON wins; else it is `lexicon/` beside the package (a
-    checkout), or `share/hybridasr/lexicon` of the Python installation.
+    The environment variable HYBRIDASR_LEXICON wins; else they are those that come with the package.
 
     Raises
     ------
     UserError
-        if none of them exists.
+        if there are none.
     """
     named = os.environ.get("HYBRIDASR_LEXICON")
     if named:
@@ -28,14 +27,11 @@ def tables_dir() -> Path:
             raise UserError("HYBRIDASR_LEXICON is not a directory; point it at the folder "
                             "'lexicon' of the project, or unset it", named)
         return Path(named)
-    import sys
-
-    package = Path(__file__).resolve().parent.parent
-    for place in (package.parent / "lexicon", Path(sys.prefix) / "share/hybridasr/lexicon"):
-        if (place / "mandarin_syllables.txt").is_file():
-            return place
-    raise UserError("the pronunciation tables are missing; set HYBRIDASR_LEXICON to the folder "
-                    "'lexicon' of the project", package.parent / "lexicon")
+    place = package_folder("lexicon/tables", "lexicon")
+    if not (place / "mandarin_syllables.txt").is_file():
+        raise UserError("the pronunciation tables are missing; install hybridasr again, or set "
+                        "HYBRIDASR_LEXICON to the folder 'lexicon' of the project", place)
+    return place
 
 
 def read_fields(path: PathLike) -> list[tuple[int, list[str]]]:
@@ -45,11 +41,11 @@ def read_fields(path: PathLike) -> list[tuple[int, list[str]]]:
     return [(number, fields) for number, fields in rows if fields and not fields[0].startswith("#")]
 
 
-def read_table(name: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
+def builtin_table(name: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
     """Read a table of `tables_dir()` by file name; kept in memory after the first time."""
-    return _read_table(tables_dir() / name)
+    return _parsed(tables_dir() / name)
 
 
 @cache
-def _read_table(path: Path) -> tuple[tuple[int, tuple[str, ...]], ...]:
+def _parsed(path: Path) -> tuple[tuple[int, tuple[str, ...]], ...]:
     return tuple((number, tuple(fields)) for number, fields in read_fields(path))

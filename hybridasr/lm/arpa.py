@@ -6,8 +6,9 @@ import re
 import zlib
 from pathlib import Path
 
+from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
-from hybridasr.lm.ngram import NgramModel
+from hybridasr.lm.ngram import BEGIN, END, NEVER, NgramModel
 from hybridasr.storage import PathLike, read_text, write_text
 
 
@@ -30,13 +31,14 @@ def read_arpa(path: PathLike) -> NgramModel:
     ------
     UserError
         with file and line: no \data\ or \end\, a number that is none, too few words, a count
-        that differs from the one announced.
+        that differs from the one announced, a reserved word, an n-gram of an unlisted word; or
+        if the sentence's begin or end is no word of the model.
     """
     announced: list[int] = []
     tables: list[dict[tuple[str, ...], tuple[float, float]]] = []
     section = None  # None before \data\, 0 in it, n in \n-grams:, -1 after \end\
     for number, line in enumerate(_text(path).splitlines(), 1):
-        line = line.strip()
+        line = normalize_text(line).strip()
         heading = re.fullmatch(r"\\(\d+)-grams:", line)
         if section == -1 or not line:
             continue
@@ -58,6 +60,7 @@ def read_arpa(path: PathLike) -> NgramModel:
             announced.append(_announced(line, len(announced) + 1, path, number))
         else:
             ngram, entry = _entry(line, section, path, number)
+            _check_words(ngram, tables, path, number)
             tables[-1][ngram] = entry
     if section != -1:
         missing = "\\data\\" if section is None else "\\end\\"
@@ -65,7 +68,31 @@ def read_arpa(path: PathLike) -> NgramModel:
     if not tables or len(tables) != len(announced):
         raise UserError(f"{len(announced)} orders announced, {len(tables)} found; restore the "
                         "file", path)
+    _check_marks(tables, path)
     return NgramModel(tables)
+
+
+def _check_words(ngram: tuple[str, ...], tables: list, path: PathLike, number: int) -> None:
+    for word in ngram:
+        if word == "<eps>" or re.fullmatch(r"#\d+", word):
+            raise UserError(f"'{word}' is a word of the model, but a reserved symbol of graphs; "
+                            "rename it in the text that the model is made from", path, number)
+        if len(ngram) > 1 and (word,) not in tables[0]:
+            raise UserError(f"'{word}' is in a {len(ngram)}-gram and not among the 1-grams; "
+                            "restore the file", path, number)
+    if ngram in tables[-1]:
+        raise UserError(f"'{' '.join(ngram)}' is there twice; restore the file", path, number)
+
+
+def _check_marks(tables: list, path: PathLike) -> None:
+    """Refuse a model without begin or end of a sentence; unigrams need no begin."""
+    for mark in (END, BEGIN)[:1 if len(tables) == 1 else 2]:
+        if (mark,) in tables[0]:
+            continue
+        other = next((word for (word,) in tables[0] if word.lower() == mark), None)
+        mend = (f", but {other}; write {mark}" if other
+                else "; make it of sentences with their begin and end")
+        raise UserError(f"has no {mark} among its 1-grams{mend}", path)
 
 
 def _announced(line: str, order: int, path: PathLike, number: int) -> int:
@@ -93,9 +120,11 @@ def _entry(line: str, order: int, path: PathLike, number: int
     except ValueError:
         raise UserError(f"'{line}' has a number that is none; restore the file", path,
                         number) from None
-    if math.isnan(probability) or probability > 0 or math.isnan(backoff):
-        raise UserError(f"log10 probability {fields[0]} is above 0 or not a number; restore the "
-                        "file", path, number)
+    if probability == -math.inf:  # another way to write it
+        probability = NEVER
+    if not (probability <= 0 and math.isfinite(backoff)):
+        raise UserError(f"log10 probability {fields[0]} is above 0 or not a number, or the backoff "
+                        f"{backoff:g} is none; restore the file", path, number)
     return tuple(fields[1:order + 1]), (probability, backoff)
 
 

@@ -6,11 +6,11 @@ Costs are negative natural logs in the tropical semiring; labels are ids of word
 import math
 from collections.abc import Sequence
 
-import pynini
-
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, name_some
+from hybridasr.lexicon.own_lexicon import near_by_case
 from hybridasr.lm.arpa import read_arpa
 from hybridasr.lm.ngram import BEGIN, END, NgramModel
+from hybridasr.lm.openfst import pynini
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
@@ -78,17 +78,11 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini
     Raises
     ------
     UserError
-        if no word of the model is in `words`.
+        if no word of the model but <UNK> is in `words`.
     """
     if not isinstance(model, NgramModel):
         model = read_arpa(model)
-    unknown = sorted(word for word in model.vocabulary if word not in words and word != END)
-    if unknown:
-        logger.warning("%d words of the language model are not in words.txt and are left out: %s",
-                       len(unknown), " ".join(unknown[:10]))
-    if not any(word in words for word in model.vocabulary if word != END):
-        raise UserError("no word of the language model is in words.txt; prepare the lang directory "
-                        "with the words of the text")
+    unknown = _unknown_words(model, words)
     left_out = set(unknown)
     tables = [{ngram: entry for ngram, entry in table.items() if left_out.isdisjoint(ngram)}
               for table in model.ngrams]
@@ -114,13 +108,29 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini
     return fst.connect().arcsort("ilabel")
 
 
+def _unknown_words(model: NgramModel, words: dict[str, int]) -> list[str]:
+    """Return the words of a model that `words` lacks, with a warning; `UserError` if all are."""
+    vocabulary = [word for word in model.vocabulary if word != END]
+    unknown = [word for word in vocabulary if word not in words]
+    cases = near_by_case(unknown, words)
+    case = (f"; {name_some([f'{word} is there as {entry}' for word, entry in cases])}: write the "
+            "text in the same case" if cases else "")
+    if not any(word in words and word.strip("<>").upper() != "UNK" for word in vocabulary):
+        raise UserError(f"no word of the language model is in words.txt (words of the model: "
+                        f"{name_some(unknown)}){case or '; make it from text with these words'}")
+    if unknown:
+        logger.warning("%d of the %d words of the language model are not in words.txt and are "
+                       "left out: %s%s", len(unknown), len(vocabulary), name_some(unknown), case)
+    return unknown
+
+
 def _histories(tables: list[dict]) -> list[tuple[str, ...]]:
     """List the histories that some n-gram continues, and all their endings."""
-    found = {()}
+    histories = {()}
     for table in tables[1:]:
         for ngram in table:
-            found.update(ngram[start:-1] for start in range(len(ngram)))
-    return sorted(found, key=lambda history: (len(history), history))
+            histories.update(ngram[start:-1] for start in range(len(ngram)))
+    return sorted(histories, key=lambda history: (len(history), history))
 
 
 def _known(history: tuple[str, ...], states: dict[tuple[str, ...], int]) -> tuple[str, ...]:

@@ -40,7 +40,12 @@ class NgramModel:
         return sorted(word for (word,) in self.ngrams[0] if word != BEGIN)
 
     def log10_prob(self, word: str, history: Sequence[str] = ()) -> float:
-        """Return log10 P(word | history); -inf for a word outside the vocabulary."""
+        """Return log10 P(word | history); -inf for a word outside the vocabulary.
+
+        >>> model = estimate_ngram([("a", "b"), ("a",)], order=2)
+        >>> round(10 ** model.log10_prob("b", ("a",)), 4)
+        0.375
+        """
         context = tuple(history)[len(history) - min(len(history), self.order - 1):]
         backoff = 0.0
         while True:

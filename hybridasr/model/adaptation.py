@@ -32,15 +32,17 @@ class AdaptOptions:
     """How a speaker-adaptive system, or a network, adapts to a new speaker."""
 
     fmllr_passes: int = option(2, "times that the speaker's transform is estimated, 0: never")
-    fmllr_update: str = option("full", "what of the transform is estimated", UPDATES)
+    fmllr_update: str = option("full", "what of the transform is estimated", UPDATES,
+                              needs="fmllr_passes")
     fmllr_min_count: float = option(300.0, "frames of speech that adapting needs, of a network "
                                            "too; with fewer the first pass stands")
     silence_weight: float = option(0.01, "weight of silence frames in the estimate")
     prior_frames: float = option(200.0, "frames that the training set counts for in the estimate: "
                                         "steadies speakers with little speech")
     nnet_passes: int = option(0, "times that a network is fitted to the speaker, 0: never")
-    nnet_epochs: int = option(4, "passes over the speaker's frames each time")
-    nnet_learning_rate: float = option(4e-3, "step size at the beginning of each time")
+    nnet_epochs: int = option(4, "passes over the speaker's frames each time", needs="nnet_passes")
+    nnet_learning_rate: float = option(4e-3, "step size at the beginning of each time",
+                                       needs="nnet_passes")
     nnet_prior_frames: float | None = option(
         None, "take the network's mean posteriors of the speaker for its priors, the training "
               "counting for so many frames of them; for speakers who say every word about as often "

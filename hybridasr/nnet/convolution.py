@@ -70,7 +70,7 @@ class MaxPool(Layer):
         return used.reshape(shape).transpose(3, 0, 1, 2, 4)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _pool(x, y, best):
     """Take the largest of every column of (size, columns), and its place (the first of equals).
 
@@ -86,7 +86,7 @@ def _pool(x, y, best):
             y[i] = values[i] if values[i] > y[i] else y[i]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _unpool(dy, best, dx):
     zero = dy.dtype.type(0)
     for place in range(len(dx)):
@@ -274,7 +274,7 @@ class Conv(Layer):
             yield part, patches
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _join(patches, start, strips, forward):
     """Copy strips to patches (pool, frames, pooled, columns) from output frame `start` on; or add.
 

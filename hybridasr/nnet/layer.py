@@ -141,7 +141,7 @@ def column_sums(x: np.ndarray) -> np.ndarray:
     return sums.astype(x.dtype)
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def add_rows(x, sums):
     """Add the rows of (rows, columns) to float64 (columns,)."""
     part = np.zeros(x.shape[1], x.dtype)
@@ -154,7 +154,7 @@ def add_rows(x, sums):
             sums[i] += part[i]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def add_bias(y, bias):
     """Add `bias` (columns,) to every row of (rows, columns), in place."""
     for row in range(len(y)):

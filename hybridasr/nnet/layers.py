@@ -8,6 +8,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.layer import FAST, Layer, add_bias, column_sums, initial_weights
+from hybridasr.nnet.products import product, product_calls, run_all
 from hybridasr.options import option
 
 SCHEMES = ("he", "glorot")
@@ -47,7 +48,7 @@ class Affine(Layer):
         rows = x.reshape(-1, self.input_dim)
         shape = (len(rows), self.output_dim)
         out = self.space("y", shape, x.dtype, train)
-        np.matmul(rows, self.parameters["weights"].T, out=out)
+        (product if train else np.matmul)(rows, self.parameters["weights"].T, out=out)
         add_bias(out, self.parameters["bias"])
         return out.reshape(*x.shape[:2], -1), rows if train else None
 
@@ -56,12 +57,14 @@ class Affine(Layer):
         dy = dy.reshape(-1, self.output_dim)
         weights = self.parameters["weights"]
         gradient = self.buffer("gradient", weights.shape, dy.dtype)
-        np.matmul(dy.T, cache, out=gradient)
+        calls = product_calls(dy.T, cache, gradient)
+        dx = None
+        if input_gradient:
+            dx = self.buffer("dx", cache.shape, dy.dtype)
+            calls += product_calls(dy, weights, dx)
+        run_all(calls)
         grads = {"weights": gradient, "bias": column_sums(dy)}
-        if not input_gradient:
-            return None, grads
-        dx = np.matmul(dy, weights, out=self.buffer("dx", cache.shape, dy.dtype))
-        return dx.reshape(*shape[:2], -1), grads
+        return None if dx is None else dx.reshape(*shape[:2], -1), grads
 
 
 def parse_offsets(text: str) -> tuple[int, ...]:
@@ -185,14 +188,14 @@ class Relu(Layer):
         return dy, {}
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _rectify(x, y):
     zero = x.dtype.type(0)
     for i in range(len(x)):
         y[i] = zero if x[i] < zero else x[i]  # what is not a number stays so, and is seen
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _mask(dy, y):
     zero = dy.dtype.type(0)
     for i in range(len(dy)):
@@ -219,7 +222,7 @@ class Sigmoid(Layer):
         return dy, {}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _sigmoid_slope(dy, y):
     for i in range(len(dy)):
         dy[i] *= y[i] - y[i] * y[i]
@@ -240,7 +243,7 @@ class Tanh(Layer):
         return dy, {}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _tanh_slope(dy, y):
     for i in range(len(dy)):
         dy[i] -= dy[i] * y[i] * y[i]
@@ -289,7 +292,7 @@ class Pnorm(Layer):
         return dx, {}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _norms(x, y):
     for group in range(len(x)):
         total = 0.0
@@ -298,7 +301,7 @@ def _norms(x, y):
         y[group] = np.sqrt(total)
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _norm_slopes(x, y, dy, dx):
     for group in range(len(x)):
         # The norm has no slope at nought; its subgradient 0 leaves the group alone.
@@ -346,7 +349,7 @@ class Dropout(Layer):
         return dx, {}
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _drop(x, draws, threshold, scale, y):
     zero, threshold = x.dtype.type(0), np.uint16(threshold)
     for i in range(len(x)):

@@ -16,7 +16,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _subtract_largest(x, y):
     for row in range(len(x)):
         best = x[row].max()
@@ -58,7 +58,7 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray, scale: float = 1.0
     return float(loss), shifted, int(correct)
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _shift(logits, targets, shifted, picked):
     """Subtract each row's largest; keep the target's value; count the rows it is the largest of."""
     correct = 0
@@ -80,7 +80,7 @@ def _shift(logits, targets, shifted, picked):
     return correct
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _normalize(values, targets, picked, scale):
     """Turn exponentials into the gradient; return the loss."""
     loss = 0.0

@@ -32,7 +32,7 @@ class Renorm(Layer):
         return dy, {}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _rms(x, y, scales, floor):
     for row in range(len(x)):
         total = 0.0
@@ -43,7 +43,7 @@ def _rms(x, y, scales, floor):
             y[row, i] = x[row, i] * scales[row]
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _rms_slope(dy, y, scales, floor):
     highest = 0.999 / np.sqrt(floor)
     for row in range(len(y)):
@@ -98,7 +98,7 @@ class LayerNorm(Layer):
         return dy, {"scale": sums[0], "shift": sums[1]}
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _normalize_rows(x, normal, scales, epsilon):
     dim = x.shape[1]
     for row in range(len(x)):
@@ -115,7 +115,7 @@ def _normalize_rows(x, normal, scales, epsilon):
             normal[row, i] *= scales[row]
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _normalize_rows_slope(dy, normal, scales, gamma, sums):
     dim = dy.shape[1]
     for row in range(len(dy)):
@@ -201,7 +201,7 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, squares / len(x) - (mean - near) ** 2
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _add_squares(x, mean, sums):
     part = np.zeros(x.shape[1], x.dtype)
     for start in range(0, len(x), STRIP):
@@ -214,14 +214,14 @@ def _add_squares(x, mean, sums):
             sums[i] += part[i]
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _shift_and_scale(x, mean, factors, shift, y):
     for row in range(len(x)):
         for i in range(x.shape[1]):
             y[row, i] = (x[row, i] - mean[i]) * factors[i] + shift[i]
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _add_products(dy, x, mean, sums):
     """Add the rows of dy (x - mean) and of dy to the float64 rows of `sums`."""
     parts = np.zeros((2, x.shape[1]), x.dtype)
@@ -236,7 +236,7 @@ def _add_products(dy, x, mean, sums):
             sums[1, i] += parts[1, i]
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _add_shifted(dy, factors, x, mean, products, offsets):
     for row in range(len(dy)):
         for i in range(dy.shape[1]):

@@ -5,6 +5,7 @@ place, one pass over memory an array. Norm penalties apply to matrices, not to b
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +16,25 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.layer import FAST
+from hybridasr.nnet.products import run_all
 from hybridasr.options import option
 
 Arrays = dict[str, np.ndarray]
+PIECE = 1 << 17  # numbers that are updated in one go
 
 
 def gradient_norm(grads: Arrays) -> float:
     """Return the 2-norm of all gradients together, summed in float64."""
-    return math.sqrt(sum(_square_sum(array.reshape(-1)) for array in grads.values()))
+    sums = [0.0] * len(grads)
+
+    def add(place: int, array: np.ndarray) -> None:
+        sums[place] = _square_sum(array.reshape(-1))
+
+    run_all([functools.partial(add, place, array) for place, array in enumerate(grads.values())])
+    return math.sqrt(sum(sums))
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _square_sum(x):
     total = 0.0
     for i in range(len(x)):
@@ -97,9 +106,14 @@ class Optimiser:
         if not math.isfinite(norm):
             return norm
         self.steps += 1
+        calls = []
         for name, array in parameters.items():
-            arrays = (array, grads[name], *(group[name] for group in self.state.values()))
-            self._update([member.reshape(-1) for member in arrays], rate, scale, array.ndim > 1)
+            arrays = [member.reshape(-1) for member in
+                      (array, grads[name], *(group[name] for group in self.state.values()))]
+            for start in range(0, array.size, PIECE):
+                piece = [member[start:start + PIECE] for member in arrays]
+                calls.append(functools.partial(self._update, piece, rate, scale, array.ndim > 1))
+        run_all(calls)
         return norm
 
     def _update(self, arrays: list[np.ndarray], rate: float, scale: float, matrix: bool) -> None:
@@ -154,7 +168,7 @@ class Adam(Optimiser):
               real(options.epsilon * root), real(1 - rate * options.decay if matrix else 1.0))
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _sgd(p, g, v, rate, scale, momentum, l2, nesterov):
     ahead = momentum if nesterov else momentum - momentum
     # v alone without Nesterov, g + momentum v with it
@@ -166,7 +180,7 @@ def _sgd(p, g, v, rate, scale, momentum, l2, nesterov):
         p[i] -= rate * (own * slope + last * v[i])
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _adam(p, g, m, v, rate, scale, beta1, beta2, epsilon, shrink):
     one = p.dtype.type(1.0)
     for i in range(len(p)):

@@ -41,7 +41,7 @@ def quantize_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, scales
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _round(x, inverses, values):
     half = np.float32(0.5)
     for row in range(len(x)):
@@ -72,7 +72,7 @@ def quantized_product(x: np.ndarray, weights: np.ndarray, scales: np.ndarray,
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _product(x, weights, row_scales, scales, bias, out):
     columns = x.shape[1]
     for start in range(0, len(weights), 64):  # rows of weights that stay in the nearest cache

@@ -164,7 +164,7 @@ def _time_major(dy: np.ndarray, skipped: int, time: int) -> np.ndarray:
     return slopes
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _add_feedback(gates, feedback, cell):
     """Add, and halve what goes through a sigmoid: sigmoid(x) = (1 + tanh(x / 2)) / 2."""
     half = gates.dtype.type(0.5)
@@ -177,7 +177,7 @@ def _add_feedback(gates, feedback, cell):
             gates[row, i] *= half
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _new_memory(gates, before, after, clip):
     half, bound = gates.dtype.type(0.5), gates.dtype.type(clip)
     cell = before.shape[1]
@@ -191,7 +191,7 @@ def _new_memory(gates, before, after, clip):
             after[row, i] = min(max(value, -bound), bound)
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _lstm_slopes(gates, before, after, squashed, doutput, clip, dmemory, dgates):
     """Fill `dgates`; turn `dmemory` from the gradient by c into that by the c before."""
     cell = before.shape[1]
@@ -212,7 +212,7 @@ def _lstm_slopes(gates, before, after, squashed, doutput, clip, dmemory, dgates)
             dmemory[row, i] = change * keep
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _clip_rows(x, bound):
     for row in range(len(x)):
         total = 0.0
@@ -311,7 +311,7 @@ class Gru(Layer):
         return dx, grads
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _reset(gate, back):
     half = gate.dtype.type(0.5)
     cell = gate.shape[1] // 3
@@ -322,7 +322,7 @@ def _reset(gate, back):
             gate[row, 2 * cell + i] += gate[row, i] * back[row, 2 * cell + i]
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _blend(gate, before, after):
     cell = before.shape[1]
     for row in range(len(gate)):
@@ -331,7 +331,7 @@ def _blend(gate, before, after):
             after[row, i] = new + gate[row, cell + i] * (before[row, i] - new)
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _gru_slopes(gate, before, back, slope, dgate, dback):
     """Fill the gradients by both products; turn `slope` into its part straight through z."""
     cell = before.shape[1]

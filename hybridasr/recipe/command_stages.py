@@ -16,7 +16,7 @@ from hybridasr.evaluation.tune import held_out
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import without_features
 from hybridasr.lexicon.langdir import read_lang
-from hybridasr.model.acoustic import ARRAY_FILES, OF_THIS_MODEL
+from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
 from hybridasr.recipe.config import DNN, DRAWN, Recipe
 from hybridasr.score.results import add_result
 
@@ -64,7 +64,7 @@ def command_stages(recipe: Recipe, given: Path | None, work: Path, pool: Executo
                 f"{figures['threshold']:.3f}")
 
     inputs = [model / ARRAY_FILES["nnet"], model / "model.json", options.search, options.adapt,
-              options.reject]
+              options.reject, recipe.options["graph"]]
     warn = commands is not None  # of commands that sound alike; those drawn are no fault
     try:
         if stage("calibrate", [*inputs, fit, _listed(tested)],

@@ -4,6 +4,7 @@ The stages, which are the same for all, are in `hybridasr.recipe.runner`.
 """
 
 import configparser
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from hybridasr.confidence.calibrator import CalibrationOptions
 from hybridasr.confidence.command_grammar import RejectOptions
 from hybridasr.corpus.augment import AugmentOptions
+from hybridasr.corpus.readers import READERS
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.frames import FeatureOptions
@@ -19,12 +21,15 @@ from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.lexicon.langdir import LangOptions
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import from_strings
-from hybridasr.storage import PathLike, read_text
+from hybridasr.storage import PathLike, package_folder, read_text
 from hybridasr.train.ladder import LADDER
-from hybridasr.train.nnet_trainer import DnnOptions
+from hybridasr.train.nnet_options import DnnOptions
 
 DNN = "dnn"  # the system that is a network
 DRAWN = "drawn"  # commands are drawn from the transcripts
+GRAMMARS = ("commands", "loop")
+_NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")
+_OPTIONAL = ("alignments", "lexicon", "commands", "outside", "homophones")
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
             **{name: rung.options for name, rung in LADDER.items()},
             "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
@@ -52,41 +57,102 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=dict)  # section -> options
 
 
+def recipes_dir() -> Path:
+    """Return the folder of the recipes that come with the package."""
+    return package_folder("recipe/egs", "egs")
+
+
+def recipe_names(folder: PathLike) -> list[str]:
+    """Return the names of the recipes in a folder, sorted.
+
+    >>> "yesno" in recipe_names(recipes_dir())
+    True
+    """
+    return sorted(path.parent.name for path in Path(folder).glob("*/recipe.conf"))
+
+
 def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None = None) -> Recipe:
     """Read ``recipe.conf`` of a recipe; `overrides` replace values, section by section.
 
     Raises
     ------
     UserError
-        if the recipe does not exist, or a section or option is unknown.
+        if the recipe does not exist, the file is damaged, or a section, option or value is not
+        known; if an override is of a system that the recipe does not train.
     """
-    directory = Path(directory)
+    directory, overrides = Path(directory), overrides or {}
     path = directory / "recipe.conf"
     if not path.is_file():
-        names = sorted(p.parent.name for p in directory.parent.glob("*/recipe.conf"))
+        names = recipe_names(directory.parent)
+        if not names:
+            raise UserError("no recipe there; check the folder", directory.parent)
         raise UserError(f"no recipe '{directory.name}'; choose one of {', '.join(names)}")
-    parser = configparser.ConfigParser(interpolation=None)
+    parser = _parse(path)
+    unknown = {*parser.sections(), *overrides} - {"recipe", *SECTIONS}
+    if unknown:
+        raise UserError(f"unknown section [{sorted(unknown)[0]}]; known: {', '.join(SECTIONS)}",
+                        path)
+    options = {}
+    for name, options_class in SECTIONS.items():
+        values = dict(parser[name]) if parser.has_section(name) else {}
+        values.update(overrides.get(name, {}))
+        options[name] = from_strings(options_class, values, f"{path} [{name}]")
+    recipe = _read_main(dict(parser["recipe"]) if parser.has_section("recipe") else {}, directory,
+                        path, options)
+    for name in overrides:
+        system = DNN if name in ("augment", "dnn_features") else name
+        if system in (*LADDER, DNN) and system not in recipe.systems:
+            raise UserError(f"[{name}] has no effect: the recipe trains {' '.join(recipe.systems)};"
+                            " leave it out", path)
+    return recipe
+
+
+def _parse(path: Path) -> configparser.ConfigParser:
+    """Read the sections of a file; `UserError` with the line if it is damaged."""
+    parser = configparser.ConfigParser(interpolation=None, default_section="")
+    text = read_text(path)
+    odd = next((number for number, line in enumerate(text.split("\n"), 1)
+                if any(char < " " and char not in "\t\r" for char in line)), None)
+    if odd is not None:
+        raise UserError("a control character; is it a text file? Restore it", path, odd)
     try:
-        parser.read_string(read_text(path))
-        unknown = ({*parser.sections()} - {"recipe"} | {*(overrides or {})}) - set(SECTIONS)
-        if unknown:
-            raise UserError(f"unknown section [{sorted(unknown)[0]}]; known: {', '.join(SECTIONS)}",
-                            path)
-        options = {}
-        for name, options_class in SECTIONS.items():
-            values = dict(parser[name]) if parser.has_section(name) else {}
-            values.update((overrides or {}).get(name, {}))
-            options[name] = from_strings(options_class, values, f"{path} [{name}]")
-        main = dict(parser["recipe"])
-        return Recipe(directory.name, directory, main["title"], main["reader"],
-                      tuple(main["test"].split()), main["grammar"], main["phrases"],
-                      *_read_systems(main, path), main.get("lexicon"), main.get("commands"),
-                      tuple(main.get("outside", "").split()),
-                      parser.getboolean("recipe", "homophones", fallback=False), options)
-    except configparser.Error as error:
-        raise UserError(f"{error.message.splitlines()[0]}; mend the file", path) from None
-    except KeyError as error:
-        raise UserError(f"[recipe] lacks {error}; add it", path) from None
+        parser.read_string(text, str(path))
+    except configparser.DuplicateSectionError as error:
+        raise UserError(f"section [{error.section}] comes twice; join the two", path,
+                        error.lineno) from None
+    except configparser.DuplicateOptionError as error:
+        raise UserError(f"[{error.section}] {error.option} comes twice; delete one of the two",
+                        path, error.lineno) from None
+    except configparser.MissingSectionHeaderError as error:
+        raise UserError("a value before the first section; begin with [recipe]", path,
+                        error.lineno) from None
+    except configparser.ParsingError as error:
+        number, line = error.errors[0]
+        raise UserError(f"{line} is no 'name = value'; mend the line", path, number) from None
+    return parser
+
+
+def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[str, Any]
+               ) -> Recipe:
+    """Build the recipe from the values of the section [recipe]."""
+    unknown = sorted({*main} - {*_NEEDED, *_OPTIONAL})
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [*_NEEDED, *_OPTIONAL], 1)
+        hint = f"did you mean '{near[0]}'?" if near else "delete it"
+        raise UserError(f"[recipe] has no '{unknown[0]}'; {hint}", path)
+    lacking = [name for name in _NEEDED if not main.get(name, "").strip()]
+    if lacking:
+        raise UserError(f"[recipe] lacks '{lacking[0]}'; add it", path)
+    for name, known in (("reader", ("auto", *sorted(READERS))), ("grammar", GRAMMARS),
+                        ("homophones", ("true", "false"))):
+        if main.get(name, known[0]).lower() not in known:
+            raise UserError(f"[recipe] {name} is '{main[name]}'; choose one of "
+                            f"{', '.join(known)}", path)
+    return Recipe(directory.name, directory, main["title"], main["reader"],
+                  tuple(main["test"].split()), main["grammar"], main["phrases"],
+                  *_read_systems(main, path), main.get("lexicon"), main.get("commands"),
+                  tuple(main.get("outside", "").split()),
+                  main.get("homophones", "").lower() == "true", options)
 
 
 def _read_systems(main: dict[str, str], path: Path) -> tuple[tuple[str, ...], str]:

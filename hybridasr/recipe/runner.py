@@ -38,18 +38,19 @@ from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
-from hybridasr.model.acoustic import ARRAY_FILES, load_model
+from hybridasr.model.directory import ARRAY_FILES, load_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
 from hybridasr.recipe.config import DNN, Recipe
+from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.results import add_result, read_results
 from hybridasr.storage import digest, read_json, read_text
 from hybridasr.train.dnn import network_line, train_dnn
 from hybridasr.train.em import training_line
-from hybridasr.train.ladder import KINDS, LADDER
+from hybridasr.train.ladder import LADDER, TRAINERS
 from hybridasr.train.mono import train_mono
 
 STAGES = {
@@ -57,8 +58,8 @@ STAGES = {
     "lang": "lexicon and data/lang",
     "features": "features and CMVN statistics of every set",
     "mono": "monophones: train exp/mono, build its graph, recognise and score the test sets",
-    **{name: f"{KINDS[rung.kind].what}: the same with exp/{name}"
-       for name, rung in LADDER.items() if rung.kind in KINDS},
+    **{name: f"{TRAINERS[rung.kind].what}: the same with exp/{name}"
+       for name, rung in LADDER.items() if rung.kind in TRAINERS},
     "copies": "copies of the training set at other speeds and with noise; the network's features",
     DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
     "commands": "commands and fillers: calibrate the network, accept and reject",
@@ -95,7 +96,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
                         f"and from 1 to {len(STAGES)}")
     logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
                 run.nj)
-    with executor(run.nj) as pool:
+    with work_lock(run.work), executor(run.nj) as pool:
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:
@@ -126,13 +127,13 @@ class _Runner:
     def corpus(self) -> None:
         """Find, download or synthesise the recordings; write a data directory for each set."""
         reader, root = self._find_corpus()
-        commands = self.run.commands if reader.name == "commands_zh" else None
+        commands = self.run.commands if reader.synthesises else None
         options = ReaderOptions(test_speaker=self.run.test_speaker, nj=self.run.nj,
                                 commands=str(commands) if commands else None)
         # What is synthesised follows from the options; what is found is known by its listing.
         chosen = {"reader": reader.name, "corpus": str(root),
                   "test speaker": self.run.test_speaker,
-                  "recordings": "" if reader.name == "commands_zh" else _listing(root)}
+                  "recordings": "" if reader.synthesises else _listing(root)}
 
         def write() -> str:
             sets = reader.read(root, options)
@@ -259,7 +260,8 @@ class _Runner:
                 model = train_mono(data, lang, self.options["features"], self.options["pipeline"],
                                    destination, self.pool, options)
             else:
-                model = KINDS[rung.kind].train(data, lang, source, destination, self.pool, options)
+                train = TRAINERS[rung.kind].train
+                model = train(data, lang, source, destination, self.pool, options)
             return training_line(destination, model.info, self.run.nj)
 
         inputs = [self.data / "train" / file for file in ("text", "feats.ark", "cmvn.ark")]
@@ -351,12 +353,18 @@ class _Runner:
     def _find_corpus(self) -> tuple[Reader, Path]:
         name, given = self.recipe.reader, self.run.corpus
         if given is not None:
+            if self.run.download:
+                raise UserError("--download has no effect with --corpus; leave one of them out")
             if not given.is_dir():
                 raise UserError("no such corpus folder; check --corpus", given)
             reader = None if name == "auto" else find_reader(name)
-            # Any folder that some reader knows works with the settings of any recipe.
-            return (reader if reader and reader.matches(given) else detect_reader(given)), given
-        if name == "commands_zh":
+            if reader and not reader.matches(given):
+                reader = self._own_reader(given)
+            return reader or detect_reader(given), given
+        if name != "auto" and find_reader(name).synthesises:
+            if self.run.download:
+                raise UserError(f"--download has no effect on {find_reader(name).title}; leave it "
+                                "out")
             return find_reader(name), self.run.work / "corpus"
         if name != "auto" and self.run.download:
             return find_reader(name), download_corpus(name, self.run.work / "downloads")
@@ -364,6 +372,17 @@ class _Runner:
             raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per "
                             "command, or Kaldi's train/ and test/ data directories)")
         raise UserError(missing_corpus_message(name))
+
+    def _own_reader(self, corpus: Path) -> Reader:
+        """Return the reader of the user's own recordings; another public corpus is refused."""
+        reader = detect_reader(corpus)
+        if reader.address:
+            raise UserError(f"is {reader.title}, not what recipe {self.recipe.name} is for "
+                            f"({self.recipe.title}); pass --recipe {reader.name}, or --recipe own",
+                            corpus)
+        logger.warning("%s: %s, with the settings of recipe %s", corpus, reader.title,
+                       self.recipe.name)
+        return reader
 
     def _phrase_file(self) -> Path | None:
         if self.run.commands:

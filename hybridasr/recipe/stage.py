@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.errors import UserError
+from hybridasr.options import to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import digest, digest_file, read_json, write_json
 
@@ -47,7 +48,7 @@ class Stage:
                 files[_short_name(value, workdir)] = _digest_path(value, self.name)
             elif dataclasses.is_dataclass(value):
                 prefix = type(value).__name__
-                options |= {f"{prefix}.{k}": v for k, v in dataclasses.asdict(value).items()}
+                options |= {f"{prefix}.{k}": v for k, v in to_dict(value).items()}
             elif isinstance(value, dict):
                 options |= {str(k): v for k, v in value.items()}
             else:

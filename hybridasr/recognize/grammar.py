@@ -15,7 +15,7 @@ from hybridasr.corpus.command_list import Command
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.lattice.lattice import CompactLattice
 from hybridasr.lattice.paths import n_best
@@ -169,6 +169,6 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> D
     known = len(model.transitions.tid_pdf), max(model.lang.words.values()) + 1
     used = (int(labels.max(initial=0)) for labels in (graph.ilabel, graph.olabel))
     if any(label >= count for label, count in zip(used, known, strict=True)):
-        raise UserError(f"belongs to another model than {source}; run 'hybridasr mkgraph {source} "
-                        f"{directory}'", directory)
+        command = shell_command("hybridasr", "mkgraph", source, directory)
+        raise UserError(f"belongs to another model than {source}; run {command}", directory)
     return graph

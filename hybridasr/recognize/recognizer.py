@@ -36,8 +36,9 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import feature_dim
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.model.acoustic import AcousticModel, load_model
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
+from hybridasr.model.directory import load_model
 from hybridasr.recognize.grammar import GraphGrammar, NoGrammar, read_graph
 from hybridasr.recognize.samples import Audio, read_samples
 from hybridasr.recognize.session import Decoder, Session
@@ -65,9 +66,7 @@ class Recognizer:
                  options: SearchOptions | None = None, adapt: AdaptOptions | None = None,
                  calibration: Calibration | None = None, reject: RejectOptions | None = None,
                  confusions: Confusions | None = None):
-        options = options or SearchOptions()
-        if options.acoustic_scale is None:
-            options = replace(options, acoustic_scale=model.acoustic_scale)
+        options = (options or SearchOptions()).resolved(model.acoustic_scale)
         grammar = NoGrammar() if graph is None else GraphGrammar.of(model, graph)
         # All that a result depends on; replaced as a whole, so that nobody sees half a change.
         self._decoder = Decoder(model, grammar, options, adapt or AdaptOptions())

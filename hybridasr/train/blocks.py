@@ -23,7 +23,8 @@ from hybridasr.decode.align import AlignmentGraph
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import PipelineOptions, base_pipeline, expand, load_feats
 from hybridasr.graph.training import TrainingGraphs
-from hybridasr.lexicon.transcripts import word_ids
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.transcripts import check_transcripts, word_ids
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.parallel import run_blocks
 from hybridasr.storage import atomic_write, digest
@@ -76,15 +77,16 @@ class BlockGraphs:
     graph_of: list[int]
 
 
-def write_blocks(data: DataDir, words: dict[str, int], oov: int, pipeline: PipelineOptions,
-                 directory: Path, pool: Executor) -> list[BlockRef]:
+def write_blocks(data: DataDir, lang: Lang, pipeline: PipelineOptions, directory: Path,
+                 pool: Executor) -> list[BlockRef]:
     """Write base features and transcripts of all utterances; return the blocks.
 
     Raises
     ------
     UserError
-        if no utterance has features.
+        if no utterance has features, or the lang directory has none of the words.
     """
+    check_transcripts(data, lang)
     utterances = list(data.utterances.values())
     if not utterances:
         raise UserError("no utterances; prepare the data first", data.path)
@@ -97,7 +99,7 @@ def write_blocks(data: DataDir, words: dict[str, int], oov: int, pipeline: Pipel
     calls = []
     for number, start in enumerate(range(0, len(utterances), size)):
         part = replace(data, utterances={u.utterance: u for u in utterances[start:start + size]})
-        calls.append((BlockRef(directory, number), part, words, oov, pipeline))
+        calls.append((BlockRef(directory, number), part, lang.words, lang.oov, pipeline))
     found = sum(run_blocks(pool, _write_block, calls, desc="features"))
     if found == 0:
         raise UserError("none of its utterances has features; run make-feats again", data.path)

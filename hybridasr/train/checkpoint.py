@@ -1,28 +1,38 @@
 """Owns the reading of checkpoints: what an interrupted training left, if it is its own."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.storage import read_arrays
 
+T = TypeVar("T")
 logger = logging.getLogger("hybridasr")
 
 
-def read_checkpoint(path: Path, run: str) -> dict[str, np.ndarray] | None:
-    """Return the arrays of a checkpoint whose `digest` is `run`; None if there is none.
+def read_checkpoint(path: Path, run: str, build: Callable[[dict[str, np.ndarray]], T]
+                    ) -> T | None:
+    """Return what `build` makes of a checkpoint whose `digest` is `run`; None if there is none.
 
-    One that is damaged or of another run (other data or options) is left aside.
+    One of another run (other data or options), or that is damaged, is left aside with a message:
+    then the training starts from the beginning.
     """
     if not path.is_file():
         return None
     try:
         saved = read_arrays(path)
-    except UserError:
+        if str(saved.get("digest")) == run:
+            return build(saved)
+    except UserError as error:
+        logger.warning("%s; starting from the beginning", error)
         return None
-    if str(saved.get("digest")) != run:
-        logger.info("%s belongs to other data or options; starting anew", path)
+    except (LookupError, TypeError, ValueError) as error:
+        logger.warning("%s: damaged checkpoint (%s: %s); starting from the beginning", path,
+                       type(error).__name__, error)
         return None
-    return saved
+    logger.info("%s belongs to other data or options; starting anew", path)
+    return None

@@ -8,22 +8,20 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.pipeline import base_pipeline
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.options import option
-from hybridasr.train.em import Clock, EmOptions, run_em
+from hybridasr.options import nested, option
+from hybridasr.train.em import Clock, EmOptions, run_em, write_features
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.start import grow_system, prepare_state, read_source
 from hybridasr.tree.build import TreeOptions
 
 
 @dataclass(frozen=True)
-class DeltasOptions(EmOptions, TreeOptions):
+class DeltasOptions:
     """Schedule, sizes and tree of a triphone system (names and defaults of train_deltas.sh)."""
 
+    em: EmOptions = nested(EmOptions)
+    tree: TreeOptions = nested(TreeOptions)
     delta_order: int = option(2, "derivatives appended, 0 for none")
-
-    def __post_init__(self):
-        EmOptions.__post_init__(self)
-        TreeOptions.__post_init__(self)
 
 
 def train_deltas(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
@@ -38,9 +36,9 @@ def train_deltas(data: DataDir, lang: Lang, source: Path, destination: Path, poo
     clock = Clock()
     found = read_source(source, data, lang)
     pipeline = replace(base_pipeline(found.model.pipeline), delta_order=options.delta_order)
-    state = prepare_state(data, lang, found, pipeline, destination, pool).with_view(pool)
+    state = write_features(prepare_state(data, lang, found, pipeline, destination, pool), pool)
     clock.add("prepare", clock.elapsed)
-    state, _ = grow_system(state, options, pool, clock)
-    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+    state, _ = grow_system(state, options.tree, pool, clock)
+    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
                            run_digest(state, options), clock)
     return finish(data, state, result, options, clock, destination, pool)

@@ -23,12 +23,14 @@ from hybridasr.features.pipeline import base_pipeline, read_feature_options, tra
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
+from hybridasr.model.directory import save_model
 from hybridasr.options import to_dict
-from hybridasr.parallel import threaded_process
+from hybridasr.parallel import training_process
 from hybridasr.storage import PathLike, read_text, write_text
 from hybridasr.train.blocks import remove_blocks, write_blocks
 from hybridasr.train.minibatch import FrameSet, gather_frames
-from hybridasr.train.nnet_trainer import DnnOptions, fit
+from hybridasr.train.nnet_options import DnnOptions
+from hybridasr.train.nnet_trainer import fit
 from hybridasr.train.start import read_source
 
 logger = logging.getLogger("hybridasr")
@@ -52,7 +54,7 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
     data : DataDir
         With features; altered copies (``utt2uniq``) take the alignments of their originals.
     threads : int
-        Of the matrix products, if there is one job.
+        Of the matrix products, if there is one job; the result does not depend on it.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
         model = _train(data, lang, ali, destination, pool, options, threads)
     info = {**model.info, "train_seconds": round(time.perf_counter() - begun, 2)}
     model = replace(model, info=info)
-    model.save(destination)
+    save_model(model, destination)
     return model
 
 
@@ -90,7 +92,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                     adaptation=None, gmm=None, info={}, cmvn=training_cmvn(data, pipeline),
                     durations=estimate_durations(found.alignments.values(),
                                                  found.model.transitions, lang.nonsilence_phones))
-    refs = write_blocks(data, lang.words, lang.oov, pipeline, destination / "blocks", pool)
+    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
     frames = gather_frames(refs, pipeline, found.alignments, model.transitions.tid_pdf, data,
                            refs[0].directory / "frames.npy")
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
@@ -103,7 +105,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                 utterances=len(frames.utterances), options=to_dict(options),
                 hours=round(frames.num_frames * features.frame_shift_ms / 3.6e6, 4))
     model = replace(model, nnet=acoustics, info=info)
-    model.save(destination)
+    save_model(model, destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(refs)
     return model
@@ -112,18 +114,18 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
          threads: int, checkpoint: Path):
     bins = model.features.num_mel_bins if model.features.kind == "fbank" else 0
-    if options.freq_masks and not bins:
+    if options.masks.freq_masks and not bins:
         raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
                         f"{model.features.kind}")
-    if options.delta_order and options.freq_masks:
+    if options.delta_order and options.masks.freq_masks:
         raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
                         "one of freq_masks and delta_order")
     arguments = (frames, text, options.network or "the default network", model.tree.num_pdfs,
                  np.array(model.silence_pdfs), bins, options)
     if options.num_jobs > 1:
         return fit(*arguments, pool, checkpoint)
-    with threaded_process(threads) as trainer:
-        return fit(*arguments, trainer, checkpoint)
+    with training_process() as trainer:
+        return fit(*arguments, trainer, checkpoint, threads)
 
 
 def _originals(data: DataDir) -> DataDir:

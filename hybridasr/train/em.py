@@ -5,6 +5,7 @@ What differs between the systems is where the loop starts and what happens in so
 to one checkpoint file, from which an interrupted training goes on to the same end.
 """
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from hybridasr.errors import UserError, name_some
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import UpdateOptions, estimate, split
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.model.acoustic import GMM_ARRAYS, AcousticModel
-from hybridasr.options import option, to_dict
+from hybridasr.model.acoustic import AcousticModel
+from hybridasr.model.checks import GMM_ARRAYS
+from hybridasr.options import nested, option, seed_option, to_dict
 from hybridasr.progress import progress
 from hybridasr.storage import write_arrays
 from hybridasr.train.blocks import BlockRef, read_block, write_view
@@ -48,27 +50,14 @@ class EmOptions:
     totgauss: int = option(3000, "Gaussians wanted at the end")
     power: float = option(0.25, "Gaussians go to pdfs by their frames to this power")
     realign_iters: str = option("10 20 30", "iterations that align anew")
-    beam: float = option(10.0, "beam of the alignments")
-    retry_beam: float = option(40.0, "beam of the second try of an alignment")
-    acoustic_scale: float = option(0.1, "acoustic scale of alignment")
-    transition_scale: float = option(1.0, "scale of transition log probabilities in alignment")
-    self_loop_scale: float = option(0.1, "scale of self-loop log probabilities in alignment")
-    boost_silence: float = option(1.0, "factor on silence likelihoods while aligning")
-    seed: int = option(0, "seed of whatever is drawn at random")
+    align: AlignOptions = nested(AlignOptions)
+    seed: int = seed_option()
 
     def __post_init__(self):
         if self.num_iters < 1 or self.totgauss < 1:
             raise UserError(f"num-iters {self.num_iters} and totgauss {self.totgauss} must be at "
                             "least 1")
         read_iterations(self.realign_iters, "realign-iters")
-
-    def alignment(self) -> AlignOptions:
-        """Return how the training aligns."""
-        return AlignOptions(beam=self.beam, retry_beam=self.retry_beam,
-                            acoustic_scale=self.acoustic_scale,
-                            transition_scale=self.transition_scale,
-                            self_loop_scale=self.self_loop_scale,
-                            boost_silence=self.boost_silence)
 
 
 def read_iterations(text: str, name: str) -> set[int]:
@@ -93,10 +82,15 @@ class TrainState:
     speakers: dict[str, np.ndarray] = field(default_factory=dict)
     data_path: Path | None = None
 
-    def with_view(self, pool: Executor) -> "TrainState":
-        """Write the features anew after a change of a transform."""
-        return replace(self, refs=write_view(self.refs, self.model.pipeline, self.model.transform,
-                                             self.speakers, pool))
+
+def write_features(state: TrainState, pool: Executor) -> TrainState:
+    """Write what the state's transforms make of the features; return the state that reads it.
+
+    A step of every training after a change of a transform: the files of the view before are
+    replaced, so the state that was given cannot be used any more.
+    """
+    refs = write_view(state.refs, state.model.pipeline, state.model.transform, state.speakers, pool)
+    return replace(state, refs=refs)
 
 
 @dataclass(frozen=True)
@@ -131,17 +125,17 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
     resumed = load_checkpoint(checkpoint, run, state)
     if resumed:
         begin, state, start_gauss, step, before = resumed
-        state = state.with_view(pool)
+        state = write_features(state, pool)
         clock.begun -= before
         logger.info("resuming after iteration %d", begin - 1)
     result = None
     desc = checkpoint.parent.name
     for iteration in progress(range(begin, options.num_iters), desc=desc, unit="iteration"):
-        beam = first_beam if iteration == first and first_beam else options.beam
+        beam = first_beam if iteration == first and first_beam else options.align.beam
         happens = event is not None and iteration in event.iterations
         aligned = iteration in realign
         if aligned:
-            result = align_all(state, replace(options.alignment(), beam=beam), pool,
+            result = align_all(state, replace(options.align, beam=beam), pool,
                                f"iteration {iteration}", collect=not happens)
             state = replace(state, alignments=result.alignments)
             clock.add("align", result.align_seconds)
@@ -270,9 +264,11 @@ def save_checkpoint(path: Path, run: str, iteration: int, state: TrainState, sta
 def load_checkpoint(path: Path, run: str, state: TrainState
                     ) -> tuple[int, TrainState, int, int, float] | None:
     """Return (iteration, state, first Gaussians, step, seconds) of a training of this run."""
-    saved = read_checkpoint(path, run)
-    if saved is None:
-        return None
+    return read_checkpoint(path, run, functools.partial(_resumed, state))
+
+
+def _resumed(state: TrainState, saved: dict[str, np.ndarray]
+             ) -> tuple[int, TrainState, int, int, float]:
     gmm = DiagGmm(*(saved[name] for name in GMM_ARRAYS))
     old = state.model.transitions
     transitions = TransitionModel(old.topology, map(tuple, old.tuples.tolist()),

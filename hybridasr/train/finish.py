@@ -14,6 +14,7 @@ from hybridasr.features.pipeline import training_cmvn
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.model.acoustic import AcousticModel, Adaptation
 from hybridasr.model.alignments import write_alignments, write_transforms
+from hybridasr.model.directory import save_model
 from hybridasr.options import to_dict
 from hybridasr.storage import digest, read_text, write_text
 from hybridasr.train.blocks import block_digest, by_utterance, remove_blocks
@@ -34,7 +35,7 @@ def run_digest(state: TrainState, options: Any) -> str:
 def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, clock: Clock,
            destination: Path, pool: Any, adaptation: Adaptation | None = None) -> AcousticModel:
     """Align once more, write the model directory and remove what only the training needed."""
-    last = align_all(state, options.alignment(), pool, "last alignment", collect=False)
+    last = align_all(state, options.em.align, pool, "last alignment", collect=False)
     state = replace(state, alignments=last.alignments)
     clock.add("align", last.align_seconds)
     alignments = dict(by_utterance(state.refs, state.alignments))
@@ -46,7 +47,7 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
                                                  state.model.lang.nonsilence_phones))
     names = {number: name for name, number in model.lang.phones.items()}
     write_text(destination / "tree.txt", tree_text(model.tree, names) + "\n")
-    model.save(destination)
+    save_model(model, destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(state.refs)
     return model

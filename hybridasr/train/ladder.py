@@ -14,19 +14,19 @@ from hybridasr.train.sat import SatOptions, train_sat
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of system that is trained on alignments: its options and its trainer."""
+class Trainer:
+    """What trains a kind of system from alignments, with the class of its options."""
 
     options: type
     train: Callable
     what: str
 
 
-KINDS = {
-    "deltas": Kind(DeltasOptions, train_deltas, "triphones on features with deltas"),
-    "lda-mllt": Kind(LdaMlltOptions, train_lda_mllt, "triphones on LDA+MLLT features"),
-    "sat": Kind(SatOptions, train_sat, "speaker-adaptive triphones (fMLLR)"),
-    "quick": Kind(QuickOptions, train_quick, "a larger tree on adapted features"),
+TRAINERS = {
+    "deltas": Trainer(DeltasOptions, train_deltas, "triphones on features with deltas"),
+    "lda-mllt": Trainer(LdaMlltOptions, train_lda_mllt, "triphones on LDA+MLLT features"),
+    "sat": Trainer(SatOptions, train_sat, "speaker-adaptive triphones (fMLLR)"),
+    "quick": Trainer(QuickOptions, train_quick, "a larger tree on adapted features"),
 }
 
 
@@ -39,8 +39,8 @@ class Rung:
 
     @property
     def options(self) -> type:
-        """The options of its kind; monophones, which start from none, have no `Kind`."""
-        return KINDS[self.kind].options if self.kind in KINDS else MonoOptions
+        """The options of its kind; monophones, which start from none, have no `Trainer`."""
+        return TRAINERS[self.kind].options if self.kind in TRAINERS else MonoOptions
 
 
 LADDER = {

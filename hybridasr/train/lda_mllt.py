@@ -25,9 +25,17 @@ from hybridasr.gmm.lda_mllt import (
 )
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.options import option
+from hybridasr.options import nested, option
 from hybridasr.train.blocks import BlockRef, expanded, read_view
-from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
+from hybridasr.train.em import (
+    Clock,
+    EmOptions,
+    Event,
+    TrainState,
+    read_iterations,
+    run_em,
+    write_features,
+)
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import run_pass
 from hybridasr.train.start import grow_system, prepare_state, read_source
@@ -37,16 +45,16 @@ logger = logging.getLogger("hybridasr")
 
 
 @dataclass(frozen=True)
-class LdaMlltOptions(EmOptions, TreeOptions):
+class LdaMlltOptions:
     """Schedule, sizes, tree and transform (names and defaults of train_lda_mllt.sh)."""
 
+    em: EmOptions = nested(EmOptions)
+    tree: TreeOptions = nested(TreeOptions)
     dim: int = option(40, "dimension after LDA")
     context: int = option(3, "frames to each side of a frame that LDA sees")
     mllt_iters: str = option("2 4 6 12", "iterations that estimate MLLT")
 
     def __post_init__(self):
-        EmOptions.__post_init__(self)
-        TreeOptions.__post_init__(self)
         if self.dim < 1 or self.context < 0:
             raise UserError(f"dim is {self.dim} and context {self.context}; give at least 1 and 0")
         read_iterations(self.mllt_iters, "mllt-iters")
@@ -67,12 +75,12 @@ def train_lda_mllt(data: DataDir, lang: Lang, source: Path, destination: Path, p
                        splice_right=options.context)
     state = prepare_state(data, lang, found, pipeline, destination, pool)
     matrix = _estimate_lda(state, options.dim, pool)
-    state = replace(state, model=replace(state.model, transform=matrix)).with_view(pool)
+    state = write_features(replace(state, model=replace(state.model, transform=matrix)), pool)
     clock.add("prepare", clock.elapsed)
-    state, _ = grow_system(state, options, pool, clock)
+    state, _ = grow_system(state, options.tree, pool, clock)
     event = Event(read_iterations(options.mllt_iters, "mllt-iters"),
                   lambda iteration, now: _mllt(iteration, now, pool))
-    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
                            run_digest(state, options), clock, event)
     return finish(data, state, result, options, clock, destination, pool)
 
@@ -103,7 +111,7 @@ def _mllt(iteration: int, state: TrainState, pool: Executor) -> TrainState:
     assert model.transform is not None
     model = replace(model, transform=matrix @ model.transform,
                     gmm=transform_means(model.gmm, matrix))
-    return replace(state, model=model).with_view(pool)
+    return write_features(replace(state, model=model), pool)
 
 
 def _speech_pdfs(model: AcousticModel) -> np.ndarray:

@@ -7,17 +7,21 @@ its first and last frame are repeated. Altered copies of an utterance (``utt2uni
 alignment of their original, stretched to their length.
 """
 
+import errno
 import functools
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.storage import write_error
 from hybridasr.train.blocks import BlockRef, expanded, read_block
 
 
@@ -151,12 +155,12 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
         for number, name in enumerate(block.utterances):
             rows = block.rows(number)
             length = rows.stop - rows.start
-            found = alignments.get(name)
-            if found is None and name in unique and unique[name] in alignments:
-                found = stretched(alignments[unique[name]], length)
-            if length and found is not None and len(found) == length:
+            alignment = alignments.get(name)
+            if alignment is None and name in unique and unique[name] in alignments:
+                alignment = stretched(alignments[unique[name]], length)
+            if length and alignment is not None and len(alignment) == length:
                 places.append((ref, rows))
-                ids.append(found)
+                ids.append(alignment)
                 names.append(name)
                 lengths.append(length)
     if not names:
@@ -169,8 +173,7 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
             last, block_feats = ref, expanded(ref, pipeline)
         part = block_feats[rows]
         if feats is None:
-            feats = np.lib.format.open_memmap(path, "w+", np.float32,
-                                              (int(starts[-1]), part.shape[1]))
+            feats = reserved_frames(path, int(starts[-1]), part.shape[1])
         if not np.isfinite(part).all():
             raise UserError(f"utterance '{names[place]}' has features that are not numbers; run "
                             "make-feats again, or leave it out", data.path)
@@ -181,6 +184,41 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
                 for name, original in zip(names, originals, strict=True)]
     return FrameSet(path, tid_pdf[np.concatenate(ids)].astype(np.int32), starts, names, originals,
                     speakers)
+
+
+def reserved_frames(path: Path, num_frames: int, dim: int) -> np.ndarray:
+    """Make a file for frames and return it mapped: float32 (num_frames, dim), to be written.
+
+    Its space is taken at once: writing to a mapped file on a full disk ends the process.
+
+    Raises
+    ------
+    ResourceError
+        if the disk has no room for it.
+    """
+    header = {"descr": "<f4", "fortran_order": False, "shape": (num_frames, dim)}
+    try:
+        with open(path, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.flush()
+            _reserve(file, file.tell() + 4 * num_frames * dim)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise write_error(error, path) from error
+    return np.load(path, mmap_mode="r+")
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+    zeros = bytes(1 << 20)
+    for start in range(file.tell(), size, len(zeros)):
+        file.write(zeros[:size - start])
 
 
 def stretched(alignment: np.ndarray, length: int) -> np.ndarray:

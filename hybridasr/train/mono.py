@@ -19,11 +19,19 @@ from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.options import option
+from hybridasr.options import nested, option
 from hybridasr.parallel import run_blocks
 from hybridasr.storage import read_text
 from hybridasr.train.blocks import BlockRef, read_view, write_blocks, write_graphs
-from hybridasr.train.em import Clock, EmOptions, TrainState, log_iteration, run_em, update
+from hybridasr.train.em import (
+    Clock,
+    EmOptions,
+    TrainState,
+    log_iteration,
+    run_em,
+    update,
+    write_features,
+)
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import equal_block, run_pass
 from hybridasr.tree.tree import allowed_tuples, monophone_tree
@@ -32,14 +40,12 @@ FIRST_MIN_OCCUPANCY = 3.0  # the first estimate keeps rare phones, as train_mono
 
 
 @dataclass(frozen=True)
-class MonoOptions(EmOptions):
+class MonoOptions:
     """Schedule and sizes of monophone training (names and defaults of steps/train_mono.sh)."""
 
-    num_iters: int = option(40, "iterations")
-    max_iter_inc: int = option(30, "last iteration that adds Gaussians")
-    totgauss: int = option(1000, "Gaussians wanted at the end")
-    realign_iters: str = option("1 2 3 4 5 6 7 8 9 10 12 14 16 18 20 23 26 29 32 35 38",
-                                "iterations that align anew")
+    em: EmOptions = nested(
+        EmOptions, num_iters=40, max_iter_inc=30, totgauss=1000,
+        realign_iters="1 2 3 4 5 6 7 8 9 10 12 14 16 18 20 23 26 29 32 35 38")
     initial_beam: float = option(6.0, "beam of the first alignment")
 
 
@@ -53,18 +59,18 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
         if no utterance at all can be aligned.
     """
     clock = Clock()
-    refs = write_blocks(data, lang.words, lang.oov, pipeline, destination / "blocks", pool)
+    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
     model = _empty_model(lang, features, pipeline)
-    state = TrainState(model, refs, [], data_path=data.path).with_view(pool)
+    state = write_features(TrainState(model, refs, [], data_path=data.path), pool)
     write_graphs(state.refs, model, pool)
     state = replace(state, model=_flat_model(model, state.refs, pool))
     clock.add("prepare", clock.elapsed)
-    start = run_pass(pool, equal_block, [(ref, state.model, options.seed) for ref in state.refs],
+    start = run_pass(pool, equal_block, [(ref, state.model, options.em.seed) for ref in state.refs],
                      "flat start")
-    model = update(state.model, start, options, 0, UpdateOptions(FIRST_MIN_OCCUPANCY))
+    model = update(state.model, start, options.em, 0, UpdateOptions(FIRST_MIN_OCCUPANCY))
     state = replace(state, model=model, alignments=start.alignments)
     log_iteration(0, start, state, start.failed, True)
-    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
                            run_digest(state, options), clock, first_beam=options.initial_beam)
     return finish(data, state, result, options, clock, destination, pool)
 

@@ -93,7 +93,8 @@ def align_block(ref: BlockRef, scorer: GmmScorer, align_scorer: GmmScorer,
     """Align a block with the model and, with `collect`, gather the new alignment's statistics."""
     start = time.perf_counter()
     block, graphs, feats = read_block(ref), read_graphs(ref), read_view(ref)
-    tid_costs = transitions.scaled_costs(options.transition_scale, options.self_loop_scale)
+    tid_costs = transitions.scaled_costs(options.scales.transition_scale,
+                                         options.scales.self_loop_scale)
     costs = [arc_costs(item.graph, tid_costs) for item in graphs.graphs]
     alignment = np.zeros(len(feats), np.int32)
     failed, retried = [], []

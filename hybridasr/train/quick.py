@@ -15,7 +15,7 @@ from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import merged, split_targets
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.options import option
+from hybridasr.options import nested
 from hybridasr.train.em import Clock, EmOptions, TrainState, run_em
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.sat import estimate_adaptation
@@ -24,16 +24,11 @@ from hybridasr.tree.build import TreeOptions
 
 
 @dataclass(frozen=True)
-class QuickOptions(EmOptions, TreeOptions):
+class QuickOptions:
     """Schedule, sizes and tree of a quick system (names and defaults of train_quick.sh)."""
 
-    num_iters: int = option(20, "iterations")
-    max_iter_inc: int = option(15, "last iteration that adds Gaussians")
-    realign_iters: str = option("10 15", "iterations that align anew")
-
-    def __post_init__(self):
-        EmOptions.__post_init__(self)
-        TreeOptions.__post_init__(self)
+    em: EmOptions = nested(EmOptions, num_iters=20, max_iter_inc=15, realign_iters="10 15")
+    tree: TreeOptions = nested(TreeOptions)
 
 
 def train_quick(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
@@ -50,10 +45,10 @@ def train_quick(data: DataDir, lang: Lang, source: Path, destination: Path, pool
     clock = Clock()
     old = same_features(data, lang, read_source(source, data, lang), destination, pool)
     clock.add("prepare", clock.elapsed)
-    state, _ = grow_system(old, options, pool, clock)
+    state, _ = grow_system(old, options.tree, pool, clock)
     gmm = inherited_gmm(old, state, options)
     state = replace(state, model=replace(state.model, gmm=gmm))
-    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
                            run_digest(state, options), clock)
     adaptation = estimate_adaptation(state, pool) if state.speakers else None
     return finish(data, state, result, options, clock, destination, pool, adaptation)
@@ -67,8 +62,8 @@ def inherited_gmm(old: TrainState, new: TrainState, options: QuickOptions) -> Di
         pairs = (new.model.transitions.tid_pdf[after].astype(np.int64) * num_old
                  + old.model.transitions.tid_pdf[before])[after > 0]
         overlap += np.bincount(pairs, minlength=num_new * num_old).reshape(overlap.shape)
-    sizes = split_targets(overlap.sum(1), np.ones(num_new, np.int64), options.totgauss // 2,
-                          options.power)
+    sizes = split_targets(overlap.sum(1), np.ones(num_new, np.int64), options.em.totgauss // 2,
+                          options.em.power)
     parts = []
     for pdf, size in enumerate(sizes.tolist()):
         if overlap[pdf].any():

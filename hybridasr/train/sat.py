@@ -25,10 +25,18 @@ from hybridasr.gmm.fmllr import (
 from hybridasr.gmm.update import UpdateOptions, estimate
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel, Adaptation
-from hybridasr.options import option
+from hybridasr.options import nested, option
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, read_block, read_view, write_view
-from hybridasr.train.em import Clock, EmOptions, Event, TrainState, read_iterations, run_em
+from hybridasr.train.em import (
+    Clock,
+    EmOptions,
+    Event,
+    TrainState,
+    read_iterations,
+    run_em,
+    write_features,
+)
 from hybridasr.train.finish import finish, run_digest
 from hybridasr.train.passes import accumulate_block, run_pass
 from hybridasr.train.start import grow_system, read_source, same_features
@@ -38,9 +46,11 @@ logger = logging.getLogger("hybridasr")
 
 
 @dataclass(frozen=True)
-class SatOptions(EmOptions, TreeOptions):
+class SatOptions:
     """Schedule, sizes and tree of a speaker-adaptive system (names as in train_sat.sh)."""
 
+    em: EmOptions = nested(EmOptions)
+    tree: TreeOptions = nested(TreeOptions)
     fmllr_iters: str = option("2 4 6 12", "iterations that estimate the speakers' transforms")
     fmllr_min_count: float = option(500.0, "frames of speech that a training speaker's transform "
                                            "needs; with fewer it is the identity")
@@ -48,8 +58,6 @@ class SatOptions(EmOptions, TreeOptions):
     silence_weight: float = option(0.0, "weight of silence frames in the transforms")
 
     def __post_init__(self):
-        EmOptions.__post_init__(self)
-        TreeOptions.__post_init__(self)
         read_iterations(self.fmllr_iters, "fmllr-iters")
 
 
@@ -67,10 +75,10 @@ def train_sat(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     if not state.speakers:
         state = adapt_speakers(state, options, pool, "fMLLR")
     clock.add("prepare", clock.elapsed)
-    state, _ = grow_system(state, options, pool, clock)
+    state, _ = grow_system(state, options.tree, pool, clock)
     event = Event(read_iterations(options.fmllr_iters, "fmllr-iters"),
                   lambda iteration, now: adapt_speakers(now, options, pool, f"fMLLR {iteration}"))
-    state, result = run_em(state, options, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
                            run_digest(state, options), clock, event)
     adaptation = estimate_adaptation(state, pool)
     return finish(data, state, result, options, clock, destination, pool, adaptation)
@@ -95,7 +103,7 @@ def adapt_speakers(state: TrainState, options: SatOptions, pool: Executor,
         logger.warning("no speaker has the %g frames of speech that a transform needs; the system "
                        "is trained without adaptation (a smaller --fmllr-min-count helps)",
                        options.fmllr_min_count)
-    return replace(state, speakers=speakers).with_view(pool)
+    return write_features(replace(state, speakers=speakers), pool)
 
 
 def speaker_stats(state: TrainState, silence_weight: float, pool: Executor,

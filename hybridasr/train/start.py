@@ -23,7 +23,8 @@ from hybridasr.gmm.update import UpdateOptions
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import check_phones
-from hybridasr.model.acoustic import AcousticModel, load_model
+from hybridasr.model.acoustic import AcousticModel
+from hybridasr.model.directory import load_model
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import (
     BlockRef,
@@ -33,7 +34,7 @@ from hybridasr.train.blocks import (
     write_blocks,
     write_graphs,
 )
-from hybridasr.train.em import Clock, TrainState
+from hybridasr.train.em import Clock, TrainState, write_features
 from hybridasr.tree.build import GrownTree, TreeOptions, grow_tree
 from hybridasr.tree.questions import phone_questions
 from hybridasr.tree.stats import TreeStats, collect, frame_keys, frame_windows, merge
@@ -107,9 +108,9 @@ def prepare_state(data: DataDir, lang: Lang, source: Source, pipeline: PipelineO
                   destination: Path, pool: Executor) -> TrainState:
     """Write the blocks; return the earlier system's model with `pipeline`, its alignments cut.
 
-    The features of the state are not written yet (`TrainState.with_view`).
+    The features of the state are not written yet (`write_features`).
     """
-    refs = write_blocks(data, lang.words, lang.oov, pipeline, destination / "blocks", pool)
+    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
     model = replace(source.model, lang=lang, pipeline=pipeline, transform=None, adaptation=None,
                     info={}, cmvn=None)
     alignments = cut_blocks(refs, source.alignments.get)
@@ -127,7 +128,7 @@ def same_features(data: DataDir, lang: Lang, source: Source, destination: Path,
     """Return the earlier system on its own features, its speakers' transforms included."""
     state = prepare_state(data, lang, source, source.model.pipeline, destination, pool)
     model = replace(state.model, transform=source.model.transform)
-    return replace(state, model=model, speakers=source.speakers).with_view(pool)
+    return write_features(replace(state, model=model, speakers=source.speakers), pool)
 
 
 def grow_system(state: TrainState, options: TreeOptions, pool: Executor, clock: Clock

@@ -22,6 +22,7 @@ from hybridasr.corpus.datadir import (
     utt2dur,
     write_datadir,
 )
+from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 
 KALDI = {
@@ -189,7 +190,7 @@ IDS = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size
                                       st.floats(0, 1e5), st.one_of(st.none(), st.floats(0.01, 9))),
                        min_size=1, max_size=8))
 def test_whatever_can_be_written_is_read_back(tmp_path, drawn):
-    listed = [Utterance(key, speaker, tuple(words), recording,
+    listed = [Utterance(key, speaker, tuple(map(normalize_text, words)), recording,
                         f"/d/{recording.replace('/', '')} x.wav", start,
                         None if length is None else start + length)
               for key, (speaker, words, recording, start, length) in drawn.items()]

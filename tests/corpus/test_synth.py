@@ -11,7 +11,6 @@ from hybridasr.corpus.readers import READERS, ReaderOptions, commands_zh, detect
 from hybridasr.corpus.synth import (
     MARKER,
     SynthOptions,
-    default_list,
     make_speakers,
     render,
     synthesize_corpus,
@@ -176,12 +175,12 @@ def test_speakers_differ():
 
 
 def test_built_in_lists():
-    commands = [c.text for c in read_commands(default_list("commands.txt"))]
-    outside = [c.text for c in read_commands(default_list("outside.txt"))]
+    commands = [c.text for c in read_commands(commands_zh.default_list("commands.txt"))]
+    outside = [c.text for c in read_commands(commands_zh.default_list("outside.txt"))]
     assert len(commands) >= 24
     assert len(outside) >= 40
     assert not set(commands) & set(outside)
-    sentences = [c.text for c in read_commands(default_list("sentences.txt"))]
+    sentences = [c.text for c in read_commands(commands_zh.default_list("sentences.txt"))]
     assert len(sentences) >= 100
     # What is tested as unheard is not heard as a part of a sentence either.
     assert not [(text, sentence) for sentence in sentences

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from test_search import WIDE, all_paths, chain, random_graph
+from test_search import SCALED, WIDE, all_paths, chain, random_graph
 
 from hybridasr.decode import viterbi
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice, raw_lattice
@@ -70,12 +70,14 @@ def test_pruning_on_the_way_changes_nothing(seed, monkeypatch):
     rng = np.random.default_rng(100 + seed)
     graph, pdfs = random_graph(rng, 60, 400, 20)
     loglikes = rng.normal(size=(30, 20)).astype(np.float32) * 10
+    options = SearchOptions(beam=10.0, acoustic_scale=1 / 12)
+    # Constants are compiled in: the kernels run as Python here.
+    for name in ("start", "advance"):
+        monkeypatch.setattr(f"hybridasr.decode.search.{name}", getattr(viterbi, name).py_func)
     found = []
     for first_links in (1 << 20, 100):
         monkeypatch.setattr(viterbi, "FIRST_LINKS", first_links)
-        # Constants are compiled in: the kernel runs as Python here.
-        monkeypatch.setattr("hybridasr.decode.search.viterbi", viterbi.viterbi.py_func)
-        found.append(search_alternatives(graph, pdfs, loglikes, SearchOptions(beam=10.0), 4.0)[1])
+        found.append(search_alternatives(graph, pdfs, loglikes, options, 4.0)[1])
     for name in ("origin", "target", "arc", "acoustic", "final"):
         np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name))
     assert np.all(found[0].origin < found[0].target)
@@ -97,11 +99,11 @@ def test_the_costs_of_two_words():
 
 def test_no_frames_bad_beam_and_partial_results():
     graph, pdfs = chain(3)
-    assert decode_lattice(graph, pdfs, np.zeros((0, 3), np.float32), SearchOptions(),
+    assert decode_lattice(graph, pdfs, np.zeros((0, 3), np.float32), SCALED,
                           LatticeOptions()) is None
-    assert raw_lattice(graph, pdfs, np.zeros((3, 3), np.float32), SearchOptions(),
+    assert raw_lattice(graph, pdfs, np.zeros((3, 3), np.float32), SCALED,
                        LatticeOptions()) == (None, None)
-    path, lattice = decode_lattice(graph, pdfs, np.zeros((1, 3), np.float32), SearchOptions(),
+    path, lattice = decode_lattice(graph, pdfs, np.zeros((1, 3), np.float32), SCALED,
                                    LatticeOptions())
     assert not path.complete
     assert {other.words for other in n_best(lattice, 9)} == {(1,), (2,), (3,)}

@@ -10,6 +10,7 @@ from hybridasr.decode.search import SearchOptions, search
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 
+SCALED = SearchOptions(acoustic_scale=1 / 12)
 WIDE = {"beam": 1e9, "max_active": 1 << 30, "min_active": 0}
 
 
@@ -71,14 +72,14 @@ def test_wider_beams_are_never_costlier(seed):
     rng = np.random.default_rng(100 + seed)
     graph, pdfs = random_graph(rng, 60, 400, 20)
     loglikes = rng.normal(size=(30, 20)).astype(np.float32) * 10
-    exact = search(graph, pdfs, loglikes, SearchOptions(**WIDE))
-    for options in (SearchOptions(beam=2.0, min_active=0), SearchOptions(beam=8.0, min_active=0),
-                    SearchOptions(beam=1e9, max_active=5, min_active=0)):
+    exact = search(graph, pdfs, loglikes, SearchOptions(acoustic_scale=1 / 12, **WIDE))
+    for bounds in ({"beam": 2.0}, {"beam": 8.0}, {"beam": 1e9, "max_active": 5}):
+        options = SearchOptions(acoustic_scale=1 / 12, min_active=0, **bounds)
         found = search(graph, pdfs, loglikes, options)
         assert found is None or not found.complete or (
             found.total_cost >= exact.total_cost - 1e-4)
-    assert search(graph, pdfs, loglikes, SearchOptions(beam=50.0)).total_cost == pytest.approx(
-        exact.total_cost, rel=1e-6)
+    wide = search(graph, pdfs, loglikes, SearchOptions(beam=50.0, acoustic_scale=1 / 12))
+    assert wide.total_cost == pytest.approx(exact.total_cost, rel=1e-6)
 
 
 def chain(words, frames_each=2):
@@ -117,11 +118,11 @@ def test_finds_the_word_and_its_costs():
 
 def test_partial_result_is_flagged():
     graph, pdfs = chain(3)
-    found = search(graph, pdfs, np.zeros((1, 3), np.float32), SearchOptions())
+    found = search(graph, pdfs, np.zeros((1, 3), np.float32), SCALED)
     assert not found.complete
     assert len(found.words) == 1
-    assert search(graph, pdfs, np.zeros((3, 3), np.float32), SearchOptions()) is None
-    assert search(graph, pdfs, np.zeros((0, 3), np.float32), SearchOptions()) is None
+    assert search(graph, pdfs, np.zeros((3, 3), np.float32), SCALED) is None
+    assert search(graph, pdfs, np.zeros((0, 3), np.float32), SCALED) is None
 
 
 def test_max_active_prunes():
@@ -156,7 +157,7 @@ def test_long_utterances_outgrow_the_first_trace():
 def test_nan_and_bad_options_are_refused():
     graph, pdfs = chain(2)
     with pytest.raises(UserError, match="NaN"):
-        search(graph, pdfs, np.full((2, 2), np.nan, np.float32), SearchOptions())
+        search(graph, pdfs, np.full((2, 2), np.nan, np.float32), SCALED)
     with pytest.raises(UserError, match="beam is 0"):
         SearchOptions(beam=0)
     with pytest.raises(UserError, match="max-active 10"):

@@ -24,7 +24,7 @@ from hybridasr.evaluation.calibrate import (
     noise_trials,
 )
 from hybridasr.evaluation.spotting import CommandList, SpotOptions, phone_pairs, spot_set
-from hybridasr.model.acoustic import load_model
+from hybridasr.model.directory import load_model, save_model
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.score.detection import Kind
 
@@ -160,7 +160,7 @@ def test_options_are_those_that_are_given(spoken_world, model):
 
 
 def test_a_model_without_durations(spoken_world, model):
-    replace(load_model(model), durations=None).save(model)
+    save_model(replace(load_model(model), durations=None), model)
     calibration, _ = calibrate(model, spoken_world.test, POOL, LIST)
     assert calibration.names == tuple(name for name in NAMES if "duration" not in name)
     (trials,) = spot_set(model, spoken_world.test, [LIST], POOL)

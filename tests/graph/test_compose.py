@@ -218,7 +218,7 @@ def test_large_grammars(system):
     graph = make_hclg(lang, command_grammar(phrases, lang.words), transitions, tree)
     pdfs = transitions.tid_pdf[graph.ilabel]
     loglikes = rng.normal(size=(150, tree.num_pdfs)).astype(np.float32)
-    found = search(graph, pdfs, loglikes, SearchOptions())
+    found = search(graph, pdfs, loglikes, SearchOptions(acoustic_scale=1 / 12))
     assert found.complete
     assert tuple(lang.word_name(w) for w in found.words) in set(phrases)
     trigram = ngram_grammar(estimate_ngram(phrases[:200], 3), lang.words)

@@ -6,7 +6,6 @@ import pytest
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions
 from hybridasr.features.archives import read_ark
-from hybridasr.gmm.lazy import LazyScorer
 from hybridasr.graph.openfst import read_fst
 from hybridasr.kaldi.model_text import read_model
 from hybridasr.lattice.paths import n_best
@@ -22,13 +21,13 @@ SYSTEMS = {"kaldi_tri1_dsp20": (24, 0), "kaldi_tri1_words_zh": (60, 8)}
 
 @pytest.fixture(scope="module", params=SYSTEMS)
 def decoded(request, ref_root):
-    """(name, folder, words, utterance -> (path, lattice)), from mixtures scored lazily."""
+    """(name, folder, words, utterance -> (path, lattice))."""
     folder = ref_root / request.param
     graph = read_fst(folder / "HCLG.fst")
     transitions, gmm = read_model(folder / "final.mdl.txt.gz")
-    scorer, pdfs = LazyScorer(gmm.scorer()), transitions.tid_pdf[graph.ilabel]
+    scorer, pdfs = gmm.scorer(), transitions.tid_pdf[graph.ilabel]
     options = SearchOptions(beam=13.0, max_active=7000, acoustic_scale=SCALE)
-    found = {key: decode_lattice(graph, pdfs, scorer.of(feats), options, LatticeOptions(6.0))
+    found = {key: decode_lattice(graph, pdfs, scorer.loglikes(feats), options, LatticeOptions(6.0))
              for key, feats in read_ark(folder / "feats.ark")}
     return request.param, folder, read_symbols(folder / "words.txt"), found
 

@@ -5,7 +5,7 @@ import pynini
 import pytest
 from helpers_lattice import all_paths, best_paths, random_lattice
 
-from hybridasr.lattice.determinize import determinize
+from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import Lattice
 from hybridasr.lattice.paths import costs_to_end
 
@@ -16,7 +16,7 @@ def test_each_word_sequence_keeps_its_best_path(seed):
     lattice = random_lattice(rng, int(rng.integers(2, 9)), int(rng.integers(1, 20)))
     scale = float(rng.choice([0.25, 0.5, 1.0]))
     expected = best_paths(lattice, scale)
-    found = determinize(lattice, acoustic_scale=scale)
+    found = determinize_lattice(lattice, acoustic_scale=scale)
     paths = all_paths(found)
     # Deterministic: a sequence of words is there once, and no arc is without one.
     assert np.all(found.word > 0)
@@ -37,12 +37,12 @@ def test_pruning_keeps_what_is_within_the_beam(seed):
     best = min(path[0] for path in expected.values())
     beam = float(rng.integers(0, 6))
     found = {words: (graph + acoustic, graph, acoustic, tids)
-             for words, graph, acoustic, tids in all_paths(determinize(lattice, beam))}
+             for words, graph, acoustic, tids in all_paths(determinize_lattice(lattice, beam))}
     kept = {words for words, path in expected.items() if path[0] <= best + beam}
     assert kept <= set(found)
     assert all(expected[words] == path for words, path in found.items())
     # Each arc is on a path within the beam, as far as the paths before it go.
-    lattice = determinize(lattice, beam)
+    lattice = determinize_lattice(lattice, beam)
     arcs, ends = lattice.costs(1.0)
     onward = costs_to_end(lattice, 1.0)
     so_far = np.full(lattice.num_states, np.inf)
@@ -67,7 +67,7 @@ def test_words_and_totals_are_openfsts(seed):
     for state in np.flatnonzero(np.isfinite(lattice.final_graph)):
         fst.set_final(int(state), lattice.final_graph[state])
     theirs = pynini.determinize(fst.rmepsilon())
-    found = determinize(lattice)
+    found = determinize_lattice(lattice)
     totals = {}
     ways = theirs.paths()
     while not ways.done():
@@ -84,7 +84,7 @@ def test_equal_futures_share_states():
     lattice = Lattice(source, target, np.array([1, 2, 3, 4], np.int32), np.array([1.0, 2, 3, 4]),
                       np.zeros(4), np.array([np.inf, np.inf, 0.0]), np.zeros(3),
                       np.array([5, 6, 7, 8], np.int32))
-    found = determinize(lattice)
+    found = determinize_lattice(lattice)
     assert found.num_states == 3
     assert found.num_arcs == 4
     assert [string.tolist() for string in found.strings] == [[5], [6], [7], [8]]
@@ -94,16 +94,16 @@ def test_a_lattice_without_an_end_is_empty():
     lattice = Lattice(np.array([0], np.int32), np.array([1], np.int32), np.array([1], np.int32),
                       np.zeros(1), np.zeros(1), np.full(2, np.inf), np.zeros(2),
                       np.array([1], np.int32))
-    assert determinize(lattice).num_states == 0
-    assert determinize(lattice, beam=3.0).num_arcs == 0
+    assert determinize_lattice(lattice).num_states == 0
+    assert determinize_lattice(lattice, beam=3.0).num_arcs == 0
 
 
 def test_a_lattice_too_large_is_pruned_more(monkeypatch, caplog):
     rng = np.random.default_rng(5)
     lattice = random_lattice(rng, 40, 300, words=6, silent=0.2)
     monkeypatch.setattr("hybridasr.lattice.determinize.MAX_ELEMENTS", 60)
-    found = determinize(lattice, beam=12.0)
+    found = determinize_lattice(lattice, beam=12.0)
     assert "narrowed" in caplog.text
     best = min(graph + acoustic for _, graph, acoustic, _ in all_paths(found))
-    wide = determinize(lattice, beam=0.5)
+    wide = determinize_lattice(lattice, beam=0.5)
     assert best == min(graph + acoustic for _, graph, acoustic, _ in all_paths(wide))

@@ -7,7 +7,7 @@ import pytest
 from helpers_lattice import all_paths, random_lattice
 
 from hybridasr.errors import UserError
-from hybridasr.lattice.determinize import determinize
+from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice, Lattice
 from hybridasr.lattice.text import format_lattice, read_compact, read_lattices, write_lattices
 
@@ -65,7 +65,7 @@ def test_written_as_kaldi_does():
 def test_random_lattices_come_back(seed, suffix, tmp_path):
     rng = np.random.default_rng(seed)
     raw = random_lattice(rng, 8, 18)
-    written = [("a", raw), ("b", determinize(raw))]
+    written = [("a", raw), ("b", determinize_lattice(raw))]
     write_lattices(tmp_path / f"lat{suffix}", written)
     found = list(read_lattices(tmp_path / f"lat{suffix}"))
     assert [key for key, _ in found] == ["a", "b"]

@@ -5,7 +5,7 @@ import pytest
 from helpers_lattice import all_paths, best_paths, compact, random_lattice
 from scipy.special import logsumexp
 
-from hybridasr.lattice.determinize import determinize
+from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice
 from hybridasr.lattice.paths import n_best, oracle
 from hybridasr.lattice.posteriors import forward_backward, word_posteriors
@@ -31,7 +31,7 @@ def nondeterministic(rng):
 
 @pytest.mark.parametrize("seed", range(40))
 @pytest.mark.parametrize("make", [nondeterministic,
-                                  lambda rng: determinize(random_lattice(rng, 8, 20))])
+                                  lambda rng: determinize_lattice(random_lattice(rng, 8, 20))])
 def test_n_best_are_the_best_of_each_word_sequence(seed, make):
     lattice = make(np.random.default_rng(seed))
     scale = 0.5
@@ -50,7 +50,7 @@ def test_n_best_are_the_best_of_each_word_sequence(seed, make):
 @pytest.mark.parametrize("seed", range(40))
 def test_oracle_is_the_nearest_path(seed):
     rng = np.random.default_rng(seed)
-    for lattice in (nondeterministic(rng), determinize(random_lattice(rng, 9, 25))):
+    for lattice in (nondeterministic(rng), determinize_lattice(random_lattice(rng, 9, 25))):
         reference = tuple(rng.integers(1, 4, rng.integers(0, 5)).tolist())
         sequences = {path[0] for path in all_paths(lattice)}
         found = oracle(lattice, reference)

@@ -96,7 +96,7 @@ def test_guesses_are_made_where_wanted(lang, monkeypatch):
     ("打开发", r"command '打开发': '打开发' needs the phones f, which the model has never"),
     ("speech fff", r"command 'speech fff': no pronunciation for 'fff'; add it to a lexicon of"),
     ("打开\U00031fff", "command '打开\U00031fff': no pronunciation for '\U00031fff'; write it in"),
-    ("26", r"command '26': no pronunciation for '26'; write the number in words"),
+    ("tiao9", r"command 'tiao9': no pronunciation for 'tiao9'; 'tiao9' is a syllable with a tone"),
 ])
 def test_what_cannot_be_said(lang, text, message):
     with pytest.raises(UserError, match="^" + message):

@@ -7,7 +7,7 @@ from rapidfuzz.distance import Levenshtein
 
 from hybridasr.lexicon import english, g2p
 from hybridasr.lexicon.phones import default_phone_set
-from hybridasr.lexicon.table_files import read_table
+from hybridasr.lexicon.table_files import builtin_table
 
 ABBREVIATIONS = {"wifi", "usb", "app", "led"}
 
@@ -69,6 +69,6 @@ def test_what_cannot_be_guessed(word):
 def test_tables_use_known_phones():
     known = {*default_phone_set().nonsilence_phones}
     for table in ("ipa_to_cmu.txt", "letter_rules.txt"):
-        symbols = [row[0] for _, row in read_table(table)]
+        symbols = [row[0] for _, row in builtin_table(table)]
         assert len(set(symbols)) == len(symbols), table
-        assert all(p in known for _, row in read_table(table) for p in row[1:]), table
+        assert all(p in known for _, row in builtin_table(table) for p in row[1:]), table

@@ -124,7 +124,8 @@ def test_sandhi_is_an_option():
 
 def test_the_users_lexicon_wins(tmp_path):
     (tmp_path / "lexicon.txt").write_text("YES K EH N\n打开 foo1 bar\n<UNK> GBG\n")
-    lexicon = build("YES", "打开", "NO", user_lexicon=tmp_path / "lexicon.txt")
+    lexicon = build("YES", "打开", "NO", user_lexicon=tmp_path / "lexicon.txt",
+                    mix_phones=True)
     assert said(lexicon, "YES") == ["K EH N"]
     assert said(lexicon, "打开") == ["foo1 bar"]
     assert said(lexicon, "NO") == ["N OW"]

@@ -16,7 +16,7 @@ def test_the_environment_wins(monkeypatch, tmp_path):
     monkeypatch.setenv("HYBRIDASR_LEXICON", str(tmp_path))
     assert tables_dir() == tmp_path
     with pytest.raises(UserError, match="english.txt: no such file"):
-        tables.read_table("english.txt")
+        tables.builtin_table("english.txt")
     monkeypatch.setenv("HYBRIDASR_LEXICON", str(tmp_path / "none"))
     with pytest.raises(UserError, match="HYBRIDASR_LEXICON is not a directory"):
         tables_dir()
@@ -24,9 +24,8 @@ def test_the_environment_wins(monkeypatch, tmp_path):
 
 def test_missing_tables_are_said_so(monkeypatch, tmp_path):
     monkeypatch.delenv("HYBRIDASR_LEXICON", raising=False)
-    monkeypatch.setattr(tables, "__file__", str(tmp_path / "a" / "b" / "tables.py"))
-    monkeypatch.setattr("sys.prefix", str(tmp_path))
-    with pytest.raises(UserError, match="the pronunciation tables are missing; set HYBRIDASR"):
+    monkeypatch.setattr(tables, "package_folder", lambda inside, checkout: tmp_path / checkout)
+    with pytest.raises(UserError, match="tables are missing; install hybridasr again"):
         tables_dir()
 
 

@@ -23,6 +23,7 @@ from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
 from hybridasr.evaluation.spotting import CommandList
 from hybridasr.features.pipeline import load_feats
+from hybridasr.model.directory import save_model
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import Recognizer, load
 
@@ -311,7 +312,7 @@ def test_saving_a_model_anew_removes_what_was_fitted_to_the_old_one(calibrated, 
     shutil.copytree(calibrated, path)
     assert (path / "confidence.json").is_file()
     assert (path / "confusions.json").is_file()
-    load(path, commands=COMMANDS).model.save(path)
+    save_model(load(path, commands=COMMANDS).model, path)
     assert not (path / "confidence.json").exists()
     assert not (path / "confusions.json").exists()
     assert load(path, commands=COMMANDS).calibration is None

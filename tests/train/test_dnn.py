@@ -13,16 +13,19 @@ from hybridasr.errors import UserError
 from hybridasr.evaluation.evaluate import decode_set
 from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.archives import read_ark, read_scp
-from hybridasr.model.acoustic import DEFAULT_SCALE, load_model
+from hybridasr.model.acoustic import DEFAULT_SCALE
 from hybridasr.model.adaptation import AdaptOptions
+from hybridasr.model.directory import load_model
+from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognize.recognizer import load
 from hybridasr.train import nnet_trainer as fitting
 from hybridasr.train.blocks import write_blocks
+from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.minibatch import FrameSet, gather_frames, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
-from hybridasr.train.nnet_trainer import DnnOptions
+from hybridasr.train.nnet_options import DnnOptions
 
 SMALL = "splice offsets=-2:2\naffine dim=24\nbatchnorm\nrelu\ndropout rate=0.1\noutput\n"
 
@@ -33,7 +36,7 @@ def mono(world, tmp_path_factory):
     root = tmp_path_factory.mktemp("dnn")
     with executor(1) as pool:
         train_mono(world[0], world[2], FEATURES, PIPELINE, root / "mono", pool,
-                   MonoOptions(num_iters=10, max_iter_inc=6, totgauss=40))
+                   build_options(MonoOptions, num_iters=10, max_iter_inc=6, totgauss=40))
     (root / "nnet.conf").write_text(SMALL)
     return root
 
@@ -145,7 +148,7 @@ def test_copies_are_gathered_with_their_originals_alignment(world, mono, tmp_pat
     ids = dict(read_ark(mono / "mono" / "ali.ark"))[original]
     tid_pdf = load_model(mono / "mono").transitions.tid_pdf
     with executor(1) as pool:
-        refs = write_blocks(data, world[2].words, world[2].oov, PIPELINE, tmp_path / "blocks", pool)
+        refs = write_blocks(data, world[2], PIPELINE, tmp_path / "blocks", pool)
     frames = gather_frames(refs, PIPELINE, {original: ids}, tid_pdf, data, tmp_path / "f.npy")
     assert sorted(frames.utterances) == sorted([original, copy])
     assert frames.originals == [original] * 2
@@ -176,8 +179,8 @@ def frames(tmp_path):
 
 def run_fit(frames, path, text=SMALL, **options):
     values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32} | options
-    return fitting.fit(frames, text, "net", 3, np.array([0]), 4, DnnOptions(**values),
-                       SerialExecutor(), path)
+    return fitting.fit(frames, text, "net", 3, np.array([0]), 4,
+                       build_options(DnnOptions, **values), SerialExecutor(), path)
 
 
 VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
@@ -188,7 +191,7 @@ VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
 @pytest.mark.parametrize("after", [1, 3])
 def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeypatch, after,
                                                        options):
-    real, saved = fitting._save, []
+    real, saved = fitting.save_progress, []
 
     def stop(*args):
         real(*args)
@@ -197,10 +200,10 @@ def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeyp
             raise KeyboardInterrupt
 
     whole, figures = run_fit(frames, tmp_path / "none.npz", **options)
-    monkeypatch.setattr(fitting, "_save", stop)
+    monkeypatch.setattr(fitting, "save_progress", stop)
     with pytest.raises(KeyboardInterrupt):
         run_fit(frames, tmp_path / "checkpoint.npz", **options)
-    monkeypatch.setattr(fitting, "_save", real)
+    monkeypatch.setattr(fitting, "save_progress", real)
     again, resumed = run_fit(frames, tmp_path / "checkpoint.npz", **options)
     for name, array in whole.to_arrays().items():
         np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)
@@ -212,7 +215,8 @@ def test_jobs_side_by_side_give_what_they_give_one_after_the_other(frames, tmp_p
     values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32}
     with executor(2) as pool:
         two, _ = fitting.fit(frames, SMALL, "net", 3, np.array([0]), 4,
-                             DnnOptions(**values, num_jobs=3), pool, tmp_path / "two.npz")
+                             build_options(DnnOptions, **values, num_jobs=3), pool,
+                             tmp_path / "two.npz")
     for name, array in one.to_arrays().items():
         np.testing.assert_array_equal(array, two.to_arrays()[name], err_msg=name)
 
@@ -225,9 +229,9 @@ def test_the_average_of_jobs_is_that_of_their_networks(frames, tmp_path):
                            tmp_path / "checkpoint.npz")
     task = fitting.Task(frames, SMALL, "net", 3, options, 4, found.shift, found.scale)
     chunks = frames.chunks(8, np.arange(10))
-    plan = fitting._Plan(chunks, frames.chunks_within(chunks, 8, np.array([0])), options)
+    plan = ChunkPlan(chunks, frames.chunks_within(chunks, 8, np.array([0])), options)
     assert plan.rounds == 1
-    state = fitting._state(*task.restore(None))
+    state = fitting.state_of(*task.restore(None))
     rate = fitting.Rate(options.initial_learning_rate, options.final_learning_rate, plan.steps)
     states = [fitting.train_part(task, state, part, rate, [0, 0, 0, job])[0]
               for job, part in enumerate(plan.parts(0)[0])]
@@ -243,15 +247,15 @@ def test_silence_is_drawn_less_and_the_posteriors_are_of_all_frames(frames, tmp_
     pdfs[:150] = 0  # the first five utterances are silence
     frames = replace(frames, pdfs=pdfs)
     chunks = frames.chunks(8, np.arange(10))
-    quiet = frames.chunks_within(chunks, 8, np.array([0]))
-    assert quiet[chunks[:, 0] < 5].all()
-    assert not quiet[chunks[:, 0] >= 5].all()
-    plan = fitting._Plan(chunks, quiet, DnnOptions(chunk_width=8, silence_share=0.25))
+    silent = frames.chunks_within(chunks, 8, np.array([0]))
+    assert silent[chunks[:, 0] < 5].all()
+    assert not silent[chunks[:, 0] >= 5].all()
+    plan = ChunkPlan(chunks, silent, DnnOptions(chunk_width=8, silence_share=0.25))
     drawn = [np.concatenate([part for parts in plan.parts(epoch) for part in parts])
              for epoch in range(200)]
-    loud = (~quiet).sum()
-    assert all((frames.chunks_within(d, 8, np.array([0])) == 0).sum() == loud for d in drawn)
-    share = np.mean([len(d) - loud for d in drawn]) / quiet.sum()
+    speech = (~silent).sum()
+    assert all((frames.chunks_within(d, 8, np.array([0])) == 0).sum() == speech for d in drawn)
+    share = np.mean([len(d) - speech for d in drawn]) / silent.sum()
     assert abs(share - 0.25) < 0.05
     options = {"silence_share": 0.25, "held_out": 0.0, "chunk_width": 8, "num_epochs": 100,
                "initial_learning_rate": 0.01}
@@ -274,7 +278,7 @@ def test_schedules_and_early_stop(frames, tmp_path):
     for wrong in ({"patience": 1, "held_out": 0.0}, {"schedule": "new-bob", "held_out": 0.0},
                   {"held_out": 1.0}, {"silence_share": 2.0}, {"num_jobs": 0}):
         with pytest.raises(UserError):
-            DnnOptions(**wrong)
+            build_options(DnnOptions, **wrong)
 
 
 def test_held_out_are_whole_speakers_or_utterances_copies_with_their_originals(frames):

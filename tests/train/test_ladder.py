@@ -18,13 +18,14 @@ from hybridasr.gmm.fmllr import FmllrStats, accumulate_fmllr, estimate_fmllr
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
-from hybridasr.model.acoustic import load_model
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker
+from hybridasr.model.directory import load_model, save_model
+from hybridasr.options import build_options
 from hybridasr.output.ctm import read_ctm
 from hybridasr.output.textgrid import read_textgrid
 from hybridasr.parallel import executor
 from hybridasr.train import em
-from hybridasr.train.ladder import KINDS
+from hybridasr.train.ladder import TRAINERS
 from hybridasr.train.mono import MonoOptions, train_mono
 
 SIZES = {"num_iters": 9, "max_iter_inc": 5, "totgauss": 60, "numleaves": 25, "thresh": 20.0,
@@ -35,15 +36,15 @@ CHAIN = ("mono", "deltas", "lda-mllt", "sat", "quick")
 
 
 def train(kind, data, lang, source, path, nj=1, **more):
-    options = KINDS[kind].options(**{**SIZES, **MORE[kind], **more})
+    options = build_options(TRAINERS[kind].options, **{**SIZES, **MORE[kind], **more})
     with executor(nj) as pool:
-        return KINDS[kind].train(data, lang, source, path, pool, options)
+        return TRAINERS[kind].train(data, lang, source, path, pool, options)
 
 
 def mono(data, lang, path, nj=1):
     with executor(nj) as pool:
         return train_mono(data, lang, FEATURES, PIPELINE, path, pool,
-                          MonoOptions(num_iters=10, max_iter_inc=6, totgauss=40))
+                          build_options(MonoOptions, num_iters=10, max_iter_inc=6, totgauss=40))
 
 
 def shifted(data, path, seed=5, far=2):
@@ -268,7 +269,7 @@ def test_alignments_of_another_lexicon_are_refused(ladder, tmp_path):
 
 def test_sources_that_do_not_fit(ladder, tmp_path):
     data, test, lang, exp = ladder
-    load_model(exp / "mono").save(tmp_path / "model")
+    save_model(load_model(exp / "mono"), tmp_path / "model")
     with pytest.raises(UserError, match=r"no alignments \(ali.ark\) there; make them with"):
         train("deltas", data, lang, tmp_path / "model", tmp_path / "tri")
     write_matrices(tmp_path / "model" / "ali.ark", None, [("else", np.ones(4, np.int32))])

@@ -14,15 +14,16 @@ from hybridasr.features.archives import read_scp
 from hybridasr.features.pipeline import load_feats
 from hybridasr.graph.compose import make_hclg
 from hybridasr.lm.grammar import command_grammar
-from hybridasr.model.acoustic import load_model
+from hybridasr.model.directory import load_model, save_model
+from hybridasr.options import build_options, change_options
 from hybridasr.parallel import executor
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.storage import read_arrays
 from hybridasr.train import em
 from hybridasr.train.mono import MonoOptions, train_mono
 
-OPTIONS = MonoOptions(num_iters=14, max_iter_inc=8, totgauss=40,
-                      realign_iters="1 2 3 4 5 7 9 11 13")
+OPTIONS = build_options(MonoOptions, num_iters=14, max_iter_inc=8, totgauss=40,
+                        realign_iters="1 2 3 4 5 7 9 11 13")
 
 
 def train(world, path, nj=1, options=OPTIONS, data=None):
@@ -70,7 +71,7 @@ def test_likelihood_falls_only_where_mixtures_were_split(trained):
     lines = [re.match(r"iteration (\d+): log likelihood a frame (-?[\d.]+).*now (\d+) gaussians",
                       line) for line in trained[2]]
     rows = [(int(m[1]), float(m[2]), int(m[3])) for m in lines if m]
-    assert [row[0] for row in rows] == list(range(OPTIONS.num_iters))
+    assert [row[0] for row in rows] == list(range(OPTIONS.em.num_iters))
     grown = [b[2] > a[2] for a, b in zip(rows[:-1], rows[1:], strict=True)]
     for before, after, split in zip(rows[:-1], rows[1:], [False, *grown], strict=False):
         if not split:
@@ -103,7 +104,7 @@ def test_interrupted_training_ends_in_the_same_model(world, trained, tmp_path, m
     assert not (tmp_path / "model.json").exists()
     train(world, tmp_path)
     # The second run only did what was left.
-    assert len(saved) == OPTIONS.num_iters - 2
+    assert len(saved) == OPTIONS.em.num_iters - 2
     ours, theirs = read_arrays(trained[0] / "gmm.npz"), read_arrays(tmp_path / "gmm.npz")
     for name, values in ours.items():
         np.testing.assert_array_equal(values, theirs[name])
@@ -111,7 +112,7 @@ def test_interrupted_training_ends_in_the_same_model(world, trained, tmp_path, m
 
 
 def test_a_checkpoint_of_other_options_is_not_used(world, tmp_path, monkeypatch):
-    short = replace(OPTIONS, num_iters=3)
+    short = change_options(OPTIONS, num_iters=3)
     real = em.save_checkpoint
     monkeypatch.setattr(em, "save_checkpoint", lambda *args: (real(*args), _stop()))
     with pytest.raises(KeyboardInterrupt):
@@ -139,7 +140,8 @@ def test_too_short_utterances_are_named_and_left_out(world, tmp_path, caplog):
     data = with_extra(world, tmp_path / "data", "s9-short", ("dai", "tai"),
                       np.zeros((4, 13), np.float32))
     with caplog.at_level(logging.DEBUG, logger="hybridasr"):
-        model = train(world, tmp_path / "mono", options=replace(OPTIONS, num_iters=3), data=data)
+        model = train(world, tmp_path / "mono", options=change_options(OPTIONS, num_iters=3),
+                      data=data)
     assert model.info["unaligned"] == 1
     assert "not aligned: s9-short" in caplog.text
     assert "failed 1 of 49" in caplog.text
@@ -148,7 +150,7 @@ def test_too_short_utterances_are_named_and_left_out(world, tmp_path, caplog):
 def test_unknown_words_are_spoken_noise(world, tmp_path):
     data = with_extra(world, tmp_path / "data", "s9-new", ("da", "unheard"),
                       np.random.default_rng(0).normal(size=(60, 13)).astype(np.float32))
-    model = train(world, tmp_path / "mono", options=replace(OPTIONS, num_iters=3), data=data)
+    model = train(world, tmp_path / "mono", options=change_options(OPTIONS, num_iters=3), data=data)
     assert model.info["unaligned"] == 0
 
 
@@ -166,7 +168,7 @@ def test_model_directory(world, trained, tmp_path):
     assert model.tree == trained[1].tree
     assert model.features == FEATURES
     assert model.lang.words == world[2].words
-    model.save(tmp_path / "copy")
+    save_model(model, tmp_path / "copy")
     again = load_model(tmp_path / "copy")
     np.testing.assert_array_equal(again.gmm.variances, model.gmm.variances)
     text = (tmp_path / "copy" / "model.json").read_text()
@@ -188,4 +190,4 @@ def test_model_directory(world, trained, tmp_path):
     ({"num_iters": 0}, "num-iters 0"), ({"realign_iters": "1 two"}, "must be numbers")])
 def test_options(values, message):
     with pytest.raises(UserError, match=message):
-        MonoOptions(**values)
+        build_options(MonoOptions, **values)

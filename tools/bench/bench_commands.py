@@ -28,7 +28,7 @@ from hybridasr.kaldi.tree_text import read_tree
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import base_phone
-from hybridasr.model.acoustic import load_model
+from hybridasr.model.directory import load_model
 from hybridasr.progress import logger
 from hybridasr.recognize.recognizer import load
 
@@ -158,7 +158,8 @@ def search_time(graph: DecodingGraph, system, repeat: int) -> float:
     _, transitions, tree = system
     scores = 3 * np.random.default_rng(0).normal(size=(FRAMES, tree.num_pdfs)).astype(np.float32)
     pdfs = transitions.tid_pdf[graph.ilabel]
-    return best_of(repeat, lambda: search(graph, pdfs, scores, SearchOptions()))
+    options = SearchOptions(acoustic_scale=1 / 12)
+    return best_of(repeat, lambda: search(graph, pdfs, scores, options))
 
 
 def graph_bytes(graph: DecodingGraph) -> int:

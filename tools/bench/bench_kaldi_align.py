@@ -43,8 +43,8 @@ def measure(folder: Path) -> dict:
     rows = [line.split() for line in (folder / "text").read_text(encoding="utf-8").splitlines()]
     reference = {fields[0]: np.array(fields[1:], np.int32) for fields in map(
         str.split, (folder / "forced_alignment.txt").read_text(encoding="utf-8").splitlines())}
-    scorer, costs = gmm.scorer(), transitions.scaled_costs(OPTIONS.transition_scale,
-                                                           OPTIONS.self_loop_scale)
+    scorer, costs = gmm.scorer(), transitions.scaled_costs(OPTIONS.scales.transition_scale,
+                                                           OPTIONS.scales.self_loop_scale)
     graphs = TrainingGraphs(lang, transitions, read_tree(folder / "tree.txt"))
 
     def aligned(name: str, words: list[str]):

@@ -14,7 +14,7 @@ from pathlib import Path
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.evaluation.calibrate import DrawOptions, draw_lists
 from hybridasr.evaluation.spotting import decision_figures, spot_set
-from hybridasr.model.acoustic import load_model
+from hybridasr.model.directory import load_model
 from hybridasr.parallel import executor
 from hybridasr.score.results import DECISION_COLUMNS, format_table
 

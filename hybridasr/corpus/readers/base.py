@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridasr.corpus.datadir import Utterance
+from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 from hybridasr.options import option
 from hybridasr.progress import logger
@@ -38,6 +39,8 @@ class Reader:
     layout: str  # the files expected, for error lines
     matches: Callable[[Path], bool]  # does this folder look like the corpus?
     read_sets: Callable[[Path, ReaderOptions], Sets]
+    splits_by_speaker: bool = False  # it heeds `ReaderOptions.test_speaker`
+    synthesises: bool = False  # it makes its recordings itself, and heeds `ReaderOptions.commands`
 
     def read(self, corpus_dir: str | Path, options: ReaderOptions | None = None) -> Sets:
         """List the corpus: set name ("train", "test", ...) to utterances, sorted by id.
@@ -49,9 +52,15 @@ class Reader:
             what is expected and where to get the corpus.
         """
         path = Path(corpus_dir)
-        if not path.is_dir() and self.name != "commands_zh":
+        if not path.is_dir() and not self.synthesises:
             raise UserError(f"no such folder; {self.expected()}", path)
-        sets = self.read_sets(path, options or ReaderOptions())
+        options = options or ReaderOptions()
+        for value, heeded, what in (
+                (options.test_speaker, self.splits_by_speaker, "--test-speaker"),
+                (options.commands, self.synthesises, "a list of commands to speak")):
+            if value is not None and not heeded:
+                raise UserError(f"{what} has no effect on {self.title}; leave it out", path)
+        sets = self.read_sets(path, options)
         for name, utterances in sets.items():
             if not utterances:
                 raise UserError(f"no utterance for the set '{name}'; {self.expected()}", path)
@@ -92,7 +101,8 @@ def match_names(files: Iterable[Path], pattern: str) -> list[tuple[Path, re.Matc
 
 def utterance(name: str, speaker: str, words: str, path: Path) -> Utterance:
     """An utterance that is a whole recording; the path is made absolute."""
-    return Utterance(name, speaker, tuple(words.split()), name, os.path.abspath(path))
+    return Utterance(name, speaker, tuple(normalize_text(words).split()), name,
+                     os.path.abspath(path))
 
 
 def split_speakers(utterances: list[Utterance], test: set[str]) -> Sets:

@@ -55,4 +55,5 @@ READER = Reader(
     layout="recordings/DIGIT_SPEAKER_N.wav",
     matches=_matches,
     read_sets=_read,
+    splits_by_speaker=True,
 )

@@ -68,4 +68,5 @@ READER = Reader(
     layout="speech_data/SPEAKER/SPEAKER-WW-RR.wav (or .flac)",
     matches=_matches,
     read_sets=_read,
+    splits_by_speaker=True,
 )

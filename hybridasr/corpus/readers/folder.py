@@ -14,6 +14,7 @@ of each folder, drawn by `seed` (one file at least).
 import re
 import zlib
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from hybridasr.corpus.readers.base import (
     split_speakers,
     utterance,
 )
-from hybridasr.errors import UserError
+from hybridasr.corpus.text import normalize_text
+from hybridasr.errors import UserError, name_some
 from hybridasr.progress import logger
 
 
@@ -42,6 +44,7 @@ def _read(path: Path, options: ReaderOptions) -> Sets:
     if empty:
         logger.warning("%s: no audio in %s; left out", path, ", ".join(empty))
     folders = {folder: files for folder, files in folders.items() if files}
+    _warn_of_case(path, folders)
     if not folders:
         raise UserError(f"no recordings in its sub-folders; {READER.expected()}", path)
     if _have_speakers(folders):
@@ -104,7 +107,18 @@ def _prefix(file: Path) -> str:
 
 
 def _words(folder: Path) -> str:
-    return folder.name.replace("_", " ")
+    return normalize_text(folder.name.replace("_", " "))
+
+
+def _warn_of_case(path: Path, folders: Iterable[Path]) -> None:
+    """Name the words that differ by case alone: they would be two words of one sound."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for folder in folders:
+        spellings[_words(folder).casefold()].add(_words(folder))
+    pairs = [" and ".join(sorted(group)) for group in spellings.values() if len(group) > 1]
+    if pairs:
+        logger.warning("%s: folders whose words differ by case alone are different words: %s; "
+                       "give them one spelling if they are the same", path, name_some(pairs))
 
 
 def _command_folders(path: Path) -> list[Path]:
@@ -119,4 +133,5 @@ READER = Reader(
     layout="one sub-folder for each command, with its recordings in it (打开空调/anna-1.wav)",
     matches=_matches,
     read_sets=_read,
+    splits_by_speaker=True,
 )

@@ -1,0 +1,164 @@
+"""Owns the verbs that measure a model on transcribed speech, and fit its scale and threshold."""
+
+import argparse
+import json
+from pathlib import Path
+
+from hybridasr.cli.search_options import (
+    add_commands,
+    add_search,
+    check_adaptation,
+    check_commands,
+    read_fillers,
+    spot_options,
+)
+from hybridasr.cli.verb import Verb, add_nj, field_names, refuse
+
+
+def _score_arguments(parser: argparse.ArgumentParser) -> None:
+    for name in ("data", "decode"):
+        parser.add_argument(name, type=Path)
+
+
+def _score(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.evaluation.evaluate import score_set
+    from hybridasr.score.wer import format_scores
+
+    print(format_scores(score_set(read_datadir(args.data), args.decode)))
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    add_search(parser)
+    add_commands(parser)
+    add_nj(parser)
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
+    parser.add_argument("--homophones", action="store_true",
+                        help="words of equal pronunciation count as right for each other")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
+    parser.add_argument("data", type=Path, help="data directory; features are made if missing")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.command_list import read_commands
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.evaluation.evaluate import evaluate, homophone_classes
+    from hybridasr.evaluation.spotting import CommandList, evaluate_commands
+    from hybridasr.features.pipeline import make_feats
+    from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.model.directory import load_model
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+
+    check_commands(args, ("graph", "homophones"))
+    check_adaptation(args, args.model)
+    model, data, fillers = load_model(args.model), read_datadir(args.data), read_fillers(args)
+    with executor(args.nj) as pool:
+        if "feats.scp" not in data.tables:
+            data = make_feats(data, model.features, pool)
+        if args.commands:
+            commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
+            row = evaluate_commands(args.model, [data], commands, args.model /
+                                    f"commands_{args.data.name}", pool, spot_options(args))
+            print(json.dumps([row], ensure_ascii=False, indent=2))
+            return
+        row = evaluate(args.model, args.graph or args.model / "graph", read_datadir(args.data),
+                       args.model / f"decode_{args.data.name}", from_args(SearchOptions, args),
+                       pool, homophone_classes(model.lang) if args.homophones else None,
+                       from_args(AdaptOptions, args))
+    print(json.dumps([row], ensure_ascii=False, indent=2))
+
+
+def _tune_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.options import add_options
+
+    add_options(parser, SearchOptions)
+    add_nj(parser)
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
+    parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
+                        "the utterances that the network was not trained on")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
+    parser.add_argument("data", type=Path, help="data directory with features and transcripts")
+
+
+def _tune(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.evaluation.tune import held_out, tune_scale
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+
+    refuse(args, ["acoustic_scale"], "on tune-scale, which chooses it")
+    data = read_datadir(args.data)
+    with executor(args.nj) as pool:
+        best, rates = tune_scale(args.model, args.graph or args.model / "graph",
+                                 held_out(args.model, data) if args.held_out else data, pool,
+                                 from_args(SearchOptions, args))
+    for scale, rate in rates.items():
+        print(f"{scale:.3f}  {rate:6.2f} %{'  stored' if scale == best else ''}")
+
+
+def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.confidence.calibrator import CalibrationOptions
+    from hybridasr.evaluation.calibrate import DrawOptions
+    from hybridasr.options import add_options
+
+    add_search(parser)
+    add_commands(parser, "lists drawn from the transcripts")
+    add_options(parser, DrawOptions)
+    add_options(parser, CalibrationOptions)
+    add_nj(parser)
+    parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
+                        "the utterances that the network was not trained on")
+    parser.add_argument("--plots", type=Path, metavar="DIR",
+                        help="draw reliability, DET and ROC curves there")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
+    parser.add_argument("data", type=Path, help="data directory with features and transcripts, of "
+                        "speakers that the model was not trained on")
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from hybridasr.confidence.calibrator import CalibrationOptions
+    from hybridasr.corpus.command_list import read_commands
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.evaluation.calibrate import DrawOptions, calibrate
+    from hybridasr.evaluation.spotting import CommandList
+    from hybridasr.evaluation.tune import held_out
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+
+    refuse(args, ["threshold"], "on calibrate, which chooses it")
+    check_adaptation(args, args.model)
+    commands = None
+    if args.commands:
+        refuse(args, field_names(DrawOptions), "with --commands, which is the list")
+    else:
+        refuse(args, ["fillers"], "without a command list; give --commands FILE too")
+    data, fillers = read_datadir(args.data), read_fillers(args)
+    if args.commands:
+        commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
+    with executor(args.nj) as pool:
+        _, report = calibrate(args.model, held_out(args.model, data) if args.held_out else data,
+                              pool, commands, from_args(DrawOptions, args),
+                              from_args(CalibrationOptions, args), spot_options(args))
+    if args.plots:
+        from hybridasr.plots import draw_det, draw_reliability, draw_roc
+
+        draw_reliability(report.trials.probabilities, report.trials.labels,
+                         args.plots / "reliability.png")
+        draw_det({args.model.name: report.trials.curve()}, args.plots / "det.png")
+        draw_roc({args.model.name: report.trials.curve()}, args.plots / "roc.png")
+    print(json.dumps(report.figures, indent=2))
+
+
+VERBS = {
+    "score": Verb("word error rates of a decode directory", _score_arguments, _score),
+    "tune-scale": Verb("choose the acoustic scale on held-out speech; stored in the model",
+                       _tune_arguments, _tune),
+    "calibrate": Verb("fit the probability of commands and its threshold; stored in the model",
+                      _calibrate_arguments, _calibrate),
+    "evaluate": Verb("decode and score a data directory; rows of results.json on stdout",
+                     _evaluate_arguments, _evaluate),
+}

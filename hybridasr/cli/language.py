@@ -1,0 +1,92 @@
+"""Owns the verbs on language: lexicon and lang directory, language model, decoding graph."""
+
+import argparse
+from pathlib import Path
+
+from hybridasr.cli.verb import Verb, refuse
+
+
+def _lang_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.lexicon.langdir import LangOptions
+    from hybridasr.options import add_options
+
+    parser.add_argument("--lexicon", type=Path, metavar="FILE",
+                        help="own pronunciations (<word> <phone> ...), which win over all others")
+    parser.add_argument("--oov", default="error", choices=("error", "guess", "spn"),
+                        help="a word without pronunciation: stop, guess, or spoken noise (error)")
+    parser.add_argument("--mix-phones", action="store_true", help="look words that --lexicon lacks "
+                        "up in the built-in tables, even if its phones are others")
+    add_options(parser, LangOptions)
+    parser.add_argument("words", type=Path, nargs="+",
+                        help="data directories (their text) and command lists")
+    parser.add_argument("lang", type=Path, help="the lang directory to write")
+
+
+def _prepare_lang(args: argparse.Namespace) -> None:
+    from hybridasr.graph.mklang import make_lang
+    from hybridasr.lexicon.langdir import LangOptions
+    from hybridasr.options import from_args
+
+    make_lang(args.words, args.lang, from_args(LangOptions, args), args.oov, args.lexicon,
+              args.mix_phones, ("--oov", "--mix-phones"))
+
+
+def _lm_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--order", type=int, default=3, help="longest n-gram, 1 to 3 (3)")
+    parser.add_argument("--ids", choices=("true", "false"), help="whether lines begin with an id "
+                        "(true for a data directory and its text, false for any other file)")
+    parser.add_argument("text", type=Path, help="data directory, or a text of one sentence a line")
+    parser.add_argument("arpa", type=Path, help="the ARPA file to write")
+
+
+def _train_lm(args: argparse.Namespace) -> None:
+    from hybridasr.lm.arpa import write_arpa
+    from hybridasr.lm.ngram import estimate_ngram
+    from hybridasr.lm.sentences import describe_sentences, read_sentences
+    from hybridasr.progress import logger
+
+    sentences = read_sentences(args.text, None if args.ids is None else args.ids == "true")
+    write_arpa(args.arpa, estimate_ngram(sentences, args.order))
+    logger.info("%s: %d-gram of %s", args.arpa, args.order, describe_sentences(sentences))
+
+
+def _graph_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.graph.self_loops import GraphOptions
+    from hybridasr.lm import GRAMMARS
+    from hybridasr.options import add_options
+
+    parser.add_argument("--grammar", default="commands", choices=GRAMMARS, help="commands: one "
+                        "an utterance; loop: any number; ngram: from --arpa (commands)")
+    parser.add_argument("--commands", type=Path, metavar="FILE",
+                        help="command list (default: every word of the model's lexicon)")
+    parser.add_argument("--arpa", type=Path, metavar="FILE", help="language model for ngram")
+    add_options(parser, GraphOptions)
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
+    parser.add_argument("graph", type=Path, nargs="?", help="graph directory (MODEL/graph)")
+
+
+def _mkgraph(args: argparse.Namespace) -> None:
+    from hybridasr.graph.mkgraph import grammar_phrases, make_graph
+    from hybridasr.graph.self_loops import GraphOptions
+    from hybridasr.model.directory import load_model
+    from hybridasr.options import from_args
+    from hybridasr.progress import logger
+
+    if args.grammar == "ngram":
+        refuse(args, ["commands"], "on the grammar ngram, which is made of --arpa")
+    else:
+        refuse(args, ["arpa"], f"on the grammar {args.grammar}; give --grammar ngram")
+    model = load_model(args.model)
+    phrases = grammar_phrases(model.lang, args.commands) if args.grammar != "ngram" else ()
+    logger.info("%s", make_graph(model.lang, model.transitions, model.tree,
+                                 args.graph or args.model / "graph", args.grammar, phrases,
+                                 args.arpa, from_args(GraphOptions, args)))
+
+
+VERBS = {
+    "prepare-lang": Verb("lexicon and lang directory for the words of data and command lists",
+                         _lang_arguments, _prepare_lang),
+    "train-lm": Verb("n-gram language model with Witten-Bell smoothing, as ARPA",
+                     _lm_arguments, _train_lm),
+    "mkgraph": Verb("build the decoding graph of a model", _graph_arguments, _mkgraph),
+}

@@ -1,0 +1,92 @@
+"""Owns what the verbs that recognise share: search, adaptation and command list options.
+
+An option that has no effect in a call is refused here, by name.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridasr.cli.verb import field_names, refuse
+
+if TYPE_CHECKING:
+    from hybridasr.evaluation.spotting import SpotOptions
+
+_FMLLR = ("fmllr_passes", "fmllr_update", "silence_weight", "prior_frames")
+_FIT = ("nnet_epochs", "nnet_learning_rate")  # of a network to the speaker
+_NNET = ("nnet_passes", "nnet_prior_frames", *_FIT)
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the search and of adaptation."""
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.options import add_options
+
+    add_options(parser, SearchOptions)
+    add_options(parser, AdaptOptions)
+
+
+def add_commands(parser: argparse.ArgumentParser,
+                 default: str = "the graph of the model") -> None:
+    """Add --commands, --fillers and how everything else is rejected."""
+    from hybridasr.confidence.command_grammar import RejectOptions
+    from hybridasr.options import add_options
+
+    parser.add_argument("--commands", type=Path, metavar="FILE",
+                        help="command list: one of them is recognised, or none (default: "
+                        f"{default})")
+    parser.add_argument("--fillers", type=Path, metavar="FILE",
+                        help="list of words and phrases that are no commands")
+    add_options(parser, RejectOptions)
+
+
+def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> None:
+    """Refuse what has no effect without a command list, or, named in `without`, with one."""
+    from hybridasr.confidence.command_grammar import RejectOptions
+
+    if args.commands is None:
+        refuse(args, ["fillers", *field_names(RejectOptions)],
+               "without a command list; give --commands FILE too")
+    else:
+        refuse(args, without, "on a command list")
+
+
+def check_adaptation(args: argparse.Namespace, model: Path) -> None:
+    """Refuse the options of an adaptation that the model in directory `model` does not do."""
+    from hybridasr.storage import read_json
+
+    path = model / "model.json"
+    values = read_json(path) if path.is_file() else None
+    if not isinstance(values, dict):  # told by whoever loads the model
+        return
+    if values.get("kind") == "nnet":
+        refuse(args, _FMLLR, f"on {model}, which is a network")
+        if not args.nnet_passes:
+            refuse(args, ["fmllr_min_count", *_FIT], "without --nnet-passes")
+    elif values.get("adapted"):
+        refuse(args, _NNET, f"on {model}, which is no network")
+        if not args.fmllr_passes:
+            refuse(args, ["fmllr_min_count", *_FMLLR[1:]], "with --fmllr-passes 0")
+    else:
+        refuse(args, [*_NNET, *_FMLLR, "fmllr_min_count"],
+               f"on {model}, which does not adapt to speakers")
+
+
+def read_fillers(args: argparse.Namespace) -> list[str]:
+    """Return the texts of the list of fillers, none without one."""
+    from hybridasr.corpus.command_list import read_commands
+
+    return [filler.text for filler in read_commands(args.fillers)] if args.fillers else []
+
+
+def spot_options(args: argparse.Namespace) -> "SpotOptions":
+    """Return the options of the search, adaptation and rejection together."""
+    from hybridasr.confidence.command_grammar import RejectOptions
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.evaluation.spotting import SpotOptions
+    from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.options import from_args
+
+    return SpotOptions(from_args(SearchOptions, args), from_args(AdaptOptions, args),
+                       from_args(RejectOptions, args))

@@ -1,0 +1,225 @@
+"""Owns the model directory: all that is needed to score and decode, as plain arrays and JSON.
+
+    model.json          format, kind, features, topology, tree, figures of the training
+    gmm.npz             weights, means, variances, offsets, transition log probabilities; CMVN
+                        statistics of the training set; the feature transform (LDA, MLLT);
+                        how long phones last
+    nnet.npz            in its place for a network: its arrays, priors, scaling of the input
+    adapt.npz           of a speaker-adaptive system: mixtures for features that are not adapted,
+                        the statistics that steady a speaker's transform
+    confidence.json     calibration of command lists (`hybridasr.confidence.calibration`)
+    confusions.json     which phones it takes for which (`hybridasr.confidence.confusion`)
+    lang/               phones.txt words.txt lexicon: a copy of the lang directory
+    graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
+
+A format newer than this version knows is refused.
+"""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridasr.errors import DamagedFile, UserError
+from hybridasr.features.mfcc import FeatureOptions
+from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.graph.self_loops import GraphOptions
+from hybridasr.hmm.topology import Topology, read_topology
+from hybridasr.lexicon.langdir import read_lang
+from hybridasr.model.acoustic import DEFAULT_SCALE, AcousticModel
+from hybridasr.model.checks import (
+    GMM_ARRAYS,
+    REMEDY,
+    check_structure,
+    take_adaptation,
+    take_feature_arrays,
+    take_gmm,
+    take_network,
+    take_transitions,
+)
+from hybridasr.options import from_dict, to_dict
+from hybridasr.storage import (
+    PathLike,
+    atomic_write,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_json,
+)
+from hybridasr.tree.tree import DecisionTree, tree_from_dict
+
+FORMAT = 1
+ARRAY_FILES = {"gmm": "gmm.npz", "nnet": "nnet.npz"}
+OF_THIS_MODEL = ("confidence.json", "confusions.json")
+
+
+def save_model(model: AcousticModel, directory: PathLike) -> None:
+    """Write the directory; model.json last, so that it marks a complete model."""
+    directory = Path(directory)
+    # What was calibrated to another model says nothing of this one.
+    for name in ("model.json", *OF_THIS_MODEL):
+        (directory / name).unlink(missing_ok=True)
+    copy_lang(model.lang.path, directory / "lang")
+    kind = "gmm" if model.nnet is None else "nnet"
+    own = model.nnet.to_arrays() if model.nnet else {
+        name: getattr(model.gmm, name) for name in GMM_ARRAYS}
+    write_arrays(directory / ARRAY_FILES[kind], **own,
+                 transition_log_probs=model.transitions.log_probs,
+                 transition_tuples=model.transitions.tuples,
+                 **{name: array for name in ("cmvn", "transform", "durations")
+                    if (array := getattr(model, name)) is not None})
+    if model.adaptation is None:
+        (directory / "adapt.npz").unlink(missing_ok=True)
+    else:
+        prior = model.adaptation.prior
+        write_arrays(directory / "adapt.npz", k=prior.k, g=prior.g.astype(np.float32),
+                     **{name: getattr(model.adaptation.gmm, name) for name in GMM_ARRAYS})
+    write_json(directory / "model.json", {
+        "format": FORMAT, "kind": kind,
+        "network": model.nnet.network.text if model.nnet else None,
+        "features": to_dict(model.features), "pipeline": to_dict(model.pipeline),
+        "topology": model.transitions.topology.to_text(), "tree": model.tree.to_dict(),
+        "adapted": model.adaptation is not None, "acoustic_scale": model.acoustic_scale,
+        "info": model.info})
+
+
+def load_model(directory: PathLike) -> AcousticModel:
+    """Read a model directory; every array in it is checked here, once.
+
+    Raises
+    ------
+    UserError
+        if it is no model directory, or of a newer format.
+    DamagedFile
+        if a file of it is damaged, or does not fit the others.
+    """
+    directory = Path(directory)
+    path = directory / "model.json"
+    if not path.is_file():
+        raise UserError("no model.json there; give a model directory such as exp/mono "
+                        "(is its training finished?)", directory)
+    values = read_json(path)
+    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        raise DamagedFile("is not the description of a model (no format number); train the model "
+                          "again", path)
+    if values["format"] > FORMAT:
+        raise UserError(f"model format {values['format']}, this version reads up to {FORMAT}; "
+                        "upgrade hybridasr", path)
+    _check_entries(values, path)
+    features = from_dict(FeatureOptions, values["features"], str(path))
+    pipeline = from_dict(PipelineOptions, values["pipeline"], str(path))
+    topology, tree = _read_structure(values, path)
+    file = directory / ARRAY_FILES[values["kind"]]
+    arrays = read_arrays(file)
+    of_features = take_feature_arrays(arrays, features, pipeline, file)
+    gmm = nnet = adaptation = None
+    if values["kind"] == "nnet":
+        nnet = take_network(values["network"], arrays, tree.num_pdfs, of_features.dim, file)
+    else:
+        gmm = take_gmm(arrays, tree.num_pdfs, of_features.dim, file)
+        if values.get("adapted"):
+            adapt_file = directory / "adapt.npz"
+            adaptation = take_adaptation(read_arrays(adapt_file), gmm, adapt_file)
+    transitions, durations = take_transitions(arrays, topology, tree.num_pdfs, file)
+    lang = read_lang(directory / "lang")
+    strange = sorted({*topology.phones} - {*lang.phones.values()})
+    if strange:
+        raise DamagedFile(f"phone {strange[0]} of model.json is not in its phones.txt; {REMEDY}",
+                          directory / "lang")
+    return AcousticModel(gmm, transitions, tree, lang, features, pipeline, values.get("info", {}),
+                         of_features.cmvn, of_features.transform, adaptation, nnet,
+                         values.get("acoustic_scale", DEFAULT_SCALE), durations,
+                         _graph_options(directory / "graph"))
+
+
+def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
+    """Return what a model costs: bytes on disk, parameters, multiplications a second of audio."""
+    directory = Path(directory)
+    kind = "gmm" if model.nnet is None else "nnet"
+    acoustics = [directory / ARRAY_FILES[kind], directory / "adapt.npz"]
+    graph = directory / "graph" / "graph.npz"
+    frames = 1000 / model.features.frame_shift_ms
+    if model.nnet is not None:
+        parameters = sum(array.size for name, array in model.nnet.network.to_arrays().items()
+                         if name != "dims")
+        multiplications = model.nnet.network.multiplications
+    else:
+        assert model.gmm is not None
+        parameters = model.gmm.weights.size + model.gmm.means.size + model.gmm.variances.size
+        multiplications = 2 * model.gmm.means.size
+    return {
+        "kind": kind, "adapted": model.adaptation is not None, "pdfs": model.tree.num_pdfs,
+        "parameters": int(parameters),
+        "multiplications_a_second": int(multiplications * frames),
+        "acoustic_bytes": sum(path.stat().st_size for path in acoustics if path.is_file()),
+        "graph_bytes": graph.stat().st_size if graph.is_file() else None,
+        "features": to_dict(model.features), "pipeline": to_dict(model.pipeline),
+        "network": model.nnet.network.text.splitlines() if model.nnet else None,
+        "training": model.info}
+
+
+_ENTRIES: dict[str, tuple[type, ...]] = {
+    "kind": (str,), "features": (dict,), "pipeline": (dict,), "topology": (str,), "tree": (dict,)}
+_OPTIONAL: dict[str, tuple[type, ...]] = {
+    "network": (str, type(None)), "adapted": (bool,), "acoustic_scale": (int, float),
+    "info": (dict,)}
+
+
+def _check_entries(values: dict[str, Any], path: Path) -> None:
+    for name, kinds in {**_ENTRIES, **_OPTIONAL}.items():
+        if name not in values and name in _ENTRIES:
+            raise DamagedFile(f"entry '{name}' is missing; {REMEDY}", path)
+        if name in values and not isinstance(values[name], kinds):
+            raise DamagedFile(f"entry '{name}' is {_short(values[name])}, not of type "
+                              f"{kinds[0].__name__}; {REMEDY}", path)
+    kind = values["kind"]
+    if kind not in ARRAY_FILES:
+        raise DamagedFile(f"kind {_short(kind)} is none of {', '.join(ARRAY_FILES)}; {REMEDY}, or "
+                          "upgrade hybridasr", path)
+    if kind == "nnet" and not isinstance(values.get("network"), str):
+        raise DamagedFile(f"the text of the network is missing; {REMEDY}", path)
+    scale = values.get("acoustic_scale", DEFAULT_SCALE)
+    if isinstance(scale, bool) or not 0 < scale < math.inf:
+        raise DamagedFile(f"acoustic_scale is {scale}, not a number above 0; {REMEDY}", path)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _read_structure(values: dict[str, Any], path: Path) -> tuple[Topology, DecisionTree]:
+    """Read topology and tree, which are text and lists of any form."""
+    try:
+        topology = read_topology(values["topology"], str(path))
+        tree = tree_from_dict(values["tree"], str(path))
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError,
+            RecursionError) as error:
+        raise DamagedFile(f"its topology or tree is damaged ({type(error).__name__}: {error}); "
+                          f"{REMEDY}", path) from None
+    check_structure(topology, tree, path)
+    return topology, tree
+
+
+def copy_lang(source: PathLike, destination: PathLike) -> None:
+    """Copy a lang directory's text files (the FSTs stay behind: graphs are already built)."""
+    source, destination = Path(source), Path(destination)
+    if source.resolve() == destination.resolve():
+        return
+    shutil.rmtree(destination, ignore_errors=True)
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and path.suffix != ".fst":
+            with atomic_write(destination / path.relative_to(source), "wb") as file:
+                file.write(path.read_bytes())
+
+
+def _graph_options(graph: Path) -> GraphOptions:
+    """Return the scales that mkgraph built the model's own graph with."""
+    path = graph / "graph.json"
+    values = read_json(path) if path.is_file() else {}
+    values = values.get("options", {}) if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise DamagedFile("is not the description of a graph; run 'hybridasr mkgraph' again", path)
+    return from_dict(GraphOptions, values, str(path))

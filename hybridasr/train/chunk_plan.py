@@ -1,0 +1,108 @@
+"""Owns the plan of a training of a network: which chunks of frames are drawn, when and by whom.
+
+Chunks of silence alone are many and say little: an epoch draws a share of them only. What the plan
+gives hangs on data, options and seed, not on the jobs that run at the same time.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridasr.errors import NotEnoughData
+from hybridasr.nnet.network import Network
+from hybridasr.train.minibatch import FrameSet
+from hybridasr.train.nnet_options import ROUND_FRAMES, DnnOptions
+
+logger = logging.getLogger("hybridasr")
+FEW_FRAMES = 0.1  # frames a parameter below which the user is warned
+SCALING_FRAMES = 1 << 16  # read at a time
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """Which chunks are drawn in which epoch, round and job.
+
+    Attributes
+    ----------
+    chunks : int64 (num_chunks, 2)
+        As from `FrameSet.chunks`, of the utterances that are trained on.
+    silent : bool (num_chunks,)
+        Whether a chunk holds silence alone.
+    """
+
+    chunks: np.ndarray
+    silent: np.ndarray
+    options: DnnOptions
+
+    @classmethod
+    def of(cls, frames: FrameSet, trained: np.ndarray, silence: np.ndarray,
+           options: DnnOptions) -> "ChunkPlan":
+        """Plan the chunks of the utterances `trained`, where the classes `silence` are silence."""
+        chunks = frames.chunks(options.chunk_width, trained)
+        return cls(chunks, frames.chunks_within(chunks, options.chunk_width, silence), options)
+
+    @property
+    def num_drawn(self) -> int:
+        """Chunks that an epoch draws, about."""
+        return int((~self.silent).sum() + self.options.silence_share * self.silent.sum())
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of an epoch."""
+        batches = self.num_drawn // (self.options.num_jobs * self.options.batch_chunks)
+        wanted = max(1, round(self.num_drawn * self.options.chunk_width / ROUND_FRAMES))
+        return min(wanted, max(1, batches))
+
+    @property
+    def steps(self) -> int:
+        """Mini-batches of one job in an epoch."""
+        share = self.rounds * self.options.num_jobs * self.options.batch_chunks
+        return -(-self.num_drawn // share) * self.rounds
+
+    def parts(self, epoch: int) -> list[list[np.ndarray]]:
+        """Return the chunks of each job of each round."""
+        rng = np.random.default_rng([self.options.seed, epoch])
+        drawn = ~self.silent | (rng.random(len(self.silent)) < self.options.silence_share)
+        order = rng.permutation(np.flatnonzero(drawn))
+        return [[self.chunks[part] for part in np.array_split(piece, self.options.num_jobs)]
+                for piece in np.array_split(order, self.rounds)]
+
+    def log_priors(self, frames: FrameSet, num_pdfs: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return logs of the shares of the classes, and of those that were drawn (num_pdfs,)."""
+        width = self.options.chunk_width
+        speech = frames.class_counts(self.chunks[~self.silent], width, num_pdfs) + 1.0
+        silence = frames.class_counts(self.chunks[self.silent], width, num_pdfs)
+        priors, drawn = (np.log(counts / counts.sum()) for counts in (
+            speech + silence, speech + self.options.silence_share * silence))
+        return priors, drawn
+
+    def check_size(self, frames: FrameSet, network: Network, source: str) -> None:
+        """Refuse a corpus without one mini-batch; warn if the network will learn it by heart."""
+        options, num_frames = self.options, len(self.chunks) * self.options.chunk_width
+        if num_frames < options.minibatch_size:
+            raise NotEnoughData(
+                f"{num_frames} frames to train on, fewer than one mini-batch; give more "
+                "recordings, or a smaller --held-out or --minibatch-size than "
+                f"{options.held_out:g} and {options.minibatch_size}")
+        if frames.num_frames < FEW_FRAMES * network.num_parameters:
+            logger.warning("%d frames are few for a network of %d parameters (%s): it may learn "
+                           "the recordings by heart; give a smaller --network, or more speech "
+                           "(see 'hybridasr augment-data')", frames.num_frames,
+                           network.num_parameters, source)
+
+
+def input_scaling(feats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the inverse deviation of every column, float32 (dim,).
+
+    >>> shift, scale = input_scaling(np.array([[1.0, 0.0], [3.0, 4.0]], np.float32))
+    >>> shift.tolist(), scale.tolist()
+    ([2.0, 2.0], [1.0, 0.5])
+    """
+    mean, square, count = 0.0, 0.0, 0
+    for start in range(0, len(feats), SCALING_FRAMES):
+        part = feats[start:start + SCALING_FRAMES].astype(np.float64)
+        mean, square, count = mean + part.sum(0), square + (part**2).sum(0), count + len(part)
+    mean = mean / count
+    deviation = np.sqrt(np.maximum(square / count - mean**2, 1e-10))
+    return mean.astype(np.float32), (1.0 / deviation).astype(np.float32)

@@ -1,0 +1,52 @@
+"""Options that change nothing in a call were taken without a word."""
+
+import argparse
+import json
+
+import pytest
+
+from hybridasr.cli.verb import refuse_adaptation
+from hybridasr.errors import UserError
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.model.adaptation import AdaptOptions
+from hybridasr.options import add_options, from_args
+from hybridasr.train.nnet_options import DnnOptions
+
+
+def parsed(options_class, *words):
+    parser = argparse.ArgumentParser()
+    add_options(parser, options_class)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(("options_class", "words", "line"), [
+    (DnnOptions, ["--momentum", "0.5"], "--momentum has no effect with --optimizer adam"),
+    (DnnOptions, ["--schedule", "new-bob", "--final-learning-rate", "1e-4"],
+     "--final-learning-rate has no effect with --schedule new-bob"),
+    (DnnOptions, ["--max-freq", "3"], "--max-freq has no effect with --freq-masks 0"),
+    (PipelineOptions, ["--cmvn-window", "300"], "--cmvn-window has no effect with --cmvn speaker"),
+    (FeatureOptions, ["--kind", "fbank", "--num-ceps", "20"],
+     "--num-ceps has no effect with --kind fbank"),
+    (AdaptOptions, ["--nnet-epochs", "3"], "--nnet-epochs has no effect with --nnet-passes 0"),
+])
+def test_it_is_named(options_class, words, line):
+    with pytest.raises(UserError, match=line):
+        from_args(options_class, parsed(options_class, *words))
+
+
+@pytest.mark.parametrize(("record", "words", "line"), [
+    ({"kind": "gmm", "adapted": False}, ["--fmllr-passes", "3"], "does not adapt to speakers"),
+    ({"kind": "gmm", "adapted": True}, ["--nnet-passes", "3"], "--nnet-passes without effect"),
+    ({"kind": "nnet"}, ["--fmllr-passes", "3"], "--fmllr-passes without effect.*a network"),
+])
+def test_adaptation_of_a_model_that_does_not_adapt_so(record, words, line, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=line):
+        refuse_adaptation(parsed(AdaptOptions, *words), tmp_path)
+    refuse_adaptation(parsed(AdaptOptions), tmp_path)
+
+
+def test_adaptation_of_a_model_that_adapts(tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({"kind": "gmm", "adapted": True}))
+    refuse_adaptation(parsed(AdaptOptions, "--fmllr-passes", "3"), tmp_path)
