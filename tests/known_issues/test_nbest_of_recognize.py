@@ -21,7 +21,7 @@ WORDS = ["da1", "ti1", "ta1", "di1", "bu1", "la1"]
 
 @pytest.fixture(scope="module")
 def graph(spoken_world, tmp_path_factory):
-    from hybridasr.model.acoustic import load_model
+    from hybridasr.model.directory import load_model
 
     model = load_model(spoken_world.mono)
     path = tmp_path_factory.mktemp("loop")

@@ -12,13 +12,13 @@ from hybridasr.errors import UserError
 from hybridasr.features.pipeline import load_feats
 from hybridasr.features.transforms import apply_transform
 from hybridasr.model import adaptation as adapt
-from hybridasr.model.acoustic import load_model
 from hybridasr.model.adaptation import (
     AdaptOptions,
     adapt_speaker,
     decoding_blocks,
     speaker_adaptation,
 )
+from hybridasr.model.directory import load_model
 
 
 def test_blocks(monkeypatch):
