@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from hybridasr.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from hybridasr.confidence.near import FillerSource
+    from hybridasr.confidence.filler_candidates import FillerSource
     from hybridasr.confidence.spoken import SpokenCommand
 
 
 def _fillers_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.confidence.near import FillerOptions
+    from hybridasr.confidence.filler_candidates import FillerOptions
     from hybridasr.options import add_options
 
     add_options(parser, FillerOptions)
@@ -27,7 +27,9 @@ def _fillers_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _suggest_fillers(args: argparse.Namespace) -> None:
-    from hybridasr.confidence.near import FillerOptions, near_pairs, suggest
+    from hybridasr.confidence.filler_candidates import FillerOptions
+    from hybridasr.confidence.fillers import suggest
+    from hybridasr.confidence.near import near_pairs
     from hybridasr.options import from_args
     from hybridasr.progress import logger
     from hybridasr.score.results import format_table
@@ -56,7 +58,7 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
           ) -> tuple[list["SpokenCommand"], "FillerSource"]:
     """Return the commands of a list with their pronunciations, and what fillers are made of."""
     from hybridasr.confidence.confusion import FILE, load_confusions, table_distances
-    from hybridasr.confidence.near import FillerSource
+    from hybridasr.confidence.filler_candidates import FillerSource
     from hybridasr.confidence.spoken import lexicon_of, spoken_commands
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.lexicon.extend import with_commands
@@ -65,6 +67,7 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
     from hybridasr.lexicon.phones import default_phone_set
 
     commands = read_commands(path)
+    # Without a model the built-in lexicon reads the commands, and all phones are known.
     if directory is None:
         places = {word: (path, command.line) for command in commands for word in command.words}
         lexicon = build_lexicon(places, places=places)
@@ -75,6 +78,7 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
         own = lexicon_of(lang)
         lexicon = lexicon_of(with_commands(lang, commands, path))
         phones = tuple(sorted(own.phones | lexicon.phones))
+    # What this model confuses says more than phonetics.
     confusions = directory / FILE if directory else None
     if confusions and confusions.is_file():
         distances = load_confusions(confusions).distances(phones)

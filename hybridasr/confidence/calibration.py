@@ -102,6 +102,7 @@ class Calibration:
         UserError
             naming `path`, if one of them is not there.
         """
+        # A calibration may use fewer measures than there are, but no others.
         missing = [name for name in self.names if name not in names]
         if missing:
             raise UserError(f"the calibration wants the measure '{missing[0]}', there are "
@@ -143,6 +144,7 @@ def calibration_from_dict(values: Any, path: PathLike | None = None) -> Calibrat
         if not fits:
             raise UserError(f"{fault}; {_AGAIN}", path)
 
+    # In this order: a newer format may have other entries.
     need(isinstance(values, dict) and _is_number(values.get("format"), int),
          "is no calibration (no format number)")
     if values["format"] > FORMAT:

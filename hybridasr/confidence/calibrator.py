@@ -122,6 +122,7 @@ def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarra
     probabilities = np.zeros(len(rows))
     probabilities[near] = held_out_probabilities(rows[near], labels, folds[near], *fit)
     regression = fit_logistic(rows[near], labels, *fit)
+    # Chosen on probabilities of speakers that the regression had not seen.
     threshold = _threshold(probabilities, row_kinds, options)
     warnings += _rate_warnings(int((kinds == TrialKind.OUTSIDE).sum()), options.false_accept_rate)
     for warning in warnings:
@@ -133,6 +134,7 @@ def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarra
     calibration = Calibration(
         tuple(names), regression, threshold, filler_penalty,
         {**(info or {}), "options": to_dict(options), "figures": figures})
+    # The caller's order again.
     back = np.argsort(order)
     trials = Trials(probabilities[back], row_kinds[back])
     return calibration, CalibrationReport(trials, folds[back], figures, tuple(warnings))
@@ -185,6 +187,7 @@ def _folds(groups: Sequence[str], kinds: np.ndarray, near: np.ndarray, num_folds
 
 
 def _rate_warnings(outside: int, rate: float) -> list[str]:
+    # With n utterances the smallest rate above 0 is 1 / n.
     if rate == 0 or 1 / outside <= rate:
         return []
     return [f"{outside} outside utterances cannot show a false-accept rate of {100 * rate:g} %, "

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
-from hybridasr.confidence.near import ListFillers
+from hybridasr.confidence.fillers import ListFillers
 from hybridasr.confidence.verify import TOO_SHORT, Verifier
 from hybridasr.corpus.command_list import Command
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
@@ -67,6 +67,7 @@ def refuse_without_commands(reject: RejectOptions | None,
     default = RejectOptions()
     names = [field.name.replace("_", "-") for field in fields(RejectOptions)
              if getattr(reject or default, field.name) != getattr(default, field.name)]
+    # Fillers are no option, but as useless without commands.
     names += ["fillers"] if fillers else []
     if names:
         raise UserError(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} for command "
@@ -132,6 +133,7 @@ class CommandGrammar:
         del nbest
         if len(loglikes) == 0:
             return self.empty(TOO_SHORT, False)
+        # Two searches: what is said as a command, and what is said as anything else.
         scores = self.verifier.units.scores(loglikes)
         filler = search(self.filler, self.filler_pdfs, scores, options)
         best = decode_lattice(self.graph, self.graph_pdfs, scores, options,
@@ -146,6 +148,7 @@ class CommandGrammar:
                                         options.acoustic_scale)
         times = [(self.lang.word_name(word.label), word.begin * self.frame_shift,
                   word.end * self.frame_shift) for word in decision.words]
+        # The path of what is taken for no command is the filler's: a speaker does not adapt to it.
         if decision.command is None or not decision.accepted:
             return Decoded([], times, filler is not None, filler, decision, decision.reason)
         return Decoded(list(decision.command.words), times, True, path, decision)

@@ -74,6 +74,7 @@ class PhoneDistances:
         UserError
             if one is not there.
         """
+        # A model with phones of its own has a table of its own.
         lacking = sorted({*phones} - self.index.keys())
         if lacking:
             raise UserError(f"no distances of the phones {' '.join(lacking)}; use phones of the "
@@ -141,6 +142,7 @@ class Confusions:
         names = self.phones if phones is None else tuple(dict.fromkeys(phones))
         table, size = table_distances(names), len(names)
         place = {phone: number for number, phone in enumerate(self.phones)}
+        # -2 is a row that is there; what is taken from it is set to zero.
         rows = np.array([place.get(phone, -2) for phone in names] + [len(self.phones)], np.int64)
         counts = self.counts[rows[:, None], rows]
         counts[(rows == -2)[:, None] | (rows == -2)] = 0.0
@@ -148,6 +150,7 @@ class Confusions:
         confused = counts[:size, :size] + prior_count * np.exp(-table.substitution)
         deleted = counts[:size, size] + prior_count * np.exp(-table.deletion)
         inserted = counts[size, :size] + prior_count * np.exp(-table.insertion)
+        # Phones said: one place each where another one might have been put in.
         slots = max(0.0, float(counts[:size].sum() - counts[size].sum())) + prior_count
         substitution = np.maximum(-np.log(confused / right[:, None]), MIN_COST)
         np.fill_diagonal(substitution, 0.0)
@@ -219,6 +222,7 @@ def estimate_confusions(pairs: Iterable[Pair], phones: Iterable[str] | None = No
     """
     if passes < 1:
         raise ValueError("at least one pass")
+    # Equal pairs are aligned once.
     tally = Counter((tuple(said), tuple(recognized)) for said, recognized in pairs)
     extra = {phone for pair in tally for phones_of in pair for phone in phones_of}
     names = dict.fromkeys([*default_phone_set().nonsilence_phones, *(phones or ()),

@@ -15,13 +15,9 @@ import numpy as np
 from hybridasr.confidence.calibration import Calibration
 from hybridasr.confidence.command_grammar import CommandGrammar, RejectOptions
 from hybridasr.confidence.confusion import Confusions, table_distances
-from hybridasr.confidence.near import (
-    FillerOptions,
-    FillerSource,
-    ListFillers,
-    near_pairs,
-    suggest_for_list,
-)
+from hybridasr.confidence.filler_candidates import FillerOptions, FillerSource
+from hybridasr.confidence.fillers import ListFillers, suggest_for_list
+from hybridasr.confidence.near import near_pairs
 from hybridasr.confidence.spoken import MAX_PRONUNCIATIONS, Phones, lexicon_of, spoken_commands
 from hybridasr.confidence.verify import Verifier
 from hybridasr.corpus.command_list import Command, Item
@@ -72,6 +68,7 @@ class GrammarMaker:
         penalty = self._reject.filler_penalty
         if penalty is None:
             penalty = calibration.filler_penalty if calibration else 0.0
+        # A GMM does not know how often its senones are used; all count equally then.
         priors = model.nnet.log_priors if model.nnet is not None else None
         self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
         self.verifier = Verifier(self.units, model.lang.silence_phones, model.durations,
@@ -80,6 +77,7 @@ class GrammarMaker:
         costs = self.units.transitions.scaled_costs(self._options.transition_scale,
                                                     self._options.self_loop_scale)
         filler = max(model.lang.words.values()) + 1
+        # The whole loop is one word, whatever is said.
         self._lang = replace(model.lang, words={**model.lang.words, FILLER_WORD: filler})
         self._loop = filler_graph(model.lang, self.units, model.tree,
                                   unit_bigram(model.lang, self.units), filler, costs)
@@ -122,6 +120,7 @@ class GrammarMaker:
         filler_lang = with_words(filler_lang, _words(near_texts))
         texts = [*fillers, *near_texts]
         lang = with_words(listed.lang, _words(texts))
+        # All that is no command, in parallel; the commands are searched apart.
         graphs = [self._loop, self._silence]
         outside = _outside(texts, listed.commands, lang)
         if outside:
@@ -179,6 +178,7 @@ class GrammarMaker:
 def _outside(texts: Iterable[str], commands: Iterable[Phrase], lang: Lang
              ) -> list[tuple[str, ...]]:
     """Return the words of each different text that no command says."""
+    # By sound: a command in hanzi may be a filler in pinyin.
     said = {sound for phrase in commands for sound in _sounds(phrase, lang)}
     return [words for words in dict.fromkeys(tuple(text.split()) for text in texts)
             if words and said.isdisjoint(_sounds([lang.words[word] for word in words], lang))]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hybridasr.corpus.command_list import Command
+from hybridasr.graph.command_graph import Phrase
 from hybridasr.hmm.durations import standard_deviations
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lattice.lattice import CompactLattice, WordPath
@@ -56,7 +58,7 @@ class CompetingCommands:
     posteriors: np.ndarray
 
 
-def compare_commands(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str],
+def compare_commands(lattice: CompactLattice, phrases: Mapping[Phrase, Command],
                      filler_cost: float, scale: float, beam: float, penalty: float
                      ) -> CompetingCommands | None:
     """Compare the commands of a lattice with each other and with the filler.
@@ -65,7 +67,7 @@ def compare_commands(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str]
     ----------
     lattice : CompactLattice
         Of commands only.
-    ids : mapping word ids -> id of the command
+    phrases : mapping word ids -> Command
         Commands of one id do not compete with each other.
     filler_cost : float
         Of the best path without a command; infinite if there is none.
@@ -82,14 +84,16 @@ def compare_commands(lattice: CompactLattice, ids: Mapping[tuple[int, ...], str]
     """
     shares: dict[str, float] = {}
     firsts: dict[str, WordPath] = {}
+    # All that may have been said: every path of the lattice, and the filler.
     total = np.logaddexp(forward_backward(lattice, scale)[2], -filler_cost)
     for path in n_best(lattice, MOST_PATHS, scale):
         if path.words:
-            name = ids[path.words]
+            name = phrases[path.words].id
             firsts.setdefault(name, path)
             shares[name] = shares.get(name, 0.0) + float(np.exp(-path.total_cost(scale) - total))
     if not firsts:
         return None
+    # Paths come best first, and so do the commands.
     best, *others = list(firsts.values())[:NUM_ALTERNATIVES]
     cost = best.total_cost(scale)
     ratio = filler_cost - cost
@@ -125,6 +129,7 @@ def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray
     frames = np.arange(len(transition_ids))
     ratios = (scores[frames, transitions.tid_pdf[transition_ids]]
               - scores[:, :num_pdfs].max(axis=1)).astype(np.float64)
+    # Sums over any stretch are differences of these.
     sums = np.concatenate([[0.0], np.cumsum(ratios)])
     means = (sums[ends] - sums[starts]) / (ends - starts)
     deviations = np.full(len(phones), np.nan)
@@ -175,6 +180,7 @@ def measures(commands: CompetingCommands, phones: np.ndarray, contrast: float, b
     """
     frames = max(float((phones[:, 1] - phones[:, 0]).sum()), 1.0)
     inside = phones[(phones[:, 0] >= begin) & (phones[:, 1] <= (np.inf if end is None else end))]
+    # A share of exactly 0 or 1 is rounding; its log odds would be infinite.
     share = float(np.clip(commands.posteriors[0], 1e-12, 1 - 1e-12))
     odds = np.clip(np.log(share) - np.log1p(-share), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
     own = [np.nan] * 4

@@ -59,6 +59,7 @@ def phonetic_costs(phones: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     names = tuple(table.phones)
     place = {name: number for number, name in enumerate(names)}
     base = _base_costs(table)
+    # Distances of stems come from the features, those of tones are added.
     parts = [_part(phone, table) for phone in phones]
     known = np.array([place.get(stem, -1) for stem, _ in parts])
     tone_costs = np.array([[_cost(table.tones, s, t) for _, t in parts] for _, s in parts])
@@ -66,6 +67,7 @@ def phonetic_costs(phones: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     cost = np.where((known[:, None] < 0) | (known < 0), table.unlike,
                     base[known[:, None], known])
     cost = np.where(same_stem, 0.0, cost)
+    # Never free, and never more than two phones that have nothing in common.
     cost = np.clip(cost + tone_costs, table.floor, table.unlike)
     np.fill_diagonal(cost, 0.0)
     indel = np.array([table.indels.get(stem, table.indels["consonant"]) if stem not in table.phones
@@ -92,6 +94,7 @@ def close_costs(substitution: np.ndarray, indel: np.ndarray) -> tuple[np.ndarray
     costs = np.zeros((size + 1, size + 1))
     costs[:size, :size] = substitution
     costs[size, :size] = costs[:size, size] = indel
+    # The last row and column stand for no phone.
     for middle in range(size + 1):
         np.minimum(costs, costs[:, middle, None] + costs[middle], out=costs)
     return costs[:size, :size].copy(), costs[size, :size].copy()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 
 from hybridasr.corpus.command_list import Command
 from hybridasr.errors import UserError
@@ -85,6 +86,7 @@ def spoken_commands(commands: Sequence[Command], lexicon: Lexicon) -> list[Spoke
         if lacking:
             raise UserError(f"no pronunciation for '{lacking[0]}' of the command "
                             f"'{command.text}'; add it to the lexicon")
+        # Every way to say each word with every way to say the others, the usual ones first.
         choices = [[pron.phones for pron in lexicon.entries[word]] for word in command.words]
         combined = itertools.islice(itertools.product(*choices), MAX_PRONUNCIATIONS)
         prons = dict.fromkeys(tuple(itertools.chain.from_iterable(parts)) for parts in combined)
@@ -96,6 +98,7 @@ def spoken_commands(commands: Sequence[Command], lexicon: Lexicon) -> list[Spoke
 
 def lexicon_of(lang: Lang) -> Lexicon:
     """Return the words of a lang directory without silence and noise; phones without places."""
+    # <UNK> and noises are said with silence phones.
     silences = {*lang.silence_phones}
     return make_lexicon({
         lang.word_name(word): [
@@ -112,9 +115,11 @@ def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:
     if syllables is not None:
         texts = list(syllables)
     else:
+        # A hanzi each, and runs of letters; digits are read as they are spoken.
         texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", spell_numbers(word))
     are_syllables = [syllable_of(chunk) is not None for chunk in chunks]
     should_be = [syllables is not None or mandarin.is_hanzi(text[0]) for text in texts]
+    # Erhua, say: two hanzi with the phones of one syllable.
     if are_syllables != should_be:
         return (Unit(word, tuple(phones)),)
     return tuple(Unit(text, chunk, number == 0)
@@ -163,6 +168,7 @@ def spell(units: Sequence[Unit]) -> str:
     A foreign word beside syllables stands by itself.
     """
     words: list[list[Unit]] = []
+    # A word may have hanzi and letters in it; each run is written in its own way.
     for unit in units:
         if unit.begins_word or not words:
             words.append([])
@@ -193,17 +199,17 @@ def toneless(phones: Phones) -> Phones:
 
 
 def _read_as(text: str, units: Sequence[Unit]) -> bool:
-    phones = tuple(phone for unit in units for phone in unit.phones)
-    try:
-        readings = mandarin.hanzi_pronunciations(text, sandhi=False)
-    except UserError:  # no pypinyin
+    if find_spec("pypinyin") is None:
         return False
+    phones = tuple(phone for unit in units for phone in unit.phones)
+    readings = mandarin.hanzi_pronunciations(text, sandhi=False)
     return bool(readings) and readings[0] == phones
 
 
 @cache
 def _spellings() -> dict[tuple[str, str], str]:
     """Return (initial, final) -> pinyin without tone; of several spellings the first."""
+    # u and v after j, for one, are the same final.
     table = mandarin.syllable_table()
     spellings: dict[tuple[str, str], str] = {}
     for pinyin in sorted(table):

@@ -43,6 +43,7 @@ class SyllableInventory:
             initial, final = self._distances.ids(syllable)
             costs = (self._distances.substitution[initial, self._ids[:, 0]]
                      + self._distances.substitution[final, self._ids[:, 1]])
+            # Others may be as near as rounding; the syllable itself comes first all the same.
             order = [number for number in np.argsort(costs, kind="stable").tolist()
                      if self.phones[number] != syllable]
             self._nearest[syllable] = ([syllable, *(self.phones[number] for number in order)],
@@ -83,6 +84,7 @@ def nearest_choices(costs: Sequence[np.ndarray], max_changed: int, max_cost: flo
         if total > max_cost:
             return
         yield total, choice
+        # Those that follow from this choice: one step further, or one more place.
         changed = [place for place, number in enumerate(choice) if number]
         first = changed[-1] if changed else 0
         last = len(costs) if len(changed) < max_changed else min(first + 1, len(costs))
@@ -92,5 +94,6 @@ def nearest_choices(costs: Sequence[np.ndarray], max_changed: int, max_cost: flo
             number = choice[place] + 1
             if number < len(costs[place]):
                 following = (*choice[:place], number, *choice[place + 1 :])
+                # Summed anew: costs that are added and taken away again would drift.
                 cost = sum(float(of[n]) for of, n in zip(costs, following, strict=True) if n)
                 heapq.heappush(heap, (cost, following))

@@ -125,11 +125,12 @@ class Verifier:
         UserError
             if the calibration is of other measures.
         """
-        ids = {words: command.id for words, command in phrases.items()}
         competing = None if lattice is None else compare_commands(
-            lattice, ids, filler.total_cost if filler else np.inf, scale, self.beam, self.penalty)
+            lattice, phrases, filler.total_cost if filler else np.inf, scale, self.beam,
+            self.penalty)
         if competing is None:
             return self.nothing(_reason_outside(filler))
+        # Phone by phone, along the path of the best command.
         path, transitions = competing.best.transition_ids, self.units.transitions
         phones = phone_measures(scores, len(self.units.mixing), path, transitions, self.silence,
                                 self.durations)

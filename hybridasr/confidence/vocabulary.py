@@ -13,7 +13,6 @@ import numpy as np
 
 from hybridasr.confidence.confusion import PhoneDistances, edit_distances
 from hybridasr.confidence.spoken import Unit, split_phones, syllable_of
-from hybridasr.errors import UserError
 from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.lexicon import Lexicon
 from hybridasr.lexicon.table_files import builtin_table
@@ -73,6 +72,7 @@ class Vocabulary:
         words, ids = self._chinese.get(len(units), ((), None))
         if ids is None:
             return []
+        # One gather for all words: rows are the phones asked for, columns those of a word.
         target = self._distances.ids([phone for unit in units for phone in unit.phones])
         costs = self._distances.substitution[target, ids].sum(axis=1)
         near = np.flatnonzero(costs <= max_cost)
@@ -85,6 +85,7 @@ class Vocabulary:
         words, flat, offsets = self._foreign
         if not words:
             return []
+        # Words of any length; the search of each ends where it gets too dear.
         costs = edit_distances(self._distances.ids(phones), flat, offsets, self._distances,
                                max_cost)
         near = np.flatnonzero(costs <= max_cost)
@@ -105,6 +106,7 @@ class Vocabulary:
         while start <= len(text):
             length = next((n for n in range(min(longest, len(text) - start), 1, -1)
                            if text[start : start + n] in known), 1)
+            # What belongs to no word is counted until the next word, or the end.
             if length == 1 and start < len(text):
                 loose += 1
             else:
@@ -150,6 +152,7 @@ class Vocabulary:
 @cache
 def common_hanzi() -> dict[Phones, str]:
     """Return syllable -> the character that most phrases write it with; {} without pypinyin."""
+    # How often a character stands for a syllable in phrases.
     counts = Counter((character, syllable) for text, phones in _phrases().items()
                      for character, syllable in zip(text, split_phones(phones), strict=True))
     characters: dict[Phones, str] = {}
@@ -164,6 +167,7 @@ def _chinese_words() -> tuple[Word, ...]:
     """Return pypinyin's phrases in common characters, and pieces that many of them share."""
     phrases = _phrases()
     pieces: Counter = Counter()
+    # The dictionary has phrases of four characters whose halves are words that it lacks.
     for text, phones in phrases.items():
         for length in (2, 3):
             if len(text) > length:
@@ -185,6 +189,7 @@ def _phrases() -> dict[str, Phones]:
     phrases = {}
     for text, readings in PHRASES_DICT.items():
         syllables = [_to_syllable(reading[0]) for reading in readings]
+        # Rare characters make phrases that nobody says.
         if len(syllables) == len(text) and all(syllables) and all(map(_is_common, text)):
             phrases[text] = tuple(phone for pair in syllables for phone in pair)
     return phrases
@@ -205,10 +210,10 @@ def _single_readings() -> list[tuple[str, Phones]]:
 def _to_syllable(marked: str) -> Phones:
     """Return initial and final of pinyin with a tone mark; () if it is none."""
     text = mandarin.normalize_pinyin(marked)
-    try:
-        return mandarin.syllable_phones(text if text[-1:].isdigit() else text + "5")
-    except UserError:
+    toned = text if text[-1:].isdigit() else text + "5"
+    if toned[:-1] not in mandarin.syllable_table() or toned[-1] not in "12345":
         return ()
+    return mandarin.syllable_phones(toned)
 
 
 def _is_common(character: str) -> bool:

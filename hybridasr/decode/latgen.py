@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridasr.decode.search import BestPath, SearchOptions, search_alternatives
+from hybridasr.decode.search import (
+    Alternatives,
+    BestPath,
+    Search,
+    SearchOptions,
+    search_alternatives,
+)
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.lattice.determinize import determinize_lattice
@@ -48,10 +54,15 @@ def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndar
     UserError
         if a log likelihood is NaN.
     """
-    path, lattice = raw_lattice(graph, arc_pdfs, loglikes, search, options)
+    if len(loglikes) == 0 or graph.num_states == 0:
+        return None
+    utterance = Search(graph, arc_pdfs, search, lattice_beam=options.lattice_beam)
+    utterance.advance(loglikes)
+    path, links = utterance.finish()
     if path is None:
         return None
-    return path, determinize_lattice(lattice, options.lattice_beam, search.acoustic_scale)
+    return path, determinize_lattice(_lattice(graph, links), options.lattice_beam,
+                                     search.acoustic_scale)
 
 
 def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
@@ -59,11 +70,13 @@ def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray
                 ) -> tuple[BestPath | None, Lattice | None]:
     """As `decode_lattice`, without determinisation (Kaldi's --determinize-lattice=false)."""
     path, links = search_alternatives(graph, arc_pdfs, loglikes, search, options.lattice_beam)
-    if path is None:
-        return None, None
-    # A `Lattice` has its arcs by source; the tokens' order makes it topological.
+    return path, None if path is None else _lattice(graph, links)
+
+
+def _lattice(graph: DecodingGraph, links: Alternatives) -> Lattice:
+    """Return the links between tokens as a lattice; its arcs are ordered by where they begin."""
     order = np.argsort(links.origin, kind="stable")
     arc = links.arc[order]
-    return path, Lattice(links.origin[order], links.target[order], graph.olabel[arc],
-                         graph.weight[arc].astype(np.float64), links.acoustic[order], links.final,
-                         np.zeros(len(links.final)), graph.ilabel[arc])
+    return Lattice(links.origin[order], links.target[order], graph.olabel[arc],
+                   graph.weight[arc].astype(np.float64), links.acoustic[order], links.final,
+                   np.zeros(len(links.final)), graph.ilabel[arc])

@@ -263,7 +263,11 @@ def search(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
     UserError
         if a log likelihood is NaN or plus infinity, or the graph reads more columns.
     """
-    return _searched(graph, arc_pdfs, loglikes, options, weights, None)[0]
+    if len(loglikes) == 0 or graph.num_states == 0:
+        return None
+    utterance = Search(graph, arc_pdfs, options, weights)
+    utterance.advance(loglikes)
+    return utterance.finish()[0]
 
 
 def search_alternatives(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
@@ -273,15 +277,8 @@ def search_alternatives(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np
 
     Where no final state is alive at the end, every state counts as final at no cost.
     """
-    return _searched(graph, arc_pdfs, loglikes, options, None, lattice_beam)
-
-
-def _searched(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
-              options: SearchOptions, weights: np.ndarray | None, lattice_beam: float | None
-              ) -> tuple[BestPath | None, Alternatives | None]:
-    # A graph without states, as of an empty composition, is no fault here: it says nothing.
     if len(loglikes) == 0 or graph.num_states == 0:
         return None, None
-    utterance = Search(graph, arc_pdfs, options, weights, lattice_beam)
+    utterance = Search(graph, arc_pdfs, options, lattice_beam=lattice_beam)
     utterance.advance(loglikes)
     return utterance.finish()

@@ -76,8 +76,10 @@ def same_sound(phrases: Iterable[Sequence[int]], lang: Lang) -> list[tuple[Phras
         return [(1.0, tuple(numbers[names[phone]] for phone in phones))
                 for _, phones in _pronunciations(lang, word)]
 
+    # Marks of places in the word and silences do not matter to the ear.
     net = _phrase_net(unique, sounds, replace(lang, sil_prob=0.0))
     silent = np.zeros(net.fst.num_arcs, np.int32)
+    # Phrases that end in one state of the deterministic net share a way to be said.
     _, offsets, members = determinize(replace(net.fst, olabel=silent,
                                               weight=silent.astype(np.float32)))
     phrase = np.full(net.fst.num_states, -1)
@@ -151,6 +153,7 @@ def _phrase_net(unique: list[Phrase], pronunciations: Callable[[int], list[IntPr
         (label, label[first], np.full_like(before, pause)),
         (weight, weight[first] + onward, np.full(len(before), -math.log(lang.sil_prob or 1.0))),
         (target, target[first], before + 1)))
+    # All phrases are equally likely.
     weight[source == 0] += math.log(len(unique))
     final = np.full(inside + inner.sum(), np.inf, np.float32)
     final[ends] = onward
@@ -263,6 +266,7 @@ def _opened(fst: FlatFst, parts: Mapping[int, _Part], num_tids: int) -> Decoding
     for label in np.setdiff1d(fst.ilabel, fst.ilabel[plain]).tolist():
         part = parts[label]
         entering = np.flatnonzero(fst.ilabel == label)
+        # Arcs that lead to the same state go through the same copy of the phone.
         behind, index = np.unique(fst.nextstate[entering], return_inverse=True)
         inner = _inner_states(part)
         # States of each inner HMM state, one for each state behind the phone.

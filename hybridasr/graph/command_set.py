@@ -47,13 +47,13 @@ def build_commands(items: Iterable[Item], lang: Lang, transitions: TransitionMod
     Parameters
     ----------
     items : iterable of texts, commands, ...
-        As for `corpus.commands.make_commands`; `read_commands` reads them from a file.
+        As for `corpus.command_list.make_commands`; `read_commands` reads them from a file.
     lang, transitions, tree
         The model's. `lang` may also be that of an earlier `CommandSet`.
     path : path, optional
         The command list, for the error lines.
     lexicon, guess
-        See `lexicon.commands.with_commands`.
+        See `lexicon.extend.with_commands`.
 
     Raises
     ------
@@ -62,6 +62,7 @@ def build_commands(items: Iterable[Item], lang: Lang, transitions: TransitionMod
     """
     commands = make_commands(items, path)
     lang = with_commands(lang, commands, path, lexicon, guess)
+    # In the order of the list.
     phrases = {phrase_of(command, lang): command for command in commands}
     graph = command_graph(phrases, lang, transitions, tree, options)
     return CommandSet(phrases, lang, graph, commands_alike(phrases, lang))
@@ -75,6 +76,7 @@ def phrase_of(command: Command, lang: Lang) -> Phrase:
 def commands_alike(commands: Mapping[Phrase, Command], lang: Lang
                    ) -> list[tuple[Command, Command]]:
     """Find commands with different ids that sound the same; warn of each pair."""
+    # Two texts of one id may sound the same: they mean the same.
     pairs = [(commands[one], commands[other]) for one, other in same_sound(commands, lang)
              if commands[one].id != commands[other].id]
     for one, other in pairs:

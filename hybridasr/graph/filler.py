@@ -48,6 +48,7 @@ class FillerUnits:
 
     def scores(self, loglikes: np.ndarray) -> np.ndarray:
         """Append the mixtures' log likelihoods: float32 (num_frames, num_pdfs + num_mixtures)."""
+        # Relative to the best senone, so that the exponential does not underflow.
         best = loglikes.max(axis=1, keepdims=True, initial=-1e30)
         mixed = np.exp(loglikes - best) @ self.mixing
         return np.concatenate(
@@ -71,6 +72,7 @@ def filler_units(lang: Lang, transitions: TransitionModel,
     for phone in lang.nonsilence_phones:
         groups.setdefault(base_phone(lang.phone_name(phone)), []).append(phone)
     groups[GARBAGE] = lang.nonsilence_phones
+    # Behind all phones and disambiguation symbols.
     first = 1 + max(*lang.phones.values(), *transitions.topology.phones)
     entries: dict[int, list[int]] = {}  # topology entry -> its units
     rows: list[tuple[int, int, int]] = []
@@ -83,6 +85,7 @@ def filler_units(lang: Lang, transitions: TransitionModel,
         for state in range(len(entry.states) - 1):
             states = np.flatnonzero(own[:, 1] == state)
             weights = np.zeros(num_pdfs)
+            # Several phones may share a senone; it counts once.
             np.maximum.at(weights, own[states, 2], priors[own[states, 2]])
             rows.append((unit, state, num_pdfs + len(columns)))
             columns.append(weights / weights.sum())
@@ -107,6 +110,7 @@ def _average(transitions: TransitionModel, tuples: np.ndarray, priors: np.ndarra
 def unit_bigram(lang: Lang, units: FillerUnits) -> NgramModel:
     """Estimate the phone bigram from the lexicon, every pronunciation counting once."""
     speech = set(lang.nonsilence_phones)
+    # Words alone: how often each is said, nobody knows.
     sentences = {tuple(base_phone(lang.phone_name(phone)) for phone in phones)
                  for choices in lang.pronunciations.values() for _, phones in choices
                  if speech.issuperset(phones)}
@@ -146,6 +150,7 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
         builder.arc(source, target, cost=-math.log(1 - lang.sil_prob))
         if lang.sil_prob > 0:
             builder.phone(source, target, silence, -math.log(lang.sil_prob))
+    # One copy of each unit, with a state before and one behind it.
     numbers = {name: unit for unit, name in units.names.items()}
     into = {name: builder.state() for name in numbers}
     out = {name: builder.state() for name in numbers}
@@ -178,6 +183,7 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
 def join_graphs(graphs: Sequence[DecodingGraph]) -> DecodingGraph:
     """Put graphs in parallel: epsilon arcs without cost lead from a new start to each."""
     sizes = [graph.num_states for graph in graphs]
+    # State 0 is the new start.
     begins = 1 + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     source = np.concatenate([np.zeros(len(graphs), np.int64), *(
         begin + np.repeat(np.arange(graph.num_states), np.diff(graph.arc_offsets))

@@ -152,6 +152,7 @@ class _FeatureAdaptation(SpeakerAdaptation):
             stats.plus(self._adaptation.prior, self._options.prior_frames),
             update=self._options.fmllr_update)
         self.features = [apply_transform(feats, self.transform) for feats in self._utterances]
+        # From now on the adapted mixtures fit the features.
         self.scorer = self._model.gmm_scorer
         self._num_passes += 1
         return True
@@ -174,6 +175,7 @@ class _NetworkAdaptation(SpeakerAdaptation):
         targets = self._targets(paths)
         if targets is None:
             return False
+        # Another seed each time: the order of the frames is drawn anew.
         self._set(fit_to_speaker(self._nnet, targets.utterances, targets.pdfs,
                                  self._options.nnet_epochs, self._options.nnet_learning_rate,
                                  seed=self._num_passes))

@@ -68,12 +68,14 @@ def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
     UserError
         as from `speaker_parameters`.
     """
+    # The network itself is shared by all speakers, and by threads.
     network, rng = copy.deepcopy(acoustics.network), np.random.default_rng(seed)
     parameters = speaker_parameters(network)
     optimizer = Adam(AdamOptions(), parameters)
     frames, places = _windows(acoustics, utterances)
     classes = np.concatenate(targets).astype(np.int32)
     around = np.arange(-network.left_context, network.right_context + 1)
+    # The last batch is not a small one: all are about as large.
     batches = max(1, len(places) // BATCH)
     for epoch in range(epochs):
         for number, part in enumerate(np.array_split(rng.permutation(len(places)), batches)):
@@ -101,6 +103,7 @@ def with_speaker_priors(acoustics: NnetAcoustics, utterances: Sequence[np.ndarra
     prior_frames : float
         Frames that the priors so far count for, at least one.
     """
+    # Only classes of speech trade their shares.
     spoken = np.setdiff1d(np.arange(acoustics.num_pdfs), silence)
     priors = np.exp(acoustics.log_priors[spoken].astype(np.float64))
     counts = max(prior_frames, 1.0) * priors / priors.sum()

@@ -104,6 +104,7 @@ class GraphGrammar:
                nbest: int = 0) -> Decoded:
         """Decode one utterance; see `Grammar.decode`."""
         del levels
+        # A lattice costs time, and only the alternatives need one.
         if nbest == 0:
             path, lattice = search(self.graph, self.arc_pdfs, loglikes, options), None
         else:
@@ -113,6 +114,7 @@ class GraphGrammar:
         if path is None:
             return self.empty(_reason_incomplete(len(loglikes) * shift), False)
         words = path.words.tolist()
+        # Words that do not match their phones have no times.
         segments = word_segments(phone_segments(path.transition_ids, self.model.transitions),
                                  words, lang)
         times = [(lang.word_name(word.label), word.begin * shift, word.end * shift)
@@ -134,6 +136,7 @@ class GraphGrammar:
                       options: SearchOptions, nbest: int) -> tuple[tuple[str, ...], ...]:
         if lattice is None:
             return ()
+        # One more than asked for: the best words are among them.
         best = tuple(path.words.tolist())
         others = [other.words for other in n_best(lattice, nbest + 1, options.acoustic_scale)
                   if other.words != best]
@@ -162,6 +165,7 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> D
     if not (directory / "graph.npz").is_file():
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     graph = DecodingGraph.load(directory / "graph.npz")
+    # Labels beyond the model's tables would be read from memory that is not theirs.
     known = len(model.transitions.tid_pdf), max(model.lang.words.values()) + 1
     used = (int(labels.max(initial=0)) for labels in (graph.ilabel, graph.olabel))
     if any(label >= count for label, count in zip(used, known, strict=True)):

@@ -105,6 +105,7 @@ class Recognizer:
         """Whether utterances of one speaker help each other when they are decoded together."""
         return works_by_speaker(self.model, self.adapt)
 
+    # Made when it is first needed: a graph has no use for it.
     @cached_property
     def _maker(self) -> GrammarMaker:
         with self._changing:
@@ -133,6 +134,7 @@ class Recognizer:
         if isinstance(fillers, str):
             raise UserError("one filler instead of a list of fillers; put it into a list")
         items = read_commands(path) if path else commands
+        # One change at a time; recognition goes on with the old grammar until the new one is made.
         with self._changing:
             grammar = self._decoder.grammar
             previous = grammar if isinstance(grammar, CommandGrammar) else None
@@ -141,6 +143,7 @@ class Recognizer:
 
     def add_command(self, command: Item) -> None:
         """Add one command to those set before; raises as `set_commands`."""
+        # The lock is held from reading the list to setting the next: no addition is lost.
         with self._changing:
             if not self.commands:
                 raise UserError("no command list yet, the graph of the model is in use; set all "
@@ -188,6 +191,7 @@ class Recognizer:
         """
         samples, name = read_samples(audio, rate, self.model.features.sample_rate, channel,
                                      strict_rate)
+        # The samples are in 16-bit range by now.
         session = self.session(FULL_SCALE, nbest, name)
         session.accept(samples)
         return session.finish()
@@ -242,7 +246,7 @@ def load(model: PathLike, options: SearchOptions | None = None,
     graph : path, optional
         A graph directory; default ``<model>/graph``.
     commands, fillers : optional
-        As for `Recognizer.set_commands`; no graph directory is read then.
+        As for `Recognizer.set_commands`; in place of a graph.
     reject : RejectOptions, optional
         For commands only.
 
@@ -250,12 +254,16 @@ def load(model: PathLike, options: SearchOptions | None = None,
     ------
     UserError
         if anything is missing or damaged, if fillers or options of rejection are given without
-        commands, or as from `Recognizer.set_commands`.
+        commands, or a graph with them, or as from `Recognizer.set_commands`.
     """
     if commands is not None:
+        if graph is not None:
+            raise UserError("graph has no effect with commands, which are a grammar of their own; "
+                            "give one of the two", graph)
         recognizer = bare_recognizer(model, options, adapt, reject)
         recognizer.set_commands(commands, fillers)
         return recognizer
+    # Before the model is read, which takes longer.
     refuse_without_commands(reject, tuple(fillers))
     loaded = load_model(model)
     directory = Path(graph) if graph else Path(model) / "graph"
@@ -276,6 +284,7 @@ def _assembled(model: PathLike, loaded: AcousticModel, graph: DecodingGraph | No
     calibration = load_calibration(model)
     if calibration is not None:
         calibration.columns(NAMES, Path(model) / CALIBRATION)
+    # Both are there only where the model was calibrated.
     path = Path(model) / CONFUSIONS
     return Recognizer(loaded, graph, options, adapt, calibration, reject,
                       load_confusions(path) if path.is_file() else None)

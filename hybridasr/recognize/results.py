@@ -58,8 +58,10 @@ def _command_fields(decoded: Decoded) -> dict[str, Any]:
     """Return the fields that are different with a command list."""
     decision = decoded.decision
     assert decision is not None
+    # What is taken for no command is not shown as one; which of two it was may be asked back.
     shown = decision.command if decision.reason in (None, LOW) else None
     words = _words(decoded) if shown else []
+    # Without a calibration there are no probabilities, and conf stays null.
     for entry, probability in zip(words, decision.word_probabilities, strict=False):
         entry["conf"] = round(probability, 4)
     alternatives = decision.alternatives

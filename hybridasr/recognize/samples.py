@@ -113,6 +113,7 @@ def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.
     if kind == "f":
         values *= FULL_SCALE / (full_scale or _full_scale_of(values))
     elif size < 8:
+        # Unsigned samples are around the middle of their range.
         middle = 0.0 if kind == "i" else 2.0 ** (8 * size - 1)
         values = (values - middle) * (FULL_SCALE / 2.0 ** (8 * size - 1))
         if samples.dtype == np.int32 and 0 < np.abs(samples.astype(np.int64)).max() <= FULL_SCALE:
@@ -121,6 +122,7 @@ def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.
             values = samples.astype(np.float64)
     peak = np.abs(values).max()
     if peak > LARGEST_PEAK:
+        # In the range in which they were given.
         told = peak * ((full_scale or FULL_SCALE) / FULL_SCALE if kind == "f" else 1.0)
         raise UserError(f"samples reach {told:.6g}; give them as int16, from -32768 to 32767, or "
                         "as floats from -1 to 1")

@@ -54,13 +54,15 @@ class Decoder:
             As for `Grammar.decode`.
         """
         model = self.model
+        # Levels are of the features as they are; a transform would hide them.
         levels = [frame_levels(feats, model.features, model.pipeline) for feats in utterances]
         speaker = speaker_adaptation(
             model, [model.final_features(feats) for feats in utterances], self.adapt)
         while True:
-            results = [
-                self.grammar.decode(speaker.scorer.loglikes(feats), level, self.options, nbest)
-                for feats, level in zip(speaker.features, levels, strict=True)]
+            results = []
+            for feats, level in zip(speaker.features, levels, strict=True):
+                loglikes = speaker.scorer.loglikes(feats)
+                results.append(self.grammar.decode(loglikes, level, self.options, nbest))
             if not speaker.adapt([self._senones(decoded) for decoded in results]):
                 return results
 
@@ -130,9 +132,11 @@ class Session:
         """
         if self._parts is None:
             raise UserError("the session is finished; begin a new one")
+        # The empty array is for a stream without any piece.
         samples = np.concatenate([np.zeros(0, np.float32), *self._parts])
         self._parts = None
         decoder = self._decoder
+        # Dither would make noise of digital silence, and a search would hear something in it.
         if len(samples) and np.abs(samples).max() < SILENT_PEAK:
             return make_result(decoder.grammar.empty("no-speech", True), self._nbest)
         model = decoder.model

@@ -83,13 +83,21 @@ def speech_probabilities(model: AcousticModel, feats: np.ndarray) -> np.ndarray:
 
 
 def speech_segments(probabilities: np.ndarray, shift: float, options: VadOptions) -> list[Speech]:
-    """Cut frame probabilities (num_frames,), `shift` seconds apart, into segments of speech."""
+    """Cut frame probabilities (num_frames,), `shift` seconds apart, into segments of speech.
+
+    >>> plain = VadOptions(smoothing=0, min_speech=0, min_silence=0, padding=0)
+    >>> [(speech.start, speech.end) for speech in speech_segments(
+    ...     np.array([0.0, 0.9, 1.0, 0.4, 0.0]), 0.5, plain)]
+    [(0.5, 2.0)]
+    """
     count = len(probabilities)
     half = round(options.smoothing / shift) // 2
+    # The mean over each window is a difference of sums; windows are shorter at the ends.
     sums = np.concatenate([[0.0], np.cumsum(probabilities)])
     low = np.maximum(np.arange(count) - half, 0)
     high = np.minimum(np.arange(count) + half + 1, count)
     smooth = (sums[high] - sums[low]) / (high - low) if count else probabilities
+    # Two thresholds, so that a value that wavers around one does not cut the speech to pieces.
     spans: list[list[int]] = []
     speaking = False
     for frame, value in enumerate(smooth.tolist()):
@@ -97,6 +105,7 @@ def speech_segments(probabilities: np.ndarray, shift: float, options: VadOptions
             speaking = value >= options.offset
         elif value >= options.onset:
             speaking = True
+            # After a short pause the segment before goes on.
             if spans and (frame - spans[-1][1]) * shift < options.min_silence:
                 spans[-1][1] = frame + 1
             else:

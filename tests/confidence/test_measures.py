@@ -18,6 +18,7 @@ from hybridasr.confidence.measures import (
     nothing,
     phone_measures,
 )
+from hybridasr.corpus.command_list import Command
 from hybridasr.hmm.topology import make_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lattice.lattice import CompactLattice, WordPath
@@ -47,14 +48,20 @@ def make_lattice(costs):
                           [np.zeros(0, np.int32)] * states)
 
 
+def named_commands(ids):
+    """Commands of these ids, whose text does not matter."""
+    return {words: Command(str(words), name) for words, name in ids.items()}
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_competing_commands_are_those_of_a_plain_loop(seed):
     rng = np.random.default_rng(seed)
     phrases = [(1,), (2,), (3, 1), (3, 2), (4,), (5, 5), (6,), (7,)][:int(rng.integers(1, 9))]
     costs = {words: (5 * rng.random(), 12 * rng.random()) for words in phrases}
     ids = {words: f"id{rng.integers(4)}" for words in phrases}
+    named = named_commands(ids)
     filler, penalty = float(rng.normal(5, 6)), float(rng.normal(0, 3))
-    found = compare_commands(make_lattice(costs), ids, filler, SCALE, BEAM, penalty)
+    found = compare_commands(make_lattice(costs), named, filler, SCALE, BEAM, penalty)
     total = {words: graph + SCALE * acoustic for words, (graph, acoustic) in costs.items()}
     groups = {}
     for words in sorted(total, key=total.get):
@@ -74,7 +81,8 @@ def test_competing_commands_are_those_of_a_plain_loop(seed):
 
 def test_penalty_decides_but_does_not_count():
     lattice = make_lattice({(1,): (3.0, 0.0)})
-    found = {penalty: compare_commands(lattice, {(1,): "a"}, 2.0, SCALE, BEAM, penalty)
+    phrases = named_commands({(1,): "a"})
+    found = {penalty: compare_commands(lattice, phrases, 2.0, SCALE, BEAM, penalty)
              for penalty in (0.0, 1.5)}
     assert [found[penalty].wins for penalty in found] == [False, True]
     assert {commands.filler_ratio for commands in found.values()} == {-1.0}
@@ -83,8 +91,8 @@ def test_penalty_decides_but_does_not_count():
 
 
 def test_without_a_filler_and_without_a_command():
-    alone = compare_commands(make_lattice({(1,): (3.0, 2.0)}), {(1,): "a"}, math.inf, SCALE, BEAM,
-                             0.0)
+    phrases = named_commands({(1,): "a"})
+    alone = compare_commands(make_lattice({(1,): (3.0, 2.0)}), phrases, math.inf, SCALE, BEAM, 0.0)
     assert (alone.wins, alone.filler_ratio, alone.margin) == (True, LARGEST_RATIO, BEAM)
     assert alone.posteriors == pytest.approx([1.0])
     assert compare_commands(make_lattice({(): (3.0, 2.0)}), {}, 1.0, SCALE, BEAM, 0.0) is None
@@ -93,11 +101,12 @@ def test_without_a_filler_and_without_a_command():
 def test_many_texts_of_one_id_hide_no_other():
     costs = {(word,): (word / 100, 0.0) for word in range(1, 40)} | {(99,): (5.0, 0.0)}
     ids = {words: "many" for words in costs} | {(99,): "other"}
-    found = compare_commands(make_lattice(costs), ids, 8.0, SCALE, BEAM, 0.0)
+    found = compare_commands(make_lattice(costs), named_commands(ids), 8.0, SCALE, BEAM, 0.0)
     assert [path.words for path in found.others] == [(99,)]
     assert found.margin == pytest.approx(4.99)
     # Of many commands the best are kept.
-    found = compare_commands(make_lattice(costs), {words: str(words) for words in costs}, 8.0,
+    found = compare_commands(make_lattice(costs), named_commands({words: str(words)
+                                                                  for words in costs}), 8.0,
                              SCALE, BEAM, 0.0)
     assert len(found.others) == len(found.posteriors) - 1 == NUM_ALTERNATIVES - 1
 

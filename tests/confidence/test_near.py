@@ -5,16 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from hybridasr.confidence import near
+from hybridasr.confidence import fillers as fillers_module
 from hybridasr.confidence.confusion import PhoneDistances, table_distances
-from hybridasr.confidence.near import (
-    FillerOptions,
-    FillerSource,
-    distance,
-    near_pairs,
-    suggest,
-    suggest_for_list,
-)
+from hybridasr.confidence.filler_candidates import FillerOptions, FillerSource
+from hybridasr.confidence.fillers import suggest, suggest_for_list
+from hybridasr.confidence.near import distance, near_pairs
 from hybridasr.confidence.spoken import lexicon_of, spell, split_word, spoken_commands
 from hybridasr.confidence.syllables import SyllableInventory, nearest_choices
 from hybridasr.confidence.vocabulary import Vocabulary
@@ -238,8 +233,9 @@ def test_lists_that_change_get_the_fillers_of_new_ones(source, monkeypatch):
     commands = spoken(*texts)
     options = FillerOptions(per_command=4, made_up=2, min_distance=3.0)
     rng, searches, previous = np.random.default_rng(3), [], None
-    search = near._search
-    monkeypatch.setattr(near, "_search", lambda *args: searches.append(args[0]) or search(*args))
+    search = fillers_module._search
+    monkeypatch.setattr(fillers_module, "_search",
+                        lambda *args: searches.append(args[0]) or search(*args))
     changes = 0
     for _ in range(25):
         some = [commands[n] for n in rng.permutation(len(texts))[:rng.integers(2, len(texts) + 1)]]

@@ -25,6 +25,11 @@ def test_load_refuses_fillers(spoken_world):
         load(spoken_world.mono, fillers=["ta1da1"])
 
 
+def test_a_graph_beside_commands_is_refused(spoken_world, tmp_path):
+    with pytest.raises(UserError, match="graph has no effect with commands"):
+        load(spoken_world.mono, graph=tmp_path, commands=["da1ti1"])
+
+
 @pytest.mark.parametrize("verb", ["recognize", "evaluate"])
 def test_verbs_refuse_by_name(spoken_world, tmp_path, capsys, verb):
     target = spoken_world.test.path

@@ -1,9 +1,16 @@
-"""Options of adaptation to speakers."""
+"""The passes over a speaker's utterances."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from command_world import make_adaptive
 
 from hybridasr.errors import UserError
-from hybridasr.model.adaptation import AdaptOptions
+from hybridasr.features.pipeline import load_feats
+from hybridasr.features.transforms import apply_transform
+from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, speaker_adaptation
+from hybridasr.model.directory import load_model
 
 
 @pytest.mark.parametrize("fault", [{"fmllr_passes": -1}, {"prior_frames": -0.5},
@@ -12,3 +19,57 @@ from hybridasr.model.adaptation import AdaptOptions
 def test_options_out_of_range(fault):
     with pytest.raises(UserError, match=f"option {next(iter(fault))} is -.*; give 0 or more"):
         AdaptOptions(**fault)
+
+
+class Counting:
+    """Scores nothing; stands for an acoustic model that does not adapt."""
+
+    gmm = nnet = adaptation = None
+
+    def scorer(self):
+        return "the scorer"
+
+
+def test_a_model_that_does_not_adapt_has_one_pass():
+    utterances = [np.zeros((3, 2), np.float32), np.ones((1, 2), np.float32)]
+    speaker = speaker_adaptation(Counting(), utterances, AdaptOptions())
+    assert speaker.scorer == "the scorer"
+    assert [feats is utterance for feats, utterance in zip(speaker.features, utterances,
+                                                           strict=True)] == [True, True]
+    assert not speaker.adapt([None, None])
+    assert speaker.transform is None
+    calls = []
+    assert adapt_speaker(Counting(), utterances, lambda *call: calls.append(call),
+                         AdaptOptions()) is None
+    assert [(number, scorer) for number, _, scorer in calls] == [(0, "the scorer"),
+                                                                 (1, "the scorer")]
+
+
+def test_passes_of_an_adaptive_system(spoken_world, tmp_path):
+    """The callback's passes are those of the object; too little speech ends them at once."""
+    model = load_model(make_adaptive(spoken_world, tmp_path / "sat"))
+    feats = [model.final_features(frames) for _, frames in
+             load_feats(spoken_world.train, model.pipeline)][:12]
+    paths = [np.full(len(frames), number + 40, np.int32) for number, frames in enumerate(feats)]
+    seen = []
+
+    def find_path(number, frames, scorer):
+        seen.append((number, frames, scorer))
+        return paths[number]
+
+    options = AdaptOptions(fmllr_passes=2, fmllr_min_count=10.0)
+    transform = adapt_speaker(model, feats, find_path, options)
+    assert len(seen) == 3 * len(feats)
+    assert [scorer is model.adaptation.scorer for _, _, scorer in seen] == (
+        [True] * 12 + [False] * 24)
+    np.testing.assert_array_equal(seen[-1][1], apply_transform(feats[-1], transform))
+    speaker, passes = speaker_adaptation(model, feats, options), 1
+    while speaker.adapt(paths):
+        passes += 1
+    assert passes == 3
+    np.testing.assert_array_equal(speaker.transform, transform)
+    for few in (replace(options, fmllr_passes=0), replace(options, fmllr_min_count=1e9)):
+        speaker = speaker_adaptation(model, feats, few)
+        assert not speaker.adapt(paths)
+        assert speaker.transform is None
+    assert not speaker_adaptation(model, feats, options).adapt([None] * len(feats))

@@ -1,0 +1,108 @@
+"""Sessions: audio in pieces, what is refused, and how short the way to the kernels is."""
+
+import inspect
+
+import numpy as np
+import pytest
+from command_world import COMMANDS, RATE, speak
+
+from hybridasr.confidence import command_grammar
+from hybridasr.decode import search as search_module
+from hybridasr.decode.search import SearchOptions
+from hybridasr.errors import UserError
+from hybridasr.recognize.recognizer import Recognizer, load
+
+SAMPLES = speak("bu1la1", np.random.default_rng(3))
+
+
+@pytest.fixture(scope="module")
+def recognizer(spoken_world):
+    return load(spoken_world.mono, SearchOptions(acoustic_scale=0.03), commands=COMMANDS)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 400])
+def test_the_result_does_not_depend_on_the_pieces(recognizer, pieces):
+    session = recognizer.session(name="array")
+    for part in np.array_split(SAMPLES, pieces):
+        session.accept(part)
+    session.accept(SAMPLES[:0])
+    assert session.finish() == recognizer.recognize(SAMPLES, RATE)
+
+
+def test_floats_of_a_stream_have_one_full_scale(recognizer):
+    """A piece that is quiet is not taken for another range."""
+    expected = recognizer.recognize(SAMPLES, RATE)
+    for full_scale in (1.0, 32768.0):
+        session = recognizer.session(full_scale, name="array")
+        for part in np.array_split(SAMPLES * (full_scale / 32768), 50):
+            session.accept(part)
+        assert session.finish() == expected
+    session = recognizer.session()
+    with pytest.raises(UserError, match="samples reach .*floats from -1 to 1"):
+        session.accept(SAMPLES.astype(float))
+
+
+def test_a_session_has_the_commands_of_its_beginning(spoken_world):
+    recognizer = load(spoken_world.mono, SearchOptions(acoustic_scale=0.03), commands=COMMANDS)
+    session = recognizer.session()
+    session.accept(SAMPLES)
+    recognizer.remove_command("bu1la1")
+    assert session.finish()["text"] == "bu1la1"
+    assert recognizer.recognize(SAMPLES, RATE)["text"] == ""
+
+
+def test_several_sessions_at_once(recognizer):
+    texts = [*COMMANDS, *COMMANDS[::-1]]
+    audio = [speak(text, np.random.default_rng(number)) for number, text in enumerate(texts)]
+    sessions = [recognizer.session() for _ in texts]
+    for begin in range(0, max(map(len, audio)), 1000):
+        for session, samples in zip(sessions, audio, strict=True):
+            session.accept(samples[begin:begin + 1000])
+    assert [session.finish()["text"] for session in sessions] == texts
+
+
+def test_an_empty_session(recognizer):
+    assert recognizer.session().finish()["reason"] == "too-short"
+    session = recognizer.session()
+    session.accept(np.zeros(RATE, np.int16))
+    assert session.finish()["reason"] == "no-speech"
+
+
+def test_what_a_session_refuses(recognizer, spoken_world):
+    session = recognizer.session()
+    for samples, line in ((np.zeros((10, 2)), r"array of shape \(10, 2\); give the samples of one"),
+                          (np.array([np.inf]), "sample 0 is inf"), (["x"], "type <U1")):
+        with pytest.raises(UserError, match=line):
+            session.accept(samples)
+    session.finish()
+    for call in (lambda: session.accept(SAMPLES), session.finish):
+        with pytest.raises(UserError, match="the session is finished; begin a new one"):
+            call()
+    with pytest.raises(UserError, match="no graph and no commands"):
+        Recognizer(recognizer.model).session().finish()
+
+
+def test_the_way_to_the_kernels_is_short(recognizer, monkeypatch):
+    """Four calls of recognition, and then the search's own."""
+    recognizer.recognize(SAMPLES, RATE)
+    calls = {}
+
+    def watch(module, name):
+        function = getattr(module, name)
+
+        def watched(*args):
+            names = [frame.function for frame in inspect.stack(0)[1:]]
+            names = [each for each in names[:names.index("recognize") + 1] if each != "watched"]
+            calls.setdefault(name, []).append(names[::-1])
+            return function(*args)
+
+        monkeypatch.setattr(module, name, watched)
+
+    for module, name in ((command_grammar, "search"), (command_grammar, "decode_lattice"),
+                         (search_module, "advance")):
+        watch(module, name)
+    assert recognizer.recognize(SAMPLES, RATE)["accepted"]
+    way = ["recognize", "finish", "decode", "decode"]
+    assert calls["search"] == calls["decode_lattice"] == [way]
+    # With the kernel itself seven.
+    assert calls["advance"] == [[*way, "search", "advance"], [*way, "decode_lattice", "advance"]]
