@@ -10,8 +10,9 @@ import numpy as np
 import soundfile
 
 from hybridasr.corpus.datadir import Utterance, read_datadir, write_datadir
+from hybridasr.features.feature_set import make_feats
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import PipelineOptions, make_feats
+from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set

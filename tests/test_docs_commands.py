@@ -13,8 +13,9 @@ from hybridasr.cli.verb import Parser
 from hybridasr.confidence.calibration import Calibration, Regression, save_calibration
 from hybridasr.corpus.datadir import read_datadir, write_datadir
 from hybridasr.corpus.synth import SynthOptions, synthesize_corpus
+from hybridasr.features.feature_set import make_feats
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import PipelineOptions, make_feats
+from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon.langdir import LangOptions, read_lang
 from hybridasr.options import build_options

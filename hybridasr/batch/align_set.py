@@ -30,7 +30,7 @@ from hybridasr.decode.words import Segment, phone_segments, word_segments
 from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.features.archives import MatrixWriter, matrix_writer
 from hybridasr.features.cache import matching_features
-from hybridasr.features.pipeline import FeatureBlock
+from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang, read_lang

@@ -22,7 +22,7 @@ from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.features.cache import matching_features
-from hybridasr.features.pipeline import FeatureBlock
+from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.lattice.lattice import CompactLattice
 from hybridasr.lattice.mbr import decode_mbr

@@ -14,12 +14,8 @@ from typing import TypeVar
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.kaldi_files import sort_key
-from hybridasr.features.pipeline import (
-    FeatureBlock,
-    PipelineOptions,
-    feature_blocks,
-    with_features,
-)
+from hybridasr.features.feature_set import FeatureBlock, feature_blocks, with_features
+from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.parallel import run_blocks, split_blocks
 
 R = TypeVar("R")

@@ -137,8 +137,8 @@ def _feats_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _make_feats(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.features.feature_set import make_feats
     from hybridasr.features.mfcc import FeatureOptions
-    from hybridasr.features.pipeline import make_feats
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 

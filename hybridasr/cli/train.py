@@ -22,7 +22,8 @@ def _mono_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _train_mono(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
-    from hybridasr.features.pipeline import PipelineOptions, read_feature_options
+    from hybridasr.features.feature_kind import read_feature_options
+    from hybridasr.features.pipeline import PipelineOptions
     from hybridasr.lexicon.langdir import read_lang
     from hybridasr.options import from_args, to_dict
     from hybridasr.parallel import executor

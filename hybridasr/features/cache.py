@@ -11,8 +11,9 @@ from pathlib import Path
 from hybridasr.corpus.audio import is_pipe
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.errors import UserError
+from hybridasr.features.feature_kind import check_features
+from hybridasr.features.feature_set import make_feats, with_features_of
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import check_features, make_feats, with_features_of
 from hybridasr.options import to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import digest

@@ -15,8 +15,8 @@ from hybridasr.errors import NotEnoughData
 from hybridasr.evaluation.calibrate import DrawOptions, calibrate, draw_lists
 from hybridasr.evaluation.spotting import evaluate_commands
 from hybridasr.evaluation.tune import held_out
+from hybridasr.features.feature_set import without_features
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import without_features
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
 from hybridasr.recipe.config import DNN, DRAWN, Recipe

@@ -27,8 +27,8 @@ from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError
 from hybridasr.evaluation.evaluate import evaluate, homophone_classes
 from hybridasr.evaluation.tune import held_out, tune_scale
+from hybridasr.features.feature_set import make_feats, without_features
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import make_feats, without_features
 from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir

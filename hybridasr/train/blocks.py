@@ -21,7 +21,8 @@ import numpy as np
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.align import AlignmentGraph
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import PipelineOptions, base_pipeline, expand, load_feats
+from hybridasr.features.feature_set import load_feats
+from hybridasr.features.pipeline import PipelineOptions, base_pipeline, expand
 from hybridasr.graph.training import TrainingGraphs
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import check_transcripts, word_ids

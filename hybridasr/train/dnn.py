@@ -18,8 +18,10 @@ import numpy as np
 from hybridasr.batch.align_set import align_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
+from hybridasr.features.feature_kind import read_feature_options
+from hybridasr.features.feature_set import training_cmvn
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import base_pipeline, read_feature_options, training_cmvn
+from hybridasr.features.pipeline import base_pipeline
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel

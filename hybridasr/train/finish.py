@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.features.pipeline import training_cmvn
+from hybridasr.features.feature_set import training_cmvn
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.model.acoustic import AcousticModel, Adaptation
 from hybridasr.model.alignments import write_alignments, write_transforms

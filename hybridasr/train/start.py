@@ -17,7 +17,8 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
 from hybridasr.features.archives import read_ark
-from hybridasr.features.pipeline import PipelineOptions, check_features
+from hybridasr.features.feature_kind import check_features
+from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import UpdateOptions
 from hybridasr.hmm.transitions import TransitionModel

@@ -11,17 +11,16 @@ import soundfile
 from hybridasr.corpus.datadir import Utterance, read_datadir, write_datadir
 from hybridasr.corpus.subsets import subset
 from hybridasr.errors import UserError
-from hybridasr.features import pipeline as room
+from hybridasr.features import feature_set as room
 from hybridasr.features.archives import read_scp, write_matrices
 from hybridasr.features.cmvn import cmvn_stats
+from hybridasr.features.feature_kind import check_features
+from hybridasr.features.feature_set import load_feats, make_feats
 from hybridasr.features.mfcc import FeatureOptions, compute_features
 from hybridasr.features.pipeline import (
     PipelineOptions,
     apply_pipeline,
-    check_features,
     feature_dim,
-    load_feats,
-    make_feats,
     recognition_features,
 )
 from hybridasr.features.transforms import add_deltas, splice

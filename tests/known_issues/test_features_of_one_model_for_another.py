@@ -14,8 +14,9 @@ from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
 from hybridasr.features import cache
 from hybridasr.features.cache import FOLDER, matching_features
+from hybridasr.features.feature_kind import check_features, feature_differences
+from hybridasr.features.feature_set import make_feats
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import check_features, feature_differences, make_feats
 from hybridasr.model.directory import load_model
 from hybridasr.parallel import SerialExecutor
 

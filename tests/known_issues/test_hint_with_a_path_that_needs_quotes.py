@@ -10,7 +10,7 @@ from hybridasr.cli.recipes import _recognize
 from hybridasr.corpus.datadir import Utterance, write_datadir
 from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError, shell_command
-from hybridasr.features.pipeline import read_feature_options
+from hybridasr.features.feature_kind import read_feature_options
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ODD = ("my data", "工作 dir", "it's", "a;rm -rf b", "$HOME")

@@ -6,8 +6,8 @@ import soundfile
 
 from hybridasr.corpus.datadir import Utterance, write_datadir
 from hybridasr.errors import UserError
+from hybridasr.features.feature_set import make_feats
 from hybridasr.features.mfcc import FeatureOptions
-from hybridasr.features.pipeline import make_feats
 from hybridasr.parallel import executor
 from hybridasr.recipe.config import Recipe
 from hybridasr.recipe.runner import RunOptions, run_recipe

@@ -7,7 +7,7 @@ import pytest
 from command_world import make_adaptive
 
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import load_feats
+from hybridasr.features.feature_set import load_feats
 from hybridasr.features.transforms import apply_transform
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, speaker_adaptation
 from hybridasr.model.directory import load_model

@@ -22,7 +22,7 @@ from hybridasr.corpus.command_list import Command
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
-from hybridasr.features.pipeline import load_feats
+from hybridasr.features.feature_set import load_feats
 from hybridasr.model.directory import save_model
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import Recognizer, load

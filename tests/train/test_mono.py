@@ -10,7 +10,7 @@ from small_world import FEATURES, PIPELINE, write_set
 from hybridasr.corpus.datadir import Utterance
 from hybridasr.errors import UserError
 from hybridasr.features.archives import read_scp
-from hybridasr.features.pipeline import load_feats
+from hybridasr.features.feature_set import load_feats
 from hybridasr.graph.compose import make_hclg
 from hybridasr.lm.grammar import command_grammar
 from hybridasr.model.directory import load_model, save_model

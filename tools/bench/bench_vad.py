@@ -14,7 +14,7 @@ import numpy as np
 
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.features.archives import read_ark
-from hybridasr.features.pipeline import load_feats
+from hybridasr.features.feature_set import load_feats
 from hybridasr.model.directory import load_model
 from hybridasr.recognize.vad import VadOptions, speech_probabilities, speech_segments
 
