@@ -20,18 +20,6 @@ def unknown_words(utterances: Iterable[Utterance], known: Collection[str]) -> Co
                    if word not in known)
 
 
-def nearest_spelling(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that differs in case, form or punctuation only; None if there is none.
-
-    >>> nearest_spelling("ZERO.", ["one", "zero"])
-    'zero'
-    >>> nearest_spelling("two", ["one", "zero"]) is None
-    True
-    """
-    wanted = _bare(word)
-    return next((other for other in known if wanted and _bare(other) == wanted), None)
-
-
 def warn_of_unknown_words(data: DataDir, known: Collection[str], where: Path) -> None:
     """Warn of the words of a set that a lexicon lacks, the most frequent first.
 
@@ -45,10 +33,10 @@ def warn_of_unknown_words(data: DataDir, known: Collection[str], where: Path) ->
     counts = unknown_words(data.utterances.values(), known)
     if not counts:
         return
-    spellings = {_bare(other): other for other in known}
+    spellings = {bare_spelling(other): other for other in known}
     named = []
     for word, count in counts.most_common(MAX_NAMED):
-        near = spellings.get(_bare(word)) if _bare(word) else None
+        near = spellings.get(bare_spelling(word)) if bare_spelling(word) else None
         named.append(f"'{word}' ({count}" + (f", it has '{near}')" if near else ")"))
     more = len(counts) - len(named)
     logger.warning("%s: %d of %d words of the transcripts are not in the lexicon of %s: %s%s; "
@@ -57,7 +45,11 @@ def warn_of_unknown_words(data: DataDir, known: Collection[str], where: Path) ->
                    ", ".join(named), f" and {more} more" if more > 0 else "")
 
 
-def _bare(word: str) -> str:
-    """Return what is left of a word without case, width and punctuation."""
+def bare_spelling(word: str) -> str:
+    """Return what is left of a word without case, width and punctuation.
+
+    >>> bare_spelling("ZERO.")
+    'zero'
+    """
     folded = unicodedata.normalize("NFKC", word).casefold()
     return "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LNM")

@@ -24,7 +24,7 @@ from hybridasr.corpus.readers import (
 )
 from hybridasr.corpus.subsets import combine, copy_datadir
 from hybridasr.corpus.validate import check_datadir
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, require_extra
 from hybridasr.evaluation.evaluate import evaluate, homophone_classes
 from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.feature_set import make_feats, without_features
@@ -89,6 +89,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
     if not 1 <= run.stage <= run.stop_stage <= len(STAGES):
         raise UserError(f"--stage {run.stage} and --stop-stage {run.stop_stage} must be in order "
                         f"and from 1 to {len(STAGES)}")
+    require_extra("rapidfuzz", "score", "error rates")
     logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
                 run.nj)
     with work_lock(run.work), executor(run.nj) as pool:
