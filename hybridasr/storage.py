@@ -309,8 +309,9 @@ def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtyp
                           f"{'integers' if whole else 'numbers'}; {remedy}", path)
     if array.ndim != len(shape) or any(size not in (None, actual) for size, actual
                                        in zip(shape, array.shape, strict=True)):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise DamagedFile(f"array '{name}' is {array.shape}, ({wanted}) is needed; {remedy}", path)
+        shape_text = ", ".join("any" if size is None else str(size) for size in shape)
+        raise DamagedFile(f"array '{name}' is {array.shape}, ({shape_text}) is needed; {remedy}",
+                          path)
     finite = np.isfinite(array)
     if not whole and not (finite | (array == np.inf) if infinite else finite).all():
         raise DamagedFile(f"array '{name}' has values that are not finite; {remedy}", path)

@@ -128,21 +128,21 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
         recording has two paths.
     """
     path = Path(path)
-    listed = [_absolute(u) for u in utterances]
-    if not listed:
+    rows = [_absolute(u) for u in utterances]
+    if not rows:
         raise UserError("no utterances to write; check the corpus directory", path)
-    _check_writable(path, listed)
-    data = DataDir(path, in_order(listed), {n: dict(t) for n, t in (tables or {}).items()})
+    _check_writable(path, rows)
+    data = DataDir(path, in_order(rows), {n: dict(t) for n, t in (tables or {}).items()})
     files = {
         "wav.scp": format_table({r: w for r, w in data.recordings.items() if w}),
-        "utt2spk": format_table({u.utterance: u.speaker for u in listed}),
+        "utt2spk": format_table({u.utterance: u.speaker for u in rows}),
         "segments": format_table(data.segments),
     }
     changed = [name for name, text in files.items() if _old_bytes(path / name) != text.encode()]
     if changed:
         for name in (*TABLES, *FEATURE_FILES):
             (path / name).unlink(missing_ok=True)
-    words = {u.utterance: " ".join(u.words) for u in listed}
+    words = {u.utterance: " ".join(u.words) for u in rows}
     files["text"] = format_table(words) if with_text else ""
     files["spk2utt"] = format_table({s: " ".join(ids) for s, ids in data.speakers.items()})
     files.update((name, format_table(table)) for name, table in data.tables.items())
@@ -162,21 +162,22 @@ def utt2dur(data: DataDir) -> dict[str, float]:
     UserError
         if a recording has to be looked at and cannot be.
     """
-    known = data.tables.get("utt2dur", {})
+    durations = data.tables.get("utt2dur", {})
     seconds = {}
     for key, utterance in data.utterances.items():
         try:
-            seconds[key] = float(known[key]) if key in known else utterance_duration(utterance)
+            seconds[key] = (float(durations[key]) if key in durations
+                            else utterance_duration(utterance))
         except ValueError:
-            raise UserError(f"'{key}' lasts '{known[key]}'; give seconds, or remove the file",
+            raise UserError(f"'{key}' lasts '{durations[key]}'; give seconds, or remove the file",
                             data.path / "utt2dur") from None
     return seconds
 
 
 def in_order(utterances: Iterable[Utterance]) -> dict[str, Utterance]:
     """Return utterances by id, in the order of the ids' bytes."""
-    listed = sorted(utterances, key=lambda u: sort_key(u.utterance))
-    return {u.utterance: u for u in listed}
+    ordered = sorted(utterances, key=lambda u: sort_key(u.utterance))
+    return {u.utterance: u for u in ordered}
 
 
 def _seconds(value: float | None) -> str:
@@ -237,7 +238,7 @@ def _absolute(utterance: Utterance) -> Utterance:
 
 
 def _check_writable(path: Path, utterances: list[Utterance]) -> None:
-    seen: set[str] = set()
+    ids: set[str] = set()
     wavs: dict[str, str] = {}
     for u in utterances:
         for what, key in (("utterance", u.utterance), ("speaker", u.speaker),
@@ -248,9 +249,9 @@ def _check_writable(path: Path, utterances: list[Utterance]) -> None:
             if not _is_text(key):
                 raise UserError(f"{what} {key!r} of utterance '{u.utterance}' is not UTF-8 (in "
                                 f"{u.wav!r}); rename the file or folder", path)
-        if u.utterance in seen:
+        if u.utterance in ids:
             raise UserError(f"utterance '{u.utterance}' comes twice; give each its own id", path)
-        seen.add(u.utterance)
+        ids.add(u.utterance)
         if wavs.setdefault(u.recording, u.wav) != u.wav:
             raise UserError(f"recording '{u.recording}' is both {wavs[u.recording]} and {u.wav}; "
                             "give each its own id", path)

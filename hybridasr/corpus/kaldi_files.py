@@ -56,7 +56,11 @@ def table_kind(name: str) -> str:
 
 
 def split_fields(line: str, most: int = -1) -> list[str]:
-    """Split a line at spaces and tabs into fields, the last of `most` taking the rest."""
+    """Split a line at spaces and tabs into fields, the last of `most` taking the rest.
+
+    >>> split_fields("u1  turn on", 2)
+    ['u1', 'turn on']
+    """
     line = line.strip(" \t\r\n")
     return _BLANK.split(line, maxsplit=max(most - 1, 0)) if line else []
 
@@ -89,9 +93,9 @@ def read_table(path: PathLike, may_be_empty: bool = False,
         if "\0" in line:
             raise DamagedFile(f"a byte of zero in the line; {fix}", path, number)
         key, value = parts[0], parts[1] if len(parts) == 2 else ""
-        found = 1 + len(split_fields(value)) if fields else None
-        if fields and found != fields:
-            raise UserError(f"'{key}' has {found} fields, {fields} expected; {fix}", path, number)
+        count = 1 + len(split_fields(value)) if fields else None
+        if fields and count != fields:
+            raise UserError(f"'{key}' has {count} fields, {fields} expected; {fix}", path, number)
         if not value and not may_be_empty:
             raise UserError(f"'{key}' has no value; {fix}", path, number)
         if key in entries:
@@ -115,7 +119,11 @@ def format_table(entries: Mapping[str, str]) -> str:
 
 
 def group(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the keys of each value, both sorted: ``utt2spk`` pairs make ``spk2utt``."""
+    """Return the keys of each value, both sorted: ``utt2spk`` pairs make ``spk2utt``.
+
+    >>> group([("u2", "ann"), ("u1", "ann"), ("u3", "bo")])
+    {'ann': ['u1', 'u2'], 'bo': ['u3']}
+    """
     groups: dict[str, list[str]] = {}
     for key, value in pairs:
         groups.setdefault(value, []).append(key)

@@ -216,13 +216,13 @@ def _run(command: str, allow_pipes: bool) -> bytes:
         raise UserError("is a command, and commands are not run unless asked for; pass "
                         "--allow-pipes if you trust this wav.scp", command)
     bare = command.rstrip()[:-1].strip()
-    done = subprocess.run(bare, shell=True, stdin=subprocess.DEVNULL, capture_output=True,
+    process = subprocess.run(bare, shell=True, stdin=subprocess.DEVNULL, capture_output=True,
                           check=False)
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise UserError(f"the command failed with status {done.returncode} "
+    if process.returncode != 0:
+        lines = process.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UserError(f"the command failed with status {process.returncode} "
                         f"({lines[-1].strip() if lines else 'no message'}); mend it in wav.scp",
                         command)
-    if not done.stdout:
+    if not process.stdout:
         raise UserError("the command wrote nothing; make it write wav to its output", command)
-    return done.stdout
+    return process.stdout

@@ -56,19 +56,19 @@ def resample_blocks(blocks: Iterable[np.ndarray], rate: int, new_rate: int
     delay = (half + -half % down) // down
     reach = -(-half // up) + 1  # input samples that an output sees to each side
     held, first = np.zeros(0, np.float32), 0  # samples, and the number of the first of them
-    done = 0  # outputs that went out
+    place = 0  # outputs that went out
     for block in _and_an_end(blocks):
         held = held if block is None else np.concatenate([held, block])
         end = first + len(held)
         # Until the end, outputs whose inputs are all there.
         ready = -(-end * up // down) if block is None else (end - reach) * up // down
-        if ready <= done:
+        if ready <= place:
             continue
-        begin = done + delay - first // down * up
-        out = upfirdn(taps, held, up, down)[begin:begin + ready - done]
-        yield np.pad(out, (0, ready - done - len(out))).astype(np.float32)
-        done = ready
-        drop = max(0, done * down // up - reach - first) // down * down
+        begin = place + delay - first // down * up
+        out = upfirdn(taps, held, up, down)[begin:begin + ready - place]
+        yield np.pad(out, (0, ready - place - len(out))).astype(np.float32)
+        place = ready
+        drop = max(0, place * down // up - reach - first) // down * down
         held, first = held[drop:], first + drop
 
 

@@ -89,9 +89,9 @@ def scan(table: Table) -> Iterator[Fault]:
             continue
         key = fields[0]
         if len(fields) < least or (most and len(fields) > most):
-            wanted = str(least) if most == least else f"{least} or more"
+            expected = str(least) if most == least else f"{least} or more"
             yield Fault(path, number, key, f"'{key}' has {len(fields)} field"
-                        f"{'s' * (len(fields) > 1)}, {wanted} expected", "mend the line")
+                        f"{'s' * (len(fields) > 1)}, {expected} expected", "mend the line")
             continue
         if key in table.lines:
             yield Fault(path, number, key, f"'{key}' is in line {table.lines[key]} already",
@@ -161,8 +161,8 @@ def _line_faults(path: Path, number: int, line: str) -> Iterator[Fault]:
     for kind, (character, column) in kinds.items():
         code = ord(character)
         name = f"0x{code - 0xDC00:02x}" if "byte" in kind else f"U+{code:04X}"
-        shown = key.encode("utf-8", "replace").decode()
-        yield Fault(path, number, key, f"'{shown}' has {kind} ({name}) in column {column}", fix)
+        printable = key.encode("utf-8", "replace").decode()
+        yield Fault(path, number, key, f"'{printable}' has {kind} ({name}) in column {column}", fix)
 
 
 def _positive(unit: str, kind: type = float) -> Callable:

@@ -94,14 +94,14 @@ def subset(data: DataDir, *, utterances: Iterable[str] | None = None,
     UserError
         if an id is not in the set, or more utterances are asked for than there are.
     """
-    for wanted, known, what in ((utterances, data.utterances, "utterance"),
+    for ids, all_ids, what in ((utterances, data.utterances, "utterance"),
                                 (speakers, data.speakers, "speaker")):
-        if wanted is not None:
-            wanted = set(wanted)
-            for key in sorted(wanted, key=sort_key):
-                if key not in known:
+        if ids is not None:
+            ids = set(ids)
+            for key in sorted(ids, key=sort_key):
+                if key not in all_ids:
                     raise UserError(f"{what} '{key}' is not in the set; check the list", data.path)
-            keep = [u.utterance for u in data.utterances.values() if getattr(u, what) in wanted]
+            keep = [u.utterance for u in data.utterances.values() if getattr(u, what) in ids]
             data = _restrict(data, keep)
     if per_speaker is not None:
         data = _restrict(data, [u for ids in data.speakers.values() for u in ids[:per_speaker]])
@@ -191,9 +191,9 @@ def _has_text(data: DataDir) -> bool:
 
 def _restrict(data: DataDir, ids: Iterable[str]) -> DataDir:
     """Return the set with these utterances only, its tables cut to match."""
-    kept = in_order(data.utterances[key] for key in ids)
-    keys = {kind: {getattr(u, kind) for u in kept.values()}
+    part = in_order(data.utterances[key] for key in ids)
+    keys = {kind: {getattr(u, kind) for u in part.values()}
             for kind in ("utterance", "speaker", "recording")}
     tables = {name: {k: v for k, v in table.items() if k in keys[table_kind(name)]}
               for name, table in data.tables.items()}
-    return DataDir(data.path, kept, tables)
+    return DataDir(data.path, part, tables)

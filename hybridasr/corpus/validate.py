@@ -63,8 +63,8 @@ def validate_datadir(path: PathLike, need_text: bool = True, need_wav: bool = Tr
             tables[name] = Table(path / name)
             faults += _few_of_each(scan(tables[name]))
         elif needed.get(name):
-            made = " (fix-data makes it from utt2spk)" if name == "spk2utt" else ""
-            faults.append(Fault(path / name, None, name, "no such file", f"make it{made}"))
+            hint = " (fix-data makes it from utt2spk)" if name == "spk2utt" else ""
+            faults.append(Fault(path / name, None, name, "no such file", f"make it{hint}"))
     for rule in (_key_faults, _speaker_faults, _segment_faults, _feature_faults,
                  partial(_audio_faults, check_audio=check_audio)):
         faults += _few_of_each(rule(path, tables))
@@ -104,20 +104,20 @@ def check_datadir(path: PathLike, need_text: bool = True, need_wav: bool = True,
 def _few_of_each(faults: Iterator[Fault]) -> list[Fault]:
     """Keep the first faults of each kind; the last one kept tells of the others."""
     kinds: dict[tuple[Path, str], list[int]] = {}
-    kept: list[Fault] = []
+    rows: list[Fault] = []
     for fault in faults:
         # What differs between faults of one kind is quoted or a number.
         kind = (fault.file, re.sub(r"'[^']*'|: .*|[\d.]+", "", fault.what))
         places = kinds.setdefault(kind, [])
         if len(places) < _EACH:
-            kept.append(fault)
-        places.append(len(kept) - 1 if len(places) < _EACH else places[-1])
+            rows.append(fault)
+        places.append(len(rows) - 1 if len(places) < _EACH else places[-1])
     for places in kinds.values():
         if len(places) > _EACH:
-            last = kept[places[-1]]
+            last = rows[places[-1]]
             more = f"{last.what} (and {len(places) - _EACH} more such)"
-            kept[places[-1]] = replace(last, what=more)
-    return kept
+            rows[places[-1]] = replace(last, what=more)
+    return rows
 
 
 def _key_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:

@@ -57,7 +57,13 @@ class DecodingGraph:
     @classmethod
     def from_arcs(cls, start: int, source: np.ndarray, ilabel: np.ndarray, olabel: np.ndarray,
                   weight: np.ndarray, target: np.ndarray, final: np.ndarray) -> "DecodingGraph":
-        """Sort arcs into rows; each state's keep their order within emitting and epsilon."""
+        """Sort arcs into rows; each state's keep their order within emitting and epsilon.
+
+        >>> graph = DecodingGraph.from_arcs(0, [0, 0], [0, 5], [0, 7], [0.5, 1.5], [1, 1],
+        ...                                 [np.inf, 0.0])
+        >>> graph.ilabel.tolist(), graph.arc_offsets.tolist(), graph.eps_offsets.tolist()
+        ([5, 0], [0, 2, 2], [1, 2])
+        """
         source = np.asarray(source, np.int64)
         ilabel = np.asarray(ilabel, np.int32)
         target = np.asarray(target, np.int32)
@@ -157,10 +163,10 @@ def _falling_cycle(offsets, middle, weight, nextstate):
         if waiting[state] == 0:
             free[count] = state
             count += 1
-    done = 0
-    while done < count:
-        state = free[done]
-        done += 1
+    place = 0
+    while place < count:
+        state = free[place]
+        place += 1
         for arc in range(middle[state], offsets[state + 1]):
             target = nextstate[arc]
             waiting[target] -= 1

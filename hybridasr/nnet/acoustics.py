@@ -66,7 +66,8 @@ class NnetAcoustics:
         """
         if feats.ndim != 2 or feats.shape[1] != self.dim:
             raise ValueError(f"features {feats.shape}, the network has {self.dim} columns")
-        scores = self.log_posteriors(feats) - self.log_priors
+        scores = self.log_posteriors(feats)
+        scores -= self.log_priors
         return scores if pdfs is None else np.ascontiguousarray(scores[:, pdfs])
 
     def quantized(self) -> "NnetAcoustics":

@@ -161,11 +161,14 @@ class Network:
             raise ValueError(f"features {feats.shape}, the network has {self.input_dim} columns")
         if not len(feats):
             return np.empty((0, self.output_dim), feats.dtype)
-        if len(feats) > chunk:
-            logits = np.concatenate(list(self.chunked(feats, chunk)))
-        else:
-            logits = self.forward(self.with_context(feats)[None])[0][0]
-        return log_softmax(logits)
+        if len(feats) <= chunk:
+            return log_softmax(self.forward(self.with_context(feats)[None])[0][0])
+        # In place, part by part: of an hour the posteriors alone are hundreds of megabytes.
+        out, done = np.empty((len(feats), self.output_dim), feats.dtype), 0
+        for logits in self.chunked(feats, chunk):
+            out[done:done + len(logits)] = log_softmax(logits)
+            done += len(logits)
+        return out
 
     def with_context(self, feats: np.ndarray) -> np.ndarray:
         """Repeat the first and the last frame of (num_frames, dim) for the context."""

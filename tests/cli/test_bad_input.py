@@ -125,7 +125,7 @@ def test_bad_recordings_in_a_corpus(tmp_path):
     corpus = folder_corpus(tmp_path / "c", lambda d: write_text_wav(d / "ann-0.wav"))
     line = error_of(*run_recipe(corpus, tmp_path / "w"))
     assert "ann-0.wav: is a text file, not audio" in line
-    assert "utterance 'ann-" in line
+    assert "wav.scp:5: recording 'ann-" in line
 
 
 def test_silent_and_short_recordings_do_not_spoil_the_training(tmp_path):

@@ -85,9 +85,31 @@ def make_kinds(root: Path) -> list[Kind]:
                  (verb("recognize", "{}", wav),))
     model = models[0].base
     return [*models, graph, _archives(root / "ark", world.test, model),
-            _audio(root / "audio", wav, models[1].base), _lattices(root / "lattice"),
+            _audio(root / "audio", wav, models[1].base),
             _transducers(root / "openfst", model), _kaldi(root / "kaldi", model),
-            *_texts(root / "texts", model, wav, commands), _data(root / "data", world.test)]
+            *_texts(root / "texts", model, wav, commands), _data(root / "data", world.test),
+            *kinds_without_model(root / "plain")]
+
+
+def kinds_without_model(root: Path) -> list[Kind]:
+    """Make the kinds that need no trained model: they are ready at once."""
+    for name in ("recipe", "network", "results"):
+        (root / name).mkdir(parents=True)
+    (root / "recipe/recipe.conf").write_text(
+        (REPOSITORY / "egs/dsp20/recipe.conf").read_text(encoding="utf-8"), encoding="utf-8")
+    (root / "network/nnet.conf").write_text(NETWORK, encoding="utf-8")
+    (root / "results/a.TextGrid").write_text(TEXTGRID, encoding="utf-8")
+    (root / "results/a.ctm").write_text("u1 1 0.10 0.25 da1 0.93\nu1 1 0.35 0.2 ti1\n",
+                                        encoding="utf-8")
+    return [
+        _lattices(root / "lattice"),
+        Kind("configuration", root / "recipe", ("*",), (reading(read_recipe),)),
+        Kind("network text", root / "network", ("*",), (
+            reading(lambda folder: read_network(read_text(folder / "nnet.conf"), 13, 30)),)),
+        Kind("results", root / "results", ("*",), (
+            reading(lambda folder: read_textgrid(folder / "a.TextGrid")),
+            reading(lambda folder: read_ctm(folder / "a.ctm")))),
+    ]
 
 
 def _do(*words: object) -> None:
@@ -293,7 +315,7 @@ item []:
 
 def _texts(root: Path, model: Path, wav: str, commands: Path) -> list[Kind]:
     """Return the kinds whose inputs are single texts."""
-    for name in ("arpa", "lexicon", "commands", "recipe", "network", "results"):
+    for name in ("arpa", "lexicon", "commands"):
         (root / name).mkdir(parents=True)
     shutil.copy(root.parent / "lm.arpa", root / "arpa")
     (root / "lexicon/lexicon.txt").write_text(
@@ -301,12 +323,6 @@ def _texts(root: Path, model: Path, wav: str, commands: Path) -> list[Kind]:
     (root / "lexicon/words.txt").write_text("da1\nti1\n打开空调\nhello world\n", encoding="utf-8")
     (root / "commands/commands.txt").write_text(
         "# what a lamp does\nda1ti1\nopen\tbu1la1\t0.7\nli1du1 ta1\n", encoding="utf-8")
-    (root / "recipe/recipe.conf").write_text(
-        (REPOSITORY / "egs/dsp20/recipe.conf").read_text(encoding="utf-8"), encoding="utf-8")
-    (root / "network/nnet.conf").write_text(NETWORK, encoding="utf-8")
-    (root / "results/a.TextGrid").write_text(TEXTGRID, encoding="utf-8")
-    (root / "results/a.ctm").write_text("u1 1 0.10 0.25 da1 0.93\nu1 1 0.35 0.2 ti1\n",
-                                        encoding="utf-8")
     words = read_symbols(model / "lang/words.txt")
     return [
         Kind("arpa", root / "arpa", ("*",), (
@@ -316,12 +332,6 @@ def _texts(root: Path, model: Path, wav: str, commands: Path) -> list[Kind]:
         Kind("commands", root / "commands", ("*",), (
             verb("recognize", model, wav, "--commands", "{}/commands.txt"),
             verb("suggest-fillers", "{}/commands.txt"))),
-        Kind("configuration", root / "recipe", ("*",), (reading(read_recipe),)),
-        Kind("network text", root / "network", ("*",), (
-            reading(lambda folder: read_network(read_text(folder / "nnet.conf"), 13, 30)),)),
-        Kind("results", root / "results", ("*",), (
-            reading(lambda folder: (read_textgrid(folder / "a.TextGrid"),)),
-            reading(lambda folder: read_ctm(folder / "a.ctm")))),
     ]
 
 
