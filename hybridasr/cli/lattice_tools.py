@@ -78,7 +78,7 @@ def _oracle(args: argparse.Namespace) -> None:
         best = oracle(lattice, [numbers.get(word, -1) for word in reference[utterance]])
         if best is not None:
             nearest[utterance] = [names[word] for word in best.words]
-    print(format_scores(score_texts(wanted or said, nearest)))
+    print(format_scores(score_texts(wanted or reference, nearest)))
 
 
 def _mbr(args: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.lexicon.langdir import LangOptions
 from hybridasr.model.adaptation import AdaptOptions
-from hybridasr.options import from_strings, to_dict
+from hybridasr.options import from_strings
 from hybridasr.storage import PathLike, package_folder, read_text
 from hybridasr.train.ladder import LADDER
 from hybridasr.train.nnet_options import DnnOptions
@@ -82,6 +82,7 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
 
     Examples
     --------
+    >>> from hybridasr.options import to_dict
     >>> recipe = read_recipe(recipes_dir() / "yesno", {"mono": {"totgauss": "500"}})
     >>> recipe.systems, to_dict(recipe.options["mono"])["totgauss"]
     (('mono', 'tri1', 'dnn'), 500)
