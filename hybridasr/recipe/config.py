@@ -82,6 +82,7 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
 
     Examples
     --------
+    >>> from hybridasr.options import to_dict
     >>> recipe = read_recipe(recipes_dir() / "yesno", {"mono": {"totgauss": "500"}})
     >>> recipe.systems, to_dict(recipe.options["mono"])["totgauss"]
     (('mono', 'tri1', 'dnn'), 500)

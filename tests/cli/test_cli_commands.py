@@ -53,7 +53,8 @@ def test_recognize_calibrate_evaluate_and_recognize_again(place, spoken_world, c
     recognize = ["recognize", "--commands", place / "commands.txt", place / "mono",
                  place / "in.wav", place / "out.wav"]
     done = hybridasr(*recognize)
-    assert done.stderr == ""
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("compiling kernels")] == []
     check_results(done.stdout, place, False)
     data = spoken_world.test.path
     done = hybridasr("calibrate", "--nj", 2, "--commands", place / "commands.txt", "--plots",
