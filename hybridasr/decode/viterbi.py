@@ -16,7 +16,7 @@ from hybridasr.decode.links import Links, Tokens, compact, prune
 from hybridasr.lattice.trie import grown
 
 HISTOGRAM_BINS = 256
-FIRST_TOKENS = 1 << 12  # room for tokens at first
+FIRST_TOKENS = 1 << 16  # room at first: an utterance of words is searched without compacting
 FIRST_LINKS = 1 << 14  # links are pruned when this many are there, then when they have doubled
 
 
