@@ -74,7 +74,7 @@ def flat_options(options_class: type) -> dict[str, FlatOption]:
     >>> flat_options(AlignOptions)["retry_beam"].default
     40.0
     """
-    found: dict[str, FlatOption] = {}
+    options: dict[str, FlatOption] = {}
     hints = typing.get_type_hints(options_class)
     for field in dataclasses.fields(options_class):
         part = {field.name: _flat(field, hints[field.name])}
@@ -84,10 +84,10 @@ def flat_options(options_class: type) -> dict[str, FlatOption]:
             part = {name: one._replace(default=changed.get(name, one.default))
                     for name, one in flat_options(field.metadata["nested"]).items()}
         for name in part:
-            if name in found:
+            if name in options:
                 raise TypeError(f"{options_class.__name__} has two options named '{name}'")
-        found |= part
-    return found
+        options |= part
+    return options
 
 
 def build_options(options_class: type[T], **values: Any) -> T:

@@ -22,19 +22,23 @@ from typing import IO
 import numpy as np
 
 from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
-from hybridasr.batch.unknown_words import unknown_words, warn_of_unknown_words
 from hybridasr.corpus.audio import audio_info, is_pipe
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.decode.align import AlignmentGraph, AlignOptions, align
 from hybridasr.decode.words import Segment, phone_segments, word_segments
 from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.features.archives import MatrixWriter, matrix_writer
-from hybridasr.features.cache import matching_features
+from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang, read_lang
-from hybridasr.lexicon.transcripts import check_phones, word_ids
+from hybridasr.lexicon.transcripts import (
+    check_phones,
+    unknown_words,
+    warn_of_unknown_words,
+    word_ids,
+)
 from hybridasr.model.acoustic import AcousticModel, Scorer
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, works_by_speaker
 from hybridasr.model.directory import load_model, save_model
@@ -57,7 +61,7 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
-class Alignment:
+class AlignedPath:
     """One aligned utterance.
 
     Attributes
@@ -83,7 +87,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     """Align a set with a model and write an alignment directory; return the closing line.
 
     Features that the set lacks, or has of another kind than the model's, are made into a cache
-    (`features.cache`). A warning names the words that the lexicon lacks.
+    (`features.feature_cache`). A warning names the words that the lexicon lacks.
 
     Raises
     ------
@@ -130,7 +134,7 @@ def _aligner(source: Path, lang: Path, stamp: tuple, options: AlignOptions) -> "
 
 
 def _align_block(block: FeatureBlock, source: Path, lang: Path, stamp: tuple,
-                 options: AlignOptions, adapt: AdaptOptions) -> Results[Alignment | None]:
+                 options: AlignOptions, adapt: AdaptOptions) -> Results[AlignedPath | None]:
     aligner = once_a_worker(_aligner, source, lang, stamp, options)
     model = aligner.model
     loaded = block.load(model.pipeline)
@@ -138,7 +142,7 @@ def _align_block(block: FeatureBlock, source: Path, lang: Path, stamp: tuple,
     groups = [list(loaded)] if works_by_speaker(model, adapt) else ([item] for item in loaded)
     words = {u.utterance: word_ids(u, aligner.lang.words, aligner.lang.oov)
              for u in block.utterances}
-    results: Results[Alignment | None] = []
+    results: Results[AlignedPath | None] = []
     for group in groups:
         results += _align_speaker(aligner, group, words, adapt)
     return results
@@ -146,8 +150,8 @@ def _align_block(block: FeatureBlock, source: Path, lang: Path, stamp: tuple,
 
 def _align_speaker(aligner: "Aligner", group: list[tuple[str, np.ndarray]],
                    words: dict[str, tuple[int, ...]], adapt: AdaptOptions
-                   ) -> Results[Alignment | None]:
-    alignments: dict[int, Alignment | None] = {}
+                   ) -> Results[AlignedPath | None]:
+    alignments: dict[int, AlignedPath | None] = {}
 
     def find_path(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
         item = alignments[number] = aligner.align(words[group[number][0]], frames, scorer)
@@ -155,7 +159,7 @@ def _align_speaker(aligner: "Aligner", group: list[tuple[str, np.ndarray]],
 
     feats = [aligner.model.final_features(frames) for _, frames in group]
     transform = adapt_speaker(aligner.model, feats, find_path, adapt)
-    results: Results[Alignment | None] = []
+    results: Results[AlignedPath | None] = []
     for number, (name, _) in enumerate(group):
         item = alignments[number]
         if item is not None and transform is not None:
@@ -179,7 +183,7 @@ class Aligner:
         return graph, arc_costs(graph.graph, self._costs)
 
     def align(self, words: tuple[int, ...], feats: np.ndarray, scorer: Scorer
-              ) -> Alignment | None:
+              ) -> AlignedPath | None:
         """Return the best path through the transcript; None if there is none.
 
         Parameters
@@ -197,7 +201,7 @@ class Aligner:
         if path is None:
             return None
         loglike = -path.acoustic_cost / self.options.acoustic_scale / max(1, len(feats))
-        return Alignment(path.transition_ids, loglike, retried)
+        return AlignedPath(path.transition_ids, loglike, retried)
 
 
 class _Writer:
@@ -228,7 +232,7 @@ class _Writer:
         self._grids = _TextGrids(data, destination / "textgrid") if output.textgrid else None
         self._reports = _Reports(destination, files)
 
-    def write(self, name: str, item: Alignment | None) -> None:
+    def write(self, name: str, item: AlignedPath | None) -> None:
         """Take the next utterance; None if it could not be aligned."""
         utterance = self._data.utterances[name]
         unknown = tuple(unknown_words([utterance], self._lang.words))
@@ -249,7 +253,7 @@ class _Writer:
         if self._grids is not None:
             self._grids.add(utterance, {kind: tiers[kind] for kind in self._ctms if tiers})
 
-    def _count(self, name: str, item: Alignment) -> None:
+    def _count(self, name: str, item: AlignedPath) -> None:
         frames = len(item.transition_ids)
         self.count, self.frames = self.count + 1, self.frames + frames
         self.retried, self.loglike = self.retried + item.retried, (
@@ -339,7 +343,7 @@ def _recording_seconds(data: DataDir, utterance: Utterance) -> float | None:
     return None
 
 
-def _tiers(item: Alignment, utterance: Utterance, lang: Lang, transitions: TransitionModel,
+def _tiers(item: AlignedPath, utterance: Utterance, lang: Lang, transitions: TransitionModel,
            shift: float) -> dict[str, list[tuple[str, float, float]]]:
     """Return (label, begin s, end s) of the utterance's words, phones and states."""
     phones = phone_segments(item.transition_ids, transitions)

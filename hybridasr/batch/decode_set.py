@@ -21,12 +21,12 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions
 from hybridasr.decode.words import phone_segments, word_segments
-from hybridasr.features.cache import matching_features
+from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.lattice.lattice import CompactLattice
+from hybridasr.lattice.lattice_text import lattice_writer
 from hybridasr.lattice.mbr import decode_mbr
-from hybridasr.lattice.text import lattice_writer
 from hybridasr.model.acoustic import AcousticModel, Scorer
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, works_by_speaker
 from hybridasr.options import option, to_dict
@@ -93,7 +93,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
     """Decode every utterance of a set and write the decode directory.
 
     Features that the set lacks, or has of another kind than the model's, are made into a cache
-    (`features.cache`).
+    (`features.feature_cache`).
 
     Returns
     -------

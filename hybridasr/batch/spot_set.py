@@ -21,7 +21,7 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.kaldi_files import sort_key
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
-from hybridasr.features.cache import matching_features
+from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
 from hybridasr.model.directory import load_model

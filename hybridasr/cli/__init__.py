@@ -22,9 +22,9 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from hybridasr import __version__
 from hybridasr.cli import (
+    command_lists,
     data,
     evaluation,
-    fillers,
     inspection,
     kernels,
     language,
@@ -38,7 +38,7 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
                           **recognition.VERBS, **evaluation.VERBS, **lattice_tools.VERBS,
-                          **inspection.VERBS, **fillers.VERBS}
+                          **inspection.VERBS, **command_lists.VERBS}
 VERBS.update(kernels.verbs(VERBS))
 
 

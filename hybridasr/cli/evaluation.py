@@ -139,7 +139,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     if args.commands:
         refuse(args, field_names(DrawOptions), "with --commands, which is the list")
     else:
-        refuse(args, ["fillers"], "without a command list; give --commands FILE too")
+        refuse(args, ["fillers"], "without a command list", "give --commands FILE too")
     data, fillers = read_datadir(args.data), read_fillers(args)
     if args.commands:
         commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))

@@ -75,7 +75,7 @@ def _mkgraph(args: argparse.Namespace) -> None:
     if args.grammar == "ngram":
         refuse(args, ["commands"], "on the grammar ngram, which is made of --arpa")
     else:
-        refuse(args, ["arpa"], f"on the grammar {args.grammar}; give --grammar ngram")
+        refuse(args, ["arpa"], f"on the grammar {args.grammar}", "give --grammar ngram")
     model = load_model(args.model)
     phrases = grammar_phrases(model.lang, args.commands) if args.grammar != "ngram" else ()
     logger.info("%s", make_graph(model.lang, model.transitions, model.tree,

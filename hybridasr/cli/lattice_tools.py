@@ -25,7 +25,7 @@ def _read(args: argparse.Namespace
           ) -> tuple[dict[int, str], Iterator[tuple[str, "CompactLattice"]]]:
     """Return (word id -> word, the lattices by utterance)."""
     from hybridasr.errors import UserError
-    from hybridasr.lattice.text import read_compact
+    from hybridasr.lattice.lattice_text import read_compact
     from hybridasr.lexicon.lang_files import read_symbols
 
     if not args.acoustic_scale > 0:

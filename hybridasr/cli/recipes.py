@@ -47,7 +47,7 @@ def _run_recipe(args: argparse.Namespace) -> None:
     from hybridasr.errors import UserError
     from hybridasr.recipe.config import read_recipe
     from hybridasr.recipe.runner import RunOptions, run_recipe
-    from hybridasr.score.results import format_results
+    from hybridasr.score.result_table import format_results
 
     overrides: dict[str, dict[str, str]] = {}
     for text in args.set:

@@ -45,9 +45,9 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
 
     if args.commands is None:
         refuse(args, ["fillers", *field_names(RejectOptions)],
-               "without a command list; give --commands FILE too")
+               "without a command list", "give --commands FILE too")
     else:
-        refuse(args, without, "on a command list")
+        refuse(args, without, "with --commands")
 
 
 def check_adaptation(args: argparse.Namespace, model: Path) -> None:

@@ -49,7 +49,8 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def refuse(args: argparse.Namespace, names: Iterable[str], where: str) -> None:
+def refuse(args: argparse.Namespace, names: Iterable[str], where: str,
+           mend: str = "leave it out") -> None:
     """Refuse options that the user gave although they change nothing.
 
     Raises
@@ -59,7 +60,7 @@ def refuse(args: argparse.Namespace, names: Iterable[str], where: str) -> None:
     """
     for name in names:
         if name in args.given:
-            raise UserError(f"{args.given[name]} has no effect {where}; leave it out")
+            raise UserError(f"{args.given[name]} has no effect {where}; {mend}")
 
 
 def field_names(options_class: type) -> list[str]:

@@ -20,7 +20,7 @@ from hybridasr.confidence.filler_candidates import (
     real_candidates,
 )
 from hybridasr.confidence.near import TOLERANCE, flatten
-from hybridasr.confidence.spoken import SpokenCommand, Unit, spell, to_pinyin, toneless
+from hybridasr.confidence.spoken import SpokenCommand, Unit, spelling, to_pinyin, toneless
 
 Phones = tuple[str, ...]
 
@@ -175,7 +175,7 @@ class _Selection:
             if key in self._used or (cost := self._distance(phones)) is None:
                 continue
             self._used |= {phones, toneless(phones)}
-            text = spell(units) if self._in_hanzi else _pinyin(units)
+            text = spelling(units) if self._in_hanzi else _pinyin(units)
             yield Suggestion(text, phones, cost, kind, _pinyin(units), own)
 
     def _distance(self, phones: Phones) -> float | None:

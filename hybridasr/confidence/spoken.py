@@ -12,7 +12,7 @@ from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.langdir import Lang, base_phone
 from hybridasr.lexicon.lexicon import Lexicon, Pronunciation, make_lexicon
-from hybridasr.lexicon.numbers import spell_numbers
+from hybridasr.lexicon.numbers import number_spellings
 from hybridasr.lexicon.phones import TONES
 
 Phones = tuple[str, ...]
@@ -115,8 +115,7 @@ def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:
     if syllables is not None:
         texts = list(syllables)
     else:
-        # A hanzi each, and runs of letters; digits are read as they are spoken.
-        texts = re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", spell_numbers(word))
+        texts = _cut_as_read(word, chunks)
     are_syllables = [syllable_of(chunk) is not None for chunk in chunks]
     should_be = [syllables is not None or mandarin.is_hanzi(text[0]) for text in texts]
     # Erhua, say: two hanzi with the phones of one syllable.
@@ -124,6 +123,17 @@ def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:
         return (Unit(word, tuple(phones)),)
     return tuple(Unit(text, chunk, number == 0)
                  for number, (text, chunk) in enumerate(zip(texts, chunks, strict=True)))
+
+
+def _cut_as_read(word: str, chunks: Sequence[Phones]) -> list[str]:
+    """Cut a word into hanzi and runs of letters; its numbers are written as they are spoken."""
+    def num_right(texts: list[str]) -> int:
+        return sum((syllable_of(chunk),) in (mandarin.hanzi_readings(text) or [])
+                   for text, chunk in zip(texts, chunks, strict=False)
+                   if mandarin.is_hanzi(text[0]))
+
+    ways = [re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", text) for text in number_spellings(word)]
+    return max(ways, key=num_right)
 
 
 def split_phones(phones: Phones) -> list[Phones]:
@@ -161,7 +171,7 @@ def syllable_of(phones: Phones) -> str | None:
     return None if pinyin is None else pinyin + phones[1][-1]
 
 
-def spell(units: Sequence[Unit]) -> str:
+def spelling(units: Sequence[Unit]) -> str:
     """Write units as text that is read with just their phones.
 
     Words stay in hanzi if that is how they are read; else their syllables are written in pinyin.

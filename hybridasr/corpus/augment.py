@@ -335,8 +335,8 @@ def _fingerprint(data: DataDir, options: AugmentOptions, channel: str | int) -> 
 
 
 def _state(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _claim(destination: Path, wanted: str) -> None:

@@ -16,11 +16,11 @@ from hybridasr.corpus.audio import is_pipe, utterance_duration
 from hybridasr.corpus.kaldi_files import (
     TABLES,
     Utterance,
-    format_table,
     group,
     read_table,
     sort_key,
     split_fields,
+    table_text,
 )
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError, shell_command
@@ -134,18 +134,18 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
     _check_writable(path, rows)
     data = DataDir(path, in_order(rows), {n: dict(t) for n, t in (tables or {}).items()})
     files = {
-        "wav.scp": format_table({r: w for r, w in data.recordings.items() if w}),
-        "utt2spk": format_table({u.utterance: u.speaker for u in rows}),
-        "segments": format_table(data.segments),
+        "wav.scp": table_text({r: w for r, w in data.recordings.items() if w}),
+        "utt2spk": table_text({u.utterance: u.speaker for u in rows}),
+        "segments": table_text(data.segments),
     }
     changed = [name for name, text in files.items() if _old_bytes(path / name) != text.encode()]
     if changed:
         for name in (*TABLES, *FEATURE_FILES):
             (path / name).unlink(missing_ok=True)
     words = {u.utterance: " ".join(u.words) for u in rows}
-    files["text"] = format_table(words) if with_text else ""
-    files["spk2utt"] = format_table({s: " ".join(ids) for s, ids in data.speakers.items()})
-    files.update((name, format_table(table)) for name, table in data.tables.items())
+    files["text"] = table_text(words) if with_text else ""
+    files["spk2utt"] = table_text({s: " ".join(ids) for s, ids in data.speakers.items()})
+    files.update((name, table_text(table)) for name, table in data.tables.items())
     for name, text in files.items():
         if text:
             write_text(path / name, text)

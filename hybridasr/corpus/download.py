@@ -37,7 +37,7 @@ _BY_HAND = "fetch it by hand and pass its folder with --corpus"
 
 
 @dataclass(frozen=True)
-class Source:
+class CorpusAddress:
     """One archive: where it is, and what of it is needed."""
 
     url: str
@@ -45,17 +45,19 @@ class Source:
     sha256: str | None = None  # None: GitHub's archives differ in bytes from time to time
 
 
-SOURCES: dict[str, Source] = {
-    "dsp20": Source("https://github.com/zhongyuchen/DSPSpeech-20/archive/HEAD.zip", "speech_data"),
-    "digits": Source("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/HEAD.zip",
+ADDRESSES: dict[str, CorpusAddress] = {
+    "dsp20": CorpusAddress("https://github.com/zhongyuchen/DSPSpeech-20/archive/HEAD.zip",
+                           "speech_data"),
+    "digits": CorpusAddress("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/HEAD.zip",
                      "recordings"),
-    "words_zh": Source("https://github.com/hugolpz/audio-cmn/archive/HEAD.zip", "64k"),
-    "yesno": Source("http://www.openslr.org/resources/1/waves_yesno.tar.gz", sha256=(
+    "words_zh": CorpusAddress("https://github.com/hugolpz/audio-cmn/archive/HEAD.zip", "64k"),
+    "yesno": CorpusAddress("http://www.openslr.org/resources/1/waves_yesno.tar.gz", sha256=(
         "c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73")),
 }
 
 
-def download_corpus(name: str, destination: str | Path, source: Source | None = None) -> Path:
+def download_corpus(name: str, destination: str | Path,
+                    source: CorpusAddress | None = None) -> Path:
     """Fetch and unpack the corpus of reader `name`; return `destination`, ready for the reader.
 
     `destination` appears complete or not at all. If it is there already, nothing is done. After
@@ -77,10 +79,10 @@ def download_corpus(name: str, destination: str | Path, source: Source | None = 
         full, or the archive is cut off, damaged or not the expected one.
     """
     destination = Path(destination)
-    if source is None and name not in SOURCES:
-        raise UserError(f"corpus '{name}' cannot be downloaded, only {', '.join(sorted(SOURCES))}; "
-                        "pass its folder with --corpus")
-    source = source or SOURCES[name]
+    if source is None and name not in ADDRESSES:
+        raise UserError(f"corpus '{name}' cannot be downloaded, only "
+                        f"{', '.join(sorted(ADDRESSES))}; pass its folder with --corpus")
+    source = source or ADDRESSES[name]
     if destination.is_dir() and any(destination.iterdir()):
         return destination
     archive = destination.parent / (destination.name + _suffix(source.url))
@@ -94,7 +96,7 @@ def download_corpus(name: str, destination: str | Path, source: Source | None = 
     return destination
 
 
-def _fetch(source: Source, archive: Path, address: str) -> None:
+def _fetch(source: CorpusAddress, archive: Path, address: str) -> None:
     try:
         import pooch
         import requests

@@ -166,8 +166,8 @@ def _hanzi_to_pinyin(word: str) -> list[str]:
 
 
 def _split_tone(syllable: str) -> tuple[str, str]:
-    found = _SYLLABLE.fullmatch(syllable)
-    return (found[1], found[2]) if found else (syllable, "")
+    match = _SYLLABLE.fullmatch(syllable)
+    return (match[1], match[2]) if match else (syllable, "")
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybridasr.corpus.audio import MAX_OVERSHOOT, audio_info, is_pipe
-from hybridasr.corpus.kaldi_files import TABLES, format_table, group, lines_of, split_fields
+from hybridasr.corpus.kaldi_files import TABLES, group, lines_of, split_fields, table_text
 from hybridasr.corpus.rules import (
     FIELDS,
     FILES,
@@ -227,7 +227,7 @@ def _replace_files(path: Path, tables: Mapping[str, Mapping[str, str]],
     for name in FILES:
         if name not in tables:
             continue
-        target, text = path / name, format_table(tables[name])
+        target, text = path / name, table_text(tables[name])
         old = target.read_bytes() if target.is_file() else None
         if old == text.encode():
             continue

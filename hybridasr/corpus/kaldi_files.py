@@ -112,7 +112,7 @@ def lines_of(text: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def format_table(entries: Mapping[str, str]) -> str:
+def table_text(entries: Mapping[str, str]) -> str:
     """Return the text of a table, sorted."""
     return "".join(f"{key} {entries[key]}".rstrip(" ") + "\n"
                    for key in sorted(entries, key=sort_key))

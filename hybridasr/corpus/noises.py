@@ -34,13 +34,13 @@ def noise_files(folder: PathLike) -> list[Path]:
     if not folder.is_dir():
         raise UserError("no such folder of noises; check the path, or name none to have the "
                         "program make its own", folder)
-    found = sorted((path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
+    paths = sorted((path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
                     and path.is_file() and not path.name.startswith(".")),
                    key=lambda path: path.relative_to(folder).as_posix())
-    if not found:
+    if not paths:
         raise UserError(f"holds no recordings of noise ({' '.join(AUDIO_SUFFIXES)}); put some "
                         "there, or name no folder to have the program make its own", folder)
-    return found
+    return paths
 
 
 def load_noises(folder: PathLike, rate: int) -> dict[str, np.ndarray]:

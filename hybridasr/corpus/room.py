@@ -123,5 +123,5 @@ def _early_reflections(size: np.ndarray, mouth: np.ndarray, microphone: np.ndarr
     distance = np.sqrt(squares[0][:, None, None] + squares[1][:, None] + squares[2])
     sign = turns[0][:, None, None] * turns[1][:, None] * turns[2]
     delay = np.rint((distance - direct) / SPEED_OF_SOUND * rate).astype(np.int64)
-    heard = (delay > 0) & (delay < count)
-    return np.bincount(delay[heard], sign[heard] / distance[heard], minlength=count)
+    in_time = (delay > 0) & (delay < count)
+    return np.bincount(delay[in_time], sign[in_time] / distance[in_time], minlength=count)

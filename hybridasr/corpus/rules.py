@@ -48,7 +48,7 @@ class Fault:
 
 
 @dataclass
-class Table:
+class ScannedTable:
     """The lines of one file that could be understood: key -> value, and key -> line number."""
 
     path: Path
@@ -61,7 +61,7 @@ class Table:
         return self.path.name
 
 
-def scan(table: Table) -> Iterator[Fault]:
+def scan(table: ScannedTable) -> Iterator[Fault]:
     """Yield the faults of one file and fill `table`."""
     path, name = table.path, table.path.name
     fix = f"run {shell_command('hybridasr', 'fix-data', path.parent)}"

@@ -17,7 +17,7 @@ from hybridasr.corpus.audio import MAX_OVERSHOOT, audio_info, is_pipe
 from hybridasr.corpus.fix import FixSummary, fix_datadir
 from hybridasr.corpus.kaldi_files import TABLES, group, sort_key, split_fields
 from hybridasr.corpus.levels import Levels, measure_level
-from hybridasr.corpus.rules import FILES, Fault, Table, scan
+from hybridasr.corpus.rules import FILES, Fault, ScannedTable, scan
 from hybridasr.errors import ResourceError, UserError, name_some, shell_command
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
@@ -55,12 +55,12 @@ def validate_datadir(path: PathLike, need_text: bool = True, need_wav: bool = Tr
     if not path.is_dir():
         return [Fault(path, None, path.name, "no such data directory", "check the path, or make it "
                       "with 'hybridasr prepare-data'")]
-    tables: dict[str, Table] = {}
+    tables: dict[str, ScannedTable] = {}
     faults: list[Fault] = []
     needed = {"utt2spk": True, "spk2utt": True, "text": need_text, "wav.scp": need_wav}
     for name in FILES:
         if (path / name).is_file():
-            tables[name] = Table(path / name)
+            tables[name] = ScannedTable(path / name)
             faults += _few_of_each(scan(tables[name]))
         elif needed.get(name):
             hint = " (fix-data makes it from utt2spk)" if name == "spk2utt" else ""
@@ -120,7 +120,7 @@ def _few_of_each(faults: Iterator[Fault]) -> list[Fault]:
     return rows
 
 
-def _key_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
+def _key_faults(path: Path, tables: dict[str, ScannedTable]) -> Iterator[Fault]:
     """Compare the ids of every file with those of ``utt2spk`` or of ``wav.scp``."""
     spoken = tables.get("utt2spk")
     if spoken is None:
@@ -139,14 +139,14 @@ def _key_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
         reference = tables["wav.scp"] if kind == "recording" else spoken
         if kind == "speaker":
             lines = {s: spoken.lines[u] for u, s in reversed(spoken.values.items())}
-            reference = Table(spoken.path, dict.fromkeys(speakers, ""), lines)
+            reference = ScannedTable(spoken.path, dict.fromkeys(speakers, ""), lines)
         severity = "warning" if name in _DERIVED or kind == "speaker" else "error"
         if name != "spk2warp":
             yield from _difference(path, reference, tables[name], kind, severity)
         yield from _difference(path, tables[name], reference, kind)
 
 
-def _difference(path: Path, here: Table, there: Table, kind: str,
+def _difference(path: Path, here: ScannedTable, there: ScannedTable, kind: str,
                 severity: str = "error") -> Iterator[Fault]:
     """Yield one fault if ids of one file are not in the other, at the line of the first."""
     lacking = sorted(here.values.keys() - there.lines.keys(), key=sort_key)
@@ -162,7 +162,7 @@ def _difference(path: Path, here: Table, there: Table, kind: str,
                 severity)
 
 
-def _speaker_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
+def _speaker_faults(path: Path, tables: dict[str, ScannedTable]) -> Iterator[Fault]:
     spoken, speakers = tables.get("utt2spk"), tables.get("spk2utt")
     if spoken is None or not spoken.values:
         return
@@ -187,7 +187,7 @@ def _speaker_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
                     "utterance its own", "warning")
 
 
-def _segment_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
+def _segment_faults(path: Path, tables: dict[str, ScannedTable]) -> Iterator[Fault]:
     """Yield what is wrong between ``segments``, ``wav.scp`` and ``text``."""
     segments, wavs = tables.get("segments"), tables.get("wav.scp")
     for key, value in segments.values.items() if segments and wavs else ():
@@ -203,7 +203,8 @@ def _segment_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
                     f"({len(silent)} such)", "right only if nothing is said in it", "warning")
 
 
-def _audio_faults(path: Path, tables: dict[str, Table], check_audio: bool) -> Iterator[Fault]:
+def _audio_faults(path: Path, tables: dict[str, ScannedTable],
+                  check_audio: bool) -> Iterator[Fault]:
     """Yield the recordings that are not there or unusable, and segments that outlast theirs."""
     wavs = tables.get("wav.scp")
     lengths: dict[str, float] = {}
@@ -245,7 +246,7 @@ def _audio_faults(path: Path, tables: dict[str, Table], check_audio: bool) -> It
                         f"mend the times, or run {shell_command('hybridasr', 'fix-data', path)}")
 
 
-def _feature_faults(path: Path, tables: dict[str, Table]) -> Iterator[Fault]:
+def _feature_faults(path: Path, tables: dict[str, ScannedTable]) -> Iterator[Fault]:
     """Compare the matrices ``feats.scp`` points at with ``utt2num_frames`` and each other."""
     feats = tables.get("feats.scp")
     frames = tables["utt2num_frames"].values if "utt2num_frames" in tables else {}

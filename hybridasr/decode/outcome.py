@@ -1,6 +1,6 @@
 """Owns what is read from a search between two frames: best path, shared beginning, alternatives.
 
-The kernels take a `viterbi.Progress`. Only `alternatives` changes it.
+The kernels take a `viterbi.SearchState`. Only `alternatives` changes it.
 """
 
 import numba

@@ -53,7 +53,7 @@ class Alive(NamedTuple):
     queued: np.ndarray
 
 
-class Progress(NamedTuple):
+class SearchState(NamedTuple):
     """A search between two frames.
 
     Attributes
@@ -109,7 +109,7 @@ def start(state, graph, pruning):
     if pruning.lattice_beam >= 0:
         links = _end_frame(graph, np.inf, alive, num_active, tokens, num_tokens, links, 0, 0,
                            pruning.lattice_beam)
-    return Progress(alive, tokens, links, num_active, num_tokens, 0, FIRST_LINKS)
+    return SearchState(alive, tokens, links, num_active, num_tokens, 0, FIRST_LINKS)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -153,7 +153,7 @@ def advance(progress, graph, loglikes, acoustic_scale, pruning):
                 alive.token[state] = number[alive.token[state]]
             num_tokens = tokens.ends[frame]
             prune_at = max(FIRST_LINKS, 2 * links.ends[2 * frame + 1])
-    return Progress(alive, tokens, links, num_active, num_tokens, frame, prune_at)
+    return SearchState(alive, tokens, links, num_active, num_tokens, frame, prune_at)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -182,10 +182,10 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
     times = np.arange(count) / settings.sample_rate
     pieces = {f"tone{hertz}": np.sin(2 * np.pi * hertz * times) for hertz in (220, 1000, 2500)}
     for draw in range(NOISE_DRAWS):
-        made = synthetic_noises(settings.sample_rate, draw) | event_noises(settings.sample_rate,
+        noises = synthetic_noises(settings.sample_rate, draw) | event_noises(settings.sample_rate,
                                                                            draw)
         pieces |= {f"{name}{draw}-{place}": samples[place * count:(place + 1) * count]
-                   for name, samples in made.items() for place in range(3)}
+                   for name, samples in noises.items() for place in range(3)}
     trials = []
     for name, samples in pieces.items():
         for level in NOISE_LEVELS:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.batch.decode_set import decode_set
-from hybridasr.batch.unknown_words import warn_of_unknown_words
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import require_extra
 from hybridasr.lexicon.langdir import Lang, read_lang
+from hybridasr.lexicon.transcripts import warn_of_unknown_words
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.progress import logger
 from hybridasr.score.wer import Scores, format_scores, score_texts, write_scores

@@ -38,7 +38,7 @@ def check_features(data_dir: PathLike, expected: FeatureOptions) -> None:
                         path / "feature.json")
 
 
-def feature_differences(expected: FeatureOptions, found: FeatureOptions) -> list[str]:
+def feature_differences(expected: FeatureOptions, actual: FeatureOptions) -> list[str]:
     """Say of every option that matters how features differ from those expected.
 
     >>> from hybridasr.features.frames import FeatureOptions
@@ -47,7 +47,7 @@ def feature_differences(expected: FeatureOptions, found: FeatureOptions) -> list
     >>> feature_differences(FeatureOptions(), FeatureOptions())
     []
     """
-    ours, theirs = _comparable(expected), _comparable(found)
+    ours, theirs = _comparable(expected), _comparable(actual)
     # What the other kind has no use for is a difference too.
     return [f"{name} expected {ours.get(name, 'none')}, found {theirs.get(name, 'none')}"
             for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]

@@ -18,7 +18,7 @@ from hybridasr.graph.self_loops import GraphOptions, add_self_loops
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.extend import with_disambig_symbols
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.lm.openfst import pynini
+from hybridasr.lm.pynini_import import pynini
 from hybridasr.storage import PathLike, atomic_path, read_text, write_text
 from hybridasr.tree.tree import ContextTree
 

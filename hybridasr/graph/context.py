@@ -85,16 +85,16 @@ def _logical_phones(windows: np.ndarray, tree: ContextTree,
     """Return the label of each window (0 where nothing is in its centre) and what labels mean."""
     centre = windows[:, tree.central_position]
     numbers = np.zeros(len(windows), np.int32)
-    found: dict[LogicalPhone, int] = {}
+    phone_numbers: dict[LogicalPhone, int] = {}
     for entry in topology.entries:
         rows = np.flatnonzero(np.isin(centre, entry.phones))
         classes = [state.pdf_class for state in entry.states[:-1]]
         pdfs = window_pdfs(tree, windows[rows], classes)
         keys = zip(centre[rows].tolist(), map(tuple, pdfs.tolist()), strict=True)
-        numbers[rows] = [found.setdefault(key, len(found) + 1) for key in keys]
+        numbers[rows] = [phone_numbers.setdefault(key, len(phone_numbers) + 1) for key in keys]
     for phone in np.setdiff1d(centre[numbers == 0], [0]):
         topology.for_phone(int(phone))  # raises
-    return numbers, list(found)
+    return numbers, list(phone_numbers)
 
 
 def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int]) -> np.ndarray:

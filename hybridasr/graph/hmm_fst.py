@@ -10,7 +10,7 @@ from hybridasr.graph.context import LogicalPhone
 from hybridasr.graph.openfst import FlatFst, fst_bytes
 from hybridasr.graph.self_loops import forward_transitions
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lm.openfst import pynini
+from hybridasr.lm.pynini_import import pynini
 
 
 def hmm_fst(logical_phones: list[LogicalPhone], num_symbols: int,

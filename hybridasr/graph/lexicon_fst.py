@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridasr.graph.openfst import FlatFst, fst_bytes
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.lm.openfst import pynini
+from hybridasr.lm.pynini_import import pynini
 from hybridasr.storage import atomic_path
 
 START, LOOP, SILENCE = 0, 1, 2

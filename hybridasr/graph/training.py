@@ -111,13 +111,13 @@ def window_lattice(phone_arcs: list[PhoneArc], last: int, width: int,
     for arc in phone_arcs:
         outgoing.setdefault(arc.source, []).append(arc)
     ahead = width - 1 - central
-    found: dict[tuple[int, int], dict[tuple[int, ...], None]] = {}
+    ways_of: dict[tuple[int, int], dict[tuple[int, ...], None]] = {}
 
     def following(node: int, count: int) -> dict[tuple[int, ...], None]:
         """Return the sequences of `count` phones that may come next, in a fixed order."""
         if count == 0:
             return {(): None}
-        if (node, count) not in found:
+        if (node, count) not in ways_of:
             ways = dict.fromkeys([(0,) * count] if node == last else [])
             for arc in outgoing.get(node, ()):
                 if arc.phone == 0:
@@ -125,8 +125,8 @@ def window_lattice(phone_arcs: list[PhoneArc], last: int, width: int,
                 else:
                     ways |= {(arc.phone, *rest): None
                              for rest in following(arc.target, count - 1)}
-            found[node, count] = ways
-        return found[node, count]
+            ways_of[node, count] = ways
+        return ways_of[node, count]
 
     # The first node promises nothing yet: its promise is None.
     numbers: dict[tuple, int] = {(0, (0,) * central, None): 0}
@@ -243,6 +243,6 @@ def phone_template(phone: int, pdfs: tuple[int, ...], transitions: TransitionMod
         inner += [(node, after, tid) for (begin, _), (after, tid) in nodes.items() if begin == to]
     return Template(
         len(nodes),
-        [found for (number, _), found in nodes.items() if number == 0],
+        [state for (number, _), state in nodes.items() if number == 0],
         inner,
         [node for (_, to), (node, _) in nodes.items() if to == len(states) - 1])

@@ -68,10 +68,10 @@ def read_kaldi_lang(path: PathLike, sil_prob: float | None = None) -> Lang:
         if sil_prob is not None:
             raise UserError("L.fst is there and says how likely silence is; leave sil_prob out",
                             path)
-        sil_prob, found, pronunciations = _read_l(path / "L.fst", words, phones, set(disambig))
+        sil_prob, silence_id, pronunciations = _read_l(path / "L.fst", words, phones, set(disambig))
     else:
         sil_prob = 0.5 if sil_prob is None else LangOptions(sil_prob=sil_prob).sil_prob
-        found, pronunciations = 0, _read_lexicon(path, words, phones, positions)
+        silence_id, pronunciations = 0, _read_lexicon(path, words, phones, positions)
     return Lang(
         path=path,
         phones=phones,
@@ -79,7 +79,7 @@ def read_kaldi_lang(path: PathLike, sil_prob: float | None = None) -> Lang:
         silence_phones=silence,
         nonsilence_phones=nonsilence,
         disambig_phones=disambig,
-        optional_silence=found or _optional_silence(path, silence, phones),
+        optional_silence=silence_id or _optional_silence(path, silence, phones),
         sil_prob=sil_prob,
         oov=_oov(path, words),
         sets=[[phone] for phone in silence + nonsilence],
@@ -190,7 +190,7 @@ class _Walk:
 
     def pronunciations(self) -> _Pronunciations:
         """Follow every word from LOOP back to it."""
-        found: _Pronunciations = {}
+        pronunciations: _Pronunciations = {}
         for first in self.arcs[self.loop]:
             if first.olabel not in self.words or first.olabel == 0:
                 raise self._error(f"has an arc with word {first.olabel} where words begin, which "
@@ -203,10 +203,10 @@ class _Walk:
             if not cost > -_TOLERANCE:
                 raise self._error(f"gives word {first.olabel} a pronunciation of probability "
                                   f"{math.exp(-cost):g}")
-            found.setdefault(first.olabel, []).append((min(1.0, math.exp(-cost)), phones))
-        if not found:
+            pronunciations.setdefault(first.olabel, []).append((min(1.0, math.exp(-cost)), phones))
+        if not pronunciations:
             raise self._error("has no word")
-        return {word: found[word] for word in sorted(found)}
+        return {word: pronunciations[word] for word in sorted(pronunciations)}
 
     def _chain(self, arc) -> tuple[float, tuple[int, ...]]:
         """Return (cost without what comes after, phones) of the way of one arc back to LOOP."""

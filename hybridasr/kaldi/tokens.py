@@ -27,40 +27,40 @@ class TokenReader:
 
     def error(self, message: str, place: int | None = None) -> UserError:
         """Return an error at the first token from `place` on (default: at the next token)."""
-        found = _TOKEN.match(self.text, self.place if place is None else place)
-        at = found.start(1) if found else len(self.text.rstrip())
+        token = _TOKEN.match(self.text, self.place if place is None else place)
+        at = token.start(1) if token else len(self.text.rstrip())
         line = self.text.count("\n", 0, at) + 1
         return UserError(f"{message}; {_REMEDY}", self.source, line)
 
     def peek(self) -> str:
         """Return the next token without taking it; empty at the end."""
-        found = _TOKEN.match(self.text, self.place)
-        return found[1] if found else ""
+        token = _TOKEN.match(self.text, self.place)
+        return token[1] if token else ""
 
     def take(self, wanted: str) -> str:
         """Take the next token; `wanted` says what is missing where there is none."""
-        found = _TOKEN.match(self.text, self.place)
-        if not found:
+        token = _TOKEN.match(self.text, self.place)
+        if not token:
             raise self.error(f"ends where {wanted} is expected")
-        self.place = found.end()
-        return found[1]
+        self.place = token.end()
+        return token[1]
 
     def expect(self, *tokens: str) -> str:
         """Take the next token, which must be one of `tokens`."""
-        found = self.peek()
-        if found not in tokens:
+        token = self.peek()
+        if token not in tokens:
             wanted = " or ".join(f"'{token}'" for token in tokens)
-            raise self.error(f"{wanted} is expected, '{found}' found" if found
+            raise self.error(f"{wanted} is expected, '{token}' found" if token
                              else f"ends where {wanted} is expected")
-        return self.take(found)
+        return self.take(token)
 
     def integer(self, name: str, least: int | None = None) -> int:
         """Take a whole number called `name`, at least `least`."""
-        found = self.peek()
+        token = self.peek()
         try:
-            value = int(found)
+            value = int(token)
         except ValueError:
-            raise self.error(f"{name} is expected, '{found}' found" if found
+            raise self.error(f"{name} is expected, '{token}' found" if token
                              else f"ends where {name} is expected") from None
         if least is not None and value < least:
             raise self.error(f"{name} is {value}, at least {least} is expected")

@@ -25,7 +25,7 @@ from hybridasr.lattice.trie import (
     grown,
     precedes,
     rest_code,
-    spell,
+    trie_labels,
     with_room,
 )
 
@@ -79,7 +79,7 @@ def determinize_lattice(lattice: Lattice, beam: float = np.inf,
 def _strings(trie: Trie, bases: np.ndarray, nodes: np.ndarray) -> list[np.ndarray]:
     lengths = trie.length[nodes] - trie.length[bases]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    flat = spell(trie, bases, nodes, offsets)
+    flat = trie_labels(trie, bases, nodes, offsets)
     return np.split(flat, offsets[1:-1]) if len(nodes) else []
 
 

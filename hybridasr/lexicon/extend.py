@@ -58,21 +58,21 @@ def with_commands(lang: Lang, commands: Sequence[Command], path: PathLike | None
     for command in commands:
         for word in command.words:
             asked.setdefault(word, command)
-    found, faults = _look_up(lang, asked, lexicon, guess)
+    pronunciations, faults = _look_up(lang, asked, lexicon, guess)
     if faults:
         # In the order of the list.
         raise fault_lines([(command.line, f"command '{command.text}': {faults[word]}")
                            for word, command in asked.items() if word in faults], path)
-    return _extended(lang, found)
+    return _extended(lang, pronunciations)
 
 
 def with_words(lang: Lang, words: Iterable[str], lexicon: Lexicon | PathLike | None = None,
                guess: bool = False) -> Lang:
     """Return `lang` with more words; as `with_commands` but for the errors, which name words."""
-    found, faults = _look_up(lang, sorted(set(words), key=str.encode), lexicon, guess)
+    pronunciations, faults = _look_up(lang, sorted(set(words), key=str.encode), lexicon, guess)
     if faults:
         raise fault_lines([(0, reason) for reason in faults.values()])
-    return _extended(lang, found)
+    return _extended(lang, pronunciations)
 
 
 def with_disambig_symbols(lang: Lang) -> Lang:
@@ -106,23 +106,23 @@ def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | N
         own = {word: entries[word] for word in new if word in entries}
     looked_up = own | find_pronunciations([word for word in new if word not in own], guess,
                                           context=known)
-    heard = _heard_phones(lang) if new else set()
+    model_phones = _model_phones(lang) if new else set()
     variants = {phone: group for group in default_phone_set().sets for phone in group}
-    found: dict[str, list[Pronunciation]] = {}
+    pronunciations: dict[str, list[Pronunciation]] = {}
     faults: dict[str, str] = {}
     for word in new:
         if word not in looked_up:
             faults[word] = f"no pronunciation for '{_unreadable(word)}'; {remedy(word)}"
             continue
-        found[word], lacking = fit_pronunciations(looked_up[word], heard, variants)
+        pronunciations[word], lacking = fit_pronunciations(looked_up[word], model_phones, variants)
         if lacking:
             faults[word] = (f"'{word}' needs the phones {' '.join(lacking)}, which the model has "
                             "never heard; choose other words, or train with words that contain "
                             "them")
-    return found, faults
+    return pronunciations, faults
 
 
-def _heard_phones(lang: Lang) -> set[str]:
+def _model_phones(lang: Lang) -> set[str]:
     """Return the phones of the model's words, without the marks of their places."""
     prons = chain.from_iterable(lang.pronunciations.values())
     used = set(chain.from_iterable(phones for _, phones in prons))
@@ -138,12 +138,12 @@ def _unreadable(word: str) -> str:
     return " ".join(odd) or word
 
 
-def _extended(lang: Lang, found: Mapping[str, Iterable[Pronunciation]]) -> Lang:
-    if not found:
+def _extended(lang: Lang, new: Mapping[str, Iterable[Pronunciation]]) -> Lang:
+    if not new:
         return lang
     words, pronunciations = dict(lang.words), dict(lang.pronunciations)
     first = 1 + max(words.values())
-    for number, (word, choices) in enumerate(make_lexicon(found).entries.items(), first):
+    for number, (word, choices) in enumerate(make_lexicon(new).entries.items(), first):
         words[word] = number
         pronunciations[number] = []
         for choice in choices:

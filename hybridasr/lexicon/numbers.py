@@ -42,15 +42,6 @@ def number_spellings(text: str) -> list[str]:
     return list(dict.fromkeys(map("".join, combined)))
 
 
-def spell_numbers(text: str) -> str:
-    """Write Arabic numbers in hanzi, in the most usual way.
-
-    >>> spell_numbers("空调26度")
-    '空调二十六度'
-    """
-    return number_spellings(text)[0]
-
-
 def is_number(word: str) -> bool:
     """Tell whether a word is one Arabic number, such as 26, 3.5 or 50%."""
     return NUMBER.fullmatch(word) is not None

@@ -3,7 +3,7 @@
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from hybridasr.corpus.datadir import DataDir, Utterance
@@ -18,23 +18,36 @@ def word_ids(utterance: Utterance, words: dict[str, int], oov: int) -> tuple[int
     return tuple(words.get(word, oov) for word in utterance.words)
 
 
-def unknown_words(utterances: Iterable[Utterance], words: Mapping[str, int]) -> dict[str, int]:
-    """Count the words of transcripts that a lang directory lacks, the most frequent first.
+def unknown_words(utterances: Iterable[Utterance], known: Collection[str]) -> dict[str, int]:
+    """Count the words of transcripts that a lexicon lacks, the most frequent first.
 
-    Examples
-    --------
-    >>> said = Utterance("u1", "s", ("One", "two", "One"), "u1", "u1.wav")
-    >>> unknown_words([said], {"one": 1, "two": 2})
+    >>> one = Utterance("u1", "s", ("One", "two", "One"), "u1", "u1.wav")
+    >>> unknown_words([one], {"one", "two"})
     {'One': 2}
     """
-    counts = Counter(word for one in utterances for word in one.words if word not in words)
+    counts = Counter(word for one in utterances for word in one.words if word not in known)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def check_transcripts(data: DataDir, lang: Lang) -> None:
-    """Warn of the words of a set's transcripts that the lang directory lacks.
+def warn_of_unknown_words(data: DataDir, known: Collection[str], where: Path) -> None:
+    """Warn of the words of a set that a lexicon lacks, each with its nearest spelling there.
 
-    Such words become the OOV word, which says nothing of how they sound.
+    Parameters
+    ----------
+    known : collection of str
+        The words that a model, or a lang directory, has.
+    where : path
+        Its directory, for the message.
+    """
+    unknown = unknown_words(data.utterances.values(), known)
+    if unknown:
+        logger.warning("%s: %d of %d words of the transcripts are not in the lexicon of %s: %s; "
+                       "write them as it does, or add them to it", data.path / "text",
+                       sum(unknown.values()), _num_words(data), where, _named(unknown, known))
+
+
+def check_transcripts(data: DataDir, lang: Lang) -> None:
+    """Warn of the words that the lang directory lacks: they become its OOV word.
 
     Raises
     ------
@@ -42,29 +55,29 @@ def check_transcripts(data: DataDir, lang: Lang) -> None:
         if it lacks them all: the lang directory is of another language or spelling.
     """
     unknown = unknown_words(data.utterances.values(), lang.words)
-    if not unknown:
-        return
-    total = sum(len(one.words) for one in data.utterances.values())
-    missing, spelled = sum(unknown.values()), _spellings(lang.words)
-    names = [f"{word} ({near} is there)" if near else word
-             for word, near in ((word, spelled.get(_plain(word))) for word in unknown)]
-    if missing == total:
-        raise UserError(f"none of its words is in {lang.path}: {name_some(names)}; use the lang "
-                        "directory of this language and spelling (hybridasr prepare-lang)",
-                        data.path / "text")
-    logger.warning("%s: %d of %d words are not in %s and count as %s: %s", data.path / "text",
-                   missing, total, lang.path, lang.word_name(lang.oov), name_some(names))
+    if unknown and sum(unknown.values()) == _num_words(data):
+        raise UserError(f"none of its words is in {lang.path}: {_named(unknown, lang.words)}; use "
+                        "the lang directory of this language and spelling (hybridasr "
+                        "prepare-lang)", data.path / "text")
+    warn_of_unknown_words(data, lang.words, lang.path)
 
 
-def _spellings(words: Iterable[str]) -> dict[str, str]:
-    """Return a word for each plain spelling."""
-    return {_plain(word): word for word in words if not word.startswith(("<", "#"))}
+def _num_words(data: DataDir) -> int:
+    return sum(len(one.words) for one in data.utterances.values())
 
 
-def _plain(word: str) -> str:
-    """Return a word without case and punctuation."""
+def _named(unknown: Mapping[str, int], known: Collection[str]) -> str:
+    """Return the words with their counts, and what the lexicon has in their place."""
+    spellings = {_bare(word): word for word in known if not word.startswith(("<", "#"))}
+    near = {word: spellings.get(_bare(word)) for word in unknown}
+    return name_some([f"'{word}' ({count}" + (f", it has '{near[word]}')" if near[word] else ")")
+                      for word, count in unknown.items()])
+
+
+def _bare(word: str) -> str:
+    """Return a word without case, width and punctuation."""
     folded = unicodedata.normalize("NFKC", word).casefold()
-    return "".join(letter for letter in folded if letter.isalnum())
+    return "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LNM")
 
 
 def check_phones(theirs: Lang, ours: Lang, directory: Path) -> None:

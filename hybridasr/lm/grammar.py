@@ -10,7 +10,7 @@ from hybridasr.errors import UserError, name_some
 from hybridasr.lexicon.own_lexicon import near_by_case
 from hybridasr.lm.arpa import read_arpa
 from hybridasr.lm.ngram import BEGIN, END, NgramModel
-from hybridasr.lm.openfst import pynini
+from hybridasr.lm.pynini_import import pynini
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 

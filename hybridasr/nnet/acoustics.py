@@ -10,7 +10,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.network import Network
-from hybridasr.nnet.quantize import from_arrays, quantize
+from hybridasr.nnet.quantize import network_from_arrays, quantize
 
 OWN_ARRAYS = ("log_priors", "shift", "scale")
 
@@ -85,7 +85,7 @@ def acoustics_from_arrays(text: str, arrays: Mapping[str, np.ndarray],
     """Rebuild acoustics from the network's text and `NnetAcoustics.to_arrays`."""
     own = {name.removeprefix("nnet."): array for name, array in arrays.items()
            if name.startswith("nnet.")}
-    network = from_arrays(text, own, source).for_inference()
+    network = network_from_arrays(text, own, source).for_inference()
     parts = [arrays[name] for name in OWN_ARRAYS]
     shapes = [(network.output_dim,), (network.input_dim,), (network.input_dim,)]
     if [part.shape for part in parts] != shapes:

@@ -22,7 +22,7 @@ class NoOptions:
 
 
 class Layer:
-    """One layer; a new kind is a subclass with an entry in `hybridasr.nnet.config.LAYERS`.
+    """One layer; a new kind is a subclass with an entry in `hybridasr.nnet.network_text.LAYERS`.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class Network:
 
     @property
     def text(self) -> str:
-        """The configuration, which `hybridasr.nnet.config.read_network` reads."""
+        """The configuration, which `hybridasr.nnet.network_text.read_network` reads."""
         return "".join(layer.text + "\n" for layer in self.layers)
 
     def forward(self, x: np.ndarray, train: bool = False, rng: np.random.Generator | None = None
@@ -211,7 +211,7 @@ class Network:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return parameters, statistics and 'dims' (input, output) for a file; copies.
 
-        With `text` they are the whole network: `hybridasr.nnet.config.from_arrays` remakes it.
+        With `text` they are the whole network: `network_text.float_network_from_arrays` remakes it.
         """
         arrays = {name: array.copy() for name, array in
                   {**self.parameters, **self.statistics}.items()}

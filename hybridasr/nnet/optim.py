@@ -90,7 +90,8 @@ class Optimiser:
 
     def __init__(self, options: Any, parameters: Arrays):
         if not all(array.flags.c_contiguous for array in parameters.values()):
-            raise ValueError("the network is laid out for inference; train one of `from_arrays`")
+            raise ValueError("the network is laid out for inference; train one of "
+                             "`network_from_arrays`")
         self.options = options
         self.steps = 0
         self.state = {group: {name: np.zeros_like(array) for name, array in parameters.items()}

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.nnet import config
+from hybridasr.nnet import network_text
 from hybridasr.nnet.convolution import Conv
 from hybridasr.nnet.layer import Layer
 from hybridasr.nnet.layers import Affine, Tdnn
@@ -170,7 +170,7 @@ INT8 = (QuantizedLayer, StoredLayer)
 def quantize(network: Network) -> Network:
     """Return the network with int8 weights in all layers that have matrices."""
     dims = (network.input_dim, network.output_dim)
-    copy = config.read_network(network.text, *dims)
+    copy = network_text.read_network(network.text, *dims)
     copy.load_arrays(network.to_arrays())
     return Network([_quantized(layer) for layer in copy.layers])
 
@@ -181,13 +181,14 @@ def _quantized(layer: Layer) -> Layer:
     return StoredLayer(layer) if isinstance(layer, Lstm | Gru) else layer
 
 
-def from_arrays(text: str, arrays: dict[str, np.ndarray], source: str = "network") -> Network:
+def network_from_arrays(text: str, arrays: dict[str, np.ndarray],
+                        source: str = "network") -> Network:
     """Remake a network, with int8 weights or without, from its `text` and `to_arrays`."""
     if not any(name.endswith(".scales") for name in arrays):
-        return config.from_arrays(text, arrays, source)
+        return network_text.float_network_from_arrays(text, arrays, source)
     if "dims" not in arrays:
         raise UserError("array 'dims' is missing; this is not a network of ours", source)
     dims = (int(dim) for dim in arrays["dims"])
-    network = quantize(config.read_network(text, *dims, source=source))
+    network = quantize(network_text.read_network(text, *dims, source=source))
     network.load_arrays(arrays, source)
     return network

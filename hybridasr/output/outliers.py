@@ -17,7 +17,7 @@ import numpy as np
 
 from hybridasr.errors import UserError, name_some
 from hybridasr.options import option
-from hybridasr.score.results import format_table
+from hybridasr.score.result_table import format_table
 from hybridasr.storage import PathLike, read_text, write_text
 
 # A normal distribution's standard deviation over its median, and over its mean, deviation.
@@ -296,7 +296,7 @@ def _odd_lengths(item: AlignedUtterance, lengths: list[_Length], measures: dict[
             if z > options.z_score:
                 beyond.append((z, length, math.exp(median)))
         if beyond:
-            z, length, median = max(beyond, key=lambda found: found[0])
+            z, length, median = max(beyond, key=lambda case: case[0])
             more = f", {len(beyond) - 1} more" if len(beyond) > 1 else ""
             yield z / options.z_score, Outlier(
                 item.utterance, name, length.seconds,

@@ -111,7 +111,7 @@ def read_textgrid(path: PathLike) -> tuple[float, dict[str, list[Interval]]]:
 def _intervals(cursor: "_Cursor", name: str) -> list[Interval]:
     reached = cursor.time(f"xmin of tier '{name}'")
     limit = cursor.time(f"xmax of tier '{name}'")
-    found = []
+    intervals = []
     for number in range(1, 1 + cursor.count(f"the number of intervals of tier '{name}'")):
         what = f"interval {number} of tier '{name}'"
         begin = cursor.time(f"xmin of {what}")
@@ -123,8 +123,8 @@ def _intervals(cursor: "_Cursor", name: str) -> list[Interval]:
                                f"that and up to {limit:g} s is expected")
         label = cursor.take("text", f"text of {what}")
         if label:
-            found.append(Interval(begin, reached, label))
-    return found
+            intervals.append(Interval(begin, reached, label))
+    return intervals
 
 
 class _Cursor:

@@ -20,7 +20,7 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
 from hybridasr.recipe.config import DNN, DRAWN, Recipe
-from hybridasr.score.results import add_result
+from hybridasr.score.result_table import add_result
 
 logger = logging.getLogger("hybridasr")
 Stage = Callable[[str, list, list[Path], Callable[[], str], Path, Any], bool]

@@ -41,7 +41,7 @@ from hybridasr.recipe.command_stages import command_stages
 from hybridasr.recipe.config import DNN, Recipe
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
-from hybridasr.score.results import add_result, read_results
+from hybridasr.score.result_table import add_result, read_results
 from hybridasr.storage import digest, read_json, read_text, remove_stale_temporaries
 from hybridasr.train.dnn import network_line, train_dnn
 from hybridasr.train.em import training_line

@@ -39,7 +39,7 @@ from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
 from hybridasr.model.directory import load_model
-from hybridasr.recognize.grammar import GraphGrammar, NoGrammar, read_graph
+from hybridasr.recognize.graph_grammar import GraphGrammar, NoGrammar, read_graph
 from hybridasr.recognize.samples import Audio, read_samples
 from hybridasr.recognize.session import Decoder, Session
 from hybridasr.storage import PathLike

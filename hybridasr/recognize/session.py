@@ -20,7 +20,7 @@ from hybridasr.errors import UserError
 from hybridasr.features.pipeline import frame_levels, recognition_features
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, speaker_adaptation
-from hybridasr.recognize.grammar import Grammar
+from hybridasr.recognize.graph_grammar import Grammar
 from hybridasr.recognize.results import make_result
 from hybridasr.recognize.samples import to_16_bit_range
 

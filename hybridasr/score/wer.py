@@ -18,7 +18,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
-from hybridasr.score.results import display_width, pad
+from hybridasr.score.result_table import display_width, pad
 from hybridasr.storage import write_text
 
 # Stands in score files where one side of an aligned pair has no word.
@@ -45,7 +45,7 @@ class Confusion(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Alignment:
+class WordAlignment:
     """Words of one utterance, reference against hypothesis, in a cheapest alignment."""
 
     pairs: tuple[AlignedPair, ...]
@@ -73,7 +73,7 @@ class Scores:
     confidence interval of the word error rate, or None where it cannot be estimated.
     """
 
-    alignments: dict[str, Alignment]
+    alignments: dict[str, WordAlignment]
     missing: tuple[str, ...]
     characters: int
     character_errors: int
@@ -129,7 +129,8 @@ class Scores:
 
 
 def align_words(reference: Sequence[str], hypothesis: Sequence[str],
-                equivalent: Callable[[str], str] | Mapping[str, str] | None = None) -> Alignment:
+                equivalent: Callable[[str], str] | Mapping[str, str] | None = None
+                ) -> WordAlignment:
     """Align two word sequences at least cost, every error costing 1.
 
     Parameters
@@ -161,7 +162,7 @@ def align_words(reference: Sequence[str], hypothesis: Sequence[str],
             operation = "C" if tag == "equal" else "S"
             pairs += [AlignedPair(ref, hyp, operation)
                       for ref, hyp in zip(ref_words, hyp_words, strict=True)]
-    return Alignment(tuple(pairs))
+    return WordAlignment(tuple(pairs))
 
 
 def score_texts(reference: Mapping[str, Sequence[str]], hypothesis: Mapping[str, Sequence[str]],
@@ -306,7 +307,7 @@ def format_scores(scores: Scores) -> str:
             f"Scored {scores.sentences} sentences, {len(scores.missing)} not present in hyp.\n")
 
 
-def _format_utterance(utterance: str, alignment: Alignment) -> str:
+def _format_utterance(utterance: str, alignment: WordAlignment) -> str:
     widths = [max(display_width(text) for text in pair) for pair in alignment.pairs]
     lines = []
     for name, place in (("ref ", 0), ("hyp ", 1), ("op  ", 2)):
@@ -379,7 +380,7 @@ def _check_texts(reference: Mapping, hypothesis: Mapping, utt2spk: Mapping | Non
         raise UserError("resampling by speaker without speakers; give utt2spk")
 
 
-def _character_errors(alignment: Alignment) -> int:
+def _character_errors(alignment: WordAlignment) -> int:
     reference = "".join(pair.reference for pair in alignment.pairs if pair.operation != "I")
     # Equivalent words are right: their characters count as the reference's.
     hypothesis = "".join(pair.reference if pair.operation == "C" else pair.hypothesis

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridasr.features.specaugment import spec_augment
-from hybridasr.nnet.config import read_network
 from hybridasr.nnet.loss import cross_entropy
 from hybridasr.nnet.network import Network
+from hybridasr.nnet.network_text import read_network
 from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions, exponential_rate
 from hybridasr.nnet.products import product_threads
 from hybridasr.train.minibatch import FrameSet

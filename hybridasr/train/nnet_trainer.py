@@ -43,7 +43,7 @@ logger = logging.getLogger("hybridasr")
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainerState:
     """A training between two epochs.
 
     Attributes
@@ -112,7 +112,7 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
     # The features themselves count: the same set may have been computed anew.
     run = digest(text, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
                  digest_file(frames.path))
-    now = load_progress(checkpoint, run) or Progress(
+    now = load_state(checkpoint, run) or TrainerState(
         0, state_of(network, optimizer), [], NewBob(options.initial_learning_rate), {}, 0)
     bar = progress(range(options.num_epochs * plan.rounds), desc=checkpoint.parent.name,
                    unit="round")
@@ -120,7 +120,7 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
     bar.update(now.epoch * plan.rounds)
     while not now.ended(options):
         now = _epoch(task, plan, now, held, pool, bar)
-        save_progress(checkpoint, run, now)
+        save_state(checkpoint, run, now)
     bar.close()
     # Averaging the last rounds takes the noise of the last steps out.
     network.load_arrays(average(now.recent))
@@ -131,8 +131,8 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
             now.figures)
 
 
-def _epoch(task: Task, plan: ChunkPlan, start: Progress, held: np.ndarray, pool: Executor, bar
-           ) -> Progress:
+def _epoch(task: Task, plan: ChunkPlan, start: TrainerState, held: np.ndarray, pool: Executor, bar
+           ) -> TrainerState:
     """Train the rounds of one epoch, watch the held-out chunks, and choose how to go on."""
     options, epoch, rate = task.options, start.epoch, _rate(task.options, plan, start.bob)
     begun, counts, state, recent = time.perf_counter(), Counts(), start.state, list(start.recent)
@@ -158,7 +158,7 @@ def _epoch(task: Task, plan: ChunkPlan, start: Progress, held: np.ndarray, pool:
     if options.schedule == "exponential":
         # It still tells whether there was a gain, for the patience.
         bob = replace(bob, rate=start.bob.rate, halving=False, stopped=False)
-    return Progress(epoch + 1, state, recent, bob, figures,
+    return TrainerState(epoch + 1, state, recent, bob, figures,
                     0 if gain or not watched.frames else start.without_gain + 1)
 
 
@@ -184,7 +184,7 @@ def _rate(options: DnnOptions, plan: ChunkPlan, bob: NewBob) -> Rate:
     return Rate(bob.rate, bob.rate, 1)
 
 
-def save_progress(path: Path, run: str, now: Progress) -> None:
+def save_state(path: Path, run: str, now: TrainerState) -> None:
     """Write a checkpoint; `run` is a digest of everything that the training depends on."""
     arrays = {f"state.{name}": array for name, array in now.state.items()}
     arrays |= {f"recent.{n}.{name}": array for n, one in enumerate(now.recent)
@@ -194,17 +194,17 @@ def save_progress(path: Path, run: str, now: Progress) -> None:
     write_arrays(path, digest=np.array(run), note=np.array(json.dumps(note)), **arrays)
 
 
-def load_progress(path: Path, run: str) -> Progress | None:
+def load_state(path: Path, run: str) -> TrainerState | None:
     """Return the training that was interrupted, if it is of the same frames and options."""
-    now = read_checkpoint(path, run, _progress_of)
+    now = read_checkpoint(path, run, _state_of)
     if now is not None:
         logger.info("resuming after epoch %d", now.epoch - 1)
     return now
 
 
-def _progress_of(saved: State) -> Progress:
+def _state_of(saved: State) -> TrainerState:
     note = json.loads(str(saved["note"]))
     numbers = sorted({int(name.split(".")[1]) for name in saved if name.startswith("recent.")})
-    return Progress(note["epoch"], part_of(saved, "state."),
+    return TrainerState(note["epoch"], part_of(saved, "state."),
                     [part_of(saved, f"recent.{n}.") for n in numbers], NewBob(**note["bob"]),
                     note["figures"], note["without_gain"])

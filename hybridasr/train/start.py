@@ -46,7 +46,7 @@ CHECKED_UTTERANCES = 100  # whose alignments are held against the lexicon
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceSystem:
     """An earlier system and its alignments of the training set."""
 
     directory: Path
@@ -55,7 +55,8 @@ class Source:
     speakers: dict[str, np.ndarray]  # transforms that the alignments were made with
 
 
-def read_source(directory: Path, data: DataDir, lang: Lang, same_features: bool = True) -> Source:
+def read_source(directory: Path, data: DataDir, lang: Lang,
+                same_features: bool = True) -> SourceSystem:
     """Read a directory with a model and ``ali.ark``, and check that they fit data and lexicon.
 
     Without `same_features` the data's may be of another kind than the model's.
@@ -78,7 +79,7 @@ def read_source(directory: Path, data: DataDir, lang: Lang, same_features: bool 
     _check_alignments(alignments, model, data, lang, directory)
     transforms = directory / "trans.ark"
     speakers = dict(read_ark(transforms)) if transforms.is_file() else {}
-    return Source(directory, model, alignments, speakers)
+    return SourceSystem(directory, model, alignments, speakers)
 
 
 def _check_alignments(alignments: Mapping[str, np.ndarray], model: AcousticModel, data: DataDir,
@@ -107,7 +108,7 @@ def _check_alignments(alignments: Mapping[str, np.ndarray], model: AcousticModel
                             "lang directory", directory)
 
 
-def prepare_state(data: DataDir, lang: Lang, source: Source, pipeline: PipelineOptions,
+def prepare_state(data: DataDir, lang: Lang, source: SourceSystem, pipeline: PipelineOptions,
                   destination: Path, pool: Executor) -> TrainState:
     """Write the blocks; return the earlier system's model with `pipeline`, its alignments cut.
 
@@ -126,7 +127,7 @@ def prepare_state(data: DataDir, lang: Lang, source: Source, pipeline: PipelineO
     return TrainState(model, refs, alignments, data_path=data.path)
 
 
-def same_features(data: DataDir, lang: Lang, source: Source, destination: Path,
+def same_features(data: DataDir, lang: Lang, source: SourceSystem, destination: Path,
                   pool: Executor) -> TrainState:
     """Return the earlier system on its own features, its speakers' transforms included."""
     state = prepare_state(data, lang, source, source.model.pipeline, destination, pool)

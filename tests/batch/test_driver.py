@@ -20,7 +20,7 @@ from hybridasr.corpus.datadir import DataDir, Utterance, read_datadir
 from hybridasr.decode.search import SearchOptions
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.mkgraph import make_graph
-from hybridasr.lattice.text import read_compact
+from hybridasr.lattice.lattice_text import read_compact
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.model.directory import load_model
 from hybridasr.output.ctm import read_ctm

@@ -155,7 +155,7 @@ def test_other_error_lines(place, spoken_world, capsys):
             (["recognize", *commands, "--near-fillers", -1, *audio], "near-fillers is -1; give 0"),
             (["recognize", "--commands", place / "none.txt", *audio], "none.txt: no such file"),
             (["recognize", "--fillers", place / "fillers.txt", *audio],
-             "--fillers are beside a command list; give --commands FILE too"),
+             "--fillers has no effect without a command list; give --commands FILE too"),
             (["calibrate", "--fillers", place / "fillers.txt", *data], "give --commands FILE too"),
             (["evaluate", "--fillers", place / "fillers.txt", *data], "give --commands FILE too"),
             (["recognize", *commands, "--fillers", place / "fillers.txt", *audio],

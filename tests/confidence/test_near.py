@@ -10,7 +10,7 @@ from hybridasr.confidence.confusion import PhoneDistances, table_distances
 from hybridasr.confidence.filler_candidates import FillerOptions, FillerSource
 from hybridasr.confidence.fillers import suggest, suggest_for_list
 from hybridasr.confidence.near import distance, near_pairs
-from hybridasr.confidence.spoken import lexicon_of, spell, split_word, spoken_commands
+from hybridasr.confidence.spoken import lexicon_of, spelling, split_word, spoken_commands
 from hybridasr.confidence.syllables import SyllableInventory, nearest_choices
 from hybridasr.confidence.vocabulary import Vocabulary
 from hybridasr.corpus.command_list import Command
@@ -292,7 +292,7 @@ def test_spelling_is_pinyin_where_hanzi_would_be_read_otherwise():
     pytest.importorskip("pypinyin")
     for word, phones, text in (("打开", "d a3 k ai1", "打开"), ("打开", "d a2 k ai1", "da2kai1"),
                                ("打开wifi", "d a3 k ai1 W AY F AY", "打开 wifi")):
-        assert spell(split_word(word, tuple(phones.split()))) == text
+        assert spelling(split_word(word, tuple(phones.split()))) == text
 
 
 def test_a_missing_pronunciation_is_named():

@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from hybridasr.corpus import download
-from hybridasr.corpus.download import SOURCES, Source, download_corpus
+from hybridasr.corpus.download import ADDRESSES, CorpusAddress, download_corpus
 from hybridasr.corpus.readers import READERS
 from hybridasr.errors import UserError
 
@@ -99,7 +99,7 @@ WANTED = {"README.md": b"hello", "recordings/0_ann_0.wav": noise(300_000),
 
 def source(server, data, name="/a.zip", keep="recordings", **more):
     server.files[name] = data
-    return Source(server.url + name, keep, **more)
+    return CorpusAddress(server.url + name, keep, **more)
 
 
 def test_download_unpack_and_read(server, tmp_path):
@@ -177,14 +177,14 @@ def test_complete_part_needs_no_byte(server, tmp_path):
 
 def test_not_found(server, tmp_path):
     with pytest.raises(UserError, match="answers 404.*github.com/Jakobovski.*--corpus"):
-        download_corpus("digits", tmp_path / "d", Source(server.url + "/none.zip"))
+        download_corpus("digits", tmp_path / "d", CorpusAddress(server.url + "/none.zip"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_network(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(UserError, match="cannot reach 127.0.0.1; check the network"):
-        download_corpus("digits", tmp_path / "d", Source("http://127.0.0.1:9/a.zip"))
+        download_corpus("digits", tmp_path / "d", CorpusAddress("http://127.0.0.1:9/a.zip"))
 
 
 def test_wrong_checksum(server, tmp_path):
@@ -249,4 +249,4 @@ def test_unknown_corpus(tmp_path):
 
 
 def test_every_public_reader_has_a_source():
-    assert set(SOURCES) == {name for name, reader in READERS.items() if reader.address}
+    assert set(ADDRESSES) == {name for name, reader in READERS.items() if reader.address}

@@ -105,26 +105,35 @@ def test_settled_is_all_that_living_paths_share():
     assert settled == [[1], [1], [1, 2]]
 
 
-def loop(states):
-    """Every state lives in every frame, and nearly every path dies soon."""
-    source = np.repeat(np.arange(states), 2)
-    step = np.tile([0, 1], states)
-    return DecodingGraph.from_arcs(0, source, 1 + step, step, 0.01 * step,
-                                   (source + step) % states, np.zeros(states))
+def tangle(states, rng):
+    """Every state is reached from four others in every frame, and nearly every path dies soon."""
+    target = np.repeat(np.arange(states), 4)
+    source = rng.integers(0, states, len(target))
+    source[::4] = (target[::4] - 1) % states
+    columns = rng.integers(0, 8, len(target))
+    return DecodingGraph.from_arcs(0, source, 1 + columns, 0 * columns, rng.random(len(target)),
+                                   target, np.zeros(states))
 
 
 def test_the_trace_does_not_grow_with_what_has_died():
-    graph = loop(200)
+    rng = np.random.default_rng(0)
+    graph = tangle(200, rng)
     options = SearchOptions(acoustic_scale=1.0, **WIDE)
     utterance = Search(graph, graph.ilabel - 1, options)
-    loglikes = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
+    loglikes = rng.normal(size=(20_000, 8)).astype(np.float32)
     for begin in range(0, len(loglikes), 1000):
         utterance.advance(loglikes[begin:begin + 1000])
     # 4 million tokens lived; what the living ones come from is little more than a path.
     assert len(utterance._progress.tokens.arc) < 200_000
-    best = np.maximum(loglikes[:, 0], loglikes[:, 1] - 0.01)
+    costs = np.full(graph.num_states, np.inf)
+    costs[0] = 0.0
+    source = np.repeat(np.arange(graph.num_states), np.diff(graph.arc_offsets))
+    for row in loglikes:
+        reached = costs[source] + graph.weight - row[graph.ilabel - 1]
+        costs = np.full(graph.num_states, np.inf)
+        np.minimum.at(costs, graph.nextstate, reached)
     path, _ = utterance.finish()
-    assert path.total_cost == pytest.approx(-best.sum(dtype=np.float64), rel=1e-4)
+    assert path.total_cost == pytest.approx(costs.min(), rel=1e-6)
     assert len(path.transition_ids) == len(loglikes)
 
 

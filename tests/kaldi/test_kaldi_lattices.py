@@ -8,8 +8,8 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.features.archives import read_ark
 from hybridasr.graph.openfst import read_fst
 from hybridasr.kaldi.model_text import read_model
+from hybridasr.lattice.lattice_text import read_lattices, write_lattices
 from hybridasr.lattice.paths import n_best
-from hybridasr.lattice.text import read_lattices, write_lattices
 from hybridasr.lexicon.lang_files import read_symbols
 
 pytestmark = pytest.mark.realdata

@@ -103,7 +103,7 @@ def test_a_changed_model_is_refused(spoken_world, tmp_path, file, name, new, wor
     (lambda values: {**values, "features": None}, "entry 'features'"),
     (lambda values: {**values, "acoustic_scale": -1}, "acoustic_scale is -1"),
     (lambda values: {**values, "acoustic_scale": 2**31}, "acoustic_scale is 2147483648"),
-    (lambda values: {**values, "tree": {**values["tree"], "num_pdfs": 2}}, "has pdf"),
+    (lambda values: {**values, "tree": {**values["tree"], "num_pdfs": 2}}, "a pdf is"),
     (lambda values: {**values, "tree": {**values["tree"], "root": ["split", 0, 7, 1, 1]}},
      "model.json"),
     (lambda values: {**values, "tree": {**values["tree"],

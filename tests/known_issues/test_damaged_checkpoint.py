@@ -7,7 +7,7 @@ import pytest
 
 from hybridasr.storage import write_arrays
 from hybridasr.train.checkpoint import read_checkpoint
-from hybridasr.train.nnet_trainer import load_progress
+from hybridasr.train.nnet_trainer import load_state
 
 
 def cut(path):
@@ -28,7 +28,7 @@ def test_it_is_told_and_the_training_starts_over(tmp_path, caplog, damage):
     write_arrays(path, digest=np.array("run"), note=np.array("{}"), big=np.zeros(1000))
     damage(path)
     with caplog.at_level(logging.INFO):
-        assert load_progress(path, "run") is None
+        assert load_state(path, "run") is None
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert str(path) in record.message

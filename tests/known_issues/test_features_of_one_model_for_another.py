@@ -12,8 +12,8 @@ from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import read_datadir, write_datadir
 from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
-from hybridasr.features import cache
-from hybridasr.features.cache import FOLDER, matching_features
+from hybridasr.features import feature_cache as cache
+from hybridasr.features.feature_cache import FOLDER, matching_features
 from hybridasr.features.feature_kind import check_features, feature_differences
 from hybridasr.features.feature_set import make_feats
 from hybridasr.features.frames import FeatureOptions

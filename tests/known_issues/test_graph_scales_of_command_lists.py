@@ -19,7 +19,7 @@ def test_scales_of_mkgraph_reach_command_lists(spoken_world, tmp_path):
                grammar_phrases(model.lang, None), options=options)
     model = load_model(directory)
     assert model.graph_options == options
-    by_itself, given, usual = (GrammarMaker(model, scales).make(COMMANDS) for scales in
+    by_itself, given, usual = (GrammarMaker(model, options=scales).make(COMMANDS) for scales in
                                (None, options, GraphOptions()))
     for name in ("graph", "filler"):
         costs = [getattr(grammar, name).weight for grammar in (by_itself, given, usual)]

@@ -90,11 +90,12 @@ def stages_recipe(work):
 
     from hybridasr.batch.spot_set import SpotOptions
     from hybridasr.confidence.calibrator import CalibrationOptions
+    from hybridasr.graph.self_loops import GraphOptions
 
     options = SpotOptions()
     return SimpleNamespace(test=("test",), outside=(), commands="x", directory=work, options={
         "search": options.search, "adapt": options.adapt, "reject": options.reject,
-        "calibrate": CalibrationOptions()})
+        "graph": GraphOptions(), "calibrate": CalibrationOptions()})
 
 
 def test_json_of_evaluate_is_still_a_list(spoken_world, tmp_path, capsys):

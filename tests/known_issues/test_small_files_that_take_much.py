@@ -10,7 +10,7 @@ import pytest
 from hybridasr.corpus.download import _unpack
 from hybridasr.errors import DamagedFile, UserError
 from hybridasr.features.archives import read_ark
-from hybridasr.nnet.config import read_network
+from hybridasr.nnet.network_text import read_network
 from hybridasr.storage import read_arrays
 
 

@@ -32,9 +32,10 @@ def spoken(path, *texts):
 
 def test_a_training_refuses_words_of_which_none_is_known(lang, tmp_path):
     data = spoken(tmp_path, "yi er", "san")
-    with pytest.raises(UserError, match=r"text: none of its words is in .*: er san yi; use the"):
+    with pytest.raises(UserError, match=r"text: none of its words is in .*: 'er' \(1\) 'san' \(1\) "
+                                        r"'yi' \(1\); use the"):
         write_blocks(data, lang, PipelineOptions(), tmp_path / "blocks", SerialExecutor())
-    with pytest.raises(UserError, match=r"One \(one is there\) two! \(two is there\)"):
+    with pytest.raises(UserError, match=r"'One' \(1, it has 'one'\) 'two!' \(1, it has 'two'\)"):
         check_transcripts(spoken(tmp_path, "One two!"), lang)
 
 
@@ -42,8 +43,8 @@ def test_some_unknown_words_are_named_with_their_nearest_spelling(lang, tmp_path
     with caplog.at_level(logging.WARNING):
         check_transcripts(spoken(tmp_path, "one Two", "two three", "three"), lang)
     (record,) = caplog.records
-    assert "3 of 5 words are not in" in record.message
-    assert "count as <UNK>: three Two (two is there)" in record.message
+    assert "3 of 5 words of the transcripts are not in" in record.message
+    assert "'three' (2) 'Two' (1, it has 'two')" in record.message
 
 
 def test_known_words_pass_in_silence(lang, tmp_path, caplog):

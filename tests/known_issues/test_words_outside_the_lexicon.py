@@ -7,8 +7,8 @@ import numpy as np
 import soundfile
 
 from hybridasr.batch.align_set import OutputOptions, align_set
-from hybridasr.batch.unknown_words import warn_of_unknown_words
 from hybridasr.corpus.datadir import write_datadir
+from hybridasr.lexicon.transcripts import warn_of_unknown_words
 from hybridasr.output.ctm import read_ctm
 from hybridasr.output.textgrid import read_textgrid
 from hybridasr.parallel import SerialExecutor

@@ -9,7 +9,12 @@ from helpers_lattice import all_paths, random_lattice
 from hybridasr.errors import UserError
 from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice, Lattice
-from hybridasr.lattice.text import format_lattice, read_compact, read_lattices, write_lattices
+from hybridasr.lattice.lattice_text import (
+    format_lattice,
+    read_compact,
+    read_lattices,
+    write_lattices,
+)
 
 COMPACT = """utt-1\x20
 0\t1\t7\t1.5,20.25,3_3_4

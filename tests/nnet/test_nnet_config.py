@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hybridasr.errors import UserError
-from hybridasr.nnet.config import from_arrays, read_network
-from hybridasr.nnet.quantize import from_arrays as quantized_from_arrays
+from hybridasr.nnet.network_text import float_network_from_arrays as from_arrays
+from hybridasr.nnet.network_text import read_network
+from hybridasr.nnet.quantize import network_from_arrays as quantized_from_arrays
 from hybridasr.nnet.quantize import quantize, quantize_rows, quantized_product
 
 TEXT = """

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hybridasr.nnet.config import LAYERS, _read_layer, read_network
 from hybridasr.nnet.loss import cross_entropy
+from hybridasr.nnet.network_text import LAYERS, _read_layer, read_network
 
 STEP = 1e-6
 # One line a case: the layer, its input columns, and how many channels these have.

@@ -6,7 +6,7 @@ from scipy.signal import correlate2d
 from scipy.special import expit, log_softmax
 
 from hybridasr.nnet import convolution
-from hybridasr.nnet.config import _read_layer, read_network
+from hybridasr.nnet.network_text import _read_layer, read_network
 from hybridasr.nnet.optim import Adam, AdamOptions
 
 RNG = 11

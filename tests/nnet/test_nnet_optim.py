@@ -7,8 +7,9 @@ import pytest
 from scipy.special import log_softmax
 
 from hybridasr.errors import UserError
-from hybridasr.nnet.config import from_arrays, read_network
 from hybridasr.nnet.loss import cross_entropy
+from hybridasr.nnet.network_text import float_network_from_arrays as from_arrays
+from hybridasr.nnet.network_text import read_network
 from hybridasr.nnet.optim import (
     Adam,
     AdamOptions,

@@ -5,8 +5,8 @@ import pytest
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.acoustics import NnetAcoustics
-from hybridasr.nnet.config import read_network
 from hybridasr.nnet.loss import cross_entropy
+from hybridasr.nnet.network_text import read_network
 from hybridasr.nnet.optim import Adam, AdamOptions
 from hybridasr.nnet.speaker import BATCH, fit_to_speaker, speaker_parameters, with_speaker_priors
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hybridasr.errors import UserError
-from hybridasr.score.results import (
+from hybridasr.score.result_table import (
     add_result,
     display_width,
     format_results,

@@ -192,7 +192,7 @@ VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
 @pytest.mark.parametrize("after", [1, 3])
 def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeypatch, after,
                                                        options):
-    real, saved = fitting.save_progress, []
+    real, saved = fitting.save_state, []
 
     def stop(*args):
         real(*args)
@@ -201,10 +201,10 @@ def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeyp
             raise KeyboardInterrupt
 
     whole, figures = run_fit(frames, tmp_path / "none.npz", **options)
-    monkeypatch.setattr(fitting, "save_progress", stop)
+    monkeypatch.setattr(fitting, "save_state", stop)
     with pytest.raises(KeyboardInterrupt):
         run_fit(frames, tmp_path / "checkpoint.npz", **options)
-    monkeypatch.setattr(fitting, "save_progress", real)
+    monkeypatch.setattr(fitting, "save_state", real)
     again, resumed = run_fit(frames, tmp_path / "checkpoint.npz", **options)
     for name, array in whole.to_arrays().items():
         np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)

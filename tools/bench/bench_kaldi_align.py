@@ -28,7 +28,7 @@ from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.kaldi.lang_text import read_kaldi_lang
 from hybridasr.kaldi.model_text import read_model
 from hybridasr.kaldi.tree_text import read_tree
-from hybridasr.score.results import format_table
+from hybridasr.score.result_table import format_table
 
 OPTIONS = AlignOptions()  # Kaldi's: beam 10, retry beam 40, scales 0.1, 1.0, 0.1
 # What gmm-align-compiled reported for the reference systems.

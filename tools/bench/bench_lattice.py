@@ -18,8 +18,8 @@ from hybridasr.decode.search import SearchOptions, search
 from hybridasr.features.archives import read_ark
 from hybridasr.graph.openfst import read_fst
 from hybridasr.kaldi.model_text import read_model
+from hybridasr.lattice.lattice_text import read_lattices
 from hybridasr.lattice.paths import n_best
-from hybridasr.lattice.text import read_lattices
 from hybridasr.lexicon.langdir import read_symbols
 
 SCALE = 0.083333

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hybridasr.corpus.datadir import DataDir, read_datadir, subset, write_datadir
-from hybridasr.score.results import format_table
+from hybridasr.score.result_table import format_table
 
 INTERVAL = 0.02  # seconds between two looks
 ALLOWED = 1.10

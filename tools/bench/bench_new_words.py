@@ -17,7 +17,7 @@ from hybridasr.evaluation.calibrate import DrawOptions, draw_lists
 from hybridasr.evaluation.spotting import decision_figures
 from hybridasr.model.directory import load_model
 from hybridasr.parallel import executor
-from hybridasr.score.results import DECISION_COLUMNS, format_table
+from hybridasr.score.result_table import DECISION_COLUMNS, format_table
 
 
 def main() -> None:

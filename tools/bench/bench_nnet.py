@@ -31,12 +31,12 @@ from collections.abc import Callable
 import numpy as np
 import threadpoolctl
 
-from hybridasr.nnet.config import read_network
 from hybridasr.nnet.loss import cross_entropy
 from hybridasr.nnet.network import Network
+from hybridasr.nnet.network_text import read_network
 from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions
 from hybridasr.nnet.products import product_threads
-from hybridasr.nnet.quantize import from_arrays, quantize
+from hybridasr.nnet.quantize import network_from_arrays, quantize
 
 COLUMNS, CLASSES = 40, 300
 SIZES = [11 * COLUMNS, 512, 512, 512, 512, CLASSES]
@@ -111,7 +111,7 @@ def feed_forward(args: argparse.Namespace) -> None:
 
 
 def training_step(network: Network, chunks: int, frames: int, adam: bool = False) -> Callable:
-    network = from_arrays(network.text, network.to_arrays())
+    network = network_from_arrays(network.text, network.to_arrays())
     rng = np.random.default_rng(0)
     time_steps = frames + network.left_context + network.right_context
     x = rng.standard_normal((chunks, time_steps, network.input_dim)).astype(np.float32)
@@ -136,7 +136,7 @@ def training_step(network: Network, chunks: int, frames: int, adam: bool = False
 
 def inference(network: Network, frames: int) -> Callable:
     """Log posteriors of an utterance, by a copy of the network as a model loads it."""
-    network = from_arrays(network.text, network.to_arrays()).for_inference()
+    network = network_from_arrays(network.text, network.to_arrays()).for_inference()
     feats = np.random.default_rng(0).standard_normal((frames, network.input_dim))
     feats = feats.astype(np.float32)
     return lambda: network.log_posteriors(feats)

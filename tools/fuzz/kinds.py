@@ -28,7 +28,7 @@ from hybridasr.lexicon.langdir import read_symbols  # noqa: E402
 from hybridasr.lm.arpa import read_arpa, write_arpa  # noqa: E402
 from hybridasr.lm.grammar import ngram_grammar  # noqa: E402
 from hybridasr.lm.ngram import estimate_ngram  # noqa: E402
-from hybridasr.nnet.config import read_network  # noqa: E402
+from hybridasr.nnet.network_text import read_network  # noqa: E402
 from hybridasr.output.ctm import read_ctm  # noqa: E402
 from hybridasr.output.textgrid import read_textgrid  # noqa: E402
 from hybridasr.recipe.config import read_recipe  # noqa: E402

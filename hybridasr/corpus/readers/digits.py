@@ -27,19 +27,19 @@ def _matches(path: Path) -> bool:
 
 
 def _read(path: Path, options: ReaderOptions) -> Sets:
-    found = [
+    utterances = [
         utterance(f"{match[2]}-{match[1]}-{int(match[3]):02d}", match[2], WORDS[int(match[1])],
                   file)
         for file, match in match_names(audio_files(_root(path)), _NAME)
     ]
-    if not found:
+    if not utterances:
         raise UserError(f"no recordings in it; {READER.expected()}", path)
-    speakers = {u.speaker for u in found}
+    speakers = {u.speaker for u in utterances}
     if len(speakers) < 2:
         raise UserError(f"one speaker only ({speakers.pop()}), none is left to test on; add "
                         "another", path)
     test = chosen_speakers(options, speakers, path) or {max(speakers)}
-    return split_speakers(found, test)
+    return split_speakers(utterances, test)
 
 
 def _root(path: Path) -> Path:

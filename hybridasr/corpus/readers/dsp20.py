@@ -34,7 +34,7 @@ def _matches(path: Path) -> bool:
 
 
 def _read(path: Path, options: ReaderOptions) -> Sets:
-    found = []
+    utterances = []
     for folder in _speaker_folders(path):
         for file, match in match_names(audio_files(folder), _NAME):
             speaker, word = match[1], int(match[2])
@@ -43,13 +43,13 @@ def _read(path: Path, options: ReaderOptions) -> Sets:
                                 f"'{folder.name}'; {READER.expected()}", file)
             if word >= len(WORDS):
                 raise UserError(f"word {match[2]} is outside 00..19; {READER.expected()}", file)
-            found.append(utterance(file.stem, speaker, WORDS[word], file))
-    if not found:
+            utterances.append(utterance(file.stem, speaker, WORDS[word], file))
+    if not utterances:
         raise UserError(f"no recordings in it; {READER.expected()}", path)
-    speakers = {u.speaker for u in found}
+    speakers = {u.speaker for u in utterances}
     test = chosen_speakers(options, speakers, path)
     test = test or (_TEST & speakers) or last_sixth(speakers)
-    return split_speakers(found, test)
+    return split_speakers(utterances, test)
 
 
 def _speaker_folders(path: Path) -> list[Path]:

@@ -62,14 +62,14 @@ def _read_by_speaker(path: Path, folders: dict[Path, list[Path]], options: Reade
              for number, name in enumerate(names, 1)}
     if len(set(plain.values())) < len(names):
         plain = {name: f"spk{number:03d}" for number, name in enumerate(names, 1)}
-    found = []
+    utterances = []
     for number, (folder, files) in enumerate(folders.items(), 1):
         for count, file in enumerate(files, 1):
             speaker = plain[_prefix(file)]
-            found.append(utterance(f"{speaker}-c{number:03d}-{count:05d}", speaker,
+            utterances.append(utterance(f"{speaker}-c{number:03d}-{count:05d}", speaker,
                                    _words(folder), file))
     test = {plain[name] for name in chosen_speakers(options, names, path)}
-    return split_speakers(found, test or last_sixth(plain.values()))
+    return split_speakers(utterances, test or last_sixth(plain.values()))
 
 
 def _read_by_file(path: Path, folders: dict[Path, list[Path]], options: ReaderOptions) -> Sets:

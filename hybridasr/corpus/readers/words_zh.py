@@ -51,11 +51,11 @@ def _read(path: Path, options: ReaderOptions) -> Sets:
 
 def _with_pseudo_speakers(name: str, items: list[tuple[int, str, Path]]) -> list[Utterance]:
     count = max(1, round(len(items) / _WORDS_A_SPEAKER))
-    found = []
+    utterances = []
     for number, (position, word, file) in enumerate(items):
         speaker = f"{name}{number % count:02d}"
-        found.append(utterance(f"{speaker}-{position:05d}", speaker, word, file))
-    return found
+        utterances.append(utterance(f"{speaker}-{position:05d}", speaker, word, file))
+    return utterances
 
 
 def _root(path: Path) -> Path | None:

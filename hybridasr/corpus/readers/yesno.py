@@ -26,15 +26,16 @@ def _matches(path: Path) -> bool:
 
 
 def _read(path: Path, options: ReaderOptions) -> Sets:
-    found = [
+    utterances = [
         utterance(f"yesno-{file.stem}", "yesno", " ".join(map(_WORDS.get, file.stem.split("_"))),
                   file)
         for file, _ in match_names(audio_files(_root(path)), _NAME)
     ]
-    if len(found) <= _TRAIN:
-        raise UserError(f"{len(found)} recordings, but {_TRAIN} are to train and others to test; "
+    if len(utterances) <= _TRAIN:
+        raise UserError(f"{len(utterances)} recordings, but {_TRAIN} are to train and others to "
+                        "test; "
                         f"{READER.expected()}", path)
-    return {"train": found[:_TRAIN], "test": found[_TRAIN:]}
+    return {"train": utterances[:_TRAIN], "test": utterances[_TRAIN:]}
 
 
 def _root(path: Path) -> Path:

@@ -32,7 +32,7 @@ def _suggest_fillers(args: argparse.Namespace) -> None:
     from hybridasr.confidence.near import near_pairs
     from hybridasr.options import from_args
     from hybridasr.progress import logger
-    from hybridasr.score.results import format_table
+    from hybridasr.score.result_table import format_table
 
     options = from_args(FillerOptions, args)
     commands, source = _read(args.commands, args.lang, options.dictionaries)

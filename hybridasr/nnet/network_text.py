@@ -121,7 +121,8 @@ def _check_size(options: Any, dim: int) -> None:
                             f"{MAX_WEIGHTS} weights a layer")
 
 
-def from_arrays(text: str, arrays: dict[str, np.ndarray], source: str = "network") -> Network:
+def float_network_from_arrays(text: str, arrays: dict[str, np.ndarray],
+                              source: str = "network") -> Network:
     """Remake a network from `Network.text` and `Network.to_arrays`."""
     if "dims" not in arrays:
         raise UserError("array 'dims' is missing; this is not a network of ours", source)
