@@ -24,6 +24,7 @@ __all__ = ["FULL_SCALE", "MAX_OVERSHOOT", "AudioInfo", "audio_info", "clipped_fr
            "load_audio", "load_utterance", "mix_channels", "resample", "utterance_duration"]
 
 FULL_SCALE = 32768.0
+LARGEST_PEAK = 4.0  # of full scale, that a mix of floats may overshoot to
 # Seconds by which a segment may outlast its recording (cut times are rounded); Kaldi's figure.
 MAX_OVERSHOOT = 0.5
 # A mix with less than this part of the energy that unlike channels would leave: 20 dB below.
@@ -213,10 +214,26 @@ class _Part:
                 out = np.concatenate([out[:size], np.empty(len(block) + BLOCK, np.float32)])
             out[size:size + len(block)] = block
             size += len(block)
-        return out[:size]
+        return self._within_range(out[:size])
+
+    def _within_range(self, samples: np.ndarray) -> np.ndarray:
+        """Bring floats that were written in another range than -1 to 1 into 16-bit range."""
+        if self.sound.subtype not in ("FLOAT", "DOUBLE") or not len(samples):
+            return samples
+        peak = float(np.abs(samples).max()) / FULL_SCALE
+        # A program that forgets to divide writes 16-bit values.
+        if peak > 100:
+            logger.warning("%s: its float samples reach %.0f, where 1 is full scale; they are "
+                           "taken as 16-bit values", self.source, peak)
+            return samples / np.float32(FULL_SCALE)
+        if peak > LARGEST_PEAK:
+            logger.warning("%s: its float samples reach %.3g, where 1 is full scale; they are "
+                           "scaled down to it", self.source, peak)
+            return samples / np.float32(peak)
+        return samples
 
     def _scaled(self, mixer: _Mixer) -> Iterator[np.ndarray]:
-        place, loudest = self.first, 0.0
+        place = self.first
         for block in self._blocks():
             samples = mixer.mix(block) * np.float32(FULL_SCALE)
             if not np.isfinite(samples).all():
@@ -226,12 +243,7 @@ class _Part:
                                   f"{samples[bad]}; write the file again with finite samples",
                                   self.source)
             place += len(samples)
-            loudest = max(loudest, float(np.abs(samples).max()))
             yield samples
-        if self.sound.subtype in ("FLOAT", "DOUBLE") and loudest > FULL_SCALE * 100:
-            logger.warning("%s: its float samples reach %.0f, where 1 is full scale; if they are "
-                           "16-bit values, write it again as 16-bit", self.source,
-                           loudest / FULL_SCALE)
 
     def _blocks(self) -> Iterator[np.ndarray]:
         """Yield float32 (num_samples, channels); fewer in all if the file is cut short."""

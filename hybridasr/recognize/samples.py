@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from hybridasr.corpus.audio import FULL_SCALE, load_audio, mix_channels
+from hybridasr.corpus.audio import FULL_SCALE, LARGEST_PEAK, load_audio, mix_channels
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
@@ -22,8 +22,6 @@ Audio = PathLike | bytes | bytearray | memoryview | IO[bytes] | np.ndarray | lis
 # Floats up to this are taken for -1 to 1. Resampled audio may go a little beyond 1; a recording in
 # 16-bit range that is so quiet has nothing but rounding in it.
 LARGEST_UNIT_PEAK = 2.0
-# Louder samples are in neither range.
-LARGEST_PEAK = 1.5 * FULL_SCALE
 MOST_CHANNELS = 64
 
 
@@ -88,7 +86,7 @@ def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.
     Raises
     ------
     UserError
-        if a sample is not finite or beyond 1.5 times full scale, or the type is no number.
+        if a sample is not finite or beyond 4 times full scale, or the type is no number.
 
     Examples
     --------
@@ -121,7 +119,7 @@ def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.
                            "int16", np.abs(values).max() * 65536)
             values = samples.astype(np.float64)
     peak = np.abs(values).max()
-    if peak > LARGEST_PEAK:
+    if peak > LARGEST_PEAK * FULL_SCALE:
         # In the range in which they were given.
         told = peak * ((full_scale or FULL_SCALE) / FULL_SCALE if kind == "f" else 1.0)
         raise UserError(f"samples reach {told:.6g}; give them as int16, from -32768 to 32767, or "
