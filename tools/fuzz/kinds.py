@@ -328,7 +328,8 @@ def _texts(root: Path, model: Path, wav: str, commands: Path) -> list[Kind]:
         Kind("arpa", root / "arpa", ("*",), (
             reading(lambda folder: ngram_grammar(read_arpa(folder / "lm.arpa"), words)),)),
         Kind("lexicon", root / "lexicon", ("*",), (
-            verb("prepare-lang", "{}/words.txt", "{}/lang", "--lexicon", "{}/lexicon.txt"),)),
+            verb("prepare-lang", "--mix-phones", "{}/words.txt", "{}/lang", "--lexicon",
+                 "{}/lexicon.txt"),)),
         Kind("commands", root / "commands", ("*",), (
             verb("recognize", model, wav, "--commands", "{}/commands.txt"),
             verb("suggest-fillers", "{}/commands.txt"))),
