@@ -77,6 +77,7 @@ class TokenReader:
         if end < 0:
             raise self.error(f"{name} has no ']'", begin)
         tokens = self.text[self.place:end].split()
+        # One conversion in C for the whole vector: token by token, a large model takes minutes.
         try:
             values = np.array(tokens, np.float64)
         except ValueError:
@@ -126,6 +127,7 @@ def open_tokens(path: PathLike) -> TokenReader:
     path = Path(path)
     if path.suffix != ".gz":
         if path.is_file():
+            # Looked at before the text is decoded, so that the message names the real cause.
             with path.open("rb") as file:
                 _refuse_binary(file.read(2), path)
         return TokenReader(read_text(path), path)
