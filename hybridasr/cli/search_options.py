@@ -62,6 +62,7 @@ def check_adaptation(args: argparse.Namespace, model: Path) -> None:
     if values.get("kind") == "nnet":
         refuse(args, _FMLLR, f"on {model}, which is a network")
     elif values.get("adapted"):
+        # Only networks understand these options; fMLLR has options of its own.
         refuse(args, [name for name in field_names(AdaptOptions) if name.startswith("nnet_")],
                f"on {model}, which is no network")
     else:
