@@ -108,6 +108,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
         none can be decoded.
     """
     adapt, output = adapt or AdaptOptions(), output or DecodeOutput()
+    # All that decides a result is in the key: a worker that is used again loads anew.
     task = _Task(model, graph, options, adapt, output, directory_stamp(model, graph))
     settings = {**to_dict(options), **to_dict(adapt), **to_dict(output)}
     with job_log(destination / "log" / "decode.log", f"hybridasr decode {graph} {data.path}",
@@ -181,6 +182,7 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
         else:
             decoded = [Hypothesis(item.words, item.times, item.complete, 0.0, 0.0)
                        for item in recognizer.decode_speaker(feats)]
+        # A speaker's utterances are decoded together, so each gets an equal share of the time.
         seconds = (time.perf_counter() - begun) / len(group)
         results += [(name, replace(item, seconds=seconds, duration=len(frames) * shift))
                     for (name, frames), item in zip(group, decoded, strict=True)]
@@ -192,6 +194,7 @@ def _with_lattices(model: AcousticModel, utterances: list[np.ndarray], task: _Ta
     """Decode utterances of one speaker to lattices; their best paths are what is recognised."""
     graph = once_a_worker(_graph, task)
     arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
+    # The model has a scale of its own, which tune-scale has found.
     search = task.search if task.search.acoustic_scale else replace(
         task.search, acoustic_scale=model.acoustic_scale)
     lattices: dict[int, tuple] = {}
@@ -217,6 +220,7 @@ def _hypothesis(model: AcousticModel, path: Any, lattice: CompactLattice | None,
     words = path.words.tolist()
     segments = word_segments(phone_segments(path.transition_ids, model.transitions), words, lang)
     times = [(lang.word_name(s.label), s.begin * shift, s.end * shift) for s in segments]
+    # The words stay those of the best path; only their confidences come from the lattice.
     risk = decode_mbr(lattice, acoustic_scale, words)
     sure = risk.confidences if risk is not None else ()
     # A path that ended early may lack the place of its last word.

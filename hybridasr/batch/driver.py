@@ -93,6 +93,7 @@ def block_parts(data: DataDir, names: Iterable[str], by_speaker: bool) -> list[l
         return split_blocks(list(names), BLOCK_UTTERANCES)
     parts: dict[str, list[str]] = {speaker: [] for speaker in data.speakers}
     for name in names:
+        # Adaptation needs all utterances of a speaker in one worker.
         parts[data.utterances[name].speaker].append(name)
     return [part for part in parts.values() if part]
 
@@ -106,6 +107,7 @@ def run_set(pool: Executor, function: Callable[..., Results[R]], blocks: SetBloc
     function : callable (block, *arguments) -> Results
         Runs in a worker; a model is to be had from `once_a_worker`.
     """
+    # A generator: blocks are made when a worker is free, so memory does not grow with the set.
     calls = ((block, *arguments) for block in blocks)
     return blocks.in_order(run_blocks(pool, function, calls, desc=desc, total=len(blocks)))
 
@@ -128,6 +130,7 @@ def directory_stamp(*directories: Path) -> tuple:
 
     Only the files right in each directory count.
     """
+    # Time and size are enough: to read the contents would take as long as to load them.
     return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size)
                  for directory in directories if directory.is_dir()
                  for path in sorted(directory.iterdir()) if path.is_file())

@@ -123,10 +123,12 @@ def _spot_lists(model: Path, data: DataDir, lists: Sequence[CommandList], pool: 
         raise UserError("no utterance to decode has features; run make-feats", data.path)
     blocks = SetBlocks.of(data, loaded.pipeline, works_by_speaker(loaded, options.adapt))
     stamp = directory_stamp(model)
+    # One run over all lists, so that workers do not stand idle between two of them.
     calls = ((block, model, stamp, options, one) for one in lists for block in blocks)
     parts = run_blocks(pool, _spot_block, calls, desc=f"commands in {data.path.name}",
                        total=len(lists) * len(blocks))
     for one in lists:
+        # Blocks of one list come together, in order: the next ones belong to the next list.
         spotted = blocks.in_order(islice(parts, len(blocks)))
         yield _with_short_ones(data, spotted, one, options, model)
 
@@ -144,6 +146,7 @@ def _with_short_ones(data: DataDir, spotted: Iterator[tuple[str, Trial]], comman
             continue
         if recognizer is None:
             with without_warnings():
+                # Loaded only if there is such an utterance: most sets have none.
                 recognizer = load_with(model, commands, options)
         yield make_trial(recognizer, key, utterance.speaker, utterance.words,
                          Decoded([], [], False, None), 0)
@@ -189,6 +192,7 @@ def _phone_block(block: FeatureBlock, model: Path, stamp: tuple, options: SpotOp
 def _spot_block(block: FeatureBlock, model: Path, stamp: tuple, options: SpotOptions,
                 commands: CommandList) -> Results[Trial]:
     recognizer = once_a_worker(_recognizer, model, stamp, options)
+    # To build the grammar takes longer than to decode: it stays while the list is the same.
     if (recognizer.commands, recognizer.fillers) != (commands.commands, commands.fillers):
         with without_warnings():
             recognizer.set_commands(commands.commands, commands.fillers)
@@ -218,6 +222,7 @@ def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[
     """Compare what was said with what it was taken for."""
     decision = decoded.decision
     command = decision.command if decision else None
+    # Compared by words: the id may be a code that nobody says.
     said = next((c for c in recognizer.commands if c.words == tuple(words)), None)
     kind = (TrialKind.OUTSIDE if said is None else
             TrialKind.RIGHT if command is not None and command.id == said.id else TrialKind.WRONG)
