@@ -135,6 +135,7 @@ def find_outliers(items: Iterable[AlignedUtterance], silence_phones: Collection[
     silence = set(silence_phones)
     usual = _Usual(items, silence, options)
     ranked: list[_Ranked] = []
+    # The second pass: the first one has measured what is usual in this set.
     for item in items:
         ranked += _search_trouble(item)
         ranked += _unlikely(item, usual, options)
@@ -181,6 +182,7 @@ class _Usual:
 
     def __init__(self, items: Iterable[AlignedUtterance], silence: set[str],
                  options: OutlierOptions):
+        # Arrays of doubles: a list of Python floats takes four times the memory.
         loglikes = array("d")
         phones, words = defaultdict(_doubles), defaultdict(_doubles)
         for item in items:
@@ -207,6 +209,7 @@ def _measures(groups: dict[str, array], options: OutlierOptions) -> dict[str, _M
         if len(values) >= options.min_samples:
             measures[group] = _median_and_spread(values, _LEAST_SPREAD)
             continue
+        # A handful of examples has no spread of its own to speak of.
         if pool is None:
             pool = _median_and_spread(np.concatenate([np.asarray(part) for part in
                                                       groups.values()]), _LEAST_SPREAD)
@@ -220,6 +223,7 @@ def _phone_lengths(item: AlignedUtterance, silence: set[str]) -> list[_Length]:
 
 
 def _word_lengths(item: AlignedUtterance, silence: set[str]) -> list[_Length]:
+    # Divided by the phones, so that a long word is not odd for being long.
     return [_Length("", label, begin, (end - begin) / count) for label, begin, end in item.words
             if (count := _phones_within(item, begin, end, silence))]
 
@@ -260,7 +264,9 @@ def _pauses(item: AlignedUtterance, silence: set[str],
     stretches: list[list[float]] = []
     before = ""
     for label, begin, end in item.phones:
+        # Silence before the first word and after the last one is no pause.
         if label in silence and begin >= first and end <= last:
+            # Two silence phones in a row are one pause.
             if before in silence and stretches:
                 stretches[-1][1] = end
             else:
@@ -319,5 +325,6 @@ def _median_and_spread(values: Sequence[float] | np.ndarray, least: float = 0.0
         return math.nan, math.inf
     median = float(np.median(values))
     distances = np.abs(np.asarray(values, np.float64) - median)
+    # Most values may be equal, for instance one frame each; then the median deviation is 0.
     spread = _MEDIAN_SCALE * np.median(distances) or _MEAN_SCALE * distances.mean()
     return median, float(max(spread, least)) or math.inf
