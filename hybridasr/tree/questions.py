@@ -27,9 +27,11 @@ def phone_questions(stats: TreeStats, central: int, sets: Sequence[Sequence[int]
     extra : iterable of phone sets
         Questions known beforehand (tones, manner, place in the word).
     """
+    # The questions given come first, so that they win over equal ones from the clustering.
     questions = [frozenset(question) for question in extra]
     questions += cluster_sets(sets, set_sums(stats, central, sets))
     everything = frozenset(phone for phones in sets for phone in phones)
+    # A question that every phone answers with yes splits nothing.
     return [q for q in dict.fromkeys(questions) if q and q != everything]
 
 
@@ -43,6 +45,7 @@ def set_sums(stats: TreeStats, central: int, sets: Sequence[Sequence[int]]) -> n
     for row, phones in enumerate(sets):
         rows = np.isin(stats.keys[:, central], list(phones))
         middle = rows & (classes == 1)
+        # A phone with one state only, or never seen in its middle, is judged by what there is.
         sums[row] = stats.sums[middle if middle.any() else rows].sum(0)
     return sums
 
@@ -76,6 +79,8 @@ def agglomerate(sums: np.ndarray, limit: float = np.inf) -> Iterator[tuple[int, 
     alive = np.ones(len(sums), bool)
 
     def losses(cluster: int) -> np.ndarray:
+        # The loss with every partner at once: after a merge one such row is computed anew, not
+        # all.
         row = own[cluster] + own - loglike(sums[cluster] + sums)
         row[empty | empty[cluster]] = EMPTY_LOSS
         row[~alive], row[cluster] = np.inf, np.inf
