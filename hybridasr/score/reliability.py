@@ -57,6 +57,7 @@ def reliability_table(probabilities: np.ndarray, labels: np.ndarray, bins: int =
         inner = inner[inner < ordered.max(initial=0.0)]
     place = np.searchsorted(inner, probabilities, side="left")
     count = np.bincount(place, minlength=len(inner) + 1)
+    # Empty bins divide 0 by 0: their NaN says "nothing there".
     with np.errstate(invalid="ignore"):
         confidence = np.bincount(place, probabilities, len(inner) + 1) / count
         accuracy = np.bincount(place, labels, len(inner) + 1) / count
@@ -96,6 +97,7 @@ def normalized_cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> f
     """
     probabilities, labels = checked_probabilities(probabilities, labels)
     mean = labels.mean() if len(labels) else 0.0
+    # All right or all wrong: the entropy is 0 and there is nothing to explain.
     if mean in (0.0, 1.0):
         return None
     given = np.clip(probabilities, CERTAIN, 1 - CERTAIN)
