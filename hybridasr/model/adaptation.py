@@ -55,6 +55,7 @@ class AdaptOptions:
 def works_by_speaker(model: AcousticModel, options: AdaptOptions) -> bool:
     """Return whether utterances of one speaker help each other."""
     if model.nnet is not None:
+        # Speaker priors need all utterances too, even if the network itself is not fitted.
         return options.nnet_passes > 0 or options.nnet_prior_frames is not None
     return model.adaptation is not None and options.fmllr_passes > 0
 
@@ -129,6 +130,7 @@ class _FeatureAdaptation(SpeakerAdaptation):
 
     def __init__(self, model: AcousticModel, adaptation: Adaptation,
                  utterances: Sequence[np.ndarray], options: AdaptOptions):
+        # The first pass sees features that are not adapted, so it needs the other mixtures.
         super().__init__(model, utterances, options, adaptation.scorer)
         self._adaptation = adaptation
 
@@ -148,9 +150,11 @@ class _FeatureAdaptation(SpeakerAdaptation):
         else:
             accumulate_fmllr(self._model.gmm, feats, pdfs, stats, targets.weights,
                              posterior_feats=apply_transform(feats, self.transform))
+        # The prior counts like so many frames of the average speaker: little speech moves little.
         self.transform, _ = estimate_fmllr(
             stats.plus(self._adaptation.prior, self._options.prior_frames),
             update=self._options.fmllr_update)
+        # From the original features: transforms of several passes must not pile up.
         self.features = [apply_transform(feats, self.transform) for feats in self._utterances]
         # From now on the adapted mixtures fit the features.
         self.scorer = self._model.gmm_scorer
