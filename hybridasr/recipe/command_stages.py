@@ -43,6 +43,7 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     commands = _commands(recipe, user_list)
     test_set = read_datadir(network / recipe.test[0])
     try:
+        # Test lists are drawn from the test set: its speakers say those commands.
         test_commands = commands or draw_lists(test_set, DrawOptions(draws=1))[0]
     except NotEnoughData as error:
         logger.warning("no commands to accept and reject: %s", error)
@@ -78,6 +79,7 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
         for name in OF_THIS_MODEL:
             (model / name).unlink(missing_ok=True)
         logger.warning("%s is not calibrated, so commands have no probability: %s", model, error)
+    # Missing if the network is not calibrated, which is in order.
     inputs += [model / name for name in OF_THIS_MODEL if (model / name).is_file()]
 
     def test(name: str, sets: list[str], command_list: CommandList, grammar: str,
