@@ -71,6 +71,7 @@ def make_commands(items: Iterable[Item], path: str | Path | None = None) -> list
     UserError
         as `read_commands`, naming the place in the list where there is no file.
     """
+    # A string is a sequence too: each letter would become a command.
     if isinstance(items, (str, Mapping)):
         raise UserError("one command instead of a list of commands; put it into a list")
     return _collect(((item.line if isinstance(item, Command) else 0, partial(_command, item))
@@ -96,6 +97,7 @@ def _collect(rows: Iterable[tuple[int, Callable[[], Command]]],
     for number, (line, make) in enumerate(rows, 1):
         place = f"in line {line}" if line else f"as command {number}"
         try:
+            # The line of the file wins over what a `Command` brought along.
             command = replace(make(), line=line)
         except ValueError as error:
             faults.append((line, str(error) if line else f"command {number}: {error}"))
@@ -116,6 +118,7 @@ def _parse(line: str) -> Command:
     columns = [column.strip() for column in line.split("\t")]
     if len(columns) == 1:
         return _checked(line, None, None)
+    # The second column is the text; a number there is a threshold that slipped to the left.
     if len(columns) == 2 and re.fullmatch(r"[01]?\.[0-9]+", columns[1]):
         raise ValueError(f"two columns, and the second is '{columns[1]}'; a threshold is the third "
                          "of three: id, text, threshold")
@@ -147,9 +150,11 @@ def _checked(text: Any, name: Any, threshold: Any) -> Command:
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{value!r} is no text; write hanzi, pinyin or English")
     written, text = " ".join(text.split()), " ".join(normalize_text(text).split())
+    # The id is compared with text that went through the same normal form.
     name = normalize_text(name) if name else name
     odd = set(_READABLE.sub("", text))
     if odd:
+        # The characters as the user wrote them: the normal form may not be in the file at all.
         shown = sorted({c for c in written if normalize_text(c) in odd} or odd)
         raise ValueError(f"'{written}' has {' '.join(shown)}; write words only, without "
                          "punctuation")
