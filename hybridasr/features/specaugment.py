@@ -53,6 +53,7 @@ def _stripes(pieces: int, length: int, count: int, widest: int, rng: np.random.G
              ) -> np.ndarray:
     """Return which of `length` places are in one of `count` stripes, bool (pieces, length)."""
     draws = rng.random((2, pieces, count))
+    # Drawn from 0: sometimes no stripe at all, so that the network also sees whole pieces.
     width = np.floor(draws[0] * (min(widest, length) + 1))
     start = np.floor(draws[1] * (length - width + 1))
     place = np.arange(length)
