@@ -75,6 +75,7 @@ def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray
 
 def _lattice(graph: DecodingGraph, links: Alternatives) -> Lattice:
     """Return the links between tokens as a lattice; its arcs are ordered by where they begin."""
+    # Determinisation wants the arcs of a state side by side.
     order = np.argsort(links.origin, kind="stable")
     arc = links.arc[order]
     return Lattice(links.origin[order], links.target[order], graph.olabel[arc],
