@@ -61,7 +61,7 @@ class Hypothesis:
     times : list of (word, begin, end)
         Seconds in the utterance.
     confidences : sequence of float, or None
-        How sure each word is; without a lattice nobody knows.
+        How sure each word is; None without a lattice.
     seconds, duration : float
         Of scoring and search, and of the speech.
     """
@@ -77,7 +77,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class _Task:
-    """All that decides what a worker loads and finds; `stamp` says of which time the files are."""
+    """All that decides a worker's results; `stamp` changes when the files change."""
 
     model: Path
     graph: Path
@@ -191,10 +191,10 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
 
 def _with_lattices(model: AcousticModel, utterances: list[np.ndarray], task: _Task
                    ) -> list[Hypothesis]:
-    """Decode utterances of one speaker to lattices; their best paths are what is recognised."""
+    """Decode utterances of one speaker to lattices; the best paths give the words."""
     graph = once_a_worker(_graph, task)
     arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
-    # The model has a scale of its own, which tune-scale has found.
+    # Without a scale from the user the model's own counts (tune-scale stores it).
     search = task.search if task.search.acoustic_scale else replace(
         task.search, acoustic_scale=model.acoustic_scale)
     lattices: dict[int, tuple] = {}

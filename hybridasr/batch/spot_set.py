@@ -1,6 +1,6 @@
 """Owns decoding of a data directory with command lists: every utterance a trial.
 
-Phones in place of words, which a calibration counts confusions of, are recognised here too.
+Phones in place of words are recognised here too: a calibration counts their confusions.
 """
 
 import time
@@ -41,7 +41,7 @@ class CommandList:
 
 @dataclass(frozen=True)
 class SpotOptions:
-    """All that decides what is found."""
+    """All options that decide the result."""
 
     search: SearchOptions = SearchOptions()
     adapt: AdaptOptions = AdaptOptions()
@@ -50,7 +50,7 @@ class SpotOptions:
 
 @dataclass(frozen=True)
 class Trial:
-    """An utterance and what it was taken for.
+    """An utterance and the command recognised in it.
 
     Attributes
     ----------
@@ -100,8 +100,8 @@ def spot_trials(model: Path, data: DataDir, commands: CommandList, pool: Executo
                 options: SpotOptions | None = None) -> Iterator[Trial]:
     """Decode every utterance of a set with a command list; yield the trials in order of the ids.
 
-    An utterance that is too short for features is one that no command came near. Nothing is said
-    of commands that sound alike. Features that the set lacks are made into a cache.
+    An utterance that is too short for features counts as one without any near command. There is
+    no warning of commands that sound alike. Features that the set lacks are made into a cache.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def _recognizer(model: Path, stamp: tuple, options: SpotOptions) -> Recognizer:
 
 def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[str],
                decoded: Decoded, frames: int, seconds: float = 0.0) -> Trial:
-    """Compare what was said with what it was taken for."""
+    """Compare the transcript with the command recognised."""
     decision = decoded.decision
     command = decision.command if decision else None
     # Compared by words: the id may be a code that nobody says.

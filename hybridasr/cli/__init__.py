@@ -38,9 +38,8 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
                           **recognition.VERBS, **evaluation.VERBS, **lattice_tools.VERBS,
-                          # The verb that compiles runs the others, so it is made when they are
-                          # known.
                           **inspection.VERBS, **command_lists.VERBS}
+# The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 
 
@@ -104,7 +103,7 @@ def _run(words: list[str]) -> int:
 
 
 def _line(error: Exception) -> str:
-    """Return what the user is told of an error, in one line."""
+    """Return the one line that tells the user about an error."""
     if isinstance(error, UserError):
         return str(error)
     # The operating system's errors (disk full, no permission) are the user's to mend.
@@ -129,7 +128,7 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _stopping() -> Iterator[list[int]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield those that came.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield the list of them.
 
     The second one must not disturb the clean-up; the third ends the program at once. Where Python
     drops exceptions (in ``__del__``, in callbacks of C), the first is sent once more.

@@ -1,4 +1,4 @@
-"""Owns the verbs about models and what they hear apart from words."""
+"""Owns the verbs that describe a model, quantise it, or find speech with it."""
 
 import argparse
 import json

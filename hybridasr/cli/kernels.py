@@ -1,7 +1,7 @@
 """Owns the verb that compiles the kernels at install time: small runs of the verbs that use them.
 
-numba compiles a kernel for the types of its first call, so every kernel must be called. What is
-recognised here is a made-up language whose phones are chords, small enough for a few seconds.
+numba compiles a kernel for the types of its first call, so every kernel must be called. The
+speech is of a made-up language whose phones are chords, small enough for a few seconds.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def _compile(verbs: Mapping[str, Verb], args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _silence(logger: logging.Logger):
-    """Drop what the verbs print and log; what is said of compiling stays."""
+    """Drop the output and the log of the verbs; messages about compiling stay."""
     def is_of_kernels(record: logging.LogRecord) -> bool:
         return record.module == "messages"
 

@@ -40,7 +40,7 @@ def add_commands(parser: argparse.ArgumentParser,
 
 
 def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> None:
-    """Refuse what has no effect without a command list, or, named in `without`, with one."""
+    """Refuse options without effect: some need a command list, those in `without` need none."""
     from hybridasr.confidence.command_grammar import RejectOptions
 
     if args.commands is None:

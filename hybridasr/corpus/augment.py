@@ -122,7 +122,7 @@ class Augmenter:
     ----------
     options : AugmentOptions
     noises : dict of str to float32 array
-        As from `load_noises`, of the rate of the recordings; {} if `noise_share` is 0.
+        As from `load_noises`, at the rate of the recordings; {} if `noise_share` is 0.
 
     Raises
     ------
@@ -135,7 +135,7 @@ class Augmenter:
             raise UserError("noise is wanted (noise_share), but there are no noises; give some, "
                             "or set noise_share to 0")
         self.options = options
-        # In the order of the names: the draw below must not depend on how they were collected.
+        # In the order of the names: the draws must not depend on how the noises were collected.
         self._noises = [noises[name] for name in sorted(noises)]
 
     def augment(self, samples: np.ndarray, rate: int, key: str) -> np.ndarray:
@@ -182,7 +182,7 @@ class Augmenter:
 
 @dataclass(frozen=True)
 class _Job:
-    """An utterance and those of its copies that are to be made."""
+    """An utterance and the copies of it that are missing."""
 
     source: Utterance
     copies: tuple[tuple[str, Path], ...]  # prefix, file
@@ -284,7 +284,7 @@ def _make_files(jobs: list[_Job], options: AugmentOptions, allow_pipes: bool,
 
 
 def _write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
-    # Noise and gain may push samples over full scale; int16 would wrap around and crackle.
+    # int16 wraps around: a sample that rounds to 32768 would become -32768, a loud crackle.
     whole = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     with atomic_path(path) as temporary:
         try:
@@ -317,7 +317,7 @@ def _tables(data: DataDir, variants: Mapping[str, AugmentOptions]) -> dict[str, 
 
 
 def _own_folder(data: DataDir, destination: Path) -> Path:
-    """Return where the copies go; refuse a destination that holds what is copied."""
+    """Return the folder of the copies; refuse a destination that holds the originals."""
     own = destination.resolve()
     if data.path.resolve() == own:
         raise UserError("is the set itself; name another directory for its copies", destination)

@@ -90,14 +90,14 @@ def fault_lines(faults: Sequence[tuple[int, str]], path: str | Path | None = Non
 
 def _collect(rows: Iterable[tuple[int, Callable[[], Command]]],
              path: str | Path | None) -> list[Command]:
-    """Make the commands of (line or 0, what makes the command or says ValueError)."""
+    """Make commands from (line or 0, function that makes the command or raises ValueError)."""
     commands: list[Command] = []
     faults: list[tuple[int, str]] = []
     first_place: dict[str, str] = {}
     for number, (line, make) in enumerate(rows, 1):
         place = f"in line {line}" if line else f"as command {number}"
         try:
-            # The line of the file wins over what a `Command` brought along.
+            # The functions that make commands do not know the line, so it is added here.
             command = replace(make(), line=line)
         except ValueError as error:
             faults.append((line, str(error) if line else f"command {number}: {error}"))
@@ -150,7 +150,7 @@ def _checked(text: Any, name: Any, threshold: Any) -> Command:
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{value!r} is no text; write hanzi, pinyin or English")
     written, text = " ".join(text.split()), " ".join(normalize_text(text).split())
-    # The id is compared with text that went through the same normal form.
+    # The same normal form as a text, because a text is its own id where none is given.
     name = normalize_text(name) if name else name
     odd = set(_READABLE.sub("", text))
     if odd:

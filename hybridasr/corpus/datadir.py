@@ -93,7 +93,6 @@ def read_datadir(path: PathLike, need_text: bool = True) -> DataDir:
     tables = {name: read_table(path / name) for name in TABLES if (path / name).is_file()}
     segments = _read_segments(path / "segments") if (path / "segments").is_file() else None
     if (path / "wav.scp").is_file() or "feats.scp" not in tables:
-        # The recordings are needed only to make features: a set with features may lack them.
         wavs = read_table(_needed(path / "wav.scp"))
     else:  # Kaldi's sets of features without recordings
         wavs = dict.fromkeys((r for r, _, _ in segments.values()) if segments else speakers, "")
@@ -121,7 +120,7 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
 
     Where the directory exists with other recordings, segments or speakers, its optional tables
     (features and such) are stale, and are removed unless given in `tables`. `with_text` False
-    leaves out ``text``: what is said is not known.
+    leaves out ``text``, for speech without transcripts.
 
     Raises
     ------

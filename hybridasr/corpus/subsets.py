@@ -184,7 +184,7 @@ def _feature_files(data: DataDir) -> dict[str, str]:
 
 
 def _has_text(data: DataDir) -> bool:
-    """Return whether what is said in a set is known (it may be nothing)."""
+    """Return whether a set has transcripts (they may be empty)."""
     return (any(u.words for u in data.utterances.values()) or not data.path.is_dir()
             or (data.path / "text").is_file())
 

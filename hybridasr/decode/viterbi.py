@@ -3,7 +3,7 @@
 As in Kaldi's faster-decoder and lattice-faster-decoder: one token a state and frame, pruned to a
 beam around the best and to a maximum number of states, epsilon arcs closed after every frame.
 A search is `start`, `advance` as often as there are blocks of frames, and what `outcome` reads from
-it. What it does with a frame depends on the frames before it alone, never on how they are cut into
+it. The result of a frame depends on the frames before it alone, never on how they are cut into
 blocks.
 """
 

@@ -1,8 +1,8 @@
 """Owns the calibration of a model: trials on utterances that it was not trained on, then the fit.
 
-Without a command list, lists are drawn from the transcripts: what is in a list is a command, all
-else is outside. So the probability does not depend on which commands a user will bring. Noise
-that the program makes is outside as well: nobody speaks.
+Without a command list, lists are drawn from the transcripts: a text in the list is a command,
+any other is outside. So the probability does not depend on the commands that a user will bring.
+Noise made by the program is outside as well, because nobody speaks in it.
 """
 
 import logging
@@ -91,7 +91,6 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     with _made_anew(model):
         estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
         if commands:
-            # In the workers warnings are silent, so the same list is loaded here once more.
             load_with(model, commands, spot)  # for its warnings, once
         trials = [trial for part in spot_set(model, data, lists, pool, spot) for trial in part]
         outside = sum(trial.kind == TrialKind.OUTSIDE for trial in trials)

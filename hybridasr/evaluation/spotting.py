@@ -19,8 +19,9 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
                       warn: bool = True) -> dict[str, Any]:
     """Decode sets with a command list; return their row of results.json.
 
-    Writes ``trials`` (one utterance a line: said, taken for, probability, reason), ``text`` (what
-    was accepted) and ``detection.json``. With `warn`, commands that sound alike are named.
+    Writes ``trials`` (one utterance a line: transcript, best command, probability, reason),
+    ``text`` (the accepted commands) and ``detection.json``. With `warn`, commands that sound
+    alike are named.
     """
     options = options or SpotOptions()
     if warn:

@@ -36,7 +36,7 @@ def spec_augment(feats: np.ndarray, options: SpecAugmentOptions, bins: int,
     Parameters
     ----------
     feats : float32 (num_pieces, num_frames, dim)
-        Of mean 0, so that 0 says nothing.
+        Of mean 0, so that 0 carries no information.
     bins : int
         The first columns that are neighbouring frequencies; energy and pitch are not among them.
     rng : numpy.random.Generator

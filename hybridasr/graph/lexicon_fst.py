@@ -61,7 +61,7 @@ def _within_words(pronunciations: list[tuple[int, float, tuple[int, ...]]],
 
 
 def _onward(lang: Lang) -> list[tuple[float, int]]:
-    """What it costs to go on without and with silence; without is all there is if it is never."""
+    """Return (cost, next state) without silence, and with it unless its probability is 0."""
     ways = [(-math.log(1.0 - lang.sil_prob), LOOP)]
     if lang.sil_prob > 0:
         ways.append((-math.log(lang.sil_prob), SILENCE))

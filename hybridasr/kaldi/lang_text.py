@@ -202,10 +202,9 @@ class _Walk:
         for first in self.arcs[self.loop]:
             if first.olabel not in self.words or first.olabel == 0:
                 raise self._error(f"has an arc with word {first.olabel} where words begin, which "
-                                  # Each word ends with two arcs, one to LOOP and one to the
-                                  # optional silence. The second one gives the same pronunciation
-                                  # again.
                                   "is not one of words.txt")
+            # Each word ends twice, in LOOP and before the optional silence: the second way says
+            # nothing new.
             if first.nextstate == self.before_silence:
                 continue  # a word of one phone, the way to silence
             cost, phones = self._chain(first)
@@ -221,7 +220,7 @@ class _Walk:
         return {word: pronunciations[word] for word in sorted(pronunciations)}
 
     def _chain(self, arc) -> tuple[float, tuple[int, ...]]:
-        """Return (cost without what comes after, phones) of the way of one arc back to LOOP."""
+        """Follow one arc back to LOOP; return (cost up to the end of the word, phones)."""
         word, cost, phones = arc.olabel, 0.0, []
         # No chain is longer than the number of states: the bound ends the walk on a cycle.
         for _ in range(len(self.arcs)):

@@ -1,6 +1,6 @@
 """Owns reading of Kaldi's text files token by token, with errors that say file, line and token.
 
-A token is whatever stands between white space. Vectors and matrices (``[ numbers ]``) are
+A token is any text between white space. Vectors and matrices (``[ numbers ]``) are
 converted at once, not number by number.
 """
 
@@ -38,7 +38,7 @@ class TokenReader:
         return token[1] if token else ""
 
     def take(self, wanted: str) -> str:
-        """Take the next token; `wanted` says what is missing where there is none."""
+        """Take the next token; the error at the end of the text names `wanted`."""
         token = _TOKEN.match(self.text, self.place)
         if not token:
             raise self.error(f"ends where {wanted} is expected")

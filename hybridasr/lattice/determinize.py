@@ -1,7 +1,7 @@
 """Owns determinisation of lattices: one path for each sequence of words, the best one.
 
 Takes a `Lattice`; gives a `CompactLattice`. Subset construction over words with weights (graph
-cost, acoustic cost, string of transition-ids), of which the least total wins, as in Kaldi's
+cost, acoustic cost, string of transition-ids); the least total wins, as in Kaldi's
 determinize-lattice-pruned: D. Povey et al., "Generating exact lattices in the WFST framework",
 ICASSP 2012. Subsets are expanded in topological order, so the cost to reach each is known exactly
 when it is, and arcs worse than the best path by more than the beam are left out.
@@ -133,7 +133,7 @@ class _States(NamedTuple):
 
 
 class _Out(NamedTuple):
-    """Arcs or final costs of the result; the string is what `node` has and `base` has not."""
+    """Arcs or final costs of the result; a string is that of `node` without that of `base`."""
 
     source: np.ndarray
     target: np.ndarray
@@ -286,8 +286,8 @@ def _seal(raw, trie, work, stamp, low, high, remaining, elements, states, new, b
           normalize):
     """Find the subset among those known, or add it as number `new`.
 
-    Only raw states with words to come, or ends, make up a subset. Returns (number, and what was
-    taken out of its elements: graph cost, acoustic cost, string).
+    A subset holds only raw states that are ends or have arcs with words. Returns (number, and the
+    part taken out of its elements: graph cost, acoustic cost, string).
     """
     begin = states.ends[new - 1] if new > 0 else 0
     end, best, base = begin, -1, -1

@@ -38,7 +38,7 @@ def read_lattices(path: PathLike, words: Collection[int] | None = None
     Yields
     ------
     (utterance, lattice)
-        States in topological order; those that the start does not lead to are left out.
+        States in topological order; states that the start does not reach are left out.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read_lattices(path: PathLike, words: Collection[int] | None = None
 
 def read_compact(path: PathLike, words: Collection[int] | None = None,
                  acoustic_scale: float = 1.0) -> Iterator[tuple[str, CompactLattice]]:
-    """As `read_lattices`, with those that are not compact determinised."""
+    """As `read_lattices`; lattices that are not compact are determinised."""
     for key, lattice in read_lattices(path, words):
         if isinstance(lattice, Lattice):
             lattice = determinize_lattice(lattice, acoustic_scale=acoustic_scale)

@@ -121,7 +121,7 @@ class _Alignment:
         self.frames = np.append(frames, last.max(initial=0)).astype(np.float64)
 
     def column(self, word: int) -> int:
-        """Return the place of a word; one that the lattice has not is beyond all of them."""
+        """Return the place of a word; a word that is not in the lattice comes behind all others."""
         place = int(np.searchsorted(self.words, word))
         known = place < len(self.words) and self.words[place] == word
         return place if known else len(self.words)

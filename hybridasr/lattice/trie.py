@@ -97,7 +97,7 @@ def common(trie, one, other):
 
 @numba.njit(cache=True, nogil=True)
 def rest_code(trie, base, node):
-    """Return a hash of what is left of a string without its beginning `base`."""
+    """Return a hash of a string without its beginning `base`."""
     length = trie.length[node] - trie.length[base]
     # A polynomial hash allows this: the code of a beginning is taken off in one step.
     return trie.code[node] - trie.code[base] * trie.powers[length] + length

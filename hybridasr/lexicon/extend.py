@@ -100,7 +100,7 @@ def with_disambig_symbols(lang: Lang) -> Lang:
 
 def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | None,
              guess: bool) -> tuple[dict[str, list[Pronunciation]], dict[str, str]]:
-    """Return the pronunciations of new words, and what is wrong with those that get none."""
+    """Return the pronunciations of new words, and the reason for each word that gets none."""
     # A word may be in words.txt without a pronunciation (#0, <s>): such a word is not known.
     known = {word for word in words if lang.words.get(word) in lang.pronunciations}
     new = [word for word in words if word not in known]
@@ -135,7 +135,7 @@ def _model_phones(lang: Lang) -> set[str]:
 
 
 def _unreadable(word: str) -> str:
-    """Return the characters of a word with hanzi that nobody can read, else the word."""
+    """Return the characters of a word in hanzi that have no reading, or else the whole word."""
     if not any(map(mandarin.is_hanzi, word)):
         return word
     odd = [c for c in word if not c.isascii()

@@ -31,7 +31,7 @@ def guess_pronunciation(word: str) -> Phones | None:
     Parameters
     ----------
     word : str
-        Letters, apostrophes and hyphens; anything else is refused.
+        Letters only; for anything else there is no guess.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def apply_letter_rules(word: str) -> Phones:
 def ipa_to_cmu(ipa: str, word: str = "") -> Phones | None:
     """Map espeak's IPA, phonemes separated by _, to CMU phones; None if a symbol is unknown.
 
-    `word` is the spelling: it tells what a flap stands for.
+    `word` is the spelling: it shows whether a flap stands for t or for d.
     """
     table, longest = _ipa_table()
     phones: list[str] = []

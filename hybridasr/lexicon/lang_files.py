@@ -1,7 +1,7 @@
 """Owns the files of a lang directory, one by one: symbol tables, lists of phone ids, tree roots.
 
-Whatever comes out of here is an id that the symbol tables know: nothing that indexes an array by
-phone or word has to look again.
+Every id that these functions return is in the symbol tables, so code that indexes an array by
+phone or word need not check it again.
 """
 
 from collections.abc import Container, Iterable
@@ -76,7 +76,7 @@ def read_ids(path: Path, known: Container[int], what: str = "phone") -> list[lis
     Raises
     ------
     UserError
-        with file and line: what is no id of `known`; or if there is no id at all.
+        with file and line: a field that is not an id of `known`.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -126,7 +126,7 @@ def check_each_once(groups: Iterable[Iterable[int]], phones: list[int], path: Pa
 
 
 def _whole(field: str, most: int | None) -> int | None:
-    """Return a whole number of at most ten digits; None if it is none, or above `most`."""
+    """Return a field as a number; None if it is not a whole one of ten digits or above `most`."""
     # The length first: int() itself fails on a number of thousands of digits.
     if not field.isdecimal() or len(field) > 10 or most is not None and int(field) > most:
         return None

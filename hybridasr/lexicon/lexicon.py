@@ -85,7 +85,7 @@ def read_own_lexicon(path: PathLike) -> Lexicon:
     Raises
     ------
     UserError
-        as `read_lexicon`, and for what would be phones by mistake.
+        as `read_lexicon`, and for fields that would be phones by mistake.
     """
     rows, with_probabilities = read_own_rows(path)
     return _from_rows(rows, with_probabilities or Path(path).name.startswith("lexiconp"),
@@ -321,7 +321,7 @@ def _probability(text: str, word: str, path: Path, line: int) -> float:
 
 
 def _languages(words: list[str]) -> frozenset[str]:
-    """Tell how to read what is both an English word and a toneless pinyin syllable.
+    """Tell how to read a word that is both English and a toneless pinyin syllable.
 
     "hanzi" is among the languages if a word has hanzi: numbers are then Mandarin.
     """
@@ -337,8 +337,7 @@ def _languages(words: list[str]) -> frozenset[str]:
 def _pronounce(
     word: str, languages: frozenset[str], sandhi: bool, guess: bool
 ) -> list[tuple[str, ...]] | None:
-    # "26" is read in Mandarin only if the list has Mandarin; an English list spells its numbers
-    # out.
+    # "26" is read in Mandarin only if the list has Mandarin; it has no reading in an English list.
     if any(mandarin.is_hanzi(character) for character in word) \
             or is_number(word) and not languages.isdisjoint(("hanzi", "mandarin")):
         return _pronounce_mixed(word, sandhi, guess)

@@ -2,7 +2,8 @@
 
 A line is a word and its phones (Kaldi's lexicon.txt), or a word, a probability and its phones
 (lexiconp.txt under any name); further pronunciations are lines of their own, or ``word(2)`` as in
-the CMU dictionary. What would turn into phones in silence and is none is refused by line.
+the CMU dictionary. A field that is no phone, but would become one unnoticed, is refused
+with its line.
 """
 
 import re
@@ -74,7 +75,7 @@ def near_by_case(words: Iterable[str], entries: Collection[str]) -> list[tuple[s
 
 
 def _refuse_syllables(word: str, phones: list[str], path: PathLike, line: int) -> None:
-    """Refuse an entry of whole pinyin syllables; an entry of our own phones is none."""
+    """Refuse an entry of whole pinyin syllables, unless all of them are built-in phones."""
     syllables = [mandarin.split_pinyin(phone) for phone in phones]
     toned = [s is not None and len(s) == 1 and s[0][-1].isdigit() for s in syllables]
     # A final alone, such as "a3", is a syllable too: an entry of built-in phones is in order.

@@ -14,7 +14,7 @@ from hybridasr.storage import PathLike, package_folder, read_text
 def tables_dir() -> Path:
     """Return the directory of the tables.
 
-    The environment variable HYBRIDASR_LEXICON wins; else they are those that come with the package.
+    The environment variable HYBRIDASR_LEXICON wins; without it the package's own are used.
 
     Raises
     ------

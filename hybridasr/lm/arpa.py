@@ -32,7 +32,7 @@ def read_arpa(path: PathLike) -> NgramModel:
     Raises
     ------
     UserError
-        with file and line: no \data\ or \end\, a number that is none, too few words, a count
+        with file and line: no \data\ or \end\, a field that is no number, too few words, a count
         that differs from the one announced, a reserved word, an n-gram of an unlisted word; or
         if the sentence's begin or end is no word of the model.
     """

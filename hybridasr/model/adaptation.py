@@ -61,7 +61,7 @@ def works_by_speaker(model: AcousticModel, options: AdaptOptions) -> bool:
 
 
 class SpeakerAdaptation:
-    """The utterances of one speaker, and what their passes have told of the speaker.
+    """The utterances of one speaker, and what is known of the speaker after each pass.
 
     This class is for a model that does not adapt: there is one pass. `speaker_adaptation` gives
     the right kind for a model. Each pass scores `features` with `scorer` and finds a path for
@@ -103,7 +103,7 @@ class SpeakerAdaptation:
         return False
 
     def _targets(self, paths: Sequence[np.ndarray | None]) -> "_Targets | None":
-        """Return what the utterances with a path tell; None if that is too little to adapt to."""
+        """Return the utterances with a path as targets; None if they are too few to adapt to."""
         numbers = [number for number, path in enumerate(paths) if path is not None]
         if not numbers:
             return None

@@ -1,4 +1,4 @@
-"""Owns the checks of a model's arrays: what passes may be given to kernels, which trust it.
+"""Owns the checks of a model's arrays: kernels trust every array that passes.
 
 Takes the arrays of gmm.npz, nnet.npz and adapt.npz as they were read; gives the parts of a model,
 or a `DamagedFile` that names the file, the array and what is wrong.
@@ -32,7 +32,7 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class FeatureArrays:
-    """What turns features into those that the model scores, `dim` columns."""
+    """The arrays that turn features into those that the model scores (`dim` columns)."""
 
     dim: int
     cmvn: np.ndarray | None

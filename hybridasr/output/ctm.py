@@ -132,7 +132,7 @@ def read_ctm(path: PathLike) -> list[CtmRow]:
     Raises
     ------
     UserError
-        with file and line: the number of fields, or what is wrong with which of them.
+        with file and line: the wrong number of fields, or the field at fault.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):

@@ -1,7 +1,7 @@
 """Owns the report of suspicious alignments: what to listen to first in a corpus.
 
 Takes the alignments of a whole set and compares each with all others: mean log likelihood,
-lengths of phones and words, pauses inside the utterance. Outliers are told by the modified z-score
+lengths of phones and words, pauses inside the utterance. Outliers are found by the modified z-score
 of Iglewicz and Hoaglin (How to Detect and Handle Outliers, 1993): distance from the median over
 1.4826 times the median absolute deviation, which the outliers themselves hardly move.
 """
@@ -55,7 +55,7 @@ class AlignedUtterance:
     ----------
     utterance : str
     loglike_per_frame : float
-        Natural log; of any scale that is the same in the whole set. NaN if there is none.
+        Natural log, at any scale that is the same in the whole set; NaN if it is not known.
     phones, words : list of (label, begin, end)
         In order, seconds; empty if the alignment failed.
     retried : bool
@@ -124,8 +124,7 @@ def find_outliers(items: Iterable[AlignedUtterance], silence_phones: Collection[
     -------
     list of Outlier
         At most one of each kind for an utterance, the worst. Failures come first, then unknown
-        words; others by how many times they exceed what is allowed, the retry beam counting as
-        just that.
+        words; then the others, by how many times they exceed their limit (a retry counts as 1).
 
     >>> item = AlignedUtterance("u1", -8.5, [("a", 0.0, 0.1)], [("ah", 0.0, 0.1)], True)
     >>> [(outlier.utterance, outlier.kind) for outlier in find_outliers([item])]

@@ -1,8 +1,7 @@
 """Owns TextGrid files: Praat's tiers of labelled intervals over one recording.
 
-Written in the long text form, UTF-8; read in the long and in the short one, as Praat does: what
-counts are the free-standing numbers, the quoted texts and the flags in their order, all else is
-for the human eye.
+Written in the long text form, UTF-8; read in the long and in the short one, as Praat does: only
+free-standing numbers, quoted texts and flags count, in their order; the rest is for the human eye.
 """
 
 import math

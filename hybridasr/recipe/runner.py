@@ -2,7 +2,7 @@
 
 What differs between corpora is configuration (`hybridasr.recipe.config`). A stage that is done
 and whose inputs and options are unchanged is skipped, so the same command goes on where it was
-interrupted. Each stage calls what the verb of its name calls.
+interrupted. Each stage calls the same function as the verb of its name.
 """
 
 import shutil
@@ -307,7 +307,7 @@ class _Runner:
                         model / "log" / "tune.log", search)
 
     def _sayable(self, data: DataDir, model: Path) -> DataDir:
-        """Leave out what the grammar has no phrase for, unless nothing would stay."""
+        """Leave out utterances that are no phrase of the grammar, unless none would stay."""
         phrases = set(self._phrases(model)) if self.recipe.grammar == "commands" else set()
         sayable = {name: utterance for name, utterance in data.utterances.items()
                    if utterance.words in phrases}

@@ -19,7 +19,7 @@ from hybridasr.score.reliability import (
 
 
 class TrialKind(enum.IntEnum):
-    """What an utterance is to somebody who asks whether its top command should be accepted."""
+    """What an utterance is in the test of whether to accept its top command."""
 
     RIGHT = 0  # a command of the list, and the top command
     WRONG = 1  # a command of the list, but the top command is another one
@@ -179,7 +179,7 @@ class Trials:
         Parameters
         ----------
         wrong_too : bool
-            Commands taken for another one are impostors too; otherwise they are left out.
+            Commands recognised as another one are impostors too; otherwise they are left out.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class Trials:
 
     def figures(self, threshold: float, bins: int = BINS, accepted: np.ndarray | None = None
                 ) -> dict[str, float | int | None]:
-        """Return the figures of a threshold; those that the utterances cannot give are None.
+        """Return the figures of a threshold; a figure is None if the utterances cannot give it.
 
         Parameters
         ----------

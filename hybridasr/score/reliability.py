@@ -85,7 +85,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 def normalized_cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     """Return the share of the uncertainty about the labels that the probabilities take away.
 
-    NCE = (H - C) / H, H the entropy of labels of which only the mean is known, C the cross entropy
+    NCE = (H - C) / H, H the entropy of the labels if only their mean is known, C the cross entropy
     of the probabilities: 1 for certainty, 0 for knowing the mean, negative for worse than that
     (Siu and Gish 1999; NIST's evaluations of recognition from 1996 on). Probabilities are kept
     `CERTAIN` away from 0 and 1. None if all labels are equal: nothing is uncertain.

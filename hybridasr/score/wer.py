@@ -262,7 +262,7 @@ def bootstrap_interval(errors: np.ndarray, words: np.ndarray, draws: int = 1000,
 
 
 def confusions(scores: Scores, correct: bool = False) -> list[Confusion]:
-    """List what was taken for what, most frequent first; right words only if `correct`."""
+    """List the confusions of words, most frequent first; right words only if `correct`."""
     counts = Counter(pair for alignment in scores.alignments.values() for pair in alignment.pairs
                      if correct or pair.operation != "C")
     rows = [Confusion(*pair, count) for pair, count in counts.items()]

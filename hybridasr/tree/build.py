@@ -46,7 +46,7 @@ class TreeOptions:
 
 @dataclass(frozen=True)
 class GrownTree:
-    """A tree with what it was grown from.
+    """A tree with the figures of its growth.
 
     Attributes
     ----------
@@ -217,7 +217,7 @@ def _leaves(node: _Growing) -> list[_Growing]:
 
 
 def _merge_leaves(stubs: Sequence[_Growing], threshold: float) -> float:
-    """Merge leaves below one stub that lose less than `threshold`; return what is lost.
+    """Merge leaves below one stub if that loses less than `threshold`; return the loss.
 
     Merged leaves share one `sums` array, by which `_freeze` knows them.
     """

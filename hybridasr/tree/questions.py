@@ -38,7 +38,7 @@ def phone_questions(stats: TreeStats, central: int, sets: Sequence[Sequence[int]
 def set_sums(stats: TreeStats, central: int, sets: Sequence[Sequence[int]]) -> np.ndarray:
     """Return the sums (num_sets, 1 + 2 * dim) of each set's middle state, all contexts together.
 
-    The middle state (Kaldi's pdf-class 1) says more of what a phone sounds like than its edges.
+    The middle state (Kaldi's pdf-class 1) says more about the sound of a phone than its edges.
     """
     sums = np.zeros((len(sets), stats.sums.shape[1]))
     classes = stats.keys[:, -1]
