@@ -126,7 +126,7 @@ def once_a_worker(make: Callable[..., R], *key: Hashable) -> R:
 
 
 def directory_stamp(*directories: Path) -> tuple:
-    """Return when the files of directories were written: a model made anew is read anew.
+    """Return times and sizes of the files of directories, so that a new model is read again.
 
     Only the files right in each directory count.
     """

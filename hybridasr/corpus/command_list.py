@@ -2,8 +2,8 @@
 
 A line is a text (hanzi, pinyin with or without tone digits, or English), or tab-separated
 ``id``, text and, optionally, threshold. ``#`` starts a comment at the start of a line or after
-white space. Programs may give the same as Python objects. One bad line refuses the list: the good
-ones are never used alone in silence.
+white space. Programs may give the same as Python objects. One bad line refuses the whole list: the
+good lines alone would be a list that nobody wrote.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 A `DataDir` holds the utterances of a set in memory; `read_datadir` and `write_datadir` go to and
 from the files; `hybridasr.corpus.subsets` makes other sets from it. Relative recording paths
-count from the current directory, as in Kaldi. `validate` reports everything that is wrong with a
-directory; reading stops at the first fault that makes it ambiguous.
+count from the current directory, as in Kaldi. `validate` reports all faults of a directory;
+reading stops at the first fault that makes it ambiguous.
 """
 
 import os

@@ -108,7 +108,7 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
 
 def _fitted(trials: list[Trial], fit: CalibrationOptions | None, penalty: float | None,
             info: dict[str, int]) -> tuple[Calibration, CalibrationReport]:
-    """Fit a calibration to trials, with the penalty that is given, or one that suits them."""
+    """Fit a calibration to trials, with the given penalty or one that balances the errors."""
     kinds = np.array([trial.kind for trial in trials])
     features = np.array([trial.measures for trial in trials])
     # A measure that is missing in every trial (such as one of a network, for a GMM) cannot be

@@ -20,7 +20,7 @@ CMVN_KINDS = ("speaker", "utterance", "sliding", "none")
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """What is done to raw features before a model sees them: CMVN, deltas, splicing, in order."""
+    """The steps from raw features to a model's input: CMVN, deltas, splicing, in this order."""
 
     cmvn: str = option("speaker", "what the mean is taken over", CMVN_KINDS)
     norm_vars: bool = option(False, "normalise the variance too")

@@ -52,7 +52,7 @@ def with_commands(lang: Lang, commands: Sequence[Command], path: PathLike | None
     ------
     UserError
         naming every command (up to 20, a line each) that has a word without pronunciation, or
-        one with a phone that the model has never heard.
+        a word with a phone that the model was not trained on.
     """
     asked: dict[str, Command] = {}
     for command in commands:

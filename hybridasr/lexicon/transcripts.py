@@ -1,4 +1,4 @@
-"""Owns the agreement of transcripts, lang directories and what was made with them."""
+"""Owns the check that transcripts, lang directories and the models made with them fit together."""
 
 import logging
 import unicodedata

@@ -317,7 +317,7 @@ def _median_and_spread(values: Sequence[float] | np.ndarray, least: float = 0.0
                        ) -> _Measure:
     """Return the median and the robust standard deviation, at least `least`.
 
-    Where more than half of the values are the same, the mean absolute deviation stands in for the
+    Where more than half of the values are the same, the mean absolute deviation replaces the
     median one; infinite where all are and `least` is 0.
     """
     if len(values) == 0:

@@ -22,7 +22,7 @@ _FILE = ".lock"
 def work_lock(work: Path) -> Iterator[None]:
     """Hold the lock of a work directory, which is made if it is not there, while the block runs.
 
-    The system gives it back when the process ends, however it ends. The file says who holds it.
+    The system releases it at any end of the process. The file names the process that holds it.
 
     Raises
     ------

@@ -72,7 +72,7 @@ def agglomerate(sums: np.ndarray, limit: float = np.inf) -> Iterator[tuple[int, 
 
     Yields
     ------
-    (number of the cluster that grows, number of the one that ends, loss)
+    (cluster that grows, cluster that is merged into it, loss)
     """
     sums = np.array(sums, np.float64)
     own, empty = loglike(sums), sums[:, 0] == 0

@@ -1,4 +1,4 @@
-"""Owns what people read of a tree: its questions as indented text, and how a pdf comes about."""
+"""Owns the readable forms of a tree: its questions as indented text, and the ways to a pdf."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
