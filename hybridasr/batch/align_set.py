@@ -106,6 +106,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     stamp = directory_stamp(source, lang.path, lang.path / "phones")
     alignments = run_set(pool, _align_block, blocks, source, lang.path, stamp, options, adapt,
                          desc=f"align {data.path.name}")
+    # All files appear together at the end, under their names: a run that stops leaves none.
     with ExitStack() as files:
         writer = _Writer(data, lang, model, destination, output, files)
         for name, alignment in alignments:
@@ -114,6 +115,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
             raise NotEnoughData("no utterance could be aligned: every one is shorter than its HMM "
                                 f"or fits no path (first: {name_some(writer.failed)}); check text "
                                 "and audio", data.path)
+        # A next system trains from the alignment directory alone (Kaldi copies final.mdl there).
         if source.resolve() != destination.resolve():
             save_model(replace(model, lang=lang), destination)
         writer.finish()
@@ -139,6 +141,7 @@ def _align_block(block: FeatureBlock, source: Path, lang: Path, stamp: tuple,
     model = aligner.model
     loaded = block.load(model.pipeline)
     # A block is one speaker if the model adapts.
+    # Otherwise each utterance is a speaker of its own, and its result does not depend on others.
     groups = [list(loaded)] if works_by_speaker(model, adapt) else ([item] for item in loaded)
     words = {u.utterance: word_ids(u, aligner.lang.words, aligner.lang.oov)
              for u in block.utterances}
@@ -153,6 +156,7 @@ def _align_speaker(aligner: "Aligner", group: list[tuple[str, np.ndarray]],
                    ) -> Results[AlignedPath | None]:
     alignments: dict[int, AlignedPath | None] = {}
 
+    # The last pass over an utterance overwrites the ones before: only its path counts.
     def find_path(number: int, frames: np.ndarray, scorer: Scorer) -> np.ndarray | None:
         item = alignments[number] = aligner.align(words[group[number][0]], frames, scorer)
         return None if item is None else item.transition_ids
@@ -162,6 +166,7 @@ def _align_speaker(aligner: "Aligner", group: list[tuple[str, np.ndarray]],
     results: Results[AlignedPath | None] = []
     for number, (name, _) in enumerate(group):
         item = alignments[number]
+        # Once for the speaker, with the first utterance that has a path.
         if item is not None and transform is not None:
             item, transform = replace(item, transform=transform), None
         results.append((name, item))
@@ -176,6 +181,7 @@ class Aligner:
         self._builder = TrainingGraphs(lang, model.transitions, model.tree)
         self._costs = model.transitions.scaled_costs(options.scales.transition_scale,
                                                      options.scales.self_loop_scale)
+        # Corpora of commands repeat their transcripts: the graph is built once for each.
         self._graph = functools.lru_cache(maxsize=GRAPHS)(self._build)
 
     def _build(self, words: tuple[int, ...]) -> tuple[AlignmentGraph, np.ndarray]:
@@ -194,6 +200,7 @@ class Aligner:
         """
         graph, costs = self._graph(words)
         loglikes = scorer.loglikes(feats, graph.pdfs)
+        # Kaldi's --boost-silence: a factor on likelihoods, so its log is added.
         if self.options.boost_silence != 1.0:
             silent = np.isin(graph.pdfs, self.model.silence_pdfs)
             loglikes[:, silent] += np.float32(np.log(self.options.boost_silence))
@@ -235,6 +242,7 @@ class _Writer:
     def write(self, name: str, item: AlignedPath | None) -> None:
         """Take the next utterance; None if it could not be aligned."""
         utterance = self._data.utterances[name]
+        # Words outside the lexicon were aligned as <UNK>: the report names them.
         unknown = tuple(unknown_words([utterance], self._lang.words))
         if item is None:
             self.failed.append(name)
@@ -248,6 +256,7 @@ class _Writer:
                                                   tiers["words"], item.retried, False, unknown))
             for kind, ctm in self._ctms.items():
                 for label, begin, end in tiers[kind]:
+                    # The path counts from the utterance's begin, the CTM from the recording's.
                     ctm.write(CtmRow(utterance.recording, "1", begin + utterance.start,
                                      end - begin, label))
         if self._grids is not None:
@@ -260,6 +269,7 @@ class _Writer:
             self.loglike + item.loglike * frames)
         self._alignments.write(name, np.asarray(item.transition_ids, np.int32))
         if item.transform is not None:
+            # Opened with the first transform, because only speaker-adaptive systems have any.
             if self._transforms is None:
                 self._transforms = self._files.enter_context(matrix_writer(
                     self._destination / "trans.ark", self._destination / "trans.scp"))
@@ -299,6 +309,7 @@ class _TextGrids:
     def __init__(self, data: DataDir, directory: Path):
         self._data, self._directory = data, directory
         self._missing = Counter(u.recording for u in data.utterances.values())
+        # Utterances without features never come; the grid must not wait for them.
         for name in data.utterances.keys() - data.tables.get("feats.scp", {}).keys():
             self._missing[data.utterances[name].recording] -= 1
         self._tiers: dict[str, dict[str, list[Interval]]] = {}
@@ -323,6 +334,7 @@ class _TextGrids:
         end = seconds if seconds is not None else last
         clipped = {kind: [interval._replace(end=min(interval.end, end)) for interval in intervals
                           if interval.begin < end - 1e-6] for kind, intervals in grid.items()}
+        # A slash in the name of a recording would make a folder.
         name = recording.replace("/", "_")
         write_textgrid(self._directory / f"{name}.TextGrid", end, clipped)
 
@@ -361,6 +373,7 @@ def _state_segments(ids: np.ndarray, phone: Segment, transitions: TransitionMode
                     ) -> list[Segment]:
     """Cut a phone into its HMM states."""
     states = transitions.tid_hmm_state[ids[phone.begin:phone.end]]
+    # The first frame always begins a state: -1 is no state.
     begins = phone.begin + np.flatnonzero(np.diff(states, prepend=-1))
     ends = np.append(begins[1:], phone.end)
     return [Segment(int(states[b - phone.begin]), int(b), int(e))

@@ -61,7 +61,7 @@ class Hypothesis:
     times : list of (word, begin, end)
         Seconds in the utterance.
     confidences : sequence of float, or None
-        How sure each word is; without a lattice nobody knows.
+        How sure each word is; None without a lattice.
     seconds, duration : float
         Of scoring and search, and of the speech.
     """
@@ -77,7 +77,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class _Task:
-    """All that decides what a worker loads and finds; `stamp` says of which time the files are."""
+    """All that decides a worker's results; `stamp` changes when the files change."""
 
     model: Path
     graph: Path
@@ -108,6 +108,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
         none can be decoded.
     """
     adapt, output = adapt or AdaptOptions(), output or DecodeOutput()
+    # All that decides a result is in the key: a worker that is used again loads anew.
     task = _Task(model, graph, options, adapt, output, directory_stamp(model, graph))
     settings = {**to_dict(options), **to_dict(adapt), **to_dict(output)}
     with job_log(destination / "log" / "decode.log", f"hybridasr decode {graph} {data.path}",
@@ -181,6 +182,7 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
         else:
             decoded = [Hypothesis(item.words, item.times, item.complete, 0.0, 0.0)
                        for item in recognizer.decode_speaker(feats)]
+        # A speaker's utterances are decoded together, so each gets an equal share of the time.
         seconds = (time.perf_counter() - begun) / len(group)
         results += [(name, replace(item, seconds=seconds, duration=len(frames) * shift))
                     for (name, frames), item in zip(group, decoded, strict=True)]
@@ -189,9 +191,10 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
 
 def _with_lattices(model: AcousticModel, utterances: list[np.ndarray], task: _Task
                    ) -> list[Hypothesis]:
-    """Decode utterances of one speaker to lattices; their best paths are what is recognised."""
+    """Decode utterances of one speaker to lattices; the best paths give the words."""
     graph = once_a_worker(_graph, task)
     arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
+    # Without a scale from the user the model's own counts (tune-scale stores it).
     search = task.search if task.search.acoustic_scale else replace(
         task.search, acoustic_scale=model.acoustic_scale)
     lattices: dict[int, tuple] = {}
@@ -217,6 +220,7 @@ def _hypothesis(model: AcousticModel, path: Any, lattice: CompactLattice | None,
     words = path.words.tolist()
     segments = word_segments(phone_segments(path.transition_ids, model.transitions), words, lang)
     times = [(lang.word_name(s.label), s.begin * shift, s.end * shift) for s in segments]
+    # The words stay those of the best path; only their confidences come from the lattice.
     risk = decode_mbr(lattice, acoustic_scale, words)
     sure = risk.confidences if risk is not None else ()
     # A path that ended early may lack the place of its last word.

@@ -74,8 +74,8 @@ class SetBlocks:
     def in_order(self, results: Iterable[Results[R]]) -> Iterator[tuple[str, R]]:
         """Yield the results of all blocks in the order of the utterances' ids.
 
-        Speakers whose utterances stand together, as they do where the id begins with the speaker,
-        leave nothing to wait; otherwise results wait for those that come before them.
+        Nothing has to wait if the utterances of a speaker stand together, as they do where ids
+        begin with the speaker; otherwise results wait for the ones before them.
         """
         turn = iter(sorted((name for part in self.parts for name in part), key=sort_key))
         waiting: dict[str, R] = {}
@@ -88,11 +88,12 @@ class SetBlocks:
 
 
 def block_parts(data: DataDir, names: Iterable[str], by_speaker: bool) -> list[list[str]]:
-    """Cut utterances into what a job works on at a time, whatever the number of jobs."""
+    """Cut utterances into blocks for the jobs; the blocks do not depend on the number of jobs."""
     if not by_speaker:
         return split_blocks(list(names), BLOCK_UTTERANCES)
     parts: dict[str, list[str]] = {speaker: [] for speaker in data.speakers}
     for name in names:
+        # Adaptation needs all utterances of a speaker in one worker.
         parts[data.utterances[name].speaker].append(name)
     return [part for part in parts.values() if part]
 
@@ -104,8 +105,9 @@ def run_set(pool: Executor, function: Callable[..., Results[R]], blocks: SetBloc
     Parameters
     ----------
     function : callable (block, *arguments) -> Results
-        Runs in a worker; a model is to be had from `once_a_worker`.
+        Runs in a worker; it gets its model from `once_a_worker`.
     """
+    # A generator: blocks are made when a worker is free, so memory does not grow with the set.
     calls = ((block, *arguments) for block in blocks)
     return blocks.in_order(run_blocks(pool, function, calls, desc=desc, total=len(blocks)))
 
@@ -124,10 +126,11 @@ def once_a_worker(make: Callable[..., R], *key: Hashable) -> R:
 
 
 def directory_stamp(*directories: Path) -> tuple:
-    """Return when the files of directories were written: a model made anew is read anew.
+    """Return times and sizes of the files of directories, so that a new model is read again.
 
     Only the files right in each directory count.
     """
+    # Time and size are enough: to read the contents would take as long as to load them.
     return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size)
                  for directory in directories if directory.is_dir()
                  for path in sorted(directory.iterdir()) if path.is_file())

@@ -1,6 +1,6 @@
 """Owns decoding of a data directory with command lists: every utterance a trial.
 
-Phones in place of words, which a calibration counts confusions of, are recognised here too.
+Phones in place of words are recognised here too: a calibration counts their confusions.
 """
 
 import time
@@ -41,7 +41,7 @@ class CommandList:
 
 @dataclass(frozen=True)
 class SpotOptions:
-    """All that decides what is found."""
+    """All options that decide the result."""
 
     search: SearchOptions = SearchOptions()
     adapt: AdaptOptions = AdaptOptions()
@@ -50,7 +50,7 @@ class SpotOptions:
 
 @dataclass(frozen=True)
 class Trial:
-    """An utterance and what it was taken for.
+    """An utterance and the command recognised in it.
 
     Attributes
     ----------
@@ -100,8 +100,8 @@ def spot_trials(model: Path, data: DataDir, commands: CommandList, pool: Executo
                 options: SpotOptions | None = None) -> Iterator[Trial]:
     """Decode every utterance of a set with a command list; yield the trials in order of the ids.
 
-    An utterance that is too short for features is one that no command came near. Nothing is said
-    of commands that sound alike. Features that the set lacks are made into a cache.
+    An utterance that is too short for features counts as one without any near command. There is
+    no warning of commands that sound alike. Features that the set lacks are made into a cache.
 
     Raises
     ------
@@ -123,10 +123,12 @@ def _spot_lists(model: Path, data: DataDir, lists: Sequence[CommandList], pool: 
         raise UserError("no utterance to decode has features; run make-feats", data.path)
     blocks = SetBlocks.of(data, loaded.pipeline, works_by_speaker(loaded, options.adapt))
     stamp = directory_stamp(model)
+    # One run over all lists, so that workers do not stand idle between two of them.
     calls = ((block, model, stamp, options, one) for one in lists for block in blocks)
     parts = run_blocks(pool, _spot_block, calls, desc=f"commands in {data.path.name}",
                        total=len(lists) * len(blocks))
     for one in lists:
+        # Blocks of one list come together, in order: the next ones belong to the next list.
         spotted = blocks.in_order(islice(parts, len(blocks)))
         yield _with_short_ones(data, spotted, one, options, model)
 
@@ -144,6 +146,7 @@ def _with_short_ones(data: DataDir, spotted: Iterator[tuple[str, Trial]], comman
             continue
         if recognizer is None:
             with without_warnings():
+                # Loaded only if there is such an utterance: most sets have none.
                 recognizer = load_with(model, commands, options)
         yield make_trial(recognizer, key, utterance.speaker, utterance.words,
                          Decoded([], [], False, None), 0)
@@ -189,6 +192,7 @@ def _phone_block(block: FeatureBlock, model: Path, stamp: tuple, options: SpotOp
 def _spot_block(block: FeatureBlock, model: Path, stamp: tuple, options: SpotOptions,
                 commands: CommandList) -> Results[Trial]:
     recognizer = once_a_worker(_recognizer, model, stamp, options)
+    # To build the grammar takes longer than to decode: it stays while the list is the same.
     if (recognizer.commands, recognizer.fillers) != (commands.commands, commands.fillers):
         with without_warnings():
             recognizer.set_commands(commands.commands, commands.fillers)
@@ -215,9 +219,10 @@ def _recognizer(model: Path, stamp: tuple, options: SpotOptions) -> Recognizer:
 
 def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[str],
                decoded: Decoded, frames: int, seconds: float = 0.0) -> Trial:
-    """Compare what was said with what it was taken for."""
+    """Compare the transcript with the command recognised."""
     decision = decoded.decision
     command = decision.command if decision else None
+    # Compared by words: the id may be a code that nobody says.
     said = next((c for c in recognizer.commands if c.words == tuple(words)), None)
     kind = (TrialKind.OUTSIDE if said is None else
             TrialKind.RIGHT if command is not None and command.id == said.id else TrialKind.WRONG)

@@ -39,6 +39,7 @@ from hybridasr.errors import UserError
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
                           **recognition.VERBS, **evaluation.VERBS, **lattice_tools.VERBS,
                           **inspection.VERBS, **command_lists.VERBS}
+# The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 
 
@@ -49,11 +50,14 @@ def main(words: Sequence[str] | None = None) -> int:
     with _stopping() as stopped_by:
         try:
             code = _run(words)
+            # Here, so that a full disk or a closed pipe shows while errors are still told.
             sys.stdout.flush()
         except KeyboardInterrupt:
             sys.stderr.write("interrupted; the same command goes on from here\n")
+            # 128 + the number of the signal, as shells report a process that a signal ended.
             return 128 + (stopped_by[0] if stopped_by else signal.SIGINT)
         except BrokenPipeError:
+            # The reader, such as `head`, has enough: no fault of this program.
             _drop_output()
             return 0
         except Exception as error:
@@ -78,15 +82,19 @@ def _run(words: list[str]) -> int:
         hint = f"did you mean '{near[0]}'?" if near else "see hybridasr --help"
         sys.stderr.write(f"hybridasr: no verb '{words[0]}'; {hint}\n")
         return 2
+    # The recipe's users see the script, not the verb behind it.
     program = "egs/run.sh" if words[0] == "run-recipe" else f"hybridasr {words[0]}"
+    # No abbreviations: a new option would change what an old script means.
     parser = Parser(prog=program, description=verb.help, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--debug", action="store_true", help="more messages; traceback on errors")
     try:
         verb.arguments(parser)
         args = parser.parse(words[1:])
+    # argparse exits by itself for --help and wrong options; `main` returns a code instead.
     except SystemExit as stop:
         return int(stop.code or 0)
+    # Imported only now: --help must not wait for numpy.
     from hybridasr.progress import show_messages
 
     show_messages(logging.DEBUG if args.debug else logging.INFO)
@@ -95,33 +103,38 @@ def _run(words: list[str]) -> int:
 
 
 def _line(error: Exception) -> str:
-    """Return what the user is told of an error, in one line."""
+    """Return the one line that tells the user about an error."""
     if isinstance(error, UserError):
         return str(error)
+    # The operating system's errors (disk full, no permission) are the user's to mend.
     if isinstance(error, OSError):
         from hybridasr.storage import write_error
 
         return str(write_error(error, error.filename or "output"))
+    # A name in another encoding can be read from the disk and not be printed.
     if isinstance(error, UnicodeEncodeError):
         name = error.object[error.start:error.end].encode("utf-8", "backslashreplace").decode()
         return f"a name holds '{name}', which is not UTF-8; rename the file"
+    # A missing module of our own is a fault of the installation that --debug should show in full.
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("hybridasr"):
         return (f"'{error.name}' is not installed; install the package with what it needs: pip "
                 "install 'hybridasr[recipes]'")
     if isinstance(error, MemoryError):
         return "out of memory; give a smaller --nj, or shorter recordings"
+    # On one line, whatever line breaks the message of the library has.
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return f"a fault of the program ({what}); please report it with what --debug prints"
 
 
 @contextmanager
 def _stopping() -> Iterator[list[int]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield those that came.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield the list of them.
 
     The second one must not disturb the clean-up; the third ends the program at once. Where Python
     drops exceptions (in ``__del__``, in callbacks of C), the first is sent once more.
     """
     signals: list[int] = []
+    # Python calls this hook for exceptions that it cannot raise.
     report = sys.unraisablehook
 
     def report_once_more(failure: Any) -> None:
@@ -139,6 +152,7 @@ def _stopping() -> Iterator[list[int]]:
         if len(signals) > 2:
             os._exit(128 + number)
 
+    # Python's own handlers; anything else is a choice of the caller's.
     usual = (signal.default_int_handler, signal.SIG_DFL)
     old = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -163,6 +177,7 @@ def _open_streams() -> None:
     """Make output possible where the streams are closed, or know only some characters."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
+        # pythonw and some services start programs without any standard streams.
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
@@ -175,6 +190,7 @@ def _drop_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
+        # The interpreter flushes stdout once more at its end, and would print a second error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

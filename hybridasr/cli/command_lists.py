@@ -42,9 +42,11 @@ def _suggest_fillers(args: argparse.Namespace) -> None:
     for command in commands:
         suggestions = suggest(command, commands, source, options)
         if not suggestions:
+            # Not an error: the other commands still get their fillers.
             logger.warning("%s:%d: no filler for '%s' at these distances; raise --max-distance",
                            args.commands, command.line, command.text)
         rows += [{"command": command.text, "filler": filler.text,
+                  # The table has no room for phones; programs that read JSON may need them.
                   **({"phones": filler.phones} if args.json else {}), "pinyin": filler.pinyin,
                   "distance": round(filler.distance, 3), "kind": filler.kind}
                  for filler in suggestions]
@@ -74,6 +76,7 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
         own, phones = None, default_phone_set().covering(lexicon.phones).nonsilence_phones
     else:
         inside = directory / "lang"
+        # The option takes either: a model directory has its lang directory inside.
         lang = read_lang(inside if inside.is_dir() else directory)
         own = lexicon_of(lang)
         lexicon = lexicon_of(with_commands(lang, commands, path))

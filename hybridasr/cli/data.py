@@ -36,6 +36,7 @@ def _validate_data(args: argparse.Namespace) -> None:
     from hybridasr.progress import logger
 
     faults = validate_datadir(args.data)
+    # Every fault is a line of its own; the last line says what to do.
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
     if has_errors(faults):
@@ -76,6 +77,7 @@ def _subset_data(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.corpus.subsets import copy_datadir, subset
 
+    # An empty list would keep nobody; None keeps everybody.
     speakers = args.speakers.split(",") if args.speakers else None
     data = subset(read_datadir(args.data, need_text=False), first=args.first,
                   shortest=args.shortest, random=args.random, per_speaker=args.per_speaker,
@@ -143,12 +145,16 @@ def _make_feats(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
 
     if args.model:
+        # Only with --model: a model needs modules that plain features do not.
         from hybridasr.model.directory import load_model
 
+        # The model decides about its features; an option that differs would make them useless to
+        # it.
         refuse(args, field_names(FeatureOptions), "with --model, whose features are made")
         options = load_model(args.model).features
     else:
         options = from_args(FeatureOptions, args)
+    # Both options change the energy column, and there is none.
     if not options.has_energy:
         refuse(args, ("raw_energy", "energy_floor"), "without --use-energy true")
     with executor(args.nj) as pool:

@@ -26,6 +26,7 @@ def _score(args: argparse.Namespace) -> None:
     from hybridasr.evaluation.evaluate import score_set
     from hybridasr.score.wer import format_scores
 
+    # Before the data are read: without the package the work would be in vain.
     require_extra("rapidfuzz", "score", "error rates")
     print(format_scores(score_set(read_datadir(args.data), args.decode)))
 
@@ -63,6 +64,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             row = evaluate_commands(args.model, [data], commands, args.model /
                                     f"commands_{args.data.name}", pool, spot_options(args))
         else:
+            # Homophones are known from the model's own lexicon, because the transcripts have no
+            # phones.
             classes = homophone_classes(read_lang(args.model / "lang")) if args.homophones else None
             row = evaluate(args.model, args.graph or args.model / "graph", data,
                            args.model / f"decode_{args.data.name}",
@@ -131,6 +134,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
+    # Before hours of decoding, not after.
     if args.plots:
         require_extra("matplotlib", "plots", "pictures")
     refuse(args, ["threshold"], "on calibrate, which chooses it")
@@ -140,6 +144,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         refuse(args, field_names(DrawOptions), "with --commands, which is the list")
     else:
         refuse(args, ["fillers"], "without a command list", "give --commands FILE too")
+    # Read in this process, so that a faulty list is told before workers start.
     data, fillers = read_datadir(args.data), read_fillers(args)
     if args.commands:
         commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))

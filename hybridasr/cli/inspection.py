@@ -1,4 +1,4 @@
-"""Owns the verbs about models and what they hear apart from words."""
+"""Owns the verbs that describe a model, quantise it, or find speech with it."""
 
 import argparse
 import json
@@ -60,6 +60,7 @@ def _vad(args: argparse.Namespace) -> None:
     from hybridasr.recognize.vad import VadOptions, detect_speech
 
     model, options = load_model(args.model), from_args(VadOptions, args)
+    # One recording at a time: memory holds a single one, and results appear at once.
     for path in args.audio:
         samples = load_audio(path, model.features.sample_rate)
         segments = detect_speech(model, samples, Path(path).stem, options)

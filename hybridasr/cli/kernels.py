@@ -1,7 +1,7 @@
 """Owns the verb that compiles the kernels at install time: small runs of the verbs that use them.
 
-numba compiles a kernel for the types of its first call, so every kernel must be called. What is
-recognised here is a made-up language whose phones are chords, small enough for a few seconds.
+numba compiles a kernel for the types of its first call, so every kernel must be called. The
+speech is of a made-up language whose phones are chords, small enough for a few seconds.
 """
 
 import argparse
@@ -75,22 +75,26 @@ def _write_world(root: Path) -> None:
 
     from hybridasr.corpus.datadir import Utterance, write_datadir
 
+    # A fixed seed: the same recordings on every machine, so a failure can be repeated.
     rng, rate = np.random.default_rng(0), 16000
     syllables = [onset + vowel for onset in "dtbl" for vowel in ("a1", "i1", "u1")]
     words = [*_COMMANDS, *syllables]
 
     def speak(word: str, pitch: float) -> np.ndarray:
         parts = [np.zeros(rate // 10)]
+        # A word is written as syllables of three characters: onset, vowel and tone.
         for phone in (part for at in range(0, len(word), 3) for part in (word[at], word[at + 1:
                                                                                         at + 3])):
             times = np.arange(int(rate * rng.uniform(0.07, 0.11))) / rate
             parts.append(3000 * sum(np.sin(2 * np.pi * hertz * pitch * times)
                                     for hertz in _CHORDS[phone]))
         samples = np.concatenate([*parts, np.zeros(rate // 10)])
+        # A little noise: pure zeros would give silence no variance to model.
         return np.round(samples + 40 * rng.normal(size=len(samples))).astype(np.int16)
 
     (root / "wav").mkdir()
     utterances = []
+    # Several speakers, for the verbs that adapt to a speaker.
     for number in range(4):
         for place, word in enumerate(words * 2):
             key = f"s{number}-{place}"
@@ -113,6 +117,7 @@ def _compile(verbs: Mapping[str, Verb], args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="hybridasr-") as folder:
         root = Path(folder)
         _write_world(root)
+        # One step needs the files of the step before, so their order matters.
         for line in _LINES:
             name, *words = line.split()
             parser = Parser(prog=name, allow_abbrev=False)
@@ -121,9 +126,11 @@ def _compile(verbs: Mapping[str, Verb], args: argparse.Namespace) -> None:
             with _silence(logger):
                 try:
                     verbs[name].run(parser.parse([word.format(root=root) for word in words]))
+                # The other verbs go on: most kernels can still be compiled.
                 except UserError as error:  # an extra is missing, or what it would have made
                     failures.append(f"{name}: {error}")
     total, ready = loaded_kernels()
+    # Nothing was compiled, so the first failure is the cause.
     if not ready:
         raise UserError(failures[0])
     logger.info("%d of %d kernels are compiled, %.0f s; they are kept in %s", ready, total,
@@ -135,7 +142,7 @@ def _compile(verbs: Mapping[str, Verb], args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _silence(logger: logging.Logger):
-    """Drop what the verbs print and log; what is said of compiling stays."""
+    """Drop the output and the log of the verbs; messages about compiling stay."""
     def is_of_kernels(record: logging.LogRecord) -> bool:
         return record.module == "messages"
 

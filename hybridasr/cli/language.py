@@ -77,6 +77,7 @@ def _mkgraph(args: argparse.Namespace) -> None:
     else:
         refuse(args, ["arpa"], f"on the grammar {args.grammar}", "give --grammar ngram")
     model = load_model(args.model)
+    # Without a list every word of the lexicon is a command; an n-gram has its own words.
     phrases = grammar_phrases(model.lang, args.commands) if args.grammar != "ngram" else ()
     logger.info("%s", make_graph(model.lang, model.transitions, model.tree,
                                  args.graph or args.model / "graph", args.grammar, phrases,

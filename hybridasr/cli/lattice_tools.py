@@ -28,6 +28,7 @@ def _read(args: argparse.Namespace
     from hybridasr.lattice.lattice_text import read_compact
     from hybridasr.lexicon.lang_files import read_symbols
 
+    # Scale 0 would make all paths equal; a negative one would prefer the worst path.
     if not args.acoustic_scale > 0:
         raise UserError(f"acoustic-scale is {args.acoustic_scale}; give a number above 0")
     names = {number: word for word, number in read_symbols(args.words).items()}
@@ -68,13 +69,16 @@ def _oracle(args: argparse.Namespace) -> None:
     path = args.text / "text" if args.text.is_dir() else args.text
     reference = {fields[0]: fields[1:] for fields in map(str.split, read_text(path).splitlines())
                  if fields}
+    # Ids of words come from this table alone: a lattice of another graph would give other words.
     names, lattices = _read(args)
     numbers = {word: number for number, word in names.items()}
     nearest, wanted = {}, {}
     for utterance, lattice in lattices:
+        # A data directory may have more utterances than were decoded, and the other way round.
         if utterance not in reference:
             continue
         wanted[utterance] = reference[utterance]
+        # -1 is no word of the lattice: a word outside the vocabulary always counts as an error.
         best = oracle(lattice, [numbers.get(word, -1) for word in reference[utterance]])
         if best is not None:
             nearest[utterance] = [names[word] for word in best.words]

@@ -51,10 +51,12 @@ def _run_recipe(args: argparse.Namespace) -> None:
 
     overrides: dict[str, dict[str, str]] = {}
     for text in args.set:
+        # Values may have "=" and "." of their own: only the first one separates.
         name, equals, value = text.partition("=")
         section, dot, option_name = name.partition(".")
         if not (equals and dot):
             raise UserError(f"--set {text} is not SECTION.OPTION=VALUE; e.g. mono.totgauss=2000")
+        # On a command line options are written with hyphens, in the file with underscores.
         overrides.setdefault(section, {})[option_name.replace("-", "_")] = value
     name = args.recipe or (_OWN if args.corpus else _BUILT_IN)
     recipe = read_recipe(args.recipes / name, overrides)
@@ -63,6 +65,7 @@ def _run_recipe(args: argparse.Namespace) -> None:
         work=work, corpus=args.corpus, download=args.download, commands=args.commands, nj=args.nj,
         stage=args.stage, stop_stage=args.stop_stage, test_speaker=args.test_speaker, oov=args.oov,
         allow_pipes=args.allow_pipes, channel=args.channel))
+    # No rows if the stages that score were left out.
     if rows:
         print(f"\n{format_results(rows)}\n\nresults: {work / 'results.json'}\n"
               f"try it:  {_recognize(work / 'exp' / rows[-1]['system'])} FILE.wav")
@@ -79,6 +82,7 @@ def _recognize(model: Path) -> str:
     """Return the beginning of a command for the shell that recognises with a model."""
     installed = Path(sys.executable).parent / "hybridasr"
     program = [sys.executable, "-m", "hybridasr.cli"]
+    # The shortest command that works in the user's shell, because they will copy it.
     if shutil.which("hybridasr"):
         program = ["hybridasr"]
     elif installed.is_file():

@@ -37,6 +37,7 @@ def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.recognize.recognizer import load
 
+    # All options before the model is loaded, which takes seconds.
     check_commands(args, ("graph",))
     check_adaptation(args, args.model)
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
@@ -52,6 +53,7 @@ def _recognize(args: argparse.Namespace) -> None:
             failures.append(str(error))
             continue
         print(json.dumps({"file": path, **result}, ensure_ascii=False), flush=True)
+    # All failures are told, the last one by the exit code as well.
     for line in failures[:-1]:
         sys.stderr.write(f"error: {line}\n")
     if failures:
@@ -82,6 +84,7 @@ def _decode(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
+    # As in Kaldi, the graph lies in the model's directory unless the user says otherwise.
     model = args.model or args.graph.parent
     check_adaptation(args, model)
     with executor(args.nj) as pool:

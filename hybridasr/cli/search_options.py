@@ -40,7 +40,7 @@ def add_commands(parser: argparse.ArgumentParser,
 
 
 def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> None:
-    """Refuse what has no effect without a command list, or, named in `without`, with one."""
+    """Refuse options without effect: some need a command list, those in `without` need none."""
     from hybridasr.confidence.command_grammar import RejectOptions
 
     if args.commands is None:
@@ -62,6 +62,7 @@ def check_adaptation(args: argparse.Namespace, model: Path) -> None:
     if values.get("kind") == "nnet":
         refuse(args, _FMLLR, f"on {model}, which is a network")
     elif values.get("adapted"):
+        # Only networks understand these options; fMLLR has options of its own.
         refuse(args, [name for name in field_names(AdaptOptions) if name.startswith("nnet_")],
                f"on {model}, which is no network")
     else:

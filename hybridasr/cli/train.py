@@ -32,6 +32,7 @@ def _train_mono(args: argparse.Namespace) -> None:
     from hybridasr.train.mono import MonoOptions, train_mono
 
     options = from_args(MonoOptions, args)
+    # The log begins with the options, so that a result can be explained later.
     log = args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-mono", to_dict(options)):
         model = train_mono(read_datadir(args.data), read_lang(args.lang),
@@ -67,6 +68,8 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
         from hybridasr.train.ladder import TRAINERS
 
         words = list(args.paths)
+        # Kaldi's scripts give both numbers first; two data directories with such names do not
+        # occur.
         if len(words) == 6 and words[0].isdecimal() and words[1].isdecimal():
             refuse(args, ("numleaves", "totgauss"), "beside the arguments NUMLEAVES TOTGAUSS")
             args.numleaves, args.totgauss = int(words[0]), int(words[1])
@@ -169,11 +172,13 @@ def _show_tree(args: argparse.Namespace) -> None:
     names = {number: name for name, number in model.lang.phones.items()}
     tree = model.tree
     if args.phone is not None:
+        # Disambiguation symbols and <eps> are in phones.txt, but no tree knows them.
         if args.phone not in model.lang.phones or args.phone.startswith(("#", "<")):
             raise UserError(f"no phone '{args.phone}'; see {args.model / 'lang' / 'phones.txt'}")
         tree = pruned(tree, model.lang.phones[args.phone])
     if args.pdf is not None:
         print(explain_pdf(tree, args.pdf, names))
+    # The picture and the explanation replace the text, which may have thousands of lines.
     elif args.picture is None:
         print(tree_text(tree, names))
     if args.picture is not None:

@@ -37,7 +37,9 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unexpected argument '{unknown[0]}'{hint}")
         options = {text: action.dest for action in self._actions
                    for text in action.option_strings}
+        # `--nj=4` is the option --nj.
         words = [word.partition("=")[0] for word in words]
+        # Behind "--" all words are arguments, even those that look like options.
         if "--" in words:
             words = words[:words.index("--")]
         args.given = {options[word]: word for word in words if word in options}

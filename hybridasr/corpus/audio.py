@@ -89,8 +89,10 @@ def load_audio(source: Source, sample_rate: int, channel: str | int = "mix",
         if rate != sample_rate:
             _note_rate(str(name), rate, sample_rate)
         part = _Part(sound, *_part(sound.frames, rate, start, end, name), name)
+        # The mixer is told the channel before a sample is read: a wrong one is an error at once.
         mixer = _Mixer(_channel_index(channel, sound.channels, name), sound.channels)
         samples = part.samples(mixer, sample_rate)
+        # The energies are known only now, after the whole part, so it is read a second time.
         if mixer.cancels:
             mixer = _Mixer(mixer.loudest(name), sound.channels)
             samples = part.samples(mixer, sample_rate)
@@ -115,6 +117,7 @@ def audio_info(source: Source, allow_pipes: bool = False) -> AudioInfo:
 def utterance_duration(utterance: Utterance, allow_pipes: bool = False) -> float:
     """Return the length of an utterance in seconds; looks at the file only where it must."""
     if utterance.end is not None:
+        # No file is opened here: a set has thousands of segments.
         return utterance.end - utterance.start
     _check_has_wav(utterance)
     return audio_info(utterance.wav, allow_pipes).seconds - utterance.start
@@ -157,6 +160,7 @@ def clipped_fraction(samples: np.ndarray) -> float:
     if len(samples) < 2:
         return 0.0
     count = 0
+    # A clipped wave stays at full scale for more than one sample; a true peak touches it once.
     for at_end in (samples >= FULL_SCALE - 1.5, samples <= 1.5 - FULL_SCALE):
         pairs = at_end[:-1] & at_end[1:]
         count += np.count_nonzero(np.append(pairs, False) | np.append(False, pairs))
@@ -176,6 +180,7 @@ class _Mixer:
         if self.column is not None:
             return block[:, self.column]
         mix = block.mean(axis=1)
+        # float64: a sum of an hour of float32 squares would lose its last digits.
         self._energies += np.square(block, dtype=np.float64).sum(axis=0)
         self._mix_energy += np.square(mix, dtype=np.float64).sum()
         return mix
@@ -207,6 +212,7 @@ class _Part:
     def samples(self, mixer: _Mixer, sample_rate: int) -> np.ndarray:
         """Return the samples of the part in 16-bit range at the wanted rate, float32 (number,)."""
         rate, count = self.sound.samplerate, self.last - self.first
+        # One more than the length computed, because the resampler may round up.
         out = np.empty(math.ceil(count * sample_rate / rate) + 1, np.float32)
         size = 0
         for block in resample_blocks(self._scaled(mixer), rate, sample_rate):
@@ -249,10 +255,12 @@ class _Part:
         """Yield float32 (num_samples, channels); fewer in all if the file is cut short."""
         place = self.first
         try:
+            # A file that cannot be sought fails here, as a damaged one does.
             self.sound.seek(place)
             while place < self.last:
                 block = self.sound.read(min(BLOCK, self.last - place), dtype="float32",
                                         always_2d=True)
+                # libsndfile says less than the header promised: the file is cut short.
                 if not len(block):
                     break
                 place += len(block)
@@ -298,6 +306,7 @@ def _part(frames: int, rate: int, start: float, end: float | None,
     if end is not None and end > length + MAX_OVERSHOOT:
         raise UserError(f"the part ends at {end:g} s, the recording at {length:.3f} s; "
                         "mend segments", source)
+    # A segment that begins within rounding of the end still has one sample.
     first = min(round(start * rate), frames - 1)
     last = frames if end is None else min(round(end * rate), frames)
     return first, max(last, first + 1)

@@ -122,7 +122,7 @@ class Augmenter:
     ----------
     options : AugmentOptions
     noises : dict of str to float32 array
-        As from `load_noises`, of the rate of the recordings; {} if `noise_share` is 0.
+        As from `load_noises`, at the rate of the recordings; {} if `noise_share` is 0.
 
     Raises
     ------
@@ -135,6 +135,7 @@ class Augmenter:
             raise UserError("noise is wanted (noise_share), but there are no noises; give some, "
                             "or set noise_share to 0")
         self.options = options
+        # In the order of the names: the draws must not depend on how the noises were collected.
         self._noises = [noises[name] for name in sorted(noises)]
 
     def augment(self, samples: np.ndarray, rate: int, key: str) -> np.ndarray:
@@ -156,6 +157,7 @@ class Augmenter:
             decibels.
         """
         options = self.options
+        # crc32, because Python's own hash of a string differs from run to run.
         seed = zlib.crc32(key.encode(errors="surrogatepass"))
         rng = np.random.default_rng([options.seed, seed])
         # Drawn whether used or not: an option of one kind does not change the draws of another.
@@ -166,6 +168,8 @@ class Augmenter:
         direct = rng.uniform(options.min_direct, options.max_direct)
         with_noise = rng.random() < options.noise_share
         snr = rng.uniform(options.min_snr, options.max_snr)
+        # Generators of their own: a room takes as many draws as it is long, and must not shift the
+        # noise.
         room, place = (np.random.default_rng([options.seed, seed, part]) for part in (1, 2))
         samples = change_speed(samples, speed)
         if with_reverb:
@@ -178,7 +182,7 @@ class Augmenter:
 
 @dataclass(frozen=True)
 class _Job:
-    """An utterance and those of its copies that are to be made."""
+    """An utterance and the copies of it that are missing."""
 
     source: Utterance
     copies: tuple[tuple[str, Path], ...]  # prefix, file
@@ -225,6 +229,7 @@ def augment_datadir(data: DataDir, destination: PathLike, options: AugmentOption
     if not variants:
         raise UserError(f"copies {options.copies} and speeds '{options.speeds}' ask for no copy; "
                         "give copies 1 or more, or a speed other than 1.0")
+    # The destination is checked before anything in it is touched.
     folder = _own_folder(data, destination)
     _claim(destination, _fingerprint(data, options, channel))
     files = {(prefix, key): folder / prefix.rstrip("-") / f"{_file_name(key)}.flac"
@@ -233,6 +238,7 @@ def augment_datadir(data: DataDir, destination: PathLike, options: AugmentOption
     for key, source in data.utterances.items():
         missing = tuple((prefix, files[prefix, key]) for prefix in variants
                         if not files[prefix, key].exists())
+        # Copies that an earlier run finished are kept, so the work goes on where it stopped.
         if missing:
             jobs.append(_Job(source, missing))
     if jobs:
@@ -253,6 +259,7 @@ def augment_datadir(data: DataDir, destination: PathLike, options: AugmentOption
 
 def _variants(options: AugmentOptions) -> dict[str, AugmentOptions]:
     """Return the prefix of each kind of copy, and the options that make it."""
+    # As in Kaldi's speed perturbation: no noise and no room.
     variants = {f"sp{factor:g}-": replace(options, speeds=f"{factor:g}", noise_share=0.0,
                                           reverb_share=0.0)
                 for factor in options.factors if factor != 1.0}
@@ -266,6 +273,7 @@ def _make_files(jobs: list[_Job], options: AugmentOptions, allow_pipes: bool,
     variants = _variants(options)
     for job in jobs:
         source = job.source
+        # At the recording's own rate unless the user wants another.
         rate = options.sample_rate or audio_info(source.wav, allow_pipes).sample_rate
         samples = load_utterance(source, rate, channel, allow_pipes)
         for prefix, path in job.copies:
@@ -276,6 +284,7 @@ def _make_files(jobs: list[_Job], options: AugmentOptions, allow_pipes: bool,
 
 
 def _write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
+    # int16 wraps around: a sample that rounds to 32768 would become -32768, a loud crackle.
     whole = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     with atomic_path(path) as temporary:
         try:
@@ -308,7 +317,7 @@ def _tables(data: DataDir, variants: Mapping[str, AugmentOptions]) -> dict[str, 
 
 
 def _own_folder(data: DataDir, destination: Path) -> Path:
-    """Return where the copies go; refuse a destination that holds what is copied."""
+    """Return the folder of the copies; refuse a destination that holds the originals."""
     own = destination.resolve()
     if data.path.resolve() == own:
         raise UserError("is the set itself; name another directory for its copies", destination)
@@ -325,6 +334,7 @@ def _own_folder(data: DataDir, destination: Path) -> Path:
 def _fingerprint(data: DataDir, options: AugmentOptions, channel: str | int) -> str:
     """Return a digest of all that the samples of the copies depend on."""
     sources = [(u.utterance, u.wav, u.start, u.end) for u in data.utterances.values()]
+    # A pipe has neither size nor time, so its command is all that counts.
     wavs = sorted({u.wav for u in data.utterances.values() if not is_pipe(u.wav)})
     # A recording that is missing is named by the job that would read it.
     files = [(wav, *_state(Path(wav))) for wav in wavs if Path(wav).is_file()]

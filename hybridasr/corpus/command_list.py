@@ -2,8 +2,8 @@
 
 A line is a text (hanzi, pinyin with or without tone digits, or English), or tab-separated
 ``id``, text and, optionally, threshold. ``#`` starts a comment at the start of a line or after
-white space. Programs may give the same as Python objects. One bad line refuses the list: the good
-ones are never used alone in silence.
+white space. Programs may give the same as Python objects. One bad line refuses the whole list: the
+good lines alone would be a list that nobody wrote.
 """
 
 import re
@@ -71,6 +71,7 @@ def make_commands(items: Iterable[Item], path: str | Path | None = None) -> list
     UserError
         as `read_commands`, naming the place in the list where there is no file.
     """
+    # A string is a sequence too: each letter would become a command.
     if isinstance(items, (str, Mapping)):
         raise UserError("one command instead of a list of commands; put it into a list")
     return _collect(((item.line if isinstance(item, Command) else 0, partial(_command, item))
@@ -89,13 +90,14 @@ def fault_lines(faults: Sequence[tuple[int, str]], path: str | Path | None = Non
 
 def _collect(rows: Iterable[tuple[int, Callable[[], Command]]],
              path: str | Path | None) -> list[Command]:
-    """Make the commands of (line or 0, what makes the command or says ValueError)."""
+    """Make commands from (line or 0, function that makes the command or raises ValueError)."""
     commands: list[Command] = []
     faults: list[tuple[int, str]] = []
     first_place: dict[str, str] = {}
     for number, (line, make) in enumerate(rows, 1):
         place = f"in line {line}" if line else f"as command {number}"
         try:
+            # The functions that make commands do not know the line, so it is added here.
             command = replace(make(), line=line)
         except ValueError as error:
             faults.append((line, str(error) if line else f"command {number}: {error}"))
@@ -116,6 +118,7 @@ def _parse(line: str) -> Command:
     columns = [column.strip() for column in line.split("\t")]
     if len(columns) == 1:
         return _checked(line, None, None)
+    # The second column is the text; a number there is a threshold that slipped to the left.
     if len(columns) == 2 and re.fullmatch(r"[01]?\.[0-9]+", columns[1]):
         raise ValueError(f"two columns, and the second is '{columns[1]}'; a threshold is the third "
                          "of three: id, text, threshold")
@@ -147,9 +150,11 @@ def _checked(text: Any, name: Any, threshold: Any) -> Command:
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{value!r} is no text; write hanzi, pinyin or English")
     written, text = " ".join(text.split()), " ".join(normalize_text(text).split())
+    # The same normal form as a text, because a text is its own id where none is given.
     name = normalize_text(name) if name else name
     odd = set(_READABLE.sub("", text))
     if odd:
+        # The characters as the user wrote them: the normal form may not be in the file at all.
         shown = sorted({c for c in written if normalize_text(c) in odd} or odd)
         raise ValueError(f"'{written}' has {' '.join(shown)}; write words only, without "
                          "punctuation")

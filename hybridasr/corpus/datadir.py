@@ -2,8 +2,8 @@
 
 A `DataDir` holds the utterances of a set in memory; `read_datadir` and `write_datadir` go to and
 from the files; `hybridasr.corpus.subsets` makes other sets from it. Relative recording paths
-count from the current directory, as in Kaldi. `validate` reports everything that is wrong with a
-directory; reading stops at the first fault that makes it ambiguous.
+count from the current directory, as in Kaldi. `validate` reports all faults of a directory;
+reading stops at the first fault that makes it ambiguous.
 """
 
 import os
@@ -97,6 +97,7 @@ def read_datadir(path: PathLike, need_text: bool = True) -> DataDir:
     else:  # Kaldi's sets of features without recordings
         wavs = dict.fromkeys((r for r, _, _ in segments.values()) if segments else speakers, "")
     texts = _read_texts(path / "text", speakers, need_text)
+    # Without segments every recording is one utterance, as in Kaldi.
     if segments is None:
         _same_keys(path, "wav.scp", wavs, "utt2spk", speakers)
         segments = {utterance: (utterance, 0.0, None) for utterance in speakers}
@@ -119,7 +120,7 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
 
     Where the directory exists with other recordings, segments or speakers, its optional tables
     (features and such) are stale, and are removed unless given in `tables`. `with_text` False
-    leaves out ``text``: what is said is not known.
+    leaves out ``text``, for speech without transcripts.
 
     Raises
     ------
@@ -134,10 +135,13 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
     _check_writable(path, rows)
     data = DataDir(path, in_order(rows), {n: dict(t) for n, t in (tables or {}).items()})
     files = {
+        # Sets of features alone have no recordings to list.
         "wav.scp": table_text({r: w for r, w in data.recordings.items() if w}),
         "utt2spk": table_text({u.utterance: u.speaker for u in rows}),
         "segments": table_text(data.segments),
     }
+    # Features belong to recordings, segments and speakers: if one of these changes, they are
+    # stale.
     changed = [name for name, text in files.items() if _old_bytes(path / name) != text.encode()]
     if changed:
         for name in (*TABLES, *FEATURE_FILES):
@@ -215,6 +219,7 @@ def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:
         except ValueError:
             raise UserError(f"'{key}' is from '{times[0]}' to '{times[1]}'; give both in seconds",
                             path, line) from None
+        # -1 as the end of a segment is Kaldi's "to the end of the recording".
         if not (0 <= start < float("inf") and (end == -1 or start < end < float("inf"))):
             raise UserError(f"'{key}' is from {start:g} to {end:g} s; the end must come after the "
                             "start (-1: end of the recording)", path, line)
@@ -226,6 +231,7 @@ def _same_keys(path: Path, name: str, keys: Mapping, other: str, others: Mapping
     """Raise `UserError` for the first id that is in one file only."""
     for here, table, there, opposite in ((name, keys, other, others), (other, others, name, keys)):
         for line, key in enumerate(table, 1):
+            # Both ways round: a surplus line is as much a fault as a missing one.
             if key not in opposite:
                 raise UserError(f"utterance '{key}' has no entry in {there}; {_mend(path)}",
                                 path / here, line)
@@ -234,6 +240,7 @@ def _same_keys(path: Path, name: str, keys: Mapping, other: str, others: Mapping
 def _absolute(utterance: Utterance) -> Utterance:
     if not utterance.wav or is_pipe(utterance.wav):
         return utterance
+    # Absolute, so that the set can be used from any directory.
     return replace(utterance, wav=os.path.abspath(utterance.wav))
 
 
@@ -243,6 +250,7 @@ def _check_writable(path: Path, utterances: list[Utterance]) -> None:
     for u in utterances:
         for what, key in (("utterance", u.utterance), ("speaker", u.speaker),
                           ("recording", u.recording), *(("word", word) for word in u.words)):
+            # White space would split the id into two fields when the file is read.
             if key.split() != [key]:
                 raise UserError(f"{what} {key!r} of utterance '{u.utterance}' is empty or has "
                                 "white space in it; rename it", path)

@@ -75,7 +75,7 @@ def download_corpus(name: str, destination: str | Path,
     Raises
     ------
     UserError
-        if there is no such corpus, no network, the server has not got the file, the disk is
+        if there is no such corpus, no network, the server lacks the file, the disk is
         full, or the archive is cut off, damaged or not the expected one.
     """
     destination = Path(destination)
@@ -229,7 +229,7 @@ def _unpack(archive: Path, destination: Path, keep: str) -> None:
 
 
 def _copy_member(stream: IO[bytes], file: IO[bytes], left: int, archive: Path) -> int:
-    """Copy a member; return its bytes, of which at most `left` are allowed."""
+    """Copy a member; return its size in bytes; `DamagedFile` if that is above `left`."""
     size = 0
     while block := stream.read(_CHUNK):
         size += len(block)

@@ -78,6 +78,7 @@ def fix_datadir(path: PathLike, check_audio: bool = True) -> FixSummary:
         raise UserError("no such data directory; check the path", path)
     summary = FixSummary(path)
     tables = {name: _clean(path / name, summary) for name in FILES if (path / name).is_file()}
+    # spk2utt has the same pairs, if utt2spk is missing or empty.
     spoken = tables.get("utt2spk") or {utterance: speaker for speaker, ids
                                        in tables.get("spk2utt", {}).items()
                                        for utterance in split_fields(ids)}
@@ -106,6 +107,7 @@ def _clean(path: Path, summary: FixSummary) -> dict[str, str]:
     """Read what can be understood of a file."""
     entries: dict[str, str] = {}
     least, most = FIELDS[path.name]
+    # Odd bytes are kept as surrogates here, so that the line that has them can be named.
     text = path.read_bytes().decode("utf-8-sig", "surrogateescape").replace("\r", "")
     for line in lines_of(text):
         fields = split_fields(line, 2)
@@ -114,6 +116,7 @@ def _clean(path: Path, summary: FixSummary) -> dict[str, str]:
             summary.drop(f"lines of {path.name} that are not UTF-8 removed",
                          fields[0].encode("utf-8", "replace").decode())
             continue
+        # A path may have odd characters of its own; only its key is cleaned.
         if path.suffix != ".scp" or len(fields) < 2:
             fields = split_fields(_clean_line(line), 2)
         else:
@@ -152,6 +155,7 @@ def _usable_recordings(wavs: dict[str, str], check_audio: bool,
     """Return the length in seconds (inf: not known) of the recordings that can be used."""
     lengths = {}
     for key, wav in wavs.items():
+        # A command is not run for its length: it may be slow, or not allowed.
         if is_pipe(wav) or (not check_audio and os.path.isfile(wav)):
             lengths[key] = float("inf")
         elif not os.path.isfile(wav):
@@ -192,6 +196,7 @@ def _agreed(tables: Mapping[str, Mapping[str, str]], lengths: Mapping[str, float
         sources["text"] = tables["text"]
     if "segments" in tables:
         sources["segments"] = tables["segments"]
+    # Without segments an utterance is a recording, and its entry is in wav.scp.
     elif lengths is not None:
         sources["wav.scp"] = lengths
     elif "feats.scp" in tables:
@@ -229,10 +234,12 @@ def _replace_files(path: Path, tables: Mapping[str, Mapping[str, str]],
             continue
         target, text = path / name, table_text(tables[name])
         old = target.read_bytes() if target.is_file() else None
+        # Unchanged files keep their time, so that nothing is made anew for them.
         if old == text.encode():
             continue
         if old is not None:
             (path / ".backup").mkdir(exist_ok=True)
+            # The copy first: what is replaced can always be had back.
             shutil.copy2(target, _free_name(path / ".backup" / name))
         if text:
             write_text(target, text)

@@ -90,6 +90,7 @@ def read_table(path: PathLike, may_be_empty: bool = False,
         parts = split_fields(line, 2)
         if not parts:
             raise UserError(f"empty line; {fix}", path, number)
+        # A byte of zero comes from a disk fault or a UTF-16 file.
         if "\0" in line:
             raise DamagedFile(f"a byte of zero in the line; {fix}", path, number)
         key, value = parts[0], parts[1] if len(parts) == 2 else ""

@@ -96,7 +96,7 @@ def synthetic_noises(rate: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def event_noises(rate: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Make noises in which something happens now and then, as it does in speech: rustle, household.
+    """Make noises with single events in them, as speech has them: rustle, household.
 
     Parameters and result as for `synthetic_noises`.
     """

@@ -1,7 +1,7 @@
 """Owns the perturbations of samples: speed, volume, added noise.
 
-Each takes float32 samples in the 16-bit range and gives new ones, never changing what it was
-given. What would pass full scale is turned down as a whole instead of clipped, so that the shape
+Each takes float32 samples in the 16-bit range and gives new ones; the input stays as it
+is. A result above full scale is turned down as a whole instead of clipped, so that the shape
 of the sound and the ratio of speech to noise stay. Reverberation is in `corpus.room`.
 Kaldi: utils/perturb_data_dir_speed.sh, perturb_data_dir_volume.sh, featbin/wav-reverberate.cc.
 """

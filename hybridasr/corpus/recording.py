@@ -1,7 +1,7 @@
 """Owns the opening of recordings: files, pipes, commands of ``wav.scp``, what is already open.
 
-Whatever is wrong with one is refused in one line with the file and the mend: what libsndfile does
-not read, headers that cannot be, and those that were never finished, which are mended.
+A recording that libsndfile does not read, or whose header cannot be true, is refused in one line
+with the file and the mend. A header that was never finished is mended here.
 """
 
 import io

@@ -41,7 +41,7 @@ def resample_blocks(blocks: Iterable[np.ndarray], rate: int, new_rate: int
                     ) -> Iterator[np.ndarray]:
     """Yield what `resample` gives for the blocks (num_samples,) put together, bit for bit.
 
-    No more is held than a block and what the filter reaches beyond it.
+    Memory holds one block and the samples beyond it that the filter reaches.
     """
     up, down = _ratio(rate, new_rate)
     if up == down:

@@ -110,7 +110,7 @@ def scan(table: ScannedTable) -> Iterator[Fault]:
 
 
 def bad_characters(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (what it is, character) for white space beyond ASCII and what does not print."""
+    """Yield (kind, character) for white space beyond ASCII and characters that do not print."""
     if text.isascii() and text.isprintable():
         return
     for character in text:
@@ -125,7 +125,7 @@ def bad_characters(text: str) -> Iterator[tuple[str, str]]:
 
 
 def is_forbidden_word(word: str) -> bool:
-    """Return whether a word would be taken for a symbol of the grammar."""
+    """Return whether a word looks like a symbol of the grammar."""
     return _FORBIDDEN_WORD.fullmatch(word) is not None
 
 

@@ -1,6 +1,6 @@
 """Owns the sets that are made of other sets: copies, splits, parts and unions.
 
-Takes `DataDir`s and gives such, in memory or written as data directories.
+Takes and gives `DataDir`s, in memory or written as data directories.
 """
 
 from collections.abc import Iterable, Sequence
@@ -76,7 +76,7 @@ def subset(data: DataDir, *, utterances: Iterable[str] | None = None,
            speakers: Iterable[str] | None = None, first: int | None = None,
            shortest: int | None = None, random: int | None = None,
            per_speaker: int | None = None, seed: int = 0) -> DataDir:
-    """Return part of a set; the choices given are made one after the other.
+    """Return part of a set; the given choices apply one after the other.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def _feature_files(data: DataDir) -> dict[str, str]:
 
 
 def _has_text(data: DataDir) -> bool:
-    """Return whether what is said in a set is known (it may be nothing)."""
+    """Return whether a set has transcripts (they may be empty)."""
     return (any(u.words for u in data.utterances.values()) or not data.path.is_dir()
             or (data.path / "text").is_file())
 

@@ -121,7 +121,7 @@ def synthesize_corpus(
     pool : Executor, optional
         Where the work is done (`hybridasr.parallel.executor`); in place by default.
     commands, outside, sentences : sequence of str
-        Hanzi, pinyin or English. What is a command is left out of the other two.
+        Hanzi, pinyin or English. Commands are left out of the other two.
 
     Returns
     -------

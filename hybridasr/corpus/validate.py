@@ -102,7 +102,7 @@ def check_datadir(path: PathLike, need_text: bool = True, need_wav: bool = True,
 
 
 def _few_of_each(faults: Iterator[Fault]) -> list[Fault]:
-    """Keep the first faults of each kind; the last one kept tells of the others."""
+    """Keep the first faults of each kind; the last of them gives the number of the others."""
     kinds: dict[tuple[Path, str], list[int]] = {}
     rows: list[Fault] = []
     for fault in faults:

@@ -46,8 +46,8 @@ def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndar
     -------
     (best path, lattice), or None if no frame was given or every token died
         The lattice is deterministic: one path for each sequence of words, the best one, with its
-        transition-ids; acoustic costs are not scaled. Its best path costs what the best path
-        does. Where that is not complete, neither are the lattice's.
+        transition-ids; acoustic costs are not scaled. Its best path costs as much as the
+        best path. If that is not complete, no path of the lattice is.
 
     Raises
     ------
@@ -75,6 +75,7 @@ def raw_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray
 
 def _lattice(graph: DecodingGraph, links: Alternatives) -> Lattice:
     """Return the links between tokens as a lattice; its arcs are ordered by where they begin."""
+    # Determinisation wants the arcs of a state side by side.
     order = np.argsort(links.origin, kind="stable")
     arc = links.arc[order]
     return Lattice(links.origin[order], links.target[order], graph.olabel[arc],

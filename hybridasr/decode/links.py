@@ -64,6 +64,7 @@ def compact(tokens, num_tokens, states, token):
     number = np.full(num_tokens, -1, np.int32)
     for state in states:
         entry = token[state]
+        # Back along the best path until a token that another path has marked already.
         while entry >= 0 and number[entry] < 0:
             number[entry] = 0
             entry = token_origin[entry]
@@ -97,6 +98,7 @@ def prune(tokens, links, frame, last_extra, lattice_beam):
     origins, targets, arcs, slack, ends = (links.origin, links.target, links.arc, links.slack,
                                            links.ends)
     extra = np.full(token_ends[frame], np.inf)
+    # Only the last frame's tokens have an extra cost so far; the others get theirs from the links.
     extra[len(extra) - len(last_extra):] = last_extra
     for at in range(frame, -1, -1):
         before = ends[2 * at - 1] if at > 0 else 0
@@ -139,6 +141,7 @@ def prune(tokens, links, frame, last_extra, lattice_beam):
 def _relax(origins, targets, slack, begin, end, extra, lattice_beam):
     """Carry extra costs over links, last one first; return whether any fell."""
     changed = False
+    # Backwards: later links mostly lead to tokens whose extra cost is known.
     for link in range(end - 1, begin - 1, -1):
         cost = slack[link] + extra[targets[link]]
         if cost <= lattice_beam and cost < extra[origins[link]]:

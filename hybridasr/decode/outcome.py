@@ -1,4 +1,4 @@
-"""Owns what is read from a search between two frames: best path, shared beginning, alternatives.
+"""Owns the results of a search between two frames: best path, shared beginning, alternatives.
 
 The kernels take a `viterbi.SearchState`. Only `alternatives` changes it.
 """
@@ -13,7 +13,7 @@ from hybridasr.decode.links import order_tokens, prune
 def best_path(progress, final, at_end):
     """Follow the best living token back to the start: (arcs, their scores, complete).
 
-    `at_end` the best final token wins, if any lives; otherwise final costs do not count.
+    With `at_end` the best final token wins, if one lives; otherwise final costs do not count.
     """
     cost, token, tokens = progress.alive.cost, progress.alive.token, progress.tokens
     best_final, best_any = np.inf, np.inf

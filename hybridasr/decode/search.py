@@ -114,8 +114,8 @@ class Search:
     weights : float32 (num_arcs,), optional
         Arc costs in place of the graph's own.
     lattice_beam : float, optional
-        Keep what is within this of the best path (cost), for `finish` to give. Without it, only
-        the trace of what still lives is kept.
+        Keep alternatives up to this much worse than the best path (cost) for `finish`. Without
+        it, only the traces of living tokens are kept.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def search(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
 def search_alternatives(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndarray,
                         options: SearchOptions, lattice_beam: float
                         ) -> tuple[BestPath | None, Alternatives | None]:
-    """As `search`, and keep what is within `lattice_beam` of the best path (cost).
+    """As `search`, and keep alternatives within `lattice_beam` of the best path (cost).
 
     Where no final state is alive at the end, every state counts as final at no cost.
     """

@@ -3,7 +3,7 @@
 As in Kaldi's faster-decoder and lattice-faster-decoder: one token a state and frame, pruned to a
 beam around the best and to a maximum number of states, epsilon arcs closed after every frame.
 A search is `start`, `advance` as often as there are blocks of frames, and what `outcome` reads from
-it. What it does with a frame depends on the frames before it alone, never on how they are cut into
+it. The result of a frame depends on the frames before it alone, never on how they are cut into
 blocks.
 """
 
@@ -192,6 +192,7 @@ def _limits(costs, beam, max_active, min_active):
     best = costs.min()
     if len(costs) > max_active:
         worst = _smallest(costs, max_active - 1)
+        # The histogram gives the exact cost here; 0.5 is Kaldi's margin (its --beam-delta).
         if worst < best + beam:
             return worst, worst - best + 0.5
     worst = _smallest(costs, min_active)
@@ -260,6 +261,8 @@ def _emit(graph, row, acoustic_scale, states, costs, origins, limit, width, aliv
             target = nextstate[arc]
             if reached < cost[target]:
                 cutoff = min(cutoff, reached + width)
+                # The first way to this state in this frame makes its token; later ones only
+                # improve it.
                 if token[target] < 0:
                     token[target] = used
                     active[num_active] = target
@@ -305,6 +308,7 @@ def _close(graph, cutoff, alive, num_active, tokens, used):
         for arc in range(eps_offsets[state], arc_offsets[state + 1]):
             reached = cost[state] + weights[arc]
             target = nextstate[arc]
+            # Not worse than the best by more than the beam, and better than what is there.
             if reached > cutoff or reached >= cost[target]:
                 continue
             if cost[target] == np.inf:

@@ -1,8 +1,8 @@
 """Owns the calibration of a model: trials on utterances that it was not trained on, then the fit.
 
-Without a command list, lists are drawn from the transcripts: what is in a list is a command, all
-else is outside. So the probability does not depend on which commands a user will bring. Noise
-that the program makes is outside as well: nobody speaks.
+Without a command list, lists are drawn from the transcripts: a text in the list is a command,
+any other is outside. So the probability does not depend on the commands that a user will bring.
+Noise made by the program is outside as well, because nobody speaks in it.
 """
 
 import logging
@@ -98,6 +98,7 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
             raise NotEnoughData(f"{outside or 'no'} outside utterances to calibrate with, at "
                                 f"least {MIN_UTTERANCES} are needed; add recordings of words "
                                 "that are not in the command list", data.path)
+        # Any list will do: no list has noise among its commands.
         trials += noise_trials(model, lists[0], spot)
         calibration, report = _fitted(trials, fit, spot.reject.filler_penalty,
                                       {"utterances": len(data), "lists": len(lists)})
@@ -107,15 +108,18 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
 
 def _fitted(trials: list[Trial], fit: CalibrationOptions | None, penalty: float | None,
             info: dict[str, int]) -> tuple[Calibration, CalibrationReport]:
-    """Fit a calibration to trials, with the penalty that is given, or one that suits them."""
+    """Fit a calibration to trials, with the given penalty or one that balances the errors."""
     kinds = np.array([trial.kind for trial in trials])
     features = np.array([trial.measures for trial in trials])
+    # A measure that is missing in every trial (such as one of a network, for a GMM) cannot be
+    # fitted.
     kept = ~np.isnan(features).all(axis=0)
     names = [name for name, keep in zip(NAMES, kept, strict=True) if keep]
     calibration, report = fit_calibration(
         features[:, kept], names, kinds, [trial.speaker for trial in trials], fit,
         dict.fromkeys(names, 1), info=info)
     if penalty is None:
+        # A missing ratio is the worst one: no command came near.
         penalty = _balance(np.nan_to_num(features[:, 0], nan=-LARGEST_RATIO), kinds)
     return replace(calibration, filler_penalty=penalty), report
 
@@ -125,10 +129,12 @@ def _made_anew(model: Path) -> Iterator[None]:
     """Take away what an earlier calibration stored; put it back if the block fails."""
     paths = [model / name for name in OF_THIS_MODEL]
     before = {path: path.read_bytes() for path in paths if path.is_file()}
+    # Otherwise the old calibration would decide in the trials that the new one is fitted to.
     for path in paths:
         path.unlink(missing_ok=True)
     try:
         yield
+    # Ctrl-C too: the user must not lose a calibration that worked.
     except BaseException:
         for path in paths:
             path.unlink(missing_ok=True)
@@ -152,6 +158,7 @@ def draw_lists(data: DataDir, options: DrawOptions, lang: Lang | None = None
     NotEnoughData
         if there are fewer than two different transcripts.
     """
+    # Sorted, so that the draw does not depend on the order of the utterances in the set.
     texts = sorted({" ".join(u.words) for u in data.utterances.values() if u.words})
     if lang is not None:
         texts = [text for text in texts if _can_say(lang, text)]
@@ -189,6 +196,7 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
     trials = []
     for name, samples in pieces.items():
         for level in NOISE_LEVELS:
+            # The floor guards against a division by 0 for digital silence.
             scaled = (samples * level / max(float(samples.std()), 1e-9)).astype(np.float32)
             feats = recognition_features(scaled, settings, recognizer.model.pipeline, name,
                                          recognizer.model.cmvn)
@@ -201,7 +209,9 @@ def _balance(ratios: np.ndarray, kinds: np.ndarray) -> float:
     """Return the filler penalty with which costs alone err as often on either side."""
     chosen = kinds != TrialKind.WRONG
     curve = det_curve(ratios[chosen], kinds[chosen] == TrialKind.RIGHT)
+    # The first point of the curve accepts nothing: its threshold is not a cost.
     gap = np.abs(curve.miss - curve.false_accept)[1:]
     equal = curve.thresholds[1:][gap == gap.min()]
+    # The middle between two thresholds: right on one of them, rounding would decide.
     below = curve.thresholds[1:][curve.thresholds[1:] < equal.min()]
     return round(-float(equal.min() + below.max(initial=-LARGEST_RATIO)) / 2, 2)

@@ -46,7 +46,7 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
              adapt: AdaptOptions | None = None) -> dict[str, Any]:
     """Decode and score a set; return its row of results.json.
 
-    A warning names the words of the transcripts that the model has not.
+    A warning names the words of the transcripts that the model does not know.
 
     Raises
     ------

@@ -19,11 +19,13 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
                       warn: bool = True) -> dict[str, Any]:
     """Decode sets with a command list; return their row of results.json.
 
-    Writes ``trials`` (one utterance a line: said, taken for, probability, reason), ``text`` (what
-    was accepted) and ``detection.json``. With `warn`, commands that sound alike are named.
+    Writes ``trials`` (one utterance a line: transcript, best command, probability, reason),
+    ``text`` (the accepted commands) and ``detection.json``. With `warn`, commands that sound
+    alike are named.
     """
     options = options or SpotOptions()
     if warn:
+        # Loaded once here for its warnings: the workers load it in silence.
         load_with(model, commands, options)
     outcomes, seconds, duration = [], 0.0, 0.0
     with atomic_write(destination / "trials") as lines, atomic_write(destination / "text") as text:
@@ -67,6 +69,7 @@ def _figures(outcomes: Sequence[_Outcome]) -> dict[str, Any]:
     kinds = np.array([kind for kind, _, _ in outcomes])
     accepted = np.array([is_accepted for _, is_accepted, _ in outcomes])
     probabilities = [probability for _, _, probability in outcomes]
+    # Without a calibration the decision itself is the score: 1 is accepted, 0 is rejected.
     calibrated = None not in probabilities
     values = np.array(probabilities if calibrated else accepted, float)
     figures = Trials(values, kinds).figures(0.5, accepted=accepted)

@@ -63,6 +63,7 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
         f"{rate:.2f} % with {scale:.3g}" for scale, rate in rates.items()))
     path = model / "model.json"
     values = read_json(path)
+    # Its probabilities were fitted to ratios of costs at the old scale, and would be wrong.
     if values.get("acoustic_scale") != best:
         for name in OF_THIS_MODEL:
             (model / name).unlink(missing_ok=True)

@@ -93,6 +93,7 @@ class MatrixWriter:
                             "give each entry its own key", self.ark)
         self._keys.add(key)
         self._file.write(key.encode() + b" ")
+        # Kaldi's offsets point behind the key and its blank, at the array itself.
         self.lines.append(f"{key} {self.ark}:{self._file.tell()}\n")
         try:
             self._file.write(_pack_text(array) if self._text else _pack(array, self._compress))
@@ -168,6 +169,7 @@ class ScpTable(Mapping):
     def __getitem__(self, key: str) -> np.ndarray:
         where = self.entries[key]
         try:
+            # As in Kaldi, a command may stand in place of a file.
             if where.endswith("|"):
                 return _read_array(io.BytesIO(self._run(where[:-1])))
             match = _ENTRY.match(where)
@@ -234,16 +236,19 @@ def _read_array(file: IO[bytes]) -> np.ndarray:
         (count,) = struct.unpack("<i", _exactly(file, 4))
         packed = np.frombuffer(_exactly(file, count * _SIZED_INT.itemsize), dtype=_SIZED_INT)
         return packed["value"].astype(np.int32)
+    # The token, such as "FM ", ends with a blank; four bytes are the longest ("CM2 ").
     token = first
     while len(token) < 4 and not token.endswith(b" "):
         token += _exactly(file, 1)
     if token.rstrip() in _COMPRESSED:
+        # kaldiio wants to read the token itself, so the cursor goes back before it.
         file.seek(-len(token) - 2, io.SEEK_CUR)
         return np.array(kaldiio.matio.read_kaldi(file), dtype=np.float32)
     if token.rstrip() not in _FLAT:
         raise ValueError(f"it holds {token!r}, not a matrix or vector")
     dtype, axes = _FLAT[token.rstrip()]
     shape = [struct.unpack("<xi", _exactly(file, 5))[0] for _ in range(axes)]
+    # Python integers: the product of two damaged lengths must not overflow.
     size = int(np.prod(shape, dtype=object))
     data = _exactly(file, size * np.dtype(dtype).itemsize)
     # A copy: what comes from a buffer cannot be written to.
@@ -284,6 +289,7 @@ def _pack(array: np.ndarray, compress: bool) -> bytes:
     array = np.asarray(array)
     if array.ndim == 1 and array.dtype.kind in "iu":
         packed = np.empty(len(array), dtype=_SIZED_INT)
+        # Kaldi writes the size of an integer in bytes, 4, in front of each one.
         packed["size"], packed["value"] = 4, array
         return b"\0B\4" + struct.pack("<i", len(array)) + packed.tobytes()
     if array.ndim not in (1, 2) or array.dtype not in (np.float32, np.float64):

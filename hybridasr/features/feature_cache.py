@@ -1,4 +1,4 @@
-"""Owns features that a model needs and a data directory has not: made beside the user's files.
+"""Owns features that a model needs and a data directory lacks: made beside the user's files.
 
 They lie in ``<data>/.features/<digest>``, one folder for each kind of features and state of the
 recordings, as `make_feats` writes them. Nothing else in the data directory changes, models with
@@ -24,7 +24,7 @@ FOLDER = ".features"
 def matching_features(data: DataDir, expected: FeatureOptions, pool: Executor) -> DataDir:
     """Return the set with features of a kind: its own if they are, otherwise those of the cache.
 
-    What the cache lacks is made. Two programs that make the same at once write the same bytes.
+    Features that the cache lacks are made. Two programs at once write the same bytes.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def _feature_directory(data: DataDir) -> Path:
 
 
 def _recordings(data: DataDir) -> list:
-    """Return what the features follow from beside their options; a changed file changes it."""
+    """Return the inputs of the features beside their options; a changed file changes it."""
     files = {wav: _state(Path(wav)) for wav in data.recordings.values()}
     return [[_row(utterance), files[utterance.wav]] for utterance in data.utterances.values()]
 

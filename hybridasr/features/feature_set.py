@@ -101,6 +101,7 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     write_text(path / "utt2num_frames", "".join(f"{u} {n}\n" for u, n in frames.items()))
     write_text(path / "utt2dur", "".join(f"{u} {d:.3f}\n" for u, d in durations.items()))
     write_text(path / "frame_shift", f"{options.frame_shift_ms / 1000:g}\n")
+    # Last: this file says that the features are complete and which options made them.
     write_json(path / "feature.json", to_dict(options))
     _warn_of_rates(data.path, rates, options.sample_rate)
     _warn_of_missing(data.path, [u for u in data.utterances if u not in frames],
@@ -195,6 +196,7 @@ def feature_blocks(data: DataDir, pipeline: PipelineOptions,
     stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
     for names in parts:
         utterances = [data.utterances[name] for name in names]
+        # Only the entries of this block, so that little is sent to the worker.
         yield FeatureBlock(utterances, _part(feats, names),
                            stats and _part(stats, [u.speaker for u in utterances]))
 

@@ -88,6 +88,7 @@ class FeatureOptions:
     @property
     def fft_samples(self) -> int:
         """Length of the Fourier transform in samples."""
+        # As in Kaldi: a power of two is faster, and zeros fill up the frame.
         if not self.round_to_power_of_two:
             return self.window_samples
         return 1 << max(self.window_samples - 1, 1).bit_length()
@@ -120,6 +121,7 @@ def num_frames(num_samples: int, options: FeatureOptions) -> int:
     if options.snip_edges:
         spare = num_samples - options.window_samples
         return 0 if spare < 0 else 1 + spare // options.shift_samples
+    # Without snip_edges the number depends on the shift alone: one frame for each shift, rounded.
     return (num_samples + options.shift_samples // 2) // options.shift_samples
 
 
@@ -167,6 +169,7 @@ def prepare_samples(samples: np.ndarray, options: FeatureOptions, seed_id: str) 
     if samples.ndim != 1:
         raise UserError(f"{where}: array of shape {samples.shape} instead of (num_samples,); "
                         "mix down to one channel")
+    # One NaN would spread through the mean of the frame into all cepstra.
     if not np.isfinite(samples).all():
         bad = int(np.argmin(np.isfinite(samples)))
         raise UserError(f"{where}: sample {bad} is {samples[bad]}, not a finite number; "

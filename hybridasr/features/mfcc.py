@@ -70,6 +70,7 @@ def _spectral_features(samples: np.ndarray, options: FeatureOptions, seed_id: st
         return features
     tables = _tables(options)
     energies = np.empty(count, dtype=np.float32)
+    # Zeros beyond the window pad the transform; the kernel leaves them as they are.
     frames = np.zeros((min(count, BLOCK_FRAMES), options.fft_samples), dtype=np.float32)
     mel = np.empty((frames.shape[0], options.num_mel_bins), dtype=np.float32)
     for first in range(0, count, BLOCK_FRAMES):
@@ -95,6 +96,7 @@ def mel_filters(options: FeatureOptions) -> np.ndarray:
     bins = np.arange(options.fft_samples // 2) * (options.sample_rate / options.fft_samples)
     edges = np.linspace(_mel(options.low_freq), _mel(options.top_freq), options.num_mel_bins + 2)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    # Kaldi's triangles are straight in mel: the slopes are computed there.
     position = _mel(bins)[None, :]
     rising = (position - left) / (centre - left)
     falling = (right - position) / (right - centre)
@@ -106,6 +108,7 @@ def dct_matrix(options: FeatureOptions) -> np.ndarray:
     bins, ceps = options.num_mel_bins, np.arange(options.num_ceps)
     angle = np.pi / bins * np.outer(np.arange(bins) + 0.5, ceps)
     matrix = np.sqrt(2.0 / bins) * np.cos(angle)
+    # The orthonormal DCT has another factor for C0, as in Kaldi.
     matrix[:, 0] = np.sqrt(1.0 / bins)
     if options.cepstral_lifter > 0:
         length = options.cepstral_lifter
@@ -146,6 +149,7 @@ def _finish(mel: np.ndarray, features: np.ndarray, tables: _Tables,
             options: FeatureOptions) -> None:
     """Turn mel energies (F, bins), which are overwritten, into features (F, dim)."""
     if options.kind == "mfcc" or options.use_log_fbank:
+        # The log of 0 would be -inf, which no mean survives.
         np.maximum(mel, ENERGY_EPSILON, out=mel)
         np.log(mel, out=mel)
     if options.kind == "mfcc":

@@ -20,7 +20,7 @@ CMVN_KINDS = ("speaker", "utterance", "sliding", "none")
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """What is done to raw features before a model sees them: CMVN, deltas, splicing, in order."""
+    """The steps from raw features to a model's input: CMVN, deltas, splicing, in this order."""
 
     cmvn: str = option("speaker", "what the mean is taken over", CMVN_KINDS)
     norm_vars: bool = option(False, "normalise the variance too")
@@ -78,6 +78,7 @@ def apply_pipeline(raw: np.ndarray, stats: np.ndarray | None,
 def expand(features: np.ndarray, options: PipelineOptions) -> np.ndarray:
     """Append deltas and neighbouring frames to normalised features, float32 (frames, columns)."""
     if options.delta_order:
+        # Deltas first, then splicing: models record their options for this order.
         features = add_deltas(features, options.delta_order, options.delta_window)
     features = splice(features, options.splice_left, options.splice_right)
     return np.ascontiguousarray(features, dtype=np.float32)
@@ -115,6 +116,7 @@ def frame_levels(expanded: np.ndarray, feature_options: FeatureOptions,
     expanded : float32 (num_frames, feature_dim)
         As from `expand`.
     """
+    # The frame itself stands behind its left neighbours.
     begin = pipeline.splice_left * feature_options.dim * (pipeline.delta_order + 1)
     count = feature_options.num_mel_bins if feature_options.kind == "fbank" else 1
     return expanded[:, begin:begin + count].mean(axis=1, dtype=np.float64)
@@ -150,6 +152,7 @@ def recognition_features(samples: np.ndarray, feature_options: FeatureOptions,
         return np.zeros((0, feature_dim(feature_options, pipeline)), np.float32)
     stats = cmvn_stats(raw)
     if prior is not None:
+        # As if the training set were so many more frames of this speaker.
         stats = stats + prior * (pipeline.cmvn_prior_frames / prior[0, -1])
     return apply_pipeline(raw, stats, pipeline)
 

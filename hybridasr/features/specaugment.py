@@ -36,7 +36,7 @@ def spec_augment(feats: np.ndarray, options: SpecAugmentOptions, bins: int,
     Parameters
     ----------
     feats : float32 (num_pieces, num_frames, dim)
-        Of mean 0, so that 0 says nothing.
+        Of mean 0, so that 0 carries no information.
     bins : int
         The first columns that are neighbouring frequencies; energy and pitch are not among them.
     rng : numpy.random.Generator
@@ -53,6 +53,7 @@ def _stripes(pieces: int, length: int, count: int, widest: int, rng: np.random.G
              ) -> np.ndarray:
     """Return which of `length` places are in one of `count` stripes, bool (pieces, length)."""
     draws = rng.random((2, pieces, count))
+    # Drawn from 0: sometimes no stripe at all, so that the network also sees whole pieces.
     width = np.floor(draws[0] * (min(widest, length) + 1))
     start = np.floor(draws[1] * (length - width + 1))
     place = np.arange(length)

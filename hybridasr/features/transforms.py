@@ -1,6 +1,6 @@
-"""Owns what is done to feature rows after normalisation: deltas, splicing, linear transforms.
+"""Owns the steps on feature rows after normalisation: deltas, splicing, linear transforms.
 
-Frames beyond the ends are taken to equal the first and the last one, as in Kaldi
+Frames beyond the ends count as copies of the first and the last one, as in Kaldi
 (feat/feature-functions.cc, transform/transform-common.cc).
 """
 

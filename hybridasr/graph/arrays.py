@@ -128,6 +128,7 @@ class DecodingGraph:
         if wrong >= 0:
             raise DamagedFile(f"arc {wrong} with input label {self.ilabel[wrong]} stands among "
                               f"the wrong arcs of its state; {_REMEDY}", path)
+        # Only negative costs can fall for ever, and most graphs have none.
         if len(self.weight) and self.weight.min() < 0:
             state = _falling_cycle(offsets, middle, self.weight, self.nextstate)
             if state >= 0:
@@ -153,6 +154,7 @@ def _falling_cycle(offsets, middle, weight, nextstate):
     the costs of paths settle (Bellman 1958). A cycle through n states shows after n rounds.
     """
     states = len(middle)
+    # Epsilon arcs alone: an emitting arc takes a frame, so a cycle with one ends.
     waiting = np.zeros(states, np.int64)  # epsilon arcs from states that are still there
     for state in range(states):
         for arc in range(middle[state], offsets[state + 1]):

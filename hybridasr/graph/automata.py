@@ -26,6 +26,7 @@ def determinize(fst: FlatFst) -> tuple[FlatFst, np.ndarray, np.ndarray]:
     symbol, example = _symbols(fst)
     source, symbol, target, offsets, members = _subsets(
         fst.start, fst.arc_offsets, symbol, fst.nextstate, fst.num_states)
+    # The least final cost: of equal label sequences the best one counts.
     final = np.minimum.reduceat(fst.final[members], offsets[:-1])
     arc = example[symbol]
     result = FlatFst.from_arcs(0, source, fst.ilabel[arc], fst.olabel[arc], fst.weight[arc],
@@ -63,6 +64,7 @@ def minimize(fst: FlatFst) -> FlatFst:
 
 def _symbols(fst: FlatFst) -> tuple[np.ndarray, np.ndarray]:
     """Number the symbols; return each arc's and, for each symbol, an arc that has it."""
+    # Weights as numbers of a table: floats cannot be packed into an integer key.
     _, weight = np.unique(fst.weight, return_inverse=True)
     num_weights, num_words = 1 + weight.max(initial=0), 1 + int(fst.olabel.max(initial=0))
     key = (fst.ilabel.astype(np.int64) * num_words + fst.olabel) * num_weights + weight
@@ -96,6 +98,8 @@ def _subsets(start, offsets, symbol, target, num_states):
         wanted = 0
         for place in range(begins[state], begins[state + 1]):
             for arc in range(offsets[members[place]], offsets[members[place] + 1]):
+                # Symbol and target in one key: one sort brings equal symbols, and equal targets,
+                # together.
                 keys[wanted] = symbol[arc] * num_states + target[arc]
                 wanted += 1
         keys[:wanted].sort()
@@ -184,6 +188,7 @@ def _classes(offsets, symbol, target, final_class):
             if following[state] < offsets[state + 1]:
                 below = target[following[state]]
                 following[state] += 1
+                # A state on the way down again means a cycle.
                 if on_way[below]:
                     return classes[:0]
                 if classes[below] < 0:
@@ -193,6 +198,7 @@ def _classes(offsets, symbol, target, final_class):
                 continue
             depth -= 1
             on_way[state] = False
+            # All states below have their class, so this state's arcs can be compared.
             mixed = _mixed(final_class[state])
             for arc in range(offsets[state], offsets[state + 1]):
                 mixed = _mixed(mixed + symbol[arc])

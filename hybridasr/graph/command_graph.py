@@ -123,12 +123,14 @@ def _phrase_net(unique: list[Phrase], pronunciations: Callable[[int], list[IntPr
     children: dict[tuple[int, int], int] = {}
     ends = []
     for phrase in unique:
+        # Phrases with a common beginning share its nodes, which keeps the net small.
         node = 0
         for word in phrase:
             node = children.setdefault((node, word), len(children) + 1)
         ends.append(2 * node)
     rows = [(node, child, word, probability, phones) for (node, word), child in children.items()
             for probability, phones in pronunciations(word)]
+    # One flat array of phones for all pronunciations: no Python loop over arcs.
     nodes, childs, words, probabilities, phones = zip(*rows, strict=True)
     length = np.fromiter(map(len, phones), np.int64, len(phones))
     last = np.cumsum(length) - 1
@@ -146,6 +148,7 @@ def _phrase_net(unique: list[Phrase], pronunciations: Callable[[int], list[IntPr
     # First arcs once more, without silence before them; and the silences.
     onward = -math.log(1.0 - lang.sil_prob)
     before = np.arange(0, inside if lang.sil_prob > 0 else 0, 2)
+    # A number that no word has, so that the silence is not taken for a word.
     pause = 1 + max(lang.words.values())
     source, phone, label, weight, target = (np.concatenate(parts) for parts in (
         (source, source[first] - 1, before),
@@ -172,6 +175,7 @@ def _labels_early(net: _Net) -> FlatFst:
     inside = members[offsets[:-1]] >= net.inside
     olabel, weight = _early(lg.arc_offsets, lg.olabel, lg.weight.astype(np.float64), lg.nextstate,
                             inside)
+    # The silence has done its work in the determinisation: it is no word.
     olabel[olabel == net.pause] = 0
     return replace(lg, olabel=olabel, weight=weight.astype(np.float32))
 
@@ -184,6 +188,7 @@ def _early(offsets, olabel, weight, target, inside):
     """
     olabel, weight = olabel.copy(), weight.copy()
     common = np.zeros(len(inside), olabel.dtype)  # word of all paths from a state, 0 if several
+    # Backwards, because branches have larger numbers than their stems.
     least = np.zeros(len(inside))
     for state in range(len(inside) - 1, -1, -1):
         if not inside[state]:
@@ -197,6 +202,8 @@ def _early(offsets, olabel, weight, target, inside):
     told = np.zeros(len(inside), np.bool_)
     for state in range(len(inside)):
         for arc in range(offsets[state], offsets[state + 1]):
+            # Weight pushing: each arc gets what the best way behind it costs, as early as
+            # possible.
             weight[arc] += least[target[arc]] - least[state]
             if inside[state]:
                 if told[state]:
@@ -224,6 +231,7 @@ def _chains(clg: ContextFst, transitions: TransitionModel) -> tuple[FlatFst, dic
         Input labels are transition-ids, keys of `parts` (above the ids), and 0 before the first
         phone.
     """
+    # A phone whose states only loop or go on can be laid out as a chain.
     straight = {entry: all(to in (number, number + 1) for number, state in enumerate(entry.states)
                            for to, _ in state.transitions)
                 for entry in transitions.topology.entries}

@@ -63,6 +63,7 @@ def expand_context(lg: FlatFst, tree: ContextTree, topology: Topology,
     for label in np.unique(lg.ilabel).tolist():
         if label >= len(symbols) or symbols[label] < 0:
             topology.for_phone(label)  # raises
+    # Keys are int64: an overflow would make two different states one.
     if (lg.num_states + width) * base**width > _LARGEST_KEY:
         raise ValueError(f"{base - 1} phones in windows of {width} are more than a key can hold")
     windows, source, label, olabel, weight, target, final = _expand(
@@ -71,6 +72,7 @@ def expand_context(lg: FlatFst, tree: ContextTree, topology: Topology,
     phones = windows[:, None] // base ** np.arange(width)[::-1] % base
     numbers, logical_phones = _logical_phones(phones, tree, topology)
     not_yet = len(logical_phones) + len(disambig_phones) + 1
+    # Before the first phone is complete there is nothing to emit but a marker.
     numbers[phones[:, central] == 0] = not_yet
     passing = np.concatenate([[0], len(logical_phones) + np.arange(1, len(disambig_phones) + 1)])
     ilabel = np.empty(len(label), np.int32)
@@ -87,6 +89,7 @@ def _logical_phones(windows: np.ndarray, tree: ContextTree,
     numbers = np.zeros(len(windows), np.int32)
     phone_numbers: dict[LogicalPhone, int] = {}
     for entry in topology.entries:
+        # Only windows that occur are asked for: all triples of phones would be millions.
         rows = np.flatnonzero(np.isin(centre, entry.phones))
         classes = [state.pdf_class for state in entry.states[:-1]]
         pdfs = window_pdfs(tree, windows[rows], classes)
@@ -110,6 +113,7 @@ def window_pdfs(tree: ContextTree, windows: np.ndarray, pdf_classes: list[int]) 
         return np.array(rows, np.int32).reshape(len(windows), len(pdf_classes))
     pdfs = _ask(*tree.jump_tables, np.ascontiguousarray(windows, np.int64),
                 np.array(pdf_classes, np.int64))
+    # The slow way once more, for the error that names the phone.
     for window, number in np.argwhere(pdfs < 0)[:1]:
         tree.pdf(tuple(windows[window].tolist()), pdf_classes[number])  # raises
     return pdfs
@@ -161,6 +165,7 @@ def _expand(start, offsets, ilabel, olabel, weight, nextstate, final, symbols, b
         if place < num_lg:
             first, end = offsets[place], offsets[place + 1]
         stop = end
+        # After the last phone `ahead` empty places are read, so that it gets its right context.
         if (ahead > 0 and place < num_lg + ahead - 1
                 and (place >= num_lg or final[place] < np.inf)):
             stop += 1  # one more arc: the end of the utterance is read
@@ -174,6 +179,7 @@ def _expand(start, offsets, ilabel, olabel, weight, nextstate, final, symbols, b
             elif place < num_lg:
                 cost = final[place]
             label, left = np.int64(-1), context
+            # Epsilon and disambiguation symbols are no phones, so the context stays the same.
             if arc < end and (phone == 0 or symbols[phone] > 0):
                 label -= symbols[phone]
             else:
@@ -192,6 +198,7 @@ def _expand(start, offsets, ilabel, olabel, weight, nextstate, final, symbols, b
     for state in range(num_states):
         place = state_keys[state] // reach
         if ahead == 0:
+            # No phone waits for its right neighbour: LG's own ends are the ends.
             ends[state] = final[place]
         elif place == num_lg + ahead - 1:
             ends[state] = 0.0

@@ -1,4 +1,4 @@
-"""Owns the filler: what may be said instead of a command, as units, scores and a graph.
+"""Owns the filler: speech that is no command, as units, scores and a graph.
 
 A unit stands for a phone in any context. Its likelihood is that of a mixture of the phone's
 senones, weighted by how often each is used; one more unit, the garbage model GBG, mixes the
@@ -62,7 +62,7 @@ def filler_units(lang: Lang, transitions: TransitionModel,
     Parameters
     ----------
     log_priors : float (num_pdfs,), optional
-        How often each senone is used; all equally if it is not known.
+        How often each senone is used; without it all count equally.
     """
     num_pdfs = transitions.num_pdfs
     priors = np.full(num_pdfs, 1.0) if log_priors is None else np.exp(
@@ -139,7 +139,7 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
     Parameters
     ----------
     label : int
-        The word that the whole loop stands for, whatever is said.
+        The word that the whole loop gives for any speech.
     costs : float32 (num_tids + 1,)
         Cost of each transition-id of `units.transitions`.
     """
@@ -200,7 +200,7 @@ def join_graphs(graphs: Sequence[DecodingGraph]) -> DecodingGraph:
 
 
 def _silence(lang: Lang, transitions: TransitionModel, tree: ContextTree) -> Template:
-    """Return the template of silence between nothing."""
+    """Return the template of silence without neighbours."""
     window = [0] * tree.context_width
     window[tree.central_position] = lang.optional_silence
     states = transitions.topology.for_phone(lang.optional_silence).states[:-1]

@@ -36,6 +36,7 @@ def hmm_fst(logical_phones: list[LogicalPhone], num_symbols: int,
         inside = [*range(num_states, num_states + num_inside), loop]
         num_states += num_inside
         for number, to, tid in forward_transitions(logical_phone, transitions):
+            # The label goes on the first arc, so that composition meets it as early as possible.
             if number == 0:
                 rows.append((loop, tid, label, inside[to]))
             rows.append((inside[number], tid, 0, inside[to]))

@@ -61,7 +61,7 @@ def _within_words(pronunciations: list[tuple[int, float, tuple[int, ...]]],
 
 
 def _onward(lang: Lang) -> list[tuple[float, int]]:
-    """What it costs to go on without and with silence; without is all there is if it is never."""
+    """Return (cost, next state) without silence, and with it unless its probability is 0."""
     ways = [(-math.log(1.0 - lang.sil_prob), LOOP)]
     if lang.sil_prob > 0:
         ways.append((-math.log(lang.sil_prob), SILENCE))
@@ -75,10 +75,12 @@ def _between_words(lang: Lang, disambig: bool) -> tuple[list[tuple[float, ...]],
     if lang.sil_prob > 0:
         after = num_states if disambig else LOOP
         arcs.append((SILENCE, lang.optional_silence, 0, 0.0, after))
+        # The symbol after silence tells "silence, word" from a word that begins with silence.
         if disambig:
             arcs.append((after, lang.silence_disambig, 0, 0.0, LOOP))
             num_states += 1
     if disambig:
+        # Without this loop a backoff arc of the grammar could not pass through L.
         arcs.append((LOOP, lang.disambig_phones[0], lang.words["#0"], 0.0, LOOP))
     return arcs, num_states
 

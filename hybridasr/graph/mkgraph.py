@@ -52,6 +52,7 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
     options = options or GraphOptions()
     graph = make_hclg(lang, grammar, transitions, tree, options)
     write_graph(destination, graph, grammar, lang)
+    # graph.json comes last: a directory without it is unfinished.
     write_json(destination / "graph.json", {
         "grammar": kind, "phrases": len(phrases) or None, "states": graph.num_states,
         "arcs": graph.num_arcs, "options": to_dict(options)})

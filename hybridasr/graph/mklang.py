@@ -49,6 +49,7 @@ def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptio
         if source.is_dir():
             for utterance in read_datadir(source).utterances.values():
                 words.update(utterance.words)
+            # Read once more for the line numbers, which a DataDir does not keep.
             for number, line in enumerate(lines_of(read_text(source / "text")), 1):
                 for word in normalize_text(line).split()[1:]:
                     places.setdefault(word, (source / "text", number))

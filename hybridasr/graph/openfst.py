@@ -135,6 +135,7 @@ def parse_fst(data: bytes, source: PathLike = "fst") -> FlatFst:
     if kind == "vector":
         fst = _vector_body(reader, start, num_states)
     else:
+        # Version 1 is always aligned to 16 bytes, later ones say so in their flags.
         aligned = version == 1 or bool(flags & _IS_ALIGNED)
         fst = _const_body(reader, start, num_states, num_arcs, aligned)
     _check(fst, source)
@@ -144,8 +145,10 @@ def parse_fst(data: bytes, source: PathLike = "fst") -> FlatFst:
 def fst_bytes(fst: FlatFst | DecodingGraph) -> bytes:
     """Return the OpenFst binary (type "vector") of a transducer."""
     header = struct.pack("<ii6si8s", _MAGIC, 6, b"vector", 8, b"standard")
+    # The number of arcs may be 0 in the header: OpenFst counts while it reads.
     numbers = _NUMBERS.pack(2, 0, _EXPANDED_AND_MUTABLE, fst.start, fst.num_states, 0)
     body = np.empty(3 * fst.num_states + 4 * fst.num_arcs, np.int32)
+    # Weights as the bits of an int32, so that one array holds a whole record.
     _pack(fst.arc_offsets, fst.ilabel, fst.olabel, fst.weight.view(np.int32), fst.nextstate,
           fst.final.view(np.int32), body)
     return header + numbers + body.tobytes()

@@ -43,6 +43,8 @@ def forward_transitions(logical_phone: LogicalPhone,
                             "transition model does not allow it; use the tree that the model was "
                             "trained with") from None
         rows += [(number, to, tid + index) for index, (to, _) in enumerate(state.transitions)
+                 # Arcs to the state itself are self-loops, which come at the end
+                 # (`add_self_loops`).
                  if to != number]
     return rows
 
@@ -71,9 +73,11 @@ def add_self_loops(graph: DecodingGraph, transitions: TransitionModel,
     entered = np.where(graph.ilabel > 0, loops[graph.ilabel], 0)  # self-loop wanted behind the arc
     keys, index = np.unique(target * len(loops) + entered, return_inverse=True)
     pairs = np.stack(np.divmod(keys, len(loops)))
+    # How many different self-loops (0: none) meet in a state.
     kinds = np.bincount(pairs[0], minlength=graph.num_states)
     kinds[graph.start] += 1  # entered by nothing as well
     wants = pairs[1] > 0
+    # More than one kind: with a shared state a path could take another phone's self-loop.
     split = wants & (kinds[pairs[0]] > 1)
     place = pairs[0].copy()
     place[split] = graph.num_states + np.arange(split.sum())

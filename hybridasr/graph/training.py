@@ -63,6 +63,7 @@ def phone_lattice(words: tuple[int, ...], lang: Lang) -> tuple[list[PhoneArc], i
         free += 1
         end = free
         for probability, phones in pronunciations:
+            # Word and probability are on the first arc only, or they would count for each phone.
             place, share, label = node, probability, word
             for phone in phones[:-1]:
                 free += 1
@@ -118,6 +119,7 @@ def window_lattice(phone_arcs: list[PhoneArc], last: int, width: int,
         if count == 0:
             return {(): None}
         if (node, count) not in ways_of:
+            # The end of the utterance is one more place: beyond it all neighbours are 0.
             ways = dict.fromkeys([(0,) * count] if node == last else [])
             for arc in outgoing.get(node, ()):
                 if arc.phone == 0:
@@ -138,9 +140,11 @@ def window_lattice(phone_arcs: list[PhoneArc], last: int, width: int,
             if arc.phone == 0:
                 steps = [((), left, promise)] if promise is None or promise in nexts else []
             elif promise and promise[0] != arc.phone:
+                # The phone before has promised another right neighbour.
                 steps = []
             else:
                 steps = [((*left, arc.phone, *right), (*left, arc.phone)[1:], right)
+                         # The new promise must go on with what was promised and not yet read.
                          for right in nexts if not promise or right[:-1] == promise[1:]]
             for window, behind, right in steps:
                 key = (arc.target, behind, right)
@@ -196,6 +200,7 @@ class TrainingGraphs:
         phone = window[self.tree.central_position]
         states = self.transitions.topology.for_phone(phone).states[:-1]
         pdfs = tuple(self.tree.pdf(window, state.pdf_class) for state in states)
+        # Many windows give the same pdfs: they share one template.
         if (phone, pdfs) not in self._by_pdfs:
             self._by_pdfs[phone, pdfs] = phone_template(phone, pdfs, self.transitions)
         self._by_window[window] = self._by_pdfs[phone, pdfs]
@@ -238,6 +243,7 @@ def phone_template(phone: int, pdfs: tuple[int, ...], transitions: TransitionMod
                 nodes[number, to] = (len(nodes), transitions.transition_id(tstate, index))
     inner = []
     for (number, to), (node, _) in nodes.items():
+        # Kaldi's order (--reorder=true): the self-loop belongs to the state that was just left.
         if loops[number]:
             inner.append((node, node, loops[number]))
         inner += [(node, after, tid) for (begin, _), (after, tid) in nodes.items() if begin == to]

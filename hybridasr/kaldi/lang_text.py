@@ -63,8 +63,10 @@ def read_kaldi_lang(path: PathLike, sil_prob: float | None = None) -> Lang:
     disambig = _phone_list(path, "disambig.int", phones)
     apart = {0, *silence, *disambig}
     nonsilence = sorted(phone for phone in phones.values() if phone not in apart)
+    # Kaldi writes no option for this: only the names of the phones show it.
     positions = any(name[-2:] in POSITIONS for name in phones)
     if (path / "L.fst").is_file():
+        # Two sources for one number could disagree, and nobody would see which one won.
         if sil_prob is not None:
             raise UserError("L.fst is there and says how likely silence is; leave sil_prob out",
                             path)
@@ -112,6 +114,7 @@ def _phone_list(path: Path, name: str, phones: dict[str, int]) -> list[int]:
 
 
 def _optional_silence(path: Path, silence: list[int], phones: dict[str, int]) -> int:
+    # prepare_lang.sh writes this file; a directory that was put together by hand may lack it.
     if (path / "phones/optional_silence.int").is_file():
         return _phone_list(path, "optional_silence.int", phones)[0]
     return silence[0]
@@ -120,6 +123,8 @@ def _optional_silence(path: Path, silence: list[int], phones: dict[str, int]) ->
 def _oov(path: Path, words: dict[str, int]) -> int:
     file = path / "oov.int"
     if not file.is_file():
+        # 0 is <eps>: a word that is not in the lexicon then has no pronunciation, and its
+        # utterance fails.
         return words.get(UNKNOWN_WORD, 0)
     text = read_text(file).strip()
     if not text.isdecimal() or int(text) not in words.values():
@@ -138,6 +143,7 @@ def _read_lexicon(path: Path, words: dict[str, int], phones: dict[str, int],
         if word not in words:
             raise UserError(f"word '{word}' is not in words.txt; add it there, or remove it", file)
         for choice in choices:
+            # A lexicon has plain phones; prepare_lang.sh adds the positions when it makes L.fst.
             names = add_positions(choice.phones) if positions else choice.phones
             for name in names:
                 if name not in phones:
@@ -179,10 +185,12 @@ class _Walk:
                      for state in range(fst.num_states)}
         self.finals = set(np.flatnonzero(np.isfinite(fst.final)).tolist())
         self.file, self.words, self.phones = file, words, phones
+        # Its symbols would become phones without frames: no transcript could be aligned.
         if any(arc.ilabel in disambig for arcs in self.arcs.values() for arc in arcs):
             raise self._error("has disambiguation symbols: it is L_disambig.fst; take L.fst")
         self.loop, self.before_silence = fst.start, -1
         self.sil_prob, self.silence, self.pause = 0.0, 0, 0.0
+        # Without optional silence START is LOOP itself, and LOOP is final.
         if self.loop not in self.finals:
             self._leave(fst.start)
         if self.finals != {self.loop}:
@@ -195,6 +203,8 @@ class _Walk:
             if first.olabel not in self.words or first.olabel == 0:
                 raise self._error(f"has an arc with word {first.olabel} where words begin, which "
                                   "is not one of words.txt")
+            # Each word ends twice, in LOOP and before the optional silence: the second way says
+            # nothing new.
             if first.nextstate == self.before_silence:
                 continue  # a word of one phone, the way to silence
             cost, phones = self._chain(first)
@@ -203,20 +213,23 @@ class _Walk:
             if not cost > -_TOLERANCE:
                 raise self._error(f"gives word {first.olabel} a pronunciation of probability "
                                   f"{math.exp(-cost):g}")
+            # Rounding may leave a probability a little above 1, and with it a negative cost.
             pronunciations.setdefault(first.olabel, []).append((min(1.0, math.exp(-cost)), phones))
         if not pronunciations:
             raise self._error("has no word")
         return {word: pronunciations[word] for word in sorted(pronunciations)}
 
     def _chain(self, arc) -> tuple[float, tuple[int, ...]]:
-        """Return (cost without what comes after, phones) of the way of one arc back to LOOP."""
+        """Follow one arc back to LOOP; return (cost up to the end of the word, phones)."""
         word, cost, phones = arc.olabel, 0.0, []
+        # No chain is longer than the number of states: the bound ends the walk on a cycle.
         for _ in range(len(self.arcs)):
             if arc.ilabel not in self.phones:
                 raise self._error(f"has phone {arc.ilabel}, which is not in phones.txt")
             cost += arc.weight
             phones += [arc.ilabel] * (arc.ilabel > 0)
             if arc.nextstate == self.loop:
+                # The last arc also carries the cost of "no silence", which belongs to the pause.
                 return cost - self.pause, tuple(phones)
             onward = [after for after in self.arcs[arc.nextstate]
                       if after.nextstate != self.before_silence]

@@ -35,6 +35,7 @@ def read_model(path: PathLike) -> tuple[TransitionModel, DiagGmm]:
     reader = open_tokens(path)
     transitions = _transition_model(reader)
     gmm = _mixtures(reader)
+    # A pdf without a mixture cannot be scored; a mixture that no state uses does no harm.
     if transitions.num_pdfs > gmm.num_pdfs:
         raise UserError(f"the transition model uses {transitions.num_pdfs} pdfs, the mixtures are "
                         f"{gmm.num_pdfs}; restore the file", path)
@@ -47,10 +48,13 @@ def _transition_model(reader: TokenReader) -> TransitionModel:
     reader.expect("<Topology>")
     topology = _topology(reader)
     tuples = _tuples(reader, topology)
+    # Once without the file's numbers, because it tells how many there must be: num_tids + 1, as
+    # Kaldi's transition-ids count from 1.
     model = TransitionModel(topology, tuples)
     reader.expect("<LogProbs>")
     place = reader.place
     log_probs = reader.numbers("<LogProbs>", model.num_tids + 1)
+    # Rounding in text form may leave a log probability of a sure transition just above 0.
     if log_probs.max() > 1e-4:
         raise reader.error(f"<LogProbs> holds {log_probs.max():g}, at most 0 is expected", place)
     reader.expect("</LogProbs>")
@@ -78,6 +82,7 @@ def _tuples(reader: TokenReader, topology: Topology) -> list[tuple[int, int, int
         place = reader.place
         phone, state = reader.integer("a phone"), reader.integer("an HMM state")
         pdf = reader.integer("a pdf", 0)
+        # Only chain models have two pdfs for a state; here both numbers must be the same.
         if kind == "<Tuples>" and reader.integer("the pdf of a self-loop") != pdf:
             raise reader.error("the pdf of the self-loop differs from the forward one: the model "
                                "is one of Kaldi's chain models, which this version does not read",
@@ -108,6 +113,8 @@ def _mixtures(reader: TokenReader) -> DiagGmm:
              for pdf in range(reader.integer("the number of pdfs", 1))]
     weights, linear, inverse = (np.concatenate(column) for column in zip(*parts, strict=True))
     offsets = np.cumsum([0] + [len(part[0]) for part in parts]).astype(np.int64)
+    # Kaldi stores inverse variances and means times these: its log likelihood is then linear in
+    # them.
     return DiagGmm(weights, linear / inverse, 1.0 / inverse, offsets)
 
 

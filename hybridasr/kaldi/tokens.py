@@ -1,6 +1,6 @@
 """Owns reading of Kaldi's text files token by token, with errors that say file, line and token.
 
-A token is whatever stands between white space. Vectors and matrices (``[ numbers ]``) are
+A token is any text between white space. Vectors and matrices (``[ numbers ]``) are
 converted at once, not number by number.
 """
 
@@ -38,7 +38,7 @@ class TokenReader:
         return token[1] if token else ""
 
     def take(self, wanted: str) -> str:
-        """Take the next token; `wanted` says what is missing where there is none."""
+        """Take the next token; the error at the end of the text names `wanted`."""
         token = _TOKEN.match(self.text, self.place)
         if not token:
             raise self.error(f"ends where {wanted} is expected")
@@ -77,6 +77,7 @@ class TokenReader:
         if end < 0:
             raise self.error(f"{name} has no ']'", begin)
         tokens = self.text[self.place:end].split()
+        # One conversion in C for the whole vector: token by token, a large model takes minutes.
         try:
             values = np.array(tokens, np.float64)
         except ValueError:
@@ -126,6 +127,7 @@ def open_tokens(path: PathLike) -> TokenReader:
     path = Path(path)
     if path.suffix != ".gz":
         if path.is_file():
+            # Looked at before the text is decoded, so that the message names the real cause.
             with path.open("rb") as file:
                 _refuse_binary(file.read(2), path)
         return TokenReader(read_text(path), path)

@@ -45,6 +45,7 @@ def read_tree(path: PathLike) -> DecisionTree:
 
 
 def _node(reader: TokenReader, width: int, pdfs: list[int], depth: int) -> Node | None:
+    # A damaged file could be nested deeper than Python's recursion allows.
     if depth > MAX_DEPTH:
         raise reader.error(f"the tree is more than {MAX_DEPTH} questions deep")
     kind = reader.expect("CE", "SE", "TE", "NULL")

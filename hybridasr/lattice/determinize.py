@@ -1,7 +1,7 @@
 """Owns determinisation of lattices: one path for each sequence of words, the best one.
 
 Takes a `Lattice`; gives a `CompactLattice`. Subset construction over words with weights (graph
-cost, acoustic cost, string of transition-ids), of which the least total wins, as in Kaldi's
+cost, acoustic cost, string of transition-ids); the least total wins, as in Kaldi's
 determinize-lattice-pruned: D. Povey et al., "Generating exact lattices in the WFST framework",
 ICASSP 2012. Subsets are expanded in topological order, so the cost to reach each is known exactly
 when it is, and arcs worse than the best path by more than the beam are left out.
@@ -60,12 +60,14 @@ def determinize_lattice(lattice: Lattice, beam: float = np.inf,
     silent = np.bincount(lattice.source, lattice.word == 0, minlength=lattice.num_states)
     raw = _Raw(offsets, offsets[:-1] + silent.astype(np.int64), lattice.target[rows],
                lattice.tid[rows], lattice.word[rows], lattice.graph[rows],
+               # Scaled once here: the kernel compares total costs at every step.
                acoustic_scale * lattice.acoustic[rows], lattice.final_graph,
                acoustic_scale * lattice.final_acoustic)
     while True:
         arcs, states, trie, fits = _determinize(raw, beam, MAX_ELEMENTS)
         if fits:
             break
+        # The subsets did not fit into memory; an infinite beam is first brought to a finite one.
         beam = 0.75 * min(beam, 20.0)
         logger.warning("the lattice is too large for its beam, which is narrowed to %.3g", beam)
     ends = np.isfinite(states.graph)
@@ -131,7 +133,7 @@ class _States(NamedTuple):
 
 
 class _Out(NamedTuple):
-    """Arcs or final costs of the result; the string is what `node` has and `base` has not."""
+    """Arcs or final costs of the result; a string is that of `node` without that of `base`."""
 
     source: np.ndarray
     target: np.ndarray
@@ -161,6 +163,7 @@ def _determinize(raw, beam, max_elements):
         high = _close(raw, trie, work, stamp, 0, 0)
         _seal(raw, trie, work, stamp, 0, high, remaining, elements, states, 0, buckets, False)
         states.cost[0], num_states = 0.0, 1
+    # A little room for rounding, so that the best path itself always stays.
     limit = beam + _TOLERANCE + (remaining[0] if num_raw > 0 else 0.0)
     # By the least raw state: nothing that comes later leads back to it, so its cost is final.
     while num_done < num_states:
@@ -181,6 +184,7 @@ def _determinize(raw, beam, max_elements):
             while last < len(order) and words[order[last]] == words[order[first]]:
                 last += 1
             group, first = order[first:last], last
+            # A child for each arc at most; the kernels below must not find the trie full.
             trie = with_room(trie, num_raw_arcs + len(group))
             stamp += 1
             low, high, best = _reach_word(raw, trie, work, stamp, elements, slots[group],
@@ -209,6 +213,7 @@ def _determinize(raw, beam, max_elements):
             num_arcs += 1
         if states.ends[num_states - 1] > max_elements:
             return _cut(arcs, 0), _cut(finals, 0), trie, False
+    # States are numbered as they were found; the result wants topological order.
     for arc in range(num_arcs):
         arcs.source[arc] = states.place[arcs.source[arc]]
         arcs.target[arc] = states.place[arcs.target[arc]]
@@ -231,10 +236,12 @@ def _reach(trie, work, stamp, state, graph, acoustic, node, tid):
     """Reach a raw state at these costs, if that is the best way: total, graph cost, string."""
     known = work.stamp[state] == stamp
     total = graph + acoustic
+    # Total cost decides first: this way is worse, and needs no node in the trie.
     if known and total > work.graph[state] + work.acoustic[state]:
         return
     if tid > 0:
         node = child(trie, node, tid)
+    # Equal costs: a fixed rule decides, so that results do not depend on the order of arcs.
     if known and total == work.graph[state] + work.acoustic[state]:
         if graph > work.graph[state]:
             return
@@ -264,6 +271,7 @@ def _close(raw, trie, work, stamp, low, high):
     state = low
     while state <= high:
         if work.stamp[state] == stamp:
+            # Only arcs without a word: they do not change which word sequence this is.
             for arc in range(raw.offsets[state], raw.worded[state]):
                 target = raw.target[arc]
                 high = max(high, target)
@@ -278,14 +286,15 @@ def _seal(raw, trie, work, stamp, low, high, remaining, elements, states, new, b
           normalize):
     """Find the subset among those known, or add it as number `new`.
 
-    Only raw states with words to come, or ends, make up a subset. Returns (number, and what was
-    taken out of its elements: graph cost, acoustic cost, string).
+    A subset holds only raw states that are ends or have arcs with words. Returns (number, and the
+    part taken out of its elements: graph cost, acoustic cost, string).
     """
     begin = states.ends[new - 1] if new > 0 else 0
     end, best, base = begin, -1, -1
     for state in range(low, high + 1):
         if work.stamp[state] != stamp or remaining[state] == np.inf:
             continue
+        # A state from which only arcs without words leave has passed its elements on already.
         if raw.worded[state] == raw.offsets[state + 1] and raw.final_graph[state] == np.inf:
             continue
         graph, acoustic, node = work.graph[state], work.acoustic[state], work.node[state]
@@ -331,6 +340,8 @@ def _same(trie, elements, states, known, begin, end, base):
     for i in range(end - begin):
         one, other = first + i, begin + i
         if (elements.state[one] != elements.state[other]
+                # Costs of equal subsets may differ by rounding; without a tolerance their number
+                # explodes.
                 or abs(elements.graph[one] - elements.graph[other]) > DELTA
                 or abs(elements.acoustic[one] - elements.acoustic[other]) > DELTA
                 or rest_code(trie, states.base[known], elements.node[one])

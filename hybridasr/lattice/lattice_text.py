@@ -38,7 +38,7 @@ def read_lattices(path: PathLike, words: Collection[int] | None = None
     Yields
     ------
     (utterance, lattice)
-        States in topological order; those that the start does not lead to are left out.
+        States in topological order; states that the start does not reach are left out.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read_lattices(path: PathLike, words: Collection[int] | None = None
 
 def read_compact(path: PathLike, words: Collection[int] | None = None,
                  acoustic_scale: float = 1.0) -> Iterator[tuple[str, CompactLattice]]:
-    """As `read_lattices`, with those that are not compact determinised."""
+    """As `read_lattices`; lattices that are not compact are determinised."""
     for key, lattice in read_lattices(path, words):
         if isinstance(lattice, Lattice):
             lattice = determinize_lattice(lattice, acoustic_scale=acoustic_scale)
@@ -202,6 +202,8 @@ class _Entry:
 
     def _state(self, field: str) -> int:
         if field not in self.place:
+            # State names may be any numbers: they are counted in order of appearance, the start
+            # first.
             _whole(field, "state")
             self.place[field] = len(self.place)
         return self.place[field]
@@ -220,6 +222,7 @@ class _Entry:
                 state = names[int(str(error).split()[1])]
                 raise UserError(f"the lattice of '{self.key}' has a cycle through state {state}; "
                                 f"{_REMEDY}", self.path, self.first) from None
+        # States that the start does not reach keep -1 and drop out with their arcs.
         place = np.full(len(names), -1, np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
         rows = np.flatnonzero(place[source] >= 0)
@@ -246,6 +249,7 @@ def _weight(field: str) -> tuple[float, float, np.ndarray | None]:
         if len(parts) > 3:
             raise ValueError
         graph, acoustic = float(parts[0]), float(parts[1])
+        # A cost of -inf would make every path through it the best one.
         if math.isnan(graph + acoustic) or min(graph, acoustic) == -math.inf:
             raise ValueError
         if len(parts) == 2:

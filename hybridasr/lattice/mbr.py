@@ -79,6 +79,7 @@ def decode_mbr(lattice: CompactLattice, acoustic_scale: float = 1.0,
     alignment = _Alignment(lattice, acoustic_scale)
     chosen = list(best[0].words if words is None else words)
     for _ in range(MAX_ROUNDS):
+        # A gap (0) stands before, between and after the words: a word may be inserted there.
         around = [0, *(symbol for word in chosen for symbol in (word, 0))]
         errors, shares, begins, ends = alignment.statistics(around)
         if words is not None:
@@ -105,6 +106,7 @@ class _Alignment:
         arcs, ends, _ = forward_backward(lattice, acoustic_scale)
         final = np.flatnonzero(np.isfinite(lattice.final_graph))
         source = np.concatenate([lattice.source, final])
+        # One more state as a common end: the recursion needs a single last state.
         target = np.concatenate([lattice.target, np.full(len(final), lattice.num_states)])
         ids = np.concatenate([lattice.word, np.zeros(len(final), lattice.word.dtype)])
         order = np.argsort(target, kind="stable")
@@ -119,7 +121,7 @@ class _Alignment:
         self.frames = np.append(frames, last.max(initial=0)).astype(np.float64)
 
     def column(self, word: int) -> int:
-        """Return the place of a word; one that the lattice has not is beyond all of them."""
+        """Return the place of a word; a word that is not in the lattice comes behind all others."""
         place = int(np.searchsorted(self.words, word))
         known = place < len(self.words) and self.words[place] == word
         return place if known else len(self.words)
@@ -167,6 +169,7 @@ def _align(source, target, word, share, frames, symbols, num_words):
     along, mass_along = np.empty(length + 1), np.empty(length + 1)
     step = np.zeros(length + 1, np.int64)
     for q in range(1, length + 1):
+        # The start: no word is there yet, so all symbols so far are left out (deletions).
         distance[0, q] = distance[0, q - 1] + (symbols[q - 1] != 0)
     for arc in range(len(source)):
         _distances(distance[source[arc]], word[arc], symbols, along, step)
@@ -177,6 +180,7 @@ def _align(source, target, word, share, frames, symbols, num_words):
     mass[num_states - 1, length] = 1.0
     for arc in range(len(source) - 1, -1, -1):
         begin, end = frames[source[arc]], frames[target[arc]]
+        # Computed again rather than stored: the table of all arcs would not fit into memory.
         _distances(distance[source[arc]], word[arc], symbols, along, step)
         mass_along[:] = share[arc] * mass[target[arc]]
         for q in range(length, 0, -1):
@@ -189,6 +193,8 @@ def _align(source, target, word, share, frames, symbols, num_words):
             elif step[q] == 2:
                 mass[source[arc], q] += part
             else:
+                # The symbol is left out: its share goes to "no word", at the time of the arc's
+                # begin.
                 mass_along[q - 1] += part
                 shares[q - 1, 0] += part
                 begins[q - 1, 0] += part * begin

@@ -29,6 +29,7 @@ def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> 
     pushed, visits, paths = 1, set(), []
     while heap and len(paths) < count:
         total, words, _, state, cost, chain = heapq.heappop(heap)
+        # A way with these words was taken out before at a lower cost.
         if not total < np.inf or (state, words) in visits:
             continue
         visits.add((state, words))
@@ -37,6 +38,7 @@ def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> 
             continue
         ways = [(arc, int(lattice.target[arc]), arc_costs[arc], remaining[lattice.target[arc]])
                 for arc in range(offsets[state], offsets[state + 1])]
+        # Ending is one more way on; the final state's number (~state) tells it from an arc.
         ways.append((-1, end, final_costs[state], 0.0))
         for arc, target, step, rest in ways:
             word = int(lattice.word[arc]) if arc >= 0 else 0
@@ -93,6 +95,7 @@ def oracle(lattice: WordGraph, reference: Sequence[int]) -> Oracle | None:
             errors[0, 0] = 0
         # Words of the reference that are missing: errors[r] = min over q <= r of errors[q] + r - q
         closed = np.minimum.accumulate(errors[state] - places) + places
+        # -1 is the mark of a missing word, which takes no arc.
         arrived[state, closed < errors[state]] = -1
         errors[state] = closed
         for arc in range(offsets[state], offsets[state + 1]):
@@ -106,6 +109,7 @@ def oracle(lattice: WordGraph, reference: Sequence[int]) -> Oracle | None:
         return None
     state = int(ends[np.argmin(errors[ends, -1])])
     fewest, place, words = int(errors[state, -1]), len(wanted), []
+    # Back from the end: either a word of the reference is missing, or an arc is undone.
     while state > 0 or place > 0:
         arc = arrived[state, place]
         if arc < 0:

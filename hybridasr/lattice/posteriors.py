@@ -20,6 +20,7 @@ def forward_backward(lattice: WordGraph, acoustic_scale: float = 1.0
         return arc_costs, final_costs, -np.inf
     forward, backward = _sums(lattice.source, lattice.target, arc_costs, final_costs)
     total = backward[0]
+    # All states lead nowhere; exp(-inf - -inf) below would be NaN.
     if total == -np.inf:
         return np.zeros(lattice.num_arcs), np.zeros(lattice.num_states), -np.inf
     arcs = np.exp(forward[lattice.source] - arc_costs + backward[lattice.target] - total)

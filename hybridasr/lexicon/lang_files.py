@@ -1,7 +1,7 @@
 """Owns the files of a lang directory, one by one: symbol tables, lists of phone ids, tree roots.
 
-Whatever comes out of here is an id that the symbol tables know: nothing that indexes an array by
-phone or word has to look again.
+Every id that these functions return is in the symbol tables, so code that indexes an array by
+phone or word need not check it again.
 """
 
 from collections.abc import Container, Iterable
@@ -42,6 +42,8 @@ def read_symbols(path: PathLike) -> dict[str, int]:
         fields = line.split()
         if len(fields) != 2 or not fields[1].isdecimal():
             raise UserError(f"'{line[:80]}' is not '<symbol> <id>'; {REMEDY}", path, line_number)
+        # An id of ten digits in a damaged file would ask for gigabytes where arrays are indexed by
+        # id.
         symbol, number = fields[0], _whole(fields[1], len(lines) + _SPARE)
         if number is None:
             raise UserError(f"'{symbol}' has the id {fields[1][:20]}, but there are {len(lines)} "
@@ -74,7 +76,7 @@ def read_ids(path: Path, known: Container[int], what: str = "phone") -> list[lis
     Raises
     ------
     UserError
-        with file and line: what is no id of `known`; or if there is no id at all.
+        with file and line: a field that is not an id of `known`.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -102,6 +104,7 @@ def read_roots(path: Path, known: Container[int]) -> list[Root]:
     roots = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()
+        # As in Kaldi's roots.txt: "shared" means one tree for all HMM states of these phones.
         kinds = ({"shared", "not-shared"}, {"split", "not-split"})
         phones = [_whole(field, None) for field in fields[2:]]
         if len(fields) < 3 or None in phones \
@@ -117,12 +120,14 @@ def read_roots(path: Path, known: Container[int]) -> list[Root]:
 def check_each_once(groups: Iterable[Iterable[int]], phones: list[int], path: Path) -> None:
     """Refuse groups in which a phone is missing, is twice, or is a disambiguation symbol."""
     members = [phone for group in groups for phone in group]
+    # A phone that is in no group would have no pdf, and one in two groups would have two.
     if sorted(members) != sorted(phones):
         raise UserError(f"does not name every phone once; {REMEDY}", path)
 
 
 def _whole(field: str, most: int | None) -> int | None:
-    """Return a whole number of at most ten digits; None if it is none, or above `most`."""
+    """Return a field as a number; None if it is not a whole one of ten digits or above `most`."""
+    # The length first: int() itself fails on a number of thousands of digits.
     if not field.isdecimal() or len(field) > 10 or most is not None and int(field) > most:
         return None
     return int(field)

@@ -50,6 +50,7 @@ class LangOptions:
     used_phones_only: bool = option(True, "list only phones that the lexicon uses")
 
     def __post_init__(self):
+        # Probability 1 would leave no path without silence: its cost would be infinite.
         if not 0.0 <= self.sil_prob < 1.0:
             raise UserError(f"sil-prob is {self.sil_prob}; give a number from 0 to below 1")
 
@@ -127,6 +128,7 @@ class Lang:
         flat = [(word, prob, phones) for word, prons in self.pronunciations.items()
                 for prob, phones in prons]
         marks = disambiguate([phones for _, _, phones in flat])
+        # #0 belongs to the grammar and the last symbol to silence; homophones have those between.
         if max(marks, default=0) > len(self.disambig_phones) - 2:
             raise ValueError(f"{max(marks)} homophones, but {len(self.disambig_phones)} "
                              "disambiguation symbols; the last one marks silence")
@@ -152,6 +154,8 @@ def disambiguate(pronunciations: Iterable[tuple[int, ...]]) -> list[int]:
     """
     pronunciations = list(pronunciations)
     count = Counter(pronunciations)
+    # A word that begins another one cannot be told apart until the other one ends. Then L is not
+    # determinizable, because the output would be delayed without bound (Mohri et al., 2002).
     beginnings = {phones[:n] for phones in count for n in range(1, len(phones))}
     used: Counter = Counter()
     marks = []
@@ -185,6 +189,7 @@ def prepare_lang(
     options = options or LangOptions()
     path = Path(path)
     _check_lexicon(lexicon, phone_set)
+    # Phones that no word uses would get pdfs for which there are no frames.
     if options.used_phones_only:
         phone_set = phone_set.restrict(lexicon.phones)
     lang = _assemble(lexicon, phone_set, path, options)
@@ -192,6 +197,7 @@ def prepare_lang(
     (path / "lang.json").unlink(missing_ok=True)
     for name, text in _files(lang, options).items():
         write_text(path / name, text)
+    # Kaldi's tools take the mere presence of this file as a sign of position-dependent phones.
     if not options.position_dependent:
         for name in ("txt", "int"):
             (path / f"phones/word_boundary.{name}").unlink(missing_ok=True)
@@ -224,12 +230,14 @@ def read_lang(path: PathLike) -> Lang:
     phones, words = read_symbols(path / "phones.txt"), read_symbols(path / "words.txt")
     pronunciations = _to_ints(read_lexicon(path / "lexiconp.txt"), words, phones,
                               options.position_dependent, path / "lexiconp.txt")
+    # The grammar needs them: #0 for backoff, the other two for the ends of sentences.
     for symbol in ("#0", "<s>", "</s>"):
         if symbol not in words:
             raise UserError(f"'{symbol}' is not in words.txt; {REMEDY}", path)
     lists = path / "phones"
     known = {number for number in phones.values() if number > 0}
 
+    # An empty list of disambiguation symbols or silences would fail much later, in the graph.
     def column(name: str) -> list[int]:
         ids = [number for row in read_ids(lists / f"{name}.int", known) for number in row]
         if not ids:
@@ -238,6 +246,7 @@ def read_lang(path: PathLike) -> Lang:
 
     silence, nonsilence, disambig = map(column, ("silence", "nonsilence", "disambig"))
     sets, roots = read_ids(lists / "sets.int", known), read_roots(lists / "roots.int", known)
+    # A phone that is both silence and speech would be counted twice in the statistics.
     check_each_once([silence, nonsilence, disambig], sorted(known), path / "phones.txt")
     check_each_once(sets, silence + nonsilence, lists / "sets.int")
     check_each_once([root.phones for root in roots], silence + nonsilence, lists / "roots.int")
@@ -286,6 +295,8 @@ def _check_lexicon(lexicon: Lexicon, phone_set: PhoneSet) -> None:
                     raise UserError(f"word '{word}' uses the phone '{phone}', which is not in the "
                                     "phone set; correct it, or add the phone to the set")
     for phone in known:
+        # `base_phone` would take such an ending for a position, and Kaldi would take #k for a
+        # mark.
         if phone.startswith(("#", "<")) or phone[-2:] in POSITIONS:
             raise UserError(f"'{phone}' cannot name a phone (#k, <...> and the endings _B _E _I _S "
                             "have a meaning of their own); rename it")
@@ -296,6 +307,7 @@ def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOp
         """Every form of a phone; silence also occurs between words, without position."""
         if not options.position_dependent:
             return [phone]
+        # Silence as a word (<SIL>) has a position, optional silence between words has none.
         bare = [phone] if phone in phone_set.silence_phones else []
         return bare + [phone + suffix for suffix in POSITIONS]
 
@@ -318,6 +330,8 @@ def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOp
     roots = phone_set.sets if options.share_tones or options.tone_roots else alone
     questions = [ids(question) for question in phone_set.extra_questions]
     if options.position_dependent:
+        # As in Kaldi's prepare_lang.sh: one question for each position, silences apart, because
+        # the tree cannot see the names of phones.
         for suffix in ("", *POSITIONS):
             for kind in (silence, speech):
                 place = [phones[p] for p in kind if _suffix(p) == suffix]
@@ -366,6 +380,7 @@ def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
         "oov.txt": f"{lang.word_name(lang.oov)}\n",
         "oov.int": f"{lang.oov}\n",
     }
+    # Kaldi's scripts read a list in three forms: names, ids, and ids with colons between.
     lists = {
         "silence": lang.silence_phones,
         "nonsilence": lang.nonsilence_phones,
@@ -386,6 +401,7 @@ def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
         for ending, show in (("txt", lang.phone_name), ("int", str)):
             files[f"phones/{name}.{ending}"] = "".join(
                 f"{front}{' '.join(map(show, row))}\n" for front, row in rows)
+    # The first line is optional silence: a phone that belongs to no word (<eps>).
     align = [((0, 0), (lang.optional_silence,))]
     align += [((word, word), phones) for word, prons in lang.pronunciations.items()
               for _, phones in prons]

@@ -50,6 +50,7 @@ class Lexicon:
 def make_lexicon(pronunciations: Mapping[str, Iterable[Pronunciation]]) -> Lexicon:
     """Make a lexicon: words sorted, equal pronunciations of a word merged (the likelier stays)."""
     entries = {}
+    # Byte order as with `LC_ALL=C sort`, which Kaldi expects of every list.
     for word in sorted(pronunciations, key=str.encode):
         best: dict[tuple[str, ...], float] = {}
         for pron in pronunciations[word]:
@@ -84,7 +85,7 @@ def read_own_lexicon(path: PathLike) -> Lexicon:
     Raises
     ------
     UserError
-        as `read_lexicon`, and for what would be phones by mistake.
+        as `read_lexicon`, and for fields that would be phones by mistake.
     """
     rows, with_probabilities = read_own_rows(path)
     return _from_rows(rows, with_probabilities or Path(path).name.startswith("lexiconp"),
@@ -178,6 +179,7 @@ def build_lexicon(
     entries.update({word: user[word] for word in unique if word in user})
     source = "the lexicon" if isinstance(user_lexicon, Lexicon) else user_lexicon
     _warn_of_case(rest, user, source)
+    # "AH0" and "AH" would be two phones with half of the data each, without any warning.
     own_phones = [] if mix_phones else foreign_phones(
         phone for word, prons in user.items() if word not in SPECIAL_WORDS
         for pron in prons for phone in pron.phones)
@@ -189,6 +191,7 @@ def build_lexicon(
     if unknown and own_phones:
         raise _other_phones(unknown, own_phones, source, places or {}, offers)
     if unknown:
+        # The error gives examples of words that are known, so that the user sees the right form.
         entries.update(looked_up)
         raise _no_pronunciation(unknown, entries, places or {}, offers)
     return make_lexicon(entries | looked_up)
@@ -295,9 +298,11 @@ def fit_pronunciations(
         return fitting, []
     lacking: list[str] = []
     for best in sorted(pronunciations, key=lambda pron: -pron.probability):
+        # The phone itself comes first in `near`: it is replaced only where the model lacks it.
         near = [[v for v in (p, *variants.get(p, ())) if v in phones] for p in best.phones]
         if all(near):
             return [Pronunciation(best.probability, tuple(group[0] for group in near))], []
+        # The best pronunciation's phones are reported: it is the one that the user expects.
         lacking = lacking or sorted({p for p, group in zip(best.phones, near, strict=True)
                                      if not group})
     return [], lacking
@@ -316,12 +321,13 @@ def _probability(text: str, word: str, path: Path, line: int) -> float:
 
 
 def _languages(words: list[str]) -> frozenset[str]:
-    """Tell how to read what is both an English word and a toneless pinyin syllable.
+    """Tell how to read a word that is both English and a toneless pinyin syllable.
 
     "hanzi" is among the languages if a word has hanzi: numbers are then Mandarin.
     """
     pinyin = {w for w in words if mandarin.split_pinyin(w) is not None}
     in_english = {w for w in words if english.in_table(w)}
+    # A word that is both says nothing about the list; only words that are one of them count.
     plain = {"mandarin": pinyin - in_english, "english": in_english - pinyin}
     languages = {name for name, members in plain.items() if members} or {"english"}
     has_hanzi = any(mandarin.is_hanzi(character) for word in words for character in word)
@@ -331,6 +337,7 @@ def _languages(words: list[str]) -> frozenset[str]:
 def _pronounce(
     word: str, languages: frozenset[str], sandhi: bool, guess: bool
 ) -> list[tuple[str, ...]] | None:
+    # "26" is read in Mandarin only if the list has Mandarin; it has no reading in an English list.
     if any(mandarin.is_hanzi(character) for character in word) \
             or is_number(word) and not languages.isdisjoint(("hanzi", "mandarin")):
         return _pronounce_mixed(word, sandhi, guess)
@@ -363,6 +370,7 @@ def _pronounce_mixed(word: str, sandhi: bool, guess: bool) -> list[tuple[str, ..
 def _pronounce_runs(text: str, sandhi: bool, guess: bool) -> list[tuple[str, ...]] | None:
     """Pronounce a text of hanzi and Latin letters, run by run."""
     runs: list[list[tuple[str, ...]]] = []
+    # Latin letters and the rest are read by different tables, so they are cut apart first.
     for run in re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]+", text):
         if all(mandarin.is_hanzi(character) for character in run):
             phones = mandarin.hanzi_pronunciations(run, sandhi)
@@ -375,6 +383,7 @@ def _pronounce_runs(text: str, sandhi: bool, guess: bool) -> list[tuple[str, ...
         runs.append(phones)
     joined: list[tuple[str, ...]] = [()]
     for phones in runs:
+        # The product of readings grows with every run: it is cut off after each.
         joined = [(*head, *tail) for head in joined for tail in phones][: mandarin.MAX_READINGS]
     return joined
 
@@ -405,6 +414,7 @@ def _no_pronunciation(
     places: Mapping[str, tuple[PathLike, int]],
     offers: Container[str],
 ) -> UserError:
+    # The word that comes first in the file is the one that the user will look for.
     word = min(unknown, key=lambda w: places[w][1] if w in places else 0)
     path, line = places.get(word, (None, None))
     first = [w for w in known if w not in SPECIAL_WORDS][:3]

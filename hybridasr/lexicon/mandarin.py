@@ -86,6 +86,7 @@ def split_pinyin(word: str) -> Syllables | None:
     table = syllable_table()
     if text in table:
         return (text,)
+    # A digit ends each syllable. Without digits a split is ambiguous: "xian" is xian or xi'an.
     parts = re.findall(r"[^\d'\-]+[1-5]", text)
     complete = re.sub(r"['\-]", "", text) == "".join(parts)
     if parts and complete and all(part[:-1] in table for part in parts):
@@ -101,6 +102,7 @@ def bad_tone(word: str) -> str | None:
     """
     text = normalize_pinyin(word)
     parts = re.findall(r"[^\d'\-]+\d", text)
+    # All parts must be syllables: "mp3" and "room2" are not pinyin with a wrong tone.
     if not parts or re.sub(r"['\-]", "", text) != "".join(parts) \
             or any(part[:-1] not in syllable_table() for part in parts):
         return None
@@ -146,6 +148,7 @@ def hanzi_pronunciations(text: str, sandhi: bool = True) -> list[Phones] | None:
         return None
     if sandhi:
         spoken = [variant for reading in readings for variant in apply_sandhi(text, reading)]
+        # The reading of the dictionary stays first; both stay, because speakers vary.
         readings = list(dict.fromkeys([*readings, *spoken]))
     return list(dict.fromkeys(to_phones(reading) for reading in readings))[:MAX_READINGS]
 
@@ -158,6 +161,7 @@ def hanzi_readings(text: str) -> list[Syllables] | None:
     """
     choices: list[list[Syllables]] = []
     for word in _cut(text):
+        # Without OpenCC pypinyin would give a traditional character a wrong or rare reading.
         if len(word) == 1 and needs_converter(word):
             return None
         options = _overrides().get(word)
@@ -166,9 +170,11 @@ def hanzi_readings(text: str) -> list[Syllables] | None:
             if reading is None:
                 return None
             options = [reading]
+            # Speakers differ: the last syllable of such words is said with and without its tone.
             if word in _neutral_words() and reading[-1][-1] != "5":
                 options.append((*reading[:-1], reading[-1][:-1] + "5"))
         choices.append(options)
+    # Lazily: ten characters with three readings each have 59049 combinations.
     combined = itertools.islice(itertools.product(*choices), MAX_READINGS)
     return [tuple(itertools.chain.from_iterable(parts)) for parts in combined]
 
@@ -190,6 +196,7 @@ def apply_sandhi(text: str, syllables: Syllables) -> list[Syllables]:
     syllables : tuple of toned syllables
     """
     said = list(syllables)
+    # If a digit or a merged syllable shifts the characters, 不 and 一 cannot be found by place.
     if len(text) == len(said):
         for i in range(len(said) - 1):
             following = said[i + 1][-1]
@@ -209,6 +216,7 @@ def apply_sandhi(text: str, syllables: Syllables) -> list[Syllables]:
 def _read_word(word: str) -> Syllables | None:
     """Read one word with pypinyin; None if a character is unknown to it."""
     pypinyin = _pypinyin()
+    # An unknown character becomes "?", which fails the check of the tone below.
     syllables = pypinyin.lazy_pinyin(word, style=pypinyin.Style.TONE3, v_to_u=False,
                                      neutral_tone_with_five=True, errors=lambda text: ["?"])
     table = syllable_table()
@@ -227,6 +235,7 @@ def _cut(text: str) -> list[str]:
     words, start = [], 0
     while start < len(text):
         piece = simplified[start]
+        # Down to two characters: a single one needs no phrase and is taken as it is.
         for length in range(min(longest, len(text) - start), 1, -1):
             end = start + length
             known = [t[start:end] for t in (text, simplified) if t[start:end] in phrases]

@@ -59,6 +59,7 @@ def _spellings(number: str, before: str, after: str) -> tuple[str, ...]:
     if len(whole) > _LONGEST or (len(whole) > 1 and whole[0] == "0"):
         return _names(whole)
     measure = _measure(after)
+    # 二 and 两 both mean 2; which one is said depends on the word that follows.
     if whole == "2":
         twos = {"always": ("两",), "often": ("两", "二")}.get(measure, ("二",))
         return ("二",) if before.endswith("第") else twos
@@ -74,6 +75,7 @@ def _spellings(number: str, before: str, after: str) -> tuple[str, ...]:
 def _measure(after: str) -> str:
     """Return "always" or "often" if a measure word follows a number, else ""."""
     measures = _measures()
+    # The longest measure word first: 分钟 (minutes) must not be taken for 分 (points).
     lengths = range(max(map(len, measures)), 0, -1)
     return next((measures[after[:n]] for n in lengths if after[:n] in measures), "")
 
@@ -91,6 +93,7 @@ def _quantity(number: int, two: str) -> str:
     if high:
         text = (two if high == 2 else _below_10000(high, two)) + "万"
     if low or not high:
+        # A gap between 万 and the lower digits is said as 零: 10500 is 一万零五百.
         text += ("零" if high and low < 1000 else "") + _below_10000(low, two)
     # Ten to nineteen begin with ten, not "one ten".
     return text[1:] if text.startswith("一十") else text
@@ -104,6 +107,7 @@ def _below_10000(number: int, two: str) -> str:
         digit = number // unit % 10
         if digit:
             text += (two if digit == 2 and unit >= 100 else _by_digit(str(digit))) + name
+        # One 零 for any run of zeros inside a number, none at its end: 1005 is 一千零五.
         elif text and not text.endswith("零") and number % unit:
             text += "零"
     return text

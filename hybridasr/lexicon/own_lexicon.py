@@ -2,7 +2,8 @@
 
 A line is a word and its phones (Kaldi's lexicon.txt), or a word, a probability and its phones
 (lexiconp.txt under any name); further pronunciations are lines of their own, or ``word(2)`` as in
-the CMU dictionary. What would turn into phones in silence and is none is refused by line.
+the CMU dictionary. A field that is no phone, but would become one unnoticed, is refused
+with its line.
 """
 
 import re
@@ -41,6 +42,7 @@ def read_own_rows(path: PathLike) -> tuple[list[Row], bool]:
     with_probabilities = bool(rows) and all(second)
     for (line, fields), number in zip(rows, second, strict=True):
         variant = _VARIANT.fullmatch(fields[0])
+        # Kaldi has no names for variants: the entry becomes one more line of the same word.
         if variant:
             fields[0] = variant[1]
         # A whole number may name a tone, as in "d a 3".
@@ -73,9 +75,10 @@ def near_by_case(words: Iterable[str], entries: Collection[str]) -> list[tuple[s
 
 
 def _refuse_syllables(word: str, phones: list[str], path: PathLike, line: int) -> None:
-    """Refuse an entry of whole pinyin syllables; an entry of our own phones is none."""
+    """Refuse an entry of whole pinyin syllables, unless all of them are built-in phones."""
     syllables = [mandarin.split_pinyin(phone) for phone in phones]
     toned = [s is not None and len(s) == 1 and s[0][-1].isdigit() for s in syllables]
+    # A final alone, such as "a3", is a syllable too: an entry of built-in phones is in order.
     if not phones or not all(toned) or not foreign_phones(phones):
         return
     split = " ".join(mandarin.to_phones(tuple(s[0] for s in syllables)))

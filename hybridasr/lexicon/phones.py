@@ -43,6 +43,7 @@ class PhoneSet:
 
         def cut(groups: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
             kept = (tuple(p for p in group if p in keep) for group in groups)
+            # Cutting can make two groups equal or one empty; the tree must not see either.
             return tuple(dict.fromkeys(group for group in kept if group))
 
         return PhoneSet(
@@ -57,6 +58,7 @@ class PhoneSet:
         """Add the phones it does not know yet, as speech phones without variants."""
         known = {*self.silence_phones, *self.nonsilence_phones}
         new = sorted({*phones} - known, key=str.encode)
+        # A new phone has no variants: from its name alone we cannot know which phones are alike.
         speech = tuple(sorted({*self.nonsilence_phones, *new}, key=str.encode))
         return PhoneSet(self.silence_phones, speech, self.optional_silence,
                         (*self.sets, *((phone,) for phone in new)), self.extra_questions)
@@ -77,6 +79,7 @@ def default_phone_set() -> PhoneSet:
     sets = [(p,) for p in silences] + [(p,) for p in plain] + list(finals.values())
     questions = [silences, tuple(kinds["initial"]), tuple(kinds["english"]),
                  tuple(p for toned in finals.values() for p in toned)]
+    # One question for each tone, over all finals: tone is context that the tree should see.
     questions += [tuple(toned[i] for toned in finals.values()) for i in range(len(TONES))]
     for number, (_, *phones) in builtin_table("questions.txt"):
         members: list[str] = []
@@ -86,6 +89,7 @@ def default_phone_set() -> PhoneSet:
                                 tables_dir() / "questions.txt", number)
             members.extend(finals.get(phone, (phone,)))
         questions.append(tuple(members))
+    # The tones of one final are a question too, so that the tree can ask for the final alone.
     questions += list(finals.values())
     return PhoneSet(silences, tuple(speech), kinds["optional_silence"][0], tuple(sets),
                     tuple(dict.fromkeys(questions)))

@@ -14,7 +14,7 @@ from hybridasr.storage import PathLike, package_folder, read_text
 def tables_dir() -> Path:
     """Return the directory of the tables.
 
-    The environment variable HYBRIDASR_LEXICON wins; else they are those that come with the package.
+    The environment variable HYBRIDASR_LEXICON wins; without it the package's own are used.
 
     Raises
     ------
@@ -23,6 +23,7 @@ def tables_dir() -> Path:
     """
     named = os.environ.get("HYBRIDASR_LEXICON")
     if named:
+        # A wrong path must not fall back to the tables of the package without a word.
         if not Path(named).is_dir():
             raise UserError("HYBRIDASR_LEXICON is not a directory; point it at the folder "
                             "'lexicon' of the project, or unset it", named)
@@ -36,6 +37,7 @@ def tables_dir() -> Path:
 
 def read_fields(path: PathLike) -> list[tuple[int, list[str]]]:
     """Read (line number from 1, fields) of every line that is neither blank nor a comment."""
+    # Split at line feeds only: splitlines would also break at characters inside a field.
     lines = read_text(path).split("\n")
     rows = [(number, line.split()) for number, line in enumerate(lines, 1)]
     return [(number, fields) for number, fields in rows if fields and not fields[0].startswith("#")]
@@ -43,6 +45,7 @@ def read_fields(path: PathLike) -> list[tuple[int, list[str]]]:
 
 def builtin_table(name: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
     """Read a table of `tables_dir()` by file name; kept in memory after the first time."""
+    # The path is the key of the cache: HYBRIDASR_LEXICON may change while the program runs.
     return _parsed(tables_dir() / name)
 
 

@@ -1,4 +1,4 @@
-"""Owns the agreement of transcripts, lang directories and what was made with them."""
+"""Owns the check that transcripts, lang directories and the models made with them fit together."""
 
 import logging
 import unicodedata
@@ -81,7 +81,7 @@ def _bare(word: str) -> str:
 
 
 def check_phones(theirs: Lang, ours: Lang, directory: Path) -> None:
-    """Refuse a lang directory whose phones are not those that `directory` was made with."""
+    """Refuse a lang directory if `directory` was made with other phones."""
     names = sorted((theirs.phones.keys() | ours.phones.keys()), key=str)
     for name in names:
         if not name.startswith("#") and theirs.phones.get(name) != ours.phones.get(name):

@@ -19,6 +19,8 @@ def write_arpa(path: PathLike, model: NgramModel) -> None:
     for n, table in enumerate(model.ngrams, 1):
         lines += ["", f"\\{n}-grams:"]
         for ngram, (probability, backoff) in table.items():
+            # The format leaves out the backoff of the longest n-grams, which have none, and that
+            # of 0.
             tail = "" if n == model.order or backoff == 0 else f"\t{backoff:.7g}"
             lines.append(f"{probability:.7g}\t{' '.join(ngram)}{tail}")
     write_text(path, "\n".join([*lines, "", "\\end\\"]) + "\n")
@@ -30,7 +32,7 @@ def read_arpa(path: PathLike) -> NgramModel:
     Raises
     ------
     UserError
-        with file and line: no \data\ or \end\, a number that is none, too few words, a count
+        with file and line: no \data\ or \end\, a field that is no number, too few words, a count
         that differs from the one announced, a reserved word, an n-gram of an unlisted word; or
         if the sentence's begin or end is no word of the model.
     """
@@ -38,6 +40,7 @@ def read_arpa(path: PathLike) -> NgramModel:
     tables: list[dict[tuple[str, ...], tuple[float, float]]] = []
     section = None  # None before \data\, 0 in it, n in \n-grams:, -1 after \end\
     for number, line in enumerate(_text(path).splitlines(), 1):
+        # Words are compared with those of transcripts, so they take the same Unicode form.
         line = normalize_text(line).strip()
         heading = re.fullmatch(r"\\(\d+)-grams:", line)
         if section == -1 or not line:
@@ -74,6 +77,7 @@ def read_arpa(path: PathLike) -> NgramModel:
 
 def _check_words(ngram: tuple[str, ...], tables: list, path: PathLike, number: int) -> None:
     for word in ngram:
+        # In a graph <eps> would be no word at all, and #0 would be read as a backoff arc.
         if word == "<eps>" or re.fullmatch(r"#\d+", word):
             raise UserError(f"'{word}' is a word of the model, but a reserved symbol of graphs; "
                             "rename it in the text that the model is made from", path, number)

@@ -47,7 +47,9 @@ def command_grammar(phrases: Sequence[Sequence[str]], words: dict[str, int],
     fst = pynini.Fst()
     start, end = fst.add_state(), fst.add_state()
     fst.set_start(start)
+    # In a loop the end has a choice: to stop, or to go back for one more phrase.
     fst.set_final(end, -math.log(1 - GO_ON) if loop else 0.0)
+    # All phrases are equally likely: each costs -log(1 / count).
     cost = math.log(len(unique))
     for ids in unique:
         state, weight = start, cost
@@ -58,7 +60,9 @@ def command_grammar(phrases: Sequence[Sequence[str]], words: dict[str, int],
         fst.add_arc(state, pynini.Arc(ids[-1], ids[-1], weight, end))
     if loop:
         fst.add_arc(end, pynini.Arc(0, 0, -math.log(GO_ON), start))
+        # OpenFst determinises an epsilon like any other label, so it must go first.
         fst.rmepsilon()
+    # Phrases with a common beginning share it after this, so the search splits later.
     return pynini.determinize(fst).minimize().arcsort("ilabel")
 
 
@@ -94,6 +98,7 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini
             history, word = ngram[:-1], ngram[-1]
             if history not in states or word == BEGIN:
                 continue
+            # ARPA files have log10, graphs costs in natural logs.
             cost = -probability * math.log(10)
             if word == END:
                 fst.set_final(states[history], cost)
@@ -102,6 +107,7 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini
                 fst.add_arc(states[history], pynini.Arc(words[word], words[word], cost, after))
     for history, state in states.items():
         if history:
+            # As in arpa2fst, #0 stands on the input side: it keeps L o G determinizable.
             backoff = tables[len(history) - 1].get(history, (0.0, 0.0))[1]
             fst.add_arc(state, pynini.Arc(words["#0"], 0, -backoff * math.log(10),
                                           states[_known(history[1:], states)]))
@@ -115,6 +121,7 @@ def _unknown_words(model: NgramModel, words: dict[str, int]) -> list[str]:
     cases = near_by_case(unknown, words)
     case = (f"; {name_some([f'{word} is there as {entry}' for word, entry in cases])}: write the "
             "text in the same case" if cases else "")
+    # <UNK> alone is no language: every word that is said would be an unknown one.
     if not any(word in words and word.strip("<>").upper() != "UNK" for word in vocabulary):
         raise UserError(f"no word of the language model is in words.txt (words of the model: "
                         f"{name_some(unknown)}){case or '; make it from text with these words'}")

@@ -68,6 +68,7 @@ class NgramModel:
         total, count = 0.0, 0
         for words in sentences:
             total += self.sentence_log10_prob(words)
+            # The end of the sentence is predicted too, and counts as a word, as SRILM does it.
             count += len(words) + 1
         return 10 ** (-total / count)
 
@@ -100,6 +101,7 @@ def estimate_ngram(sentences: Iterable[Sequence[str]], order: int = 3) -> NgramM
                 padded[i:i + length] for i in range(len(padded) - length + 1))
     if not counts[0]:
         raise UserError("no sentences to estimate a language model from; check the text")
+    # <s> is given, never predicted: it must take no share of the unigrams.
     del counts[0][(BEGIN,)]
     probabilities: list[dict[tuple[str, ...], float]] = []
     backoffs: list[dict[tuple[str, ...], float]] = [{} for _ in range(order)]
@@ -112,6 +114,8 @@ def estimate_ngram(sentences: Iterable[Sequence[str]], order: int = 3) -> NgramM
         level = {}
         for ngram, count in counts[length - 1].items():
             history = ngram[:-1]
+            # Order 1 is smoothed with the uniform distribution, higher orders with the order
+            # below.
             lower = 1 / len(counts[0]) if length == 1 else probabilities[-1][ngram[1:]]
             kinds = followers[history]
             level[ngram] = (count + kinds * lower) / (totals[history] + kinds)

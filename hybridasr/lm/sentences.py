@@ -11,7 +11,7 @@ _BESIDE = ("wav.scp", "utt2spk", "segments")  # what makes a file "text" Kaldi's
 
 
 def read_sentences(path: PathLike, ids: bool | None = None) -> list[tuple[str, ...]]:
-    """Read a sentence a line; blank lines are none.
+    """Read one sentence a line; blank lines are skipped.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def read_sentences(path: PathLike, ids: bool | None = None) -> list[tuple[str, .
 
 
 def describe_sentences(sentences: Sequence[Sequence[str]]) -> str:
-    """Say what was read, so that an id taken for a word is seen, or a word for an id.
+    """Say what was read, so that the user sees an id that was read as a word, or the reverse.
 
     >>> describe_sentences([("打开", "空调"), ("关闭", "空调")])
     '2 sentences, 4 words (3 different); the first words are 打开 关闭'

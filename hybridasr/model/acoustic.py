@@ -103,6 +103,7 @@ class AcousticModel:
         silent, spoken = set(), set()
         for phone, _, pdf in self.transitions.tuples.tolist():
             (silent if phone in self.lang.silence_phones else spoken).add(pdf)
+        # A pdf that speech shares with silence (by the tree) must not be weighed as silence.
         return sorted(silent - spoken)
 
     def final_features(self, expanded: np.ndarray) -> np.ndarray:

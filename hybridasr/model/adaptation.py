@@ -55,12 +55,13 @@ class AdaptOptions:
 def works_by_speaker(model: AcousticModel, options: AdaptOptions) -> bool:
     """Return whether utterances of one speaker help each other."""
     if model.nnet is not None:
+        # Speaker priors need all utterances too, even if the network itself is not fitted.
         return options.nnet_passes > 0 or options.nnet_prior_frames is not None
     return model.adaptation is not None and options.fmllr_passes > 0
 
 
 class SpeakerAdaptation:
-    """The utterances of one speaker, and what their passes have told of the speaker.
+    """The utterances of one speaker, and what is known of the speaker after each pass.
 
     This class is for a model that does not adapt: there is one pass. `speaker_adaptation` gives
     the right kind for a model. Each pass scores `features` with `scorer` and finds a path for
@@ -102,7 +103,7 @@ class SpeakerAdaptation:
         return False
 
     def _targets(self, paths: Sequence[np.ndarray | None]) -> "_Targets | None":
-        """Return what the utterances with a path tell; None if that is too little to adapt to."""
+        """Return the utterances with a path as targets; None if they are too few to adapt to."""
         numbers = [number for number, path in enumerate(paths) if path is not None]
         if not numbers:
             return None
@@ -129,6 +130,7 @@ class _FeatureAdaptation(SpeakerAdaptation):
 
     def __init__(self, model: AcousticModel, adaptation: Adaptation,
                  utterances: Sequence[np.ndarray], options: AdaptOptions):
+        # The first pass sees features that are not adapted, so it needs the other mixtures.
         super().__init__(model, utterances, options, adaptation.scorer)
         self._adaptation = adaptation
 
@@ -148,9 +150,11 @@ class _FeatureAdaptation(SpeakerAdaptation):
         else:
             accumulate_fmllr(self._model.gmm, feats, pdfs, stats, targets.weights,
                              posterior_feats=apply_transform(feats, self.transform))
+        # The prior counts like so many frames of the average speaker: little speech moves little.
         self.transform, _ = estimate_fmllr(
             stats.plus(self._adaptation.prior, self._options.prior_frames),
             update=self._options.fmllr_update)
+        # From the original features: transforms of several passes must not pile up.
         self.features = [apply_transform(feats, self.transform) for feats in self._utterances]
         # From now on the adapted mixtures fit the features.
         self.scorer = self._model.gmm_scorer

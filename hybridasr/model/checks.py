@@ -1,4 +1,4 @@
-"""Owns the checks of a model's arrays: what passes may be given to kernels, which trust it.
+"""Owns the checks of a model's arrays: kernels trust every array that passes.
 
 Takes the arrays of gmm.npz, nnet.npz and adapt.npz as they were read; gives the parts of a model,
 or a `DamagedFile` that names the file, the array and what is wrong.
@@ -32,7 +32,7 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class FeatureArrays:
-    """What turns features into those that the model scores, `dim` columns."""
+    """The arrays that turn features into those that the model scores (`dim` columns)."""
 
     dim: int
     cmvn: np.ndarray | None
@@ -45,6 +45,7 @@ def take_feature_arrays(arrays: Arrays, features: FeatureOptions, pipeline: Pipe
     dim, cmvn, transform = feature_dim(features, pipeline), None, None
     if "cmvn" in arrays:
         cmvn = take_array(arrays, "cmvn", path, np.float64, (2, features.dim + 1), remedy=REMEDY)
+        # The means are divided by this number of frames.
         if cmvn[0, -1] < 1:
             raise DamagedFile(f"array 'cmvn' is of {cmvn[0, -1]:g} frames; {REMEDY}", path)
     if "transform" in arrays:
@@ -59,6 +60,7 @@ def take_feature_arrays(arrays: Arrays, features: FeatureOptions, pipeline: Pipe
 def take_gmm(arrays: Arrays, num_pdfs: int, dim: int, path: Path) -> DiagGmm:
     """Check the mixtures of `num_pdfs` pdfs over `dim` columns."""
     offsets = take_array(arrays, "offsets", path, np.int64, (num_pdfs + 1,), 0, remedy=REMEDY)
+    # Every pdf needs a Gaussian: an empty one would score as log 0.
     if offsets[0] != 0 or np.any(np.diff(offsets) < 1):
         raise DamagedFile("array 'offsets' does not ascend from 0, a step for each pdf; "
                           f"{REMEDY}", path)
@@ -77,6 +79,7 @@ def take_adaptation(arrays: Arrays, adapted: DiagGmm, path: Path) -> Adaptation:
     """Check the second mixtures of a speaker-adaptive system and its average statistics."""
     size, dim = adapted.means.shape
     gmm = take_gmm(arrays, adapted.num_pdfs, dim, path)
+    # The posteriors of one set of mixtures are used for the other: Gaussians must pair up.
     if not np.array_equal(gmm.offsets, adapted.offsets):
         raise DamagedFile(f"does not fit the mixtures of gmm.npz; {REMEDY}", path)
     k = take_array(arrays, "k", path, np.float64, (dim, dim + 1), remedy=REMEDY)
@@ -116,6 +119,7 @@ def take_transitions(arrays: Arrays, topology: Topology, num_pdfs: int,
             raise DamagedFile(f"array 'transition_tuples' has pdf {pdf} of {num_pdfs} for state "
                               f"{state} of phone {phone}, which the topology and the tree do not "
                               f"have; {REMEDY}", path)
+    # Kaldi's numbering: one id for each transition of each state, counted from 1.
     num_tids = sum(len(states[phone][state].transitions) for phone, state, _ in rows)
     log_probs = take_array(arrays, "transition_log_probs", path, np.float32, (num_tids + 1,),
                            None, _LOG_ROUNDING, remedy=REMEDY)
@@ -136,6 +140,7 @@ def check_structure(topology: Topology, tree: DecisionTree, path: Path) -> None:
         wrong = not entry.phones or last < 1 or not all(
             0 < phone < LARGEST_SYMBOL for phone in entry.phones)
         for number, state in enumerate(entry.states):
+            # Only the last state is an end, and only it has no transitions.
             wrong |= (number < last) != bool(state.transitions)
             wrong |= not -1 <= state.pdf_class < LARGEST_SYMBOL
             wrong |= any(not 0 <= target <= last or not 0 < probability <= 1
@@ -149,6 +154,7 @@ def check_structure(topology: Topology, tree: DecisionTree, path: Path) -> None:
             0 <= central < width < 16 and 0 < num_pdfs < LARGEST_SYMBOL):
         raise DamagedFile(f"a tree of {width} phones, {central} before the middle, with {num_pdfs} "
                           f"pdfs cannot be; {REMEDY}", path)
+    # A list, not recursion: a damaged file may be nested deeper than Python allows.
     pending: list[Node | None] = [tree.root]
     while pending:
         node = pending.pop()

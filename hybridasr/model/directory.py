@@ -62,6 +62,7 @@ def save_model(model: AcousticModel, directory: PathLike) -> None:
     # What was calibrated to another model says nothing of this one.
     for name in ("model.json", *OF_THIS_MODEL):
         (directory / name).unlink(missing_ok=True)
+    # A copy, so that a later prepare-lang cannot change the phones under a trained model.
     copy_lang(model.lang.path, directory / "lang")
     kind = "gmm" if model.nnet is None else "nnet"
     own = model.nnet.to_arrays() if model.nnet else {
@@ -105,6 +106,7 @@ def load_model(directory: PathLike) -> AcousticModel:
     if not isinstance(values, dict) or not isinstance(values.get("format"), int):
         raise DamagedFile("is not the description of a model (no format number); train the model "
                           "again", path)
+    # Before anything else is read: a newer format may have other entries.
     if values["format"] > FORMAT:
         raise UserError(f"model format {values['format']}, this version reads up to {FORMAT}; "
                         "upgrade hybridasr", path)
@@ -125,6 +127,7 @@ def load_model(directory: PathLike) -> AcousticModel:
             adaptation = take_adaptation(read_arrays(adapt_file), gmm, adapt_file)
     transitions, durations = take_transitions(arrays, topology, tree.num_pdfs, file)
     lang = read_lang(directory / "lang")
+    # Phones are compared by id: a lang directory of another model would give other words.
     strange = sorted({*topology.phones} - {*lang.phones.values()})
     if strange:
         raise DamagedFile(f"phone {strange[0]} of model.json is not in its phones.txt; {REMEDY}",
@@ -149,6 +152,7 @@ def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
     else:
         assert model.gmm is not None
         parameters = model.gmm.weights.size + model.gmm.means.size + model.gmm.variances.size
+        # Mean and variance: two multiplications for each dimension of each Gaussian.
         multiplications = 2 * model.gmm.means.size
     return {
         "kind": kind, "adapted": model.adaptation is not None, "pdfs": model.tree.num_pdfs,
@@ -183,6 +187,7 @@ def _check_entries(values: dict[str, Any], path: Path) -> None:
         raise DamagedFile(f"the text of the network is missing; {REMEDY}", path)
     scale = values.get("acoustic_scale", DEFAULT_SCALE)
     # With a larger one no token survives a frame but the best: the search would widen its beam.
+    # bool is an int in Python: `true` would pass as scale 1.
     if isinstance(scale, bool) or not 0 < scale <= LARGEST_SCALE:
         raise DamagedFile(f"acoustic_scale is {scale}, not a number above 0 and at most "
                           f"{LARGEST_SCALE}; {REMEDY}", path)
@@ -227,6 +232,7 @@ def copy_lang(source: PathLike, destination: PathLike) -> None:
     source, destination = Path(source), Path(destination)
     if source.resolve() == destination.resolve():
         return
+    # Files that only the old directory has would otherwise stay among the new ones.
     shutil.rmtree(destination, ignore_errors=True)
     for path in sorted(source.rglob("*")):
         if _is_own_file(path, source) and path.suffix != ".fst":

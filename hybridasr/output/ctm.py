@@ -65,6 +65,7 @@ def write_ctm(path: PathLike, rows: Iterable[CtmRow], decimals: int = 2) -> int:
 @contextmanager
 def ctm_writer(path: PathLike, decimals: int = 2) -> Iterator["CtmWriter"]:
     """As `write_ctm`, for rows that come one by one: ``writer.write(row)``."""
+    # Rows come in any order and may not fit into memory: they wait in a file beside the target.
     with atomic_write(path, "wb") as file, tempfile.TemporaryFile(dir=Path(path).parent) as rows:
         writer = CtmWriter(path, rows, decimals)
         yield writer
@@ -92,6 +93,7 @@ class CtmWriter:
         # In front of the line what it is sorted by: the line's own begin is rounded.
         entry = f"{row.channel} {float(row.begin)!r} {format_row(row, self.decimals)}\n".encode()
         pieces = self.pieces.setdefault(row.recording, [])
+        # Rows of one recording mostly come together: one piece of the file then holds them all.
         if pieces and pieces[-1][1] == self._end:
             pieces[-1][1] += len(entry)
         else:
@@ -107,6 +109,7 @@ class CtmWriter:
             for entry in self._rows.read(end - begin).splitlines(keepends=True):
                 channel, start, line = entry.split(b" ", 2)
                 entries.append((channel, float(start), line))
+        # The sort is stable: rows with the same begin keep the order in which they came.
         return [line for _, _, line in sorted(entries, key=lambda entry: entry[:2])]
 
 
@@ -129,7 +132,7 @@ def read_ctm(path: PathLike) -> list[CtmRow]:
     Raises
     ------
     UserError
-        with file and line: the number of fields, or what is wrong with which of them.
+        with file and line: the wrong number of fields, or the field at fault.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):

@@ -1,7 +1,7 @@
 """Owns the report of suspicious alignments: what to listen to first in a corpus.
 
 Takes the alignments of a whole set and compares each with all others: mean log likelihood,
-lengths of phones and words, pauses inside the utterance. Outliers are told by the modified z-score
+lengths of phones and words, pauses inside the utterance. Outliers are found by the modified z-score
 of Iglewicz and Hoaglin (How to Detect and Handle Outliers, 1993): distance from the median over
 1.4826 times the median absolute deviation, which the outliers themselves hardly move.
 """
@@ -55,7 +55,7 @@ class AlignedUtterance:
     ----------
     utterance : str
     loglike_per_frame : float
-        Natural log; of any scale that is the same in the whole set. NaN if there is none.
+        Natural log, at any scale that is the same in the whole set; NaN if it is not known.
     phones, words : list of (label, begin, end)
         In order, seconds; empty if the alignment failed.
     retried : bool
@@ -124,8 +124,7 @@ def find_outliers(items: Iterable[AlignedUtterance], silence_phones: Collection[
     -------
     list of Outlier
         At most one of each kind for an utterance, the worst. Failures come first, then unknown
-        words; others by how many times they exceed what is allowed, the retry beam counting as
-        just that.
+        words; then the others, by how many times they exceed their limit (a retry counts as 1).
 
     >>> item = AlignedUtterance("u1", -8.5, [("a", 0.0, 0.1)], [("ah", 0.0, 0.1)], True)
     >>> [(outlier.utterance, outlier.kind) for outlier in find_outliers([item])]
@@ -135,6 +134,7 @@ def find_outliers(items: Iterable[AlignedUtterance], silence_phones: Collection[
     silence = set(silence_phones)
     usual = _Usual(items, silence, options)
     ranked: list[_Ranked] = []
+    # The second pass: the first one has measured what is usual in this set.
     for item in items:
         ranked += _search_trouble(item)
         ranked += _unlikely(item, usual, options)
@@ -181,6 +181,7 @@ class _Usual:
 
     def __init__(self, items: Iterable[AlignedUtterance], silence: set[str],
                  options: OutlierOptions):
+        # Arrays of doubles: a list of Python floats takes four times the memory.
         loglikes = array("d")
         phones, words = defaultdict(_doubles), defaultdict(_doubles)
         for item in items:
@@ -207,6 +208,7 @@ def _measures(groups: dict[str, array], options: OutlierOptions) -> dict[str, _M
         if len(values) >= options.min_samples:
             measures[group] = _median_and_spread(values, _LEAST_SPREAD)
             continue
+        # A handful of examples has no spread of its own to speak of.
         if pool is None:
             pool = _median_and_spread(np.concatenate([np.asarray(part) for part in
                                                       groups.values()]), _LEAST_SPREAD)
@@ -220,6 +222,7 @@ def _phone_lengths(item: AlignedUtterance, silence: set[str]) -> list[_Length]:
 
 
 def _word_lengths(item: AlignedUtterance, silence: set[str]) -> list[_Length]:
+    # Divided by the phones, so that a long word is not odd for being long.
     return [_Length("", label, begin, (end - begin) / count) for label, begin, end in item.words
             if (count := _phones_within(item, begin, end, silence))]
 
@@ -260,7 +263,9 @@ def _pauses(item: AlignedUtterance, silence: set[str],
     stretches: list[list[float]] = []
     before = ""
     for label, begin, end in item.phones:
+        # Silence before the first word and after the last one is no pause.
         if label in silence and begin >= first and end <= last:
+            # Two silence phones in a row are one pause.
             if before in silence and stretches:
                 stretches[-1][1] = end
             else:
@@ -312,12 +317,13 @@ def _median_and_spread(values: Sequence[float] | np.ndarray, least: float = 0.0
                        ) -> _Measure:
     """Return the median and the robust standard deviation, at least `least`.
 
-    Where more than half of the values are the same, the mean absolute deviation stands in for the
+    Where more than half of the values are the same, the mean absolute deviation replaces the
     median one; infinite where all are and `least` is 0.
     """
     if len(values) == 0:
         return math.nan, math.inf
     median = float(np.median(values))
     distances = np.abs(np.asarray(values, np.float64) - median)
+    # Most values may be equal, for instance one frame each; then the median deviation is 0.
     spread = _MEDIAN_SCALE * np.median(distances) or _MEAN_SCALE * distances.mean()
     return median, float(max(spread, least)) or math.inf

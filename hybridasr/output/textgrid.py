@@ -1,8 +1,7 @@
 """Owns TextGrid files: Praat's tiers of labelled intervals over one recording.
 
-Written in the long text form, UTF-8; read in the long and in the short one, as Praat does: what
-counts are the free-standing numbers, the quoted texts and the flags in their order, all else is
-for the human eye.
+Written in the long text form, UTF-8; read in the long and in the short one, as Praat does: only
+free-standing numbers, quoted texts and flags count, in their order; the rest is for the human eye.
 """
 
 import math
@@ -16,6 +15,8 @@ from hybridasr.storage import PathLike, read_text, write_text
 
 DECIMALS = 6  # of times in seconds: a microsecond is a twentieth of a sample at 48 kHz
 _CLOSE = 0.6 * 10.0**-DECIMALS  # times nearer than this are written alike
+# Praat's long form has numbers inside of names, such as "intervals [1]": only free-standing ones
+# count.
 _TOKEN = re.compile(
     r'"(?P<text>[^"]*(?:""[^"]*)*)"'
     r"|(?P<flag><\w+>)"
@@ -50,6 +51,7 @@ def write_textgrid(path: PathLike, duration: float,
         if there is no tier, or an interval is empty, overlaps the one before or ends beyond the
         recording.
     """
+    # A duration that rounds to "0" would make a tier without length.
     if not (math.isfinite(duration) and _time(duration) != "0" and duration > 0):
         raise UserError(f"the recording lasts {duration:g} s; give a duration above 0", path)
     if not tiers:
@@ -156,6 +158,7 @@ class _Cursor:
     def count(self, wanted: str) -> int:
         """Take a whole number from 0 on."""
         text = self.take("number", wanted)
+        # Nine digits: a damaged count must not start a loop without end.
         if not text.isdecimal() or len(text) > 9:
             raise self.error(f"{wanted} is {text}, a whole number below 1000000000 is expected")
         return int(text)
@@ -208,9 +211,11 @@ def _without_gaps(path: PathLike, name: str, intervals: Sequence[Interval],
         # Where two intervals nearly meet, they do.
         rows.append(Interval(rows[-1].end if rows else 0.0, end, label))
         reached = end
+    # Praat wants tiers without gaps from the begin to the end of the recording.
     if duration > reached + _CLOSE:
         rows.append(Interval(reached, duration, ""))
     elif rows:
+        # Within rounding of the recording: tier and recording must end alike.
         rows[-1] = rows[-1]._replace(end=duration)
     return rows
 

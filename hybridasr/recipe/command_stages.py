@@ -78,6 +78,7 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
         for name in OF_THIS_MODEL:
             (model / name).unlink(missing_ok=True)
         logger.warning("%s is not calibrated, so commands have no probability: %s", model, error)
+    # Missing if the network is not calibrated, which is in order.
     inputs += [model / name for name in OF_THIS_MODEL if (model / name).is_file()]
 
     def test(name: str, sets: list[str], command_list: CommandList, grammar: str,

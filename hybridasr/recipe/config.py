@@ -107,6 +107,7 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
     recipe = _read_main(dict(parser["recipe"]) if parser.has_section("recipe") else {}, directory,
                         path, options)
     for name in overrides:
+        # The copies and the network's features belong to the network.
         system = DNN if name in ("augment", "dnn_features") else name
         if system in (*LADDER, DNN) and system not in recipe.systems:
             raise UserError(f"[{name}] has no effect: the recipe trains {' '.join(recipe.systems)};"
@@ -116,8 +117,10 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
 
 def _parse(path: Path) -> configparser.ConfigParser:
     """Read the sections of a file; `UserError` with the line if it is damaged."""
+    # No interpolation: a "%" in a value is a "%". No section of defaults either.
     parser = configparser.ConfigParser(interpolation=None, default_section="")
     text = read_text(path)
+    # configparser would keep control characters inside of values.
     odd = next((number for number, line in enumerate(text.split("\n"), 1)
                 if any(char < " " and char not in "\t\r" for char in line)), None)
     if odd is not None:

@@ -22,7 +22,7 @@ _FILE = ".lock"
 def work_lock(work: Path) -> Iterator[None]:
     """Hold the lock of a work directory, which is made if it is not there, while the block runs.
 
-    The system gives it back when the process ends, however it ends. The file says who holds it.
+    The system releases it at any end of the process. The file names the process that holds it.
 
     Raises
     ------
@@ -32,12 +32,15 @@ def work_lock(work: Path) -> Iterator[None]:
     path = Path(work) / _FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # "a+" makes the file and does not empty it: the other process's line must stay readable.
         file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115
     except OSError as error:
         raise write_error(error, path) from error
     with file:
         if fcntl is not None:
             try:
+                # The kernel frees this lock even if the process is killed, so none can stay
+                # behind.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
@@ -52,4 +55,5 @@ def work_lock(work: Path) -> Iterator[None]:
         try:
             yield
         finally:
+            # The lock itself goes with the file; a line without a process would mislead.
             file.truncate(0)

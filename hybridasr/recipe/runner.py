@@ -2,7 +2,7 @@
 
 What differs between corpora is configuration (`hybridasr.recipe.config`). A stage that is done
 and whose inputs and options are unchanged is skipped, so the same command goes on where it was
-interrupted. Each stage calls what the verb of its name calls.
+interrupted. Each stage calls the same function as the verb of its name.
 """
 
 import shutil
@@ -97,6 +97,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:
+                # The copies feed the network only, and commands are accepted by it.
                 wanted = DNN if name in ("copies", "commands") else name
                 if wanted in (*LADDER, DNN) and wanted not in recipe.systems:
                     continue
@@ -152,6 +153,7 @@ class _Runner:
     def lang(self) -> None:
         """Find the pronunciation of every word; write data/lang."""
         user = self.recipe.directory / self.recipe.lexicon if self.recipe.lexicon else None
+        # Words of the command list need pronunciations even if nobody says them in the data.
         phrase_file = self._phrase_file()
         inputs = [*self._files("text"), {"oov": self.run.oov}, self.options["lang"],
                   tables_dir(), *(path for path in (user, phrase_file) if path)]
@@ -196,6 +198,7 @@ class _Runner:
                 sets.append(augment_datadir(data, altered, options, self.pool,
                                             self.run.allow_pipes, self.run.channel))
             combine([without_features(part) for part in sets], joined)
+            # Test sets are copied unchanged: only their features are made anew.
             for name in self.recipe.test:
                 copy_datadir(without_features(read_datadir(self.data / name)),
                              self.network_data / name)
@@ -274,6 +277,7 @@ class _Runner:
 
         def write() -> str:
             acoustic = load_model(model)
+            # A model's phones come from its own lang directory, never from a newer one.
             return make_graph(acoustic.lang, acoustic.transitions, acoustic.tree, model / "graph",
                               self.recipe.grammar, self._phrases(model),
                               options=self.options["graph"])
@@ -295,6 +299,7 @@ class _Runner:
             return (f"{model}: acoustic scale {best:.3f}, WER {rates[best]:.2f} % of the "
                     "utterances held out")
 
+        # A scale that the recipe gives needs no tuning; without held-out speech there is no data.
         if search.acoustic_scale is None and read_text(model / "held_out"):
             self._stage(f"tune {model.name}",
                         [_arrays(model), model / "graph" / "graph.npz", search,
@@ -302,10 +307,11 @@ class _Runner:
                         model / "log" / "tune.log", search)
 
     def _sayable(self, data: DataDir, model: Path) -> DataDir:
-        """Leave out what the grammar has no phrase for, unless nothing would stay."""
+        """Leave out utterances that are no phrase of the grammar, unless none would stay."""
         phrases = set(self._phrases(model)) if self.recipe.grammar == "commands" else set()
         sayable = {name: utterance for name, utterance in data.utterances.items()
                    if utterance.words in phrases}
+        # If nothing fits, the whole set says more than an error.
         return replace(data, utterances=sayable) if sayable else data
 
     def _decode(self, model: Path, test_set: Path) -> None:
@@ -324,6 +330,7 @@ class _Runner:
         files = [test_set / file for file in ("text", "feats.ark", "cmvn.ark")]
         self._stage(f"decode {model.name} {test_set.name}",
                     [_arrays(model), model / "graph" / "graph.npz", *files, search, adapt,
+                     # tune-scale changes model.json only, so that the scale is named here.
                      {"homophones": self.recipe.homophones,
                       "acoustic scale": read_json(model / "model.json").get("acoustic_scale")}],
                     [destination / "text", results], write,
@@ -406,4 +413,5 @@ def _arrays(model: Path) -> Path:
 def _listing(root: Path) -> str:
     """Digest of the names and sizes of all files below a folder."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
+    # Names and sizes: to read hours of audio at every start would take too long.
     return digest([[str(path.relative_to(root)), path.stat().st_size] for path in files])

@@ -67,6 +67,7 @@ class Stage:
         absent = [_short_name(path, workdir) for path in self.outputs if not _is_there(path)]
         if not record.exists():
             return "missing", "not finished yet"
+        # The user may delete an output to have the stage run again.
         if absent:
             return "missing", f"{absent[0]} is not there"
         try:
@@ -99,6 +100,7 @@ def run_stage(workdir: str | Path, name: str, inputs: Sequence[Any], outputs: Se
         return False
     log(f"{name}: {why}" if status == "stale" else name)
     record = _record_path(workdir, name)
+    # Before the work: a run that is killed must not look as if it were done.
     record.unlink(missing_ok=True)
     began = time.monotonic()
     line = function() or ""
@@ -126,6 +128,7 @@ def _name_changes(old_files: dict[str, str], old_options: dict[str, Any],
 def _digest_path(path: Path, stage: str) -> str:
     if path.is_dir():
         names = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
+        # Logs and hidden files change with every run and say nothing of the content.
         kept = [n for n in names if not any(part == "log" or part[0] == "." for part in n.parts)]
         return digest(*((str(name), digest_file(path / name)) for name in kept))
     if not path.is_file():

@@ -19,7 +19,7 @@ from hybridasr.score.reliability import (
 
 
 class TrialKind(enum.IntEnum):
-    """What an utterance is to somebody who asks whether its top command should be accepted."""
+    """What an utterance is in the test of whether to accept its top command."""
 
     RIGHT = 0  # a command of the list, and the top command
     WRONG = 1  # a command of the list, but the top command is another one
@@ -54,6 +54,8 @@ class DetCurve:
         deal lower.
         """
         gap = self.miss - self.false_accept  # falls from 1 to -1
+        # The first point accepts nothing (gap 1) and the last one all (gap -1), so there is a
+        # change.
         after = int(np.argmax(gap <= 0))
         share = gap[after - 1] / (gap[after - 1] - gap[after])
         low, high = self.false_accept[after - 1: after + 1]
@@ -95,7 +97,9 @@ def det_curve(scores: np.ndarray, labels: np.ndarray) -> DetCurve:
     if targets in (0, len(labels)):
         raise UserError(f"of {len(labels)} utterances {targets} should be accepted; error rates "
                         "need both some that should be and some that should not")
+    # The negative scores sort from the strictest threshold to the laxest.
     thresholds, place = np.unique(-scores, return_inverse=True)
+    # Equal scores are one threshold: all of them are accepted together.
     accepted = np.cumsum([np.bincount(place, labels), np.bincount(place, ~labels)], axis=1)
     return DetCurve(np.r_[np.inf, -thresholds], np.r_[0, accepted[1] / (len(labels) - targets)],
                     np.r_[1, (targets - accepted[0]) / targets])
@@ -137,6 +141,7 @@ def choose_threshold(scores: np.ndarray, kinds: np.ndarray, false_accept_rate: f
         raise UserError("no outside utterances, without which no false-accept rate can be kept; "
                         "add recordings of words that are not in the command list")
     allowed = round(false_accept_rate * len(outside))
+    # round() may give one too many, and floats may miss the exact rate.
     while allowed / len(outside) > false_accept_rate:
         allowed -= 1
     return float(np.nextafter(outside[allowed], np.inf))
@@ -174,7 +179,7 @@ class Trials:
         Parameters
         ----------
         wrong_too : bool
-            Commands taken for another one are impostors too; otherwise they are left out.
+            Commands recognised as another one are impostors too; otherwise they are left out.
 
         Raises
         ------
@@ -186,7 +191,7 @@ class Trials:
 
     def figures(self, threshold: float, bins: int = BINS, accepted: np.ndarray | None = None
                 ) -> dict[str, float | int | None]:
-        """Return the figures of a threshold; those that the utterances cannot give are None.
+        """Return the figures of a threshold; a figure is None if the utterances cannot give it.
 
         Parameters
         ----------
@@ -209,6 +214,7 @@ class Trials:
         outside = int(counts[TrialKind.OUTSIDE])
         commands = int(counts.sum()) - outside
         right = int(counts[TrialKind.RIGHT])
+        # A rate needs both kinds: with one of them missing it is None, not 0.
         curve = self.curve() if right and outside else None
         strict = self.curve(wrong_too=True) if 0 < right < len(self.kinds) else None
         nce = normalized_cross_entropy(self.probabilities, self.labels)

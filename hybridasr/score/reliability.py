@@ -57,6 +57,7 @@ def reliability_table(probabilities: np.ndarray, labels: np.ndarray, bins: int =
         inner = inner[inner < ordered.max(initial=0.0)]
     place = np.searchsorted(inner, probabilities, side="left")
     count = np.bincount(place, minlength=len(inner) + 1)
+    # Empty bins divide 0 by 0: their NaN says "nothing there".
     with np.errstate(invalid="ignore"):
         confidence = np.bincount(place, probabilities, len(inner) + 1) / count
         accuracy = np.bincount(place, labels, len(inner) + 1) / count
@@ -84,7 +85,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 def normalized_cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     """Return the share of the uncertainty about the labels that the probabilities take away.
 
-    NCE = (H - C) / H, H the entropy of labels of which only the mean is known, C the cross entropy
+    NCE = (H - C) / H, H the entropy of the labels if only their mean is known, C the cross entropy
     of the probabilities: 1 for certainty, 0 for knowing the mean, negative for worse than that
     (Siu and Gish 1999; NIST's evaluations of recognition from 1996 on). Probabilities are kept
     `CERTAIN` away from 0 and 1. None if all labels are equal: nothing is uncertain.
@@ -96,6 +97,7 @@ def normalized_cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> f
     """
     probabilities, labels = checked_probabilities(probabilities, labels)
     mean = labels.mean() if len(labels) else 0.0
+    # All right or all wrong: the entropy is 0 and there is nothing to explain.
     if mean in (0.0, 1.0):
         return None
     given = np.clip(probabilities, CERTAIN, 1 - CERTAIN)

@@ -45,6 +45,7 @@ def add_result(path: str | Path, row: Mapping[str, Any]) -> list[dict[str, Any]]
             raise UserError(f"a row has {name} = {row.get(name)!r}; give it a name", path)
     whole = {name: row.get(name) for name in RESULT_COLUMNS} | dict(row)
     rows = read_results(path)
+    # In its place, so that the table of a recipe that runs again keeps its order.
     for place, old in enumerate(rows):
         if _key(old) == _key(whole):
             rows[place] = whole

@@ -148,6 +148,7 @@ def align_words(reference: Sequence[str], hypothesis: Sequence[str],
     UserError
         if rapidfuzz is not installed.
     """
+    # Classes in place of words: equal classes are equal words for the distance.
     classify = _classifier(equivalent)
     opcodes = _levenshtein().opcodes([classify(word) for word in reference],
                                      [classify(word) for word in hypothesis])
@@ -201,12 +202,14 @@ def score_texts(reference: Mapping[str, Sequence[str]], hypothesis: Mapping[str,
         rapidfuzz is not installed.
     """
     _check_texts(reference, hypothesis, utt2spk, resample)
+    # Byte order, as in all of Kaldi's score files.
     utterances = sorted(reference, key=str.encode)
     alignments = {utterance: align_words(reference[utterance], hypothesis.get(utterance, ()),
                                          equivalent) for utterance in utterances}
     errors = np.array([alignment.errors for alignment in alignments.values()])
     words = np.array([alignment.words for alignment in alignments.values()])
     speakers = {} if utt2spk is None else {name: utt2spk[name] for name in utterances}
+    # Words of one speaker are not independent: speakers are drawn as a whole.
     if resample == "speaker":
         names, owner = np.unique([speakers[name] for name in utterances], return_inverse=True)
         errors = np.bincount(owner, errors, len(names))
@@ -246,6 +249,7 @@ def bootstrap_interval(errors: np.ndarray, words: np.ndarray, draws: int = 1000,
         return None
     rng = np.random.default_rng(seed)
     rates = []
+    # By pieces: 1000 draws of a large set would take gigabytes at once.
     step = max(1, _MAX_DRAWN // num_units)
     for start in range(0, draws, step):
         drawn = rng.integers(num_units, size=(min(step, draws - start), num_units))
@@ -258,7 +262,7 @@ def bootstrap_interval(errors: np.ndarray, words: np.ndarray, draws: int = 1000,
 
 
 def confusions(scores: Scores, correct: bool = False) -> list[Confusion]:
-    """List what was taken for what, most frequent first; right words only if `correct`."""
+    """List the confusions of words, most frequent first; right words only if `correct`."""
     counts = Counter(pair for alignment in scores.alignments.values() for pair in alignment.pairs
                      if correct or pair.operation != "C")
     rows = [Confusion(*pair, count) for pair, count in counts.items()]
@@ -333,6 +337,7 @@ def _format_speakers(scores: Scores) -> str:
         return ""
     totals: dict[str, np.ndarray] = {}
     for utterance, alignment in scores.alignments.items():
+        # Columns as in Kaldi's per_spk: sentences, words, C S I D, errors, sentence errors.
         counts = [1, alignment.words, *(alignment.count(operation) for operation in "CSID"),
                   alignment.errors, alignment.errors > 0]
         speaker = scores.speakers[utterance]
@@ -364,6 +369,7 @@ def _check_texts(reference: Mapping, hypothesis: Mapping, utt2spk: Mapping | Non
     if not reference:
         raise UserError("no references to score; give the text of the test set")
     extra = [name for name in hypothesis if name not in reference]
+    # Not one in common: surely the text of another set, so that a figure would mislead.
     if extra and len(extra) == len(hypothesis):
         raise UserError(f"none of {len(extra)} hypotheses (first '{extra[0]}') has a reference "
                         f"(first '{next(iter(reference))}'); give the text of the set that was "

@@ -46,7 +46,7 @@ class TreeOptions:
 
 @dataclass(frozen=True)
 class GrownTree:
-    """A tree with what it was grown from.
+    """A tree with the figures of its growth.
 
     Attributes
     ----------
@@ -98,10 +98,13 @@ def grow_tree(stats: TreeStats, roots: Sequence[Root], questions: Sequence[froze
     growing = [leaf for leaf in stubs if roots[leaf.root].split]
     heap = []
     for number, leaf in enumerate(growing):
+        # A heap on the negative gain gives the best split; the number breaks ties, so that the
+        # same data give the same tree.
         heapq.heappush(heap, (-splitter.best(leaf)[0], number, leaf))
     leaves, smallest, total, number = list(stubs), np.inf, 0.0, len(growing)
     while heap and len(leaves) < options.numleaves:
         loss, _, leaf = heapq.heappop(heap)
+        # The best split gains too little, so all others do as well.
         if -loss <= max(options.thresh, 0.0):
             break
         smallest, total = min(smallest, -loss), total - loss
@@ -110,6 +113,7 @@ def grow_tree(stats: TreeStats, roots: Sequence[Root], questions: Sequence[froze
             leaves.append(child)
             heapq.heappush(heap, (-splitter.best(child)[0], number, child))
             number += 1
+    # Kaldi's default: a merge may lose no more than the worst split has gained.
     threshold = options.cluster_thresh if options.cluster_thresh >= 0 else smallest
     total -= _merge_leaves(stubs, threshold if np.isfinite(threshold) else 0.0)
     root, sums = _freeze(tops, options.central_position)
@@ -127,6 +131,7 @@ def _check_roots(roots: Sequence[Root], topology: Topology) -> None:
         raise UserError(f"roots of the tree: {what}; mend phones/roots.int of the lang directory")
     for root in roots:
         sizes = {topology.for_phone(phone).num_pdf_classes for phone in root.phones}
+        # Without splits by pdf-class, states of different topologies would share a leaf.
         if len(sizes) > 1 and not (root.shared and root.split):
             raise UserError(f"phones {list(root.phones)} share a root but not a topology; "
                             "put silence and speech phones into different roots")
@@ -141,6 +146,7 @@ def _plant(stats: TreeStats, roots: Sequence[Root], topology: Topology, options:
         # A root's phones are split together until a question parts them.
         inside = np.isin(centres, root.phones)
         num_classes = max(topology.for_phone(phone).num_pdf_classes for phone in root.phones)
+        # Not shared: each HMM state has a tree of its own from the root on.
         parts = [inside] if root.shared else [inside & (classes == c) for c in range(num_classes)]
         planted = []
         for part in parts:
@@ -159,6 +165,7 @@ class _Splitter:
         self.stats, self.options = stats, options
         num_classes = max(topology.for_phone(p).num_pdf_classes for p in topology.phones)
         phones = list(questions)
+        # "Is the pdf-class below k?": states are ordered, so other sets are not asked for.
         classes = [frozenset(range(k)) for k in range(1, num_classes)]
         self.questions = {PDF_CLASS: classes, **dict.fromkeys(range(options.context_width), phones)}
         top = 1 + max([num_classes, int(stats.keys.max(initial=0)), *map(max, phones)])
@@ -175,6 +182,7 @@ class _Splitter:
         whole = loglike(leaf.sums)
         for key, questions in self.questions.items():
             values, rows = np.unique(self.stats.keys[leaf.rows, key], return_inverse=True)
+            # All rows have the same value here: no question can part them.
             if len(values) < 2 or not questions:
                 continue
             sums = np.zeros((len(values), len(leaf.sums)))
@@ -209,7 +217,7 @@ def _leaves(node: _Growing) -> list[_Growing]:
 
 
 def _merge_leaves(stubs: Sequence[_Growing], threshold: float) -> float:
-    """Merge leaves below one stub that lose less than `threshold`; return what is lost.
+    """Merge leaves below one stub if that loses less than `threshold`; return the loss.
 
     Merged leaves share one `sums` array, by which `_freeze` knows them.
     """
@@ -233,6 +241,7 @@ def _freeze(tops: dict[int, list[_Growing]], central: int) -> tuple[Node, np.nda
     pdfs: dict[int, int] = {}
     done: dict[int, Node] = {}
 
+    # By identity: phones of one root share the node, and so its pdfs.
     def freeze(node: _Growing) -> Node:
         if id(node) not in done:
             if node.children is None:

@@ -27,22 +27,25 @@ def phone_questions(stats: TreeStats, central: int, sets: Sequence[Sequence[int]
     extra : iterable of phone sets
         Questions known beforehand (tones, manner, place in the word).
     """
+    # The questions given come first, so that they win over equal ones from the clustering.
     questions = [frozenset(question) for question in extra]
     questions += cluster_sets(sets, set_sums(stats, central, sets))
     everything = frozenset(phone for phones in sets for phone in phones)
+    # A question that every phone answers with yes splits nothing.
     return [q for q in dict.fromkeys(questions) if q and q != everything]
 
 
 def set_sums(stats: TreeStats, central: int, sets: Sequence[Sequence[int]]) -> np.ndarray:
     """Return the sums (num_sets, 1 + 2 * dim) of each set's middle state, all contexts together.
 
-    The middle state (Kaldi's pdf-class 1) says more of what a phone sounds like than its edges.
+    The middle state (Kaldi's pdf-class 1) says more about the sound of a phone than its edges.
     """
     sums = np.zeros((len(sets), stats.sums.shape[1]))
     classes = stats.keys[:, -1]
     for row, phones in enumerate(sets):
         rows = np.isin(stats.keys[:, central], list(phones))
         middle = rows & (classes == 1)
+        # A phone with one state only, or never seen in its middle, is judged by what there is.
         sums[row] = stats.sums[middle if middle.any() else rows].sum(0)
     return sums
 
@@ -69,13 +72,15 @@ def agglomerate(sums: np.ndarray, limit: float = np.inf) -> Iterator[tuple[int, 
 
     Yields
     ------
-    (number of the cluster that grows, number of the one that ends, loss)
+    (cluster that grows, cluster that is merged into it, loss)
     """
     sums = np.array(sums, np.float64)
     own, empty = loglike(sums), sums[:, 0] == 0
     alive = np.ones(len(sums), bool)
 
     def losses(cluster: int) -> np.ndarray:
+        # The loss with every partner at once: after a merge one such row is computed anew, not
+        # all.
         row = own[cluster] + own - loglike(sums[cluster] + sums)
         row[empty | empty[cluster]] = EMPTY_LOSS
         row[~alive], row[cluster] = np.inf, np.inf

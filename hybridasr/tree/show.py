@@ -1,4 +1,4 @@
-"""Owns what people read of a tree: its questions as indented text, and how a pdf comes about."""
+"""Owns the readable forms of a tree: its questions as indented text, and the ways to a pdf."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -43,6 +43,7 @@ def children(node: Node, tree: DecisionTree, names: Mapping[int, str]
         yield "yes", node.yes
         yield "no", node.no
     elif isinstance(node, Table):
+        # By identity: phones that share a root share the branch.
         shared: dict[int, tuple[list[int], Node]] = {}
         for value, branch in enumerate(node.branches):
             if branch is not None:
@@ -96,6 +97,7 @@ def pruned(tree: DecisionTree, phone: int) -> DecisionTree:
             return node
         own = node.key == tree.central_position
         if isinstance(node, Split):
+            # The answer is known for this phone, so the question itself drops out.
             if own:
                 return visit(node.yes if phone in node.values else node.no)
             yes, no = visit(node.yes), visit(node.no)

@@ -85,6 +85,7 @@ def frame_windows(alignment: np.ndarray, transitions: TransitionModel, width: in
     instance = np.cumsum(begins)
     first = np.concatenate([[0], np.flatnonzero(begins)])
     phones = transitions.tid_phone[alignment[first]] if len(alignment) else np.zeros(0, np.int32)
+    # Beyond the utterance the phone is 0, as in Kaldi.
     padded = np.concatenate([np.zeros(central, np.int32), phones,
                              np.zeros(width - 1 - central, np.int32)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, width)
@@ -115,9 +116,11 @@ def loglike(sums: np.ndarray) -> np.ndarray:
     sums : float64 (..., 1 + 2 * dim)
     """
     dim = (sums.shape[-1] - 1) // 2
+    # Guards the division for rows without frames; they count as 0 below.
     count = np.maximum(sums[..., 0], 1e-10)
     mean = sums[..., 1:1 + dim] / count[..., None]
     variance = sums[..., 1 + dim:] / count[..., None] - mean**2
+    # A variance near 0, of a few equal frames, would give an infinite gain.
     floored = np.maximum(variance, VARIANCE_FLOOR)
     a_frame = -0.5 * (LOG_2PI + np.log(floored) + variance / floored).sum(-1)
     return np.where(sums[..., 0] > 0, sums[..., 0] * a_frame, 0.0)

@@ -55,7 +55,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Table:
-    """One branch for each value of `key`; None where there is none."""
+    """One branch for each value of `key`; None for a value without a branch."""
 
     key: int
     branches: tuple["Node | None", ...]

@@ -55,6 +55,7 @@ def detect_reader(path: str | Path) -> Reader:
     for reader in READERS.values():
         if reader.matches(path):
             return reader
+    # A folder without audio is a wrong path, not an unknown layout.
     if not any(file.suffix.lower() in AUDIO_SUFFIXES for file in path.rglob("*")):
         raise UserError(f"holds no recordings ({' '.join(AUDIO_SUFFIXES)}); check the path", path)
     layouts = "; ".join(f"{r.name}: {r.layout}" for r in READERS.values())

@@ -1,6 +1,6 @@
 """Owns the reader of the built-in corpus: it is synthesised into the folder when first read.
 
-The set `test_outside` holds what is no command, by the test speakers.
+The set `test_outside` holds speech of the test speakers that is no command.
 """
 
 from pathlib import Path

@@ -35,6 +35,7 @@ def _read(path: Path, options: ReaderOptions) -> Sets:
     if not utterances:
         raise UserError(f"no recordings in it; {READER.expected()}", path)
     speakers = {u.speaker for u in utterances}
+    # Training and test must not share a speaker, or the error rate would flatter.
     if len(speakers) < 2:
         raise UserError(f"one speaker only ({speakers.pop()}), none is left to test on; add "
                         "another", path)

@@ -38,6 +38,7 @@ def _read(path: Path, options: ReaderOptions) -> Sets:
     for folder in _speaker_folders(path):
         for file, match in match_names(audio_files(folder), _NAME):
             speaker, word = match[1], int(match[2])
+            # A file in the wrong folder would count for two speakers.
             if speaker != folder.name:
                 raise UserError(f"speaker '{speaker}' of the file name is not its folder "
                                 f"'{folder.name}'; {READER.expected()}", file)

@@ -60,6 +60,7 @@ def _read_by_speaker(path: Path, folders: dict[Path, list[Path]], options: Reade
     # Ids go into Kaldi tables and file names: plain ASCII, a number where the name is not.
     plain = {name: name if re.fullmatch(r"[A-Za-z0-9.]+", name) else f"spk{number:03d}"
              for number, name in enumerate(names, 1)}
+    # Numbers for all, if a number given to one is the name of another.
     if len(set(plain.values())) < len(names):
         plain = {name: f"spk{number:03d}" for number, name in enumerate(names, 1)}
     utterances = []
@@ -78,6 +79,8 @@ def _read_by_file(path: Path, folders: dict[Path, list[Path]], options: ReaderOp
         if len(files) < 2:
             raise UserError("one recording only, and both training and test need one; add more",
                             folder)
+        # Seeded by the name of the folder: a folder that is added does not change the draws of
+        # others.
         rng = np.random.default_rng([options.seed, zlib.crc32(folder.name.encode())])
         test = set(rng.permutation(len(files))[:max(1, len(files) // 6)].tolist())
         for count, file in enumerate(files):

@@ -53,6 +53,7 @@ def _with_pseudo_speakers(name: str, items: list[tuple[int, str, Path]]) -> list
     count = max(1, round(len(items) / _WORDS_A_SPEAKER))
     utterances = []
     for number, (position, word, file) in enumerate(items):
+        # Neighbours in the list begin alike, so they go to different pseudo-speakers.
         speaker = f"{name}{number % count:02d}"
         utterances.append(utterance(f"{speaker}-{position:05d}", speaker, word, file))
     return utterances
