@@ -42,7 +42,7 @@ def pronunciations(word: str, guess: bool = False) -> list[Phones] | None:
             # three parts too ambiguous.
             return [tuple(phone for prons in each for phone in prons[0])]
     if re.fullmatch(r"[A-Z]{2,5}", word):
-        return [tuple(phone for letter in key for phone in _table()[letter][-1])]
+        return [tuple(phone for letter in key for phone in _table()[letter][0])]
     if guess:
         guessed = guess_pronunciation(key)
         return [guessed] if guessed else None
