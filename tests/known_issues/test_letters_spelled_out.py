@@ -4,4 +4,4 @@ from hybridasr.lexicon.english import pronunciations
 
 
 def test_a_is_said_as_the_letter():
-    assert pronunciations("AQZ") == [tuple("EY K Y UW Z IY".split())]
+    assert pronunciations("AQZ") == [tuple(["EY", "K", "Y", "UW", "Z", "IY"])]
