@@ -29,6 +29,7 @@ LARGEST_PEAK = 4.0  # of full scale, that a mix of floats may overshoot to
 MAX_OVERSHOOT = 0.5
 # A mix with less than this part of the energy that unlike channels would leave: 20 dB below.
 CANCELLED = 0.01
+MOST_AT_ONCE = 1 << 26  # samples that memory is taken for at first: an hour and more
 BLOCK = 1 << 18  # samples of each channel that are read at a time
 
 
@@ -213,11 +214,12 @@ class _Part:
         """Return the samples of the part in 16-bit range at the wanted rate, float32 (number,)."""
         rate, count = self.sound.samplerate, self.last - self.first
         # One more than the length computed, because the resampler may round up.
-        out = np.empty(math.ceil(count * sample_rate / rate) + 1, np.float32)
+        # What a header promises may be damaged: more is taken only as samples come.
+        out = np.empty(min(math.ceil(count * sample_rate / rate) + 1, MOST_AT_ONCE), np.float32)
         size = 0
         for block in resample_blocks(self._scaled(mixer), rate, sample_rate):
-            if size + len(block) > len(out):  # rates without a common factor
-                out = np.concatenate([out[:size], np.empty(len(block) + BLOCK, np.float32)])
+            if size + len(block) > len(out):
+                out = np.concatenate([out[:size], np.empty(size + len(block), np.float32)])
             out[size:size + len(block)] = block
             size += len(block)
         return self._within_range(out[:size])

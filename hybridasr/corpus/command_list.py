@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hybridasr.corpus.text import normalize_text
+from hybridasr.corpus.text import MAX_WORD, normalize_text
 from hybridasr.errors import UserError
 from hybridasr.storage import read_text
 
@@ -152,6 +152,8 @@ def _checked(text: Any, name: Any, threshold: Any) -> Command:
     written, text = " ".join(text.split()), " ".join(normalize_text(text).split())
     # The same normal form as a text, because a text is its own id where none is given.
     name = normalize_text(name) if name else name
+    if len(text) > MAX_WORD:
+        raise ValueError(f"'{text[:20]}...' has {len(text)} characters; give at most {MAX_WORD}")
     odd = set(_READABLE.sub("", text))
     if odd:
         # The characters as the user wrote them: the normal form may not be in the file at all.

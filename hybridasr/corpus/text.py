@@ -6,6 +6,9 @@ folders, ARPA files, text for language models.
 
 import unicodedata
 
+# A longer word is a damaged file: looking for pinyin in it would take minutes.
+MAX_WORD = 1000
+
 # U+FF01 to U+FF5E are the printable ASCII characters at double width.
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " "}
 

@@ -15,6 +15,7 @@ from hybridasr.features.mfcc import compute_features
 from hybridasr.features.transforms import add_deltas, splice
 from hybridasr.options import option
 
+MOST_FRAMES = 100  # that deltas and splicing may look at to one side
 CMVN_KINDS = ("speaker", "utterance", "sliding", "none")
 
 
@@ -46,6 +47,11 @@ class PipelineOptions:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise UserError(f"option {name} is {getattr(self, name)}; give {bound} or more")
+        # Larger ones would take memory by the terabyte before any kernel looks at them.
+        for name in ("delta_order", "delta_window", "splice_left", "splice_right"):
+            if getattr(self, name) > MOST_FRAMES:
+                raise UserError(f"option {name} is {getattr(self, name)}; give at most "
+                                f"{MOST_FRAMES}")
 
 
 def apply_pipeline(raw: np.ndarray, stats: np.ndarray | None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from hybridasr.corpus.text import MAX_WORD
 from hybridasr.errors import UserError, name_some
 from hybridasr.lexicon import english, mandarin
 from hybridasr.lexicon.numbers import is_number, number_spellings
@@ -172,6 +173,10 @@ def build_lexicon(
     else:
         user = read_own_lexicon(user_lexicon).entries
     unique = sorted({*words} - RESERVED_WORDS, key=str.encode)
+    for word in unique:
+        if len(word) > MAX_WORD:
+            raise UserError(f"'{word[:20]}...' has {len(word)} characters; a word has at most "
+                            f"{MAX_WORD}", *(places or {}).get(word, ()))
     entries: dict[str, tuple[Pronunciation, ...]] = {}
     for word, phones in SPECIAL_WORDS.items():
         entries[word] = user.get(word, (Pronunciation(1.0, phones),))

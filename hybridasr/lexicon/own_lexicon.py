@@ -9,7 +9,7 @@ with its line.
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from hybridasr.corpus.text import normalize_text
+from hybridasr.corpus.text import MAX_WORD, normalize_text
 from hybridasr.errors import UserError, name_some
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.phones import default_phone_set
@@ -41,6 +41,10 @@ def read_own_rows(path: PathLike) -> tuple[list[Row], bool]:
     second = [len(fields) > 2 and _NUMBER.fullmatch(fields[1]) is not None for _, fields in rows]
     with_probabilities = bool(rows) and all(second)
     for (line, fields), number in zip(rows, second, strict=True):
+        longest = max(fields, key=len)
+        if len(longest) > MAX_WORD:
+            raise UserError(f"'{longest[:20]}...' has {len(longest)} characters; give at most "
+                            f"{MAX_WORD}", path, line)
         variant = _VARIANT.fullmatch(fields[0])
         # Kaldi has no names for variants: the entry becomes one more line of the same word.
         if variant:
