@@ -46,7 +46,7 @@ class DecodeOutput:
     write_lattices: bool = option(False, f"write {LATTICES}, lattices in Kaldi's text form, and "
                                          "into ctm how sure each word is")
     lattice_beam: float = option(6.0, "alternatives worse than the best path by more than this "
-                                      "are not in the lattice")
+                                      "are not in the lattice", needs="write_lattices")
 
     def __post_init__(self):
         LatticeOptions(self.lattice_beam)  # checks it

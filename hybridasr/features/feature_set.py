@@ -269,7 +269,8 @@ def _warn_of_rates(path: Path, rates: Mapping[int, int], wanted: int) -> None:
              for rate, count in others.items()]
     up = [rate for rate in others if rate < wanted]
     mend = (f"; the up-sampled ones hold nothing above {min(up) // 2} Hz: give --sample-rate "
-            f"{min(up)} if all speech is like them" if up else "")
+            f"{min(up)} (in a recipe: --set features.sample_rate={min(up)}) if all speech is like "
+            "them" if up else "")
     logger.log(logging.WARNING if up else logging.INFO, "%s: %d of %d utterances resampled to %d "
                "Hz, %s%s", path, sum(others.values()), sum(rates.values()), wanted,
                ", ".join(parts), mend)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hybridasr.corpus.command_list import read_commands
 from hybridasr.errors import UserError
+from hybridasr.graph.arrays import model_key
 from hybridasr.graph.compose import GraphOptions, make_hclg, write_graph
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
@@ -55,7 +56,7 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
     # graph.json comes last: a directory without it is unfinished.
     write_json(destination / "graph.json", {
         "grammar": kind, "phrases": len(phrases) or None, "states": graph.num_states,
-        "arcs": graph.num_arcs, "options": to_dict(options)})
+        "arcs": graph.num_arcs, "options": to_dict(options), "model": model_key(tree, words)})
     line = f"{destination}: {kind} grammar, {graph.num_states} states, {graph.num_arcs} arcs"
     logger.debug("%s", line)
     return line

@@ -117,7 +117,8 @@ def _look_up(lang: Lang, words: Collection[str], lexicon: Lexicon | PathLike | N
     faults: dict[str, str] = {}
     for word in new:
         if word not in looked_up:
-            faults[word] = f"no pronunciation for '{_unreadable(word)}'; {remedy(word)}"
+            faults[word] = (f"no pronunciation for '{_unreadable(word)}'; "
+                            f"{remedy(word, own_lexicon=False)}")
             continue
         pronunciations[word], lacking = fit_pronunciations(looked_up[word], model_phones, variants)
         if lacking:

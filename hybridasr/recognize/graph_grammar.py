@@ -16,11 +16,11 @@ from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError, shell_command
-from hybridasr.graph.arrays import DecodingGraph
+from hybridasr.graph.arrays import DecodingGraph, model_key
 from hybridasr.lattice.lattice import CompactLattice
 from hybridasr.lattice.paths import n_best
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, read_json
 
 # Seconds that hold a word: longer audio in which no word even begins has no speech.
 SHORTEST_WORD = 0.25
@@ -168,7 +168,12 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> D
     # Labels beyond the model's tables would be read from memory that is not theirs.
     known = len(model.transitions.tid_pdf), max(model.lang.words.values()) + 1
     used = (int(labels.max(initial=0)) for labels in (graph.ilabel, graph.olabel))
-    if any(label >= count for label, count in zip(used, known, strict=True)):
+    record = directory / "graph.json"
+    values = read_json(record) if record.is_file() else {}
+    key = values.get("model") if isinstance(values, dict) else None
+    # Graphs that an earlier version made have no key.
+    other = key is not None and key != model_key(model.tree, model.lang.words)
+    if other or any(label >= count for label, count in zip(used, known, strict=True)):
         command = shell_command("hybridasr", "mkgraph", source, directory)
         raise UserError(f"belongs to another model than {source}; run {command}", directory)
     return graph

@@ -60,6 +60,8 @@ def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int
     if hasattr(audio, "read"):
         return load_audio(audio, wanted, channel, strict_rate=strict_rate), "file"
     array = _as_array(audio)
+    if rate is None:
+        raise UserError(f"samples without a rate; give rate={wanted}, which the model wants")
     if rate != wanted:
         raise UserError(f"array of {rate} Hz, the model wants {wanted} Hz; resample it")
     return mix_channels(to_16_bit_range(_in_columns(array)), channel, "array"), "array"
