@@ -9,6 +9,7 @@ import numpy as np
 
 from hybridasr.batch.spot_set import CommandList, SpotOptions, Trial, load_with, spot_trials
 from hybridasr.corpus.datadir import DataDir
+from hybridasr.errors import name_some
 from hybridasr.progress import logger
 from hybridasr.score.detection import TrialKind, Trials
 from hybridasr.storage import atomic_write, read_json, write_json
@@ -28,6 +29,8 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
         # Loaded once here for its warnings: the workers load it in silence.
         load_with(model, commands, options)
     outcomes, seconds, duration = [], 0.0, 0.0
+    in_any_case = {command.text.casefold(): command.text for command in commands.commands}
+    other_case: dict[str, str] = {}
     with atomic_write(destination / "trials") as lines, atomic_write(destination / "text") as text:
         for data in sets:
             for trial in spot_trials(model, data, commands, pool, options):
@@ -35,11 +38,17 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
                 words = trial.text if trial.reason is None else ""
                 text.write(f"{trial.utterance} {words}".rstrip() + "\n")
                 outcomes.append(_outcome(trial))
+                if trial.kind == TrialKind.OUTSIDE and trial.said.casefold() in in_any_case:
+                    other_case[trial.said] = in_any_case[trial.said.casefold()]
                 seconds, duration = seconds + trial.seconds, duration + trial.duration
     if all(kind == TrialKind.OUTSIDE for kind, _, _ in outcomes):
         logger.warning("no transcript of %s is a command of the list; transcripts and commands "
                        "are compared as they are written", " ".join(
                            str(data.path) for data in sets))
+    if other_case:
+        logger.warning("transcripts that are commands but for their case count as outside words: "
+                       "%s; write them as the list does", name_some(
+                           [f"'{said}' ('{text}')" for said, text in other_case.items()]))
     info = read_json(model / "model.json")["info"]
     row = {"system": model.name, "test_set": "+".join(data.path.name for data in sets),
            "grammar": "commands and filler",
