@@ -176,7 +176,10 @@ def from_dict(options_class: type[T], values: dict[str, Any], source: str = "opt
         if not _fits(value, known[name]):
             raise UserError(f"option '{name}' is {value!r}; give {_KINDS[known[name].kind]}",
                             source)
-    return build_options(options_class, **values)
+    try:
+        return build_options(options_class, **values)
+    except UserError as error:  # a range check, which does not know where its value is from
+        raise error.within(source) from None
 
 
 def from_strings(options_class: type[T], values: dict[str, str], source: str = "options") -> T:

@@ -48,7 +48,6 @@ def test_no_two_modules_of_one_name():
     for path in trees():
         if path.stem not in ("__init__", "__main__"):
             places[path.stem].append(str(path))
-    # A room's main module may bear the room's name.
     assert repeated(places) == {}
 
 
@@ -59,14 +58,6 @@ def test_no_two_classes_of_one_name():
 def test_no_two_public_functions_of_one_name():
     places = repeated(public_definitions(trees(), (ast.FunctionDef, ast.AsyncFunctionDef)))
     assert {name: where for name, where in places.items() if name not in SHARED_FUNCTIONS} == {}
-
-
-def test_no_class_has_the_name_of_a_function():
-    sources = trees()
-    functions = public_definitions(sources, ast.FunctionDef)
-    classes = public_definitions(sources, ast.ClassDef)
-    assert {name for name in classes if name.lower() in functions
-            and name.lower() == name} == set()
 
 
 def test_participles_are_no_names():

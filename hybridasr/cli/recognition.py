@@ -26,13 +26,14 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
-    parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads")
+    parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads; - is the "
+                        "standard input")
 
 
 def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.confidence.command_grammar import RejectOptions
     from hybridasr.decode.search import SearchOptions
-    from hybridasr.errors import UserError
+    from hybridasr.errors import ResourceError, UserError
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.recognize.recognizer import load
@@ -48,6 +49,8 @@ def _recognize(args: argparse.Namespace) -> None:
         try:
             result = recognizer.recognize(path, channel=args.channel,
                                           strict_rate=args.strict_rate, nbest=args.nbest)
+        except ResourceError:
+            raise  # a machine that is out of memory or disk fails for every file
         except UserError as error:
             # The other files are still worth their lines.
             failures.append(str(error))

@@ -6,6 +6,7 @@ from hybridasr.corpus.command_list import read_commands
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.lexicon.lexicon import build_lexicon, read_own_lexicon
+from hybridasr.options import from_dict
 
 LONG = "a" * 70_000
 
@@ -26,3 +27,5 @@ def test_long_words_are_refused_by_line(tmp_path):
 def test_windows_of_absurd_width_are_refused(name):
     with pytest.raises(UserError, match=f"option {name} is 2147483646; give at most 100"):
         PipelineOptions(**{name: 2**31 - 2})
+    with pytest.raises(UserError, match=f"^model.json: option {name} is 2147483646"):
+        from_dict(PipelineOptions, {name: 2**31 - 2}, "model.json")
