@@ -47,7 +47,7 @@ _watch_numba()
 
 def __getattr__(name: str):
     # Late, so that "import hybridasr" and the command line start at once.
-    if name in ("load", "Recognizer"):
+    if name in ("load", "Recognizer", "Speaker"):
         from hybridasr.recognize import recognizer
 
         return getattr(recognizer, name)

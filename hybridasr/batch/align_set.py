@@ -102,7 +102,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     check_phones(model.lang, lang, source)
     data = matching_features(data, model.features, pool)
     warn_of_unknown_words(data, lang.words, lang.path)
-    blocks = SetBlocks.of(data, model.pipeline, works_by_speaker(model, adapt))
+    blocks = SetBlocks.of(data, model.normalization(data), works_by_speaker(model, adapt))
     stamp = directory_stamp(source, lang.path, lang.path / "phones")
     alignments = run_set(pool, _align_block, blocks, source, lang.path, stamp, options, adapt,
                          desc=f"align {data.path.name}")
@@ -139,7 +139,7 @@ def _align_block(block: FeatureBlock, source: Path, lang: Path, stamp: tuple,
                  options: AlignOptions, adapt: AdaptOptions) -> Results[AlignedPath | None]:
     aligner = once_a_worker(_aligner, source, lang, stamp, options)
     model = aligner.model
-    loaded = block.load(model.pipeline)
+    loaded = block.load()
     # A block is one speaker if the model adapts.
     # Otherwise each utterance is a speaker of its own, and its result does not depend on others.
     groups = [list(loaded)] if works_by_speaker(model, adapt) else ([item] for item in loaded)

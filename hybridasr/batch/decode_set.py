@@ -84,16 +84,23 @@ class _Task:
     search: SearchOptions
     adapt: AdaptOptions
     output: DecodeOutput
+    known: str
     stamp: tuple
 
 
 def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, options: SearchOptions,
                pool: Executor, adapt: AdaptOptions | None = None,
-               output: DecodeOutput | None = None) -> dict[str, Any]:
+               output: DecodeOutput | None = None, known: str = "all") -> dict[str, Any]:
     """Decode every utterance of a set and write the decode directory.
 
     Features that the set lacks, or has of another kind than the model's, are made into a cache
     (`features.feature_cache`).
+
+    Parameters
+    ----------
+    known : str
+        What is known of a speaker when an utterance comes: "all" of the set, the "earlier" ones,
+        or "none", as of a lone recording. Unless all are known, a system adapts to each alone.
 
     Returns
     -------
@@ -108,14 +115,17 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
         none can be decoded.
     """
     adapt, output = adapt or AdaptOptions(), output or DecodeOutput()
+    if known != "all":
+        adapt = adapt.for_one_utterance()
     # All that decides a result is in the key: a worker that is used again loads anew.
-    task = _Task(model, graph, options, adapt, output, directory_stamp(model, graph))
-    settings = {**to_dict(options), **to_dict(adapt), **to_dict(output)}
+    task = _Task(model, graph, options, adapt, output, known, directory_stamp(model, graph))
+    settings = {**to_dict(options), **to_dict(adapt), **to_dict(output), "known": known}
     with job_log(destination / "log" / "decode.log", f"hybridasr decode {graph} {data.path}",
                  settings):
         loaded = once_a_worker(_recognizer, task).model
         data = matching_features(data, loaded.features, pool)
-        blocks = SetBlocks.of(data, loaded.pipeline, works_by_speaker(loaded, adapt))
+        blocks = SetBlocks.of(data, loaded.normalization(data, known),
+                              works_by_speaker(loaded, adapt, known))
         hypotheses = run_set(pool, _decode_block, blocks, task, desc=f"decode {data.path.name}")
         summary = _write(data, hypotheses, destination, output)
         partial = summary["partial"]
@@ -170,21 +180,22 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
     recognizer = once_a_worker(_recognizer, task)
     model = recognizer.model
     shift = model.features.frame_shift_ms / 1000
-    loaded = block.load(model.pipeline)
+    loaded = block.frames(model.features)
     # A block is one speaker if the recogniser adapts.
-    groups = [list(loaded)] if works_by_speaker(model, task.adapt) else ([item] for item in loaded)
+    groups = [list(loaded)] if works_by_speaker(
+        model, task.adapt, task.known) else ([item] for item in loaded)
     results: Results[Hypothesis] = []
     for group in groups:
         begun = time.perf_counter()
-        feats = [frames for _, frames in group]
+        utterances = [frames for _, frames in group]
         if task.output.write_lattices:
-            decoded = _with_lattices(model, feats, task)
+            decoded = _with_lattices(model, [frames.features for frames in utterances], task)
         else:
             decoded = [Hypothesis(item.words, item.times, item.complete, 0.0, 0.0)
-                       for item in recognizer.decode_speaker(feats)]
+                       for item in recognizer.decode_speaker(utterances)]
         # A speaker's utterances are decoded together, so each gets an equal share of the time.
         seconds = (time.perf_counter() - begun) / len(group)
-        results += [(name, replace(item, seconds=seconds, duration=len(frames) * shift))
+        results += [(name, replace(item, seconds=seconds, duration=len(frames.levels) * shift))
                     for (name, frames), item in zip(group, decoded, strict=True)]
     return results
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.kaldi_files import sort_key
 from hybridasr.features.feature_set import FeatureBlock, feature_blocks, with_features
-from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.normalization import Normalization
 from hybridasr.parallel import run_blocks, split_blocks
 
 R = TypeVar("R")
@@ -45,11 +45,11 @@ class SetBlocks:
     """
 
     data: DataDir
-    pipeline: PipelineOptions
+    normalization: Normalization
     parts: list[list[str]]
 
     @classmethod
-    def of(cls, data: DataDir, pipeline: PipelineOptions, by_speaker: bool) -> "SetBlocks":
+    def of(cls, data: DataDir, normalization: Normalization, by_speaker: bool) -> "SetBlocks":
         """Cut a set.
 
         Parameters
@@ -63,13 +63,13 @@ class SetBlocks:
             if no utterance has features; a warning names those that have none.
         """
         names = sorted(with_features(data), key=sort_key)
-        return cls(data, pipeline, block_parts(data, names, by_speaker))
+        return cls(data, normalization, block_parts(data, names, by_speaker))
 
     def __len__(self) -> int:
         return len(self.parts)
 
     def __iter__(self) -> Iterator[FeatureBlock]:
-        return feature_blocks(self.data, self.pipeline, self.parts)
+        return feature_blocks(self.data, self.normalization, self.parts)
 
     def in_order(self, results: Iterable[Results[R]]) -> Iterator[tuple[str, R]]:
         """Yield the results of all blocks in the order of the utterances' ids.

@@ -6,7 +6,7 @@ Phones in place of words are recognised here too: a calibration counts their con
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -41,11 +41,12 @@ class CommandList:
 
 @dataclass(frozen=True)
 class SpotOptions:
-    """All options that decide the result."""
+    """All options that decide the result; `known` as for `decode_set`."""
 
     search: SearchOptions = SearchOptions()
     adapt: AdaptOptions = AdaptOptions()
     reject: RejectOptions = RejectOptions()
+    known: str = "none"
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,15 @@ def _spot_lists(model: Path, data: DataDir, lists: Sequence[CommandList], pool: 
                 options: SpotOptions | None) -> Iterator[Iterator[Trial]]:
     """Yield the trials of each list; to be taken in order, as all are one run over the blocks."""
     options = options or SpotOptions()
+    if options.known != "all":
+        options = replace(options, adapt=options.adapt.for_one_utterance())
     with without_warnings():
         loaded = load_with(model, lists[0], options).model  # says what cannot be said
     data = matching_features(data, loaded.features, pool)
     if not data.tables.get("feats.scp", {}).keys() & data.utterances.keys():
         raise UserError("no utterance to decode has features; run make-feats", data.path)
-    blocks = SetBlocks.of(data, loaded.pipeline, works_by_speaker(loaded, options.adapt))
+    blocks = SetBlocks.of(data, loaded.normalization(data, options.known),
+                          works_by_speaker(loaded, options.adapt, options.known))
     stamp = directory_stamp(model)
     # One run over all lists, so that workers do not stand idle between two of them.
     calls = ((block, model, stamp, options, one) for one in lists for block in blocks)
@@ -168,7 +172,7 @@ def phone_pairs(model: Path, data: DataDir, pool: Executor,
     options = options or SpotOptions()
     loaded = load_model(model)
     data = matching_features(data, loaded.features, pool)
-    blocks = SetBlocks.of(data, loaded.pipeline, False)
+    blocks = SetBlocks.of(data, loaded.normalization(data, options.known), False)
     pairs = run_set(pool, _phone_block, blocks, model, directory_stamp(model), options,
                     desc=f"phones of {data.path.name}")
     return [pair for _, pair in pairs if pair is not None]
@@ -180,7 +184,7 @@ def _phone_block(block: FeatureBlock, model: Path, stamp: tuple, options: SpotOp
     entries = lexicon_of(recognizer.model.lang).entries
     words = {utterance.utterance: utterance.words for utterance in block.utterances}
     results: Results[tuple[list[str], list[str]] | None] = []
-    for name, feats in block.load(recognizer.model.pipeline):
+    for name, feats in block.load():
         pair = None
         if words[name] and all(word in entries for word in words[name]):
             said = [phone for word in words[name] for phone in entries[word][0].phones]
@@ -198,17 +202,18 @@ def _spot_block(block: FeatureBlock, model: Path, stamp: tuple, options: SpotOpt
             recognizer.set_commands(commands.commands, commands.fillers)
         recognizer.warm_up()
     rows = {utterance.utterance: utterance for utterance in block.utterances}
-    loaded = block.load(recognizer.model.pipeline)
+    loaded = block.frames(recognizer.model.features)
     # A block is one speaker if the recogniser adapts.
-    groups = [list(loaded)] if recognizer.adapts else ([item] for item in loaded)
+    groups = [list(loaded)] if works_by_speaker(
+        recognizer.model, options.adapt, options.known) else ([item] for item in loaded)
     results: Results[Trial] = []
     for group in groups:
         begun = time.perf_counter()
-        decoded = recognizer.decode_speaker([feats for _, feats in group])
+        decoded = recognizer.decode_speaker([frames for _, frames in group])
         seconds = (time.perf_counter() - begun) / len(group)
-        for (name, feats), item in zip(group, decoded, strict=True):
+        for (name, frames), item in zip(group, decoded, strict=True):
             results.append((name, make_trial(recognizer, name, rows[name].speaker,
-                                             rows[name].words, item, len(feats), seconds)))
+                                             rows[name].words, item, len(frames.levels), seconds)))
     return results
 
 

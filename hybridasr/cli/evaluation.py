@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hybridasr.cli.search_options import (
     add_commands,
+    add_known,
     add_search,
     check_adaptation,
     check_commands,
@@ -34,6 +35,7 @@ def _score(args: argparse.Namespace) -> None:
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_search(parser)
     add_commands(parser)
+    add_known(parser, "all")
     add_nj(parser)
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--homophones", action="store_true",
@@ -70,7 +72,7 @@ def _evaluate(args: argparse.Namespace) -> None:
             row = evaluate(args.model, args.graph or args.model / "graph", data,
                            args.model / f"decode_{args.data.name}",
                            from_args(SearchOptions, args), pool, classes,
-                           from_args(AdaptOptions, args))
+                           from_args(AdaptOptions, args), args.known)
     print(json.dumps([row], ensure_ascii=False, indent=2))
 
 
@@ -111,6 +113,7 @@ def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_search(parser)
     add_commands(parser, "lists drawn from the transcripts")
+    add_known(parser, "none")
     add_options(parser, DrawOptions)
     add_options(parser, CalibrationOptions)
     add_nj(parser)

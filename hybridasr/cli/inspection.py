@@ -63,7 +63,7 @@ def _vad(args: argparse.Namespace) -> None:
     # One recording at a time: memory holds a single one, and results appear at once.
     for path in args.audio:
         samples = load_audio(path, model.features.sample_rate)
-        segments = detect_speech(model, samples, Path(path).stem, options)
+        segments = detect_speech(model, samples, options)
         print(json.dumps({"file": path, "speech": [
             {"start": round(s.start, 3), "end": round(s.end, 3),
              "probability": round(s.probability, 3)} for s in segments]}, ensure_ascii=False),

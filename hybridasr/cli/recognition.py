@@ -2,11 +2,14 @@
 
 import argparse
 import json
+import re
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 from hybridasr.cli.search_options import (
     add_commands,
+    add_known,
     add_search,
     check_adaptation,
     check_commands,
@@ -23,6 +26,10 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
                         help="mix, or the channel's number from 0 (mix)")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
+    parser.add_argument("--speaker-from", choices=("none", "name", "dir"), default="none",
+                        help="who speaks, to be remembered from file to file: name: the part of "
+                        "the file's name before the first - or _; dir: its folder; none: every "
+                        "file is recognised on its own (none)")
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
@@ -36,7 +43,7 @@ def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.errors import ResourceError, UserError
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
-    from hybridasr.recognize.recognizer import load
+    from hybridasr.recognize.recognizer import Speaker, load
 
     # All options before the model is loaded, which takes seconds.
     check_commands(args, ("graph",))
@@ -44,11 +51,16 @@ def _recognize(args: argparse.Namespace) -> None:
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
                       from_args(AdaptOptions, args), args.commands, read_fillers(args),
                       from_args(RejectOptions, args))
-    failures = []
+    failures: list[str] = []
+    speakers: dict[str, Speaker] = defaultdict(Speaker)
     for path in args.audio:
+        speaker = None
+        if args.speaker_from != "none":
+            speaker = speakers[_speaker_of(Path(path), args.speaker_from)]
         try:
             result = recognizer.recognize(path, channel=args.channel,
-                                          strict_rate=args.strict_rate, nbest=args.nbest)
+                                          strict_rate=args.strict_rate, nbest=args.nbest,
+                                          speaker=speaker)
         except ResourceError:
             raise  # a machine that is out of memory or disk fails for every file
         except UserError as error:
@@ -63,6 +75,15 @@ def _recognize(args: argparse.Namespace) -> None:
         raise UserError(failures[-1])
 
 
+def _speaker_of(path: Path, source: str) -> str:
+    """Return who speaks in a recording, by its name or its folder.
+
+    >>> _speaker_of(Path("a/spk21-03-02.flac"), "name"), _speaker_of(Path("a/x.wav"), "dir")
+    ('spk21', 'a')
+    """
+    return str(path.parent) if source == "dir" else re.split("[-_]", path.stem)[0]
+
+
 def _decode_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.batch.decode_set import DecodeOutput
     from hybridasr.options import add_options
@@ -73,6 +94,7 @@ def _decode_arguments(parser: argparse.ArgumentParser) -> None:
         "if asked for, lat.1.gz.")
     add_search(parser)
     add_options(parser, DecodeOutput)
+    add_known(parser, "all")
     add_nj(parser)
     parser.add_argument("--model", type=Path, help="model directory (default: above the graph)")
     for name in ("graph", "data", "decode"):
@@ -93,7 +115,8 @@ def _decode(args: argparse.Namespace) -> None:
     with executor(args.nj) as pool:
         decode_set(model, args.graph, read_datadir(args.data, False),
                    args.decode, from_args(SearchOptions, args), pool,
-                   from_args(AdaptOptions, args), from_args(DecodeOutput, args))
+                   from_args(AdaptOptions, args), from_args(DecodeOutput, args),
+                   args.known)
 
 
 VERBS = {

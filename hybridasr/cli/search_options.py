@@ -25,6 +25,14 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     add_options(parser, AdaptOptions)
 
 
+def add_known(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add --known, what is known of a speaker when an utterance is recognised."""
+    parser.add_argument("--known", choices=("all", "earlier", "none"), default=default,
+                        help="what is known of a speaker when an utterance is recognised: all of "
+                        "the set, as in Kaldi; the earlier ones, as a device that remembers; "
+                        f"none, as of a lone recording ({default})")
+
+
 def add_commands(parser: argparse.ArgumentParser,
                  default: str = "the graph of the model") -> None:
     """Add --commands, --fillers and how everything else is rejected."""
@@ -55,6 +63,9 @@ def check_adaptation(args: argparse.Namespace, model: Path) -> None:
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.storage import read_json
 
+    if getattr(args, "known", "all") != "all":
+        refuse(args, ["nnet_passes", "nnet_epochs", "nnet_learning_rate", "nnet_prior_frames"],
+               f"with --known {args.known}; a network is fitted to all utterances of a speaker")
     path = model / "model.json"
     values = read_json(path) if path.is_file() else None
     if not isinstance(values, dict):  # told by whoever loads the model
@@ -85,4 +96,4 @@ def spot_options(args: argparse.Namespace) -> "SpotOptions":
     from hybridasr.options import from_args
 
     return SpotOptions(from_args(SearchOptions, args), from_args(AdaptOptions, args),
-                       from_args(RejectOptions, args))
+                       from_args(RejectOptions, args), args.known)

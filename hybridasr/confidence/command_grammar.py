@@ -124,7 +124,7 @@ class CommandGrammar:
         ----------
         loglikes : float32 (num_frames, num_pdfs)
         levels : float64 (num_frames,)
-            How loud the frames are (`features.pipeline.frame_levels`).
+            How loud the frames are (`features.pipeline.Frames`).
         options : SearchOptions
             With the acoustic scale of the model.
         nbest : int

@@ -29,6 +29,8 @@ LARGEST_DEVIATION = 4.0
 LARGEST_LOG_ODDS = 10.0
 LARGEST_RATIO = 20.0
 LEAST_FRAMES = 5
+# How much louder speech is than the rest (natural log of power): beyond this it says no more.
+LARGEST_CONTRAST = 6.0
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray
 def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
     """Return how much louder the frames of speech are than the others, on average.
 
+    At most `LARGEST_CONTRAST`: deep silence around a recording makes nothing in it more probable.
     NaN if there are hardly any others. Noise that goes on is no louder where a word is heard.
 
     Parameters
@@ -162,7 +165,7 @@ def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
         spoken[begin:end] = True
     if spoken.sum() < LEAST_FRAMES or (~spoken).sum() < LEAST_FRAMES:
         return np.nan
-    return float(levels[spoken].mean() - levels[~spoken].mean())
+    return min(float(levels[spoken].mean() - levels[~spoken].mean()), LARGEST_CONTRAST)
 
 
 def measures(commands: CompetingCommands, phones: np.ndarray, contrast: float, begin: int = 0,

@@ -1,12 +1,13 @@
 """Owns the augmentation of training speech: altered copies of a data directory.
 
-`Augmenter` alters one recording: speed, a room, noise, volume, in this order, each drawn from a
-generator seeded by the seed and the id of the copy, so that the order of the work and the number
-of jobs do not matter. `augment_datadir` writes for every utterance of a set a copy of each other
-speed (``sp0.9-<utterance>``; speed and volume, as Kaldi's perturb_data_dir_speed.sh and _volume.sh
-do) and a number of copies with rooms and noises (``noise1-<utterance>``; as reverberate_data_dir.py
-and augment_data_dir.py do), whose frames lie where those of the original lie unless their speeds
-differ too. Join them to the original with 'hybridasr combine-data'.
+`Augmenter` alters one recording: speed, colour, silence around it, a room, noise, volume, in this
+order, each drawn from a generator seeded by the seed and the id of the copy, so that the order of
+the work and the number of jobs do not matter. `augment_datadir` writes for every utterance of a set
+a copy of each other speed (``sp0.9-<utterance>``; speed and volume, as Kaldi's
+perturb_data_dir_speed.sh and _volume.sh do) and a number of copies with rooms and noises
+(``noise1-<utterance>``; as reverberate_data_dir.py and augment_data_dir.py do). ``utt2silence``
+says how much silence was put before and after each copy, so that its frames can be found in the
+original. Join them to the original with 'hybridasr combine-data'.
 """
 
 import zlib
@@ -21,8 +22,20 @@ import soundfile
 
 from hybridasr.corpus.audio import FULL_SCALE, audio_info, is_pipe, load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
-from hybridasr.corpus.noises import load_noises, noise_files, synthetic_noises
-from hybridasr.corpus.perturb import FASTEST, SLOWEST, add_noise, change_speed, change_volume
+from hybridasr.corpus.noises import (
+    event_noises,
+    load_noises,
+    noise_files,
+    synthetic_noises,
+)
+from hybridasr.corpus.perturb import (
+    FASTEST,
+    SLOWEST,
+    add_noise,
+    change_colour,
+    change_speed,
+    change_volume,
+)
 from hybridasr.corpus.room import LONGEST_RT60, SHORTEST_RT60, add_reverb
 from hybridasr.errors import UserError
 from hybridasr.options import option, to_dict
@@ -33,9 +46,14 @@ from hybridasr.storage import PathLike, atomic_path, digest, read_json, write_js
 __all__ = ["AugmentOptions", "Augmenter", "add_noise", "add_reverb", "augment_datadir",
            "change_speed", "change_volume", "load_noises", "synthetic_noises"]
 
-VERSION = 1  # raise it with every change that changes a sample
+VERSION = 2  # raise it with every change that changes a sample
 MARKER = "augment.json"
 _BLOCK = 20  # utterances a job
+LARGEST_COLOUR = 20.0  # decibels
+LONGEST_SILENCE = 60.0  # seconds that may be put before, or after, a copy
+# What is put around a copy: so many decibels below its speech, or with this share digital zeros.
+SILENCE_SNR = (10.0, 60.0)
+ZEROS_SHARE = 0.2
 # Tables that hold for a copy as they do for the original, and what their keys are.
 _CARRIED = {"utt2lang": "utterance", "spk2gender": "speaker"}
 
@@ -48,10 +66,15 @@ class AugmentOptions:
     copies: int = option(1, "copies of each utterance with noises and rooms")
     copy_speeds: str = option("1.0", "speeds that theirs are drawn from; at other speeds than 1.0 "
                                      "frames lie elsewhere than the original's", needs="copies")
-    min_volume: float = option(0.125, "lowest factor of the volume")
+    colour: float = option(2.5, "deviation of the tilt of the spectrum that copies get, as of "
+                                "other microphones, decibels; 0: none")
+    silence_share: float = option(0.5, "part of the copies that get silence around them, 0 to 1")
+    max_silence: float = option(3.0, "longest silence before, and after, seconds",
+                                needs="silence_share")
+    min_volume: float = option(0.03, "lowest factor of the volume")
     max_volume: float = option(2.0, "highest factor of the volume (less where it would clip)")
     noises: str = option("", "folders of noise recordings, commas between; none: noises made by "
-                             "the program", needs="copies, noise_share")
+                             "the program")
     noise_share: float = option(0.8, "part of the copies that get noise, 0 to 1", needs="copies")
     min_snr: float = option(5.0, "lowest ratio of speech to noise, decibels",
                             needs="copies, noise_share")
@@ -81,7 +104,13 @@ class AugmentOptions:
             if not least <= low <= high <= most:
                 raise UserError(f"{lowest} {low} and {highest} {high} are no range; give "
                                 f"{least:g} <= {lowest} <= {highest} <= {most:g}")
-        for name in ("noise_share", "reverb_share"):
+        if not 0 <= self.colour <= LARGEST_COLOUR:
+            raise UserError(f"option colour is {self.colour}; give 0 to {LARGEST_COLOUR:g} "
+                            "decibels")
+        if not 0 <= self.max_silence <= LONGEST_SILENCE:
+            raise UserError(f"option max_silence is {self.max_silence}; give 0 to "
+                            f"{LONGEST_SILENCE:g} seconds")
+        for name in ("noise_share", "reverb_share", "silence_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"option {name} is {getattr(self, name)}; give 0 to 1")
         for name in ("copies", "sample_rate", "seed"):
@@ -122,7 +151,7 @@ class Augmenter:
     ----------
     options : AugmentOptions
     noises : dict of str to float32 array
-        As from `load_noises`, at the rate of the recordings; {} if `noise_share` is 0.
+        As from `load_noises`, at the rate of the recordings; {} if no noise is wanted.
 
     Raises
     ------
@@ -131,9 +160,9 @@ class Augmenter:
     """
 
     def __init__(self, options: AugmentOptions, noises: Mapping[str, np.ndarray]):
-        if options.noise_share > 0 and not noises:
-            raise UserError("noise is wanted (noise_share), but there are no noises; give some, "
-                            "or set noise_share to 0")
+        if (options.noise_share > 0 or options.silence_share > 0) and not noises:
+            raise UserError("noise is wanted (noise_share, silence_share), but there are no "
+                            "noises; give some, or set both shares to 0")
         self.options = options
         # In the order of the names: the draws must not depend on how the noises were collected.
         self._noises = [noises[name] for name in sorted(noises)]
@@ -152,7 +181,7 @@ class Augmenter:
 
         Returns
         -------
-        float32 array (ceil(num_samples / speed),)
+        float32 array (ceil(num_samples / speed) and the silence around it,)
             `speed` is drawn from `options.speeds`. The volume's factor is drawn evenly in
             decibels.
         """
@@ -170,14 +199,43 @@ class Augmenter:
         snr = rng.uniform(options.min_snr, options.max_snr)
         # Generators of their own: a room takes as many draws as it is long, and must not shift the
         # noise.
-        room, place = (np.random.default_rng([options.seed, seed, part]) for part in (1, 2))
-        samples = change_speed(samples, speed)
+        room, place, quiet, colour = (np.random.default_rng([options.seed, seed, part])
+                                      for part in (1, 2, 4, 5))
+        samples = change_colour(change_speed(samples, speed), rate, options.colour, colour)
+        samples = self._surround(samples, rate, silence_around(options, key), quiet)
         if with_reverb:
             samples = add_reverb(samples, rate, rt60, direct, room)
         if with_noise:
             noise = self._noises[place.integers(len(self._noises))]
             samples = add_noise(samples, noise, snr, place)
         return change_volume(samples, gain)
+
+    def _surround(self, samples: np.ndarray, rate: int, seconds: tuple[float, float],
+                  rng: np.random.Generator) -> np.ndarray:
+        """Put silence of a drawn kind and level before and after."""
+        before, after = (round(part * rate) for part in seconds)
+        if not before + after:
+            return samples
+        longer = np.pad(samples, (before, after))
+        noise = self._noises[rng.integers(len(self._noises))]
+        snr, only_around = rng.uniform(*SILENCE_SNR), rng.random() < 0.5
+        if rng.random() < ZEROS_SHARE:
+            return longer
+        noisy = add_noise(longer, noise, snr, rng)
+        if only_around:
+            # A recording that was cut out of another, or with a microphone that was switched on.
+            noisy[before:before + len(samples)] = samples
+        return noisy
+
+
+def silence_around(options: AugmentOptions, key: str) -> tuple[float, float]:
+    """Return how much silence a copy gets before and after, seconds in whole hundredths.
+
+    Drawn by seed and key; short ones are the most frequent.
+    """
+    rng = np.random.default_rng([options.seed, zlib.crc32(key.encode(errors="surrogatepass")), 3])
+    before, after = np.round(rng.random(2)**2 * options.max_silence, 2).tolist()
+    return (before, after) if rng.random() < options.silence_share else (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -251,7 +309,7 @@ def augment_datadir(data: DataDir, destination: PathLike, options: AugmentOption
                         str(files[prefix, key]))
               for prefix in variants for key, source in data.utterances.items()]
     with_text = (data.path / "text").is_file() or any(copy.words for copy in copies)
-    written = write_datadir(destination, copies, _tables(data, variants), with_text)
+    written = write_datadir(destination, copies, _tables(data, variants, options), with_text)
     logger.info("%s: %d copies of %d utterances (%s)", destination, len(written), len(data),
                 " ".join(prefix.rstrip("-") for prefix in variants))
     return written
@@ -278,7 +336,8 @@ def _make_files(jobs: list[_Job], options: AugmentOptions, allow_pipes: bool,
         samples = load_utterance(source, rate, channel, allow_pipes)
         for prefix, path in job.copies:
             wanted = variants[prefix]
-            noises = _noises(wanted.folders, rate, wanted.seed) if wanted.noise_share > 0 else {}
+            noises = (_noises(wanted.folders, rate, wanted.seed)
+                      if wanted.noise_share > 0 or wanted.silence_share > 0 else {})
             altered = Augmenter(wanted, noises).augment(samples, rate, prefix + source.utterance)
             _write_flac(path, altered, rate)
 
@@ -298,16 +357,21 @@ def _write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
 def _noises(folders: tuple[str, ...], rate: int, seed: int) -> dict[str, np.ndarray]:
     """Return the noises, read once in each process."""
     if not folders:
-        return synthetic_noises(rate, seed)
+        return synthetic_noises(rate, seed) | event_noises(rate, seed)
     return {f"{number} {name}": samples for number, folder in enumerate(folders)
             for name, samples in load_noises(folder, rate).items()}
 
 
-def _tables(data: DataDir, variants: Mapping[str, AugmentOptions]) -> dict[str, dict[str, str]]:
+def _tables(data: DataDir, variants: Mapping[str, AugmentOptions], options: AugmentOptions
+            ) -> dict[str, dict[str, str]]:
     """Return the optional tables of the copies, the lines of `data` under the new ids."""
     unique = data.tables.get("utt2uniq", {})
     tables = {"utt2uniq": {prefix + key: unique.get(key, key)
                            for prefix in variants for key in data.utterances}}
+    if options.silence_share > 0:
+        tables["utt2silence"] = {
+            key: " ".join(f"{seconds:.2f}" for seconds in silence_around(options, key))
+            for key in tables["utt2uniq"]}
     for name, kind in _CARRIED.items():
         known = {getattr(u, kind) for u in data.utterances.values()}
         if name in data.tables:
@@ -338,7 +402,7 @@ def _fingerprint(data: DataDir, options: AugmentOptions, channel: str | int) -> 
     wavs = sorted({u.wav for u in data.utterances.values() if not is_pipe(u.wav)})
     # A recording that is missing is named by the job that would read it.
     files = [(wav, *_state(Path(wav))) for wav in wavs if Path(wav).is_file()]
-    if options.noise_share > 0 and options.copies > 0:
+    if options.silence_share > 0 or (options.noise_share > 0 and options.copies > 0):
         files += [(str(path), *_state(path)) for folder in options.folders
                   for path in noise_files(folder)]
     return digest(VERSION, to_dict(options), str(channel), sources, files)

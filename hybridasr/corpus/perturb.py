@@ -1,4 +1,4 @@
-"""Owns the perturbations of samples: speed, volume, added noise.
+"""Owns the perturbations of samples: speed, volume, colour, added noise.
 
 Each takes float32 samples in the 16-bit range and gives new ones; the input stays as it
 is. A result above full scale is turned down as a whole instead of clipped, so that the shape
@@ -9,11 +9,14 @@ Kaldi: utils/perturb_data_dir_speed.sh, perturb_data_dir_volume.sh, featbin/wav-
 from fractions import Fraction
 
 import numpy as np
+import scipy.fft
 
 from hybridasr.corpus.audio import FULL_SCALE, resample
 from hybridasr.errors import UserError
 
 SLOWEST, FASTEST = 0.25, 4.0
+# How strong the cosines of a colour are, the tilt first.
+_CURVE = np.array([1.0, 0.6, 0.4])
 # Samples of a frame whose power is taken: 25 ms at 16 kHz, 50 ms at 8 kHz.
 _POWER_FRAME = 400
 # Speech is where the power is at most 20 dB below that of its loud frames (19 in 20 are softer:
@@ -59,6 +62,37 @@ def change_volume(samples: np.ndarray, gain: float) -> np.ndarray:
     if not 0 < gain < float("inf"):
         raise UserError(f"gain {gain} is out of range; give a positive number")
     return limit_peak(np.float64(gain) * samples)
+
+
+def change_colour(samples: np.ndarray, rate: int, decibels: float, rng: np.random.Generator
+                  ) -> np.ndarray:
+    """Colour the sound as another microphone would: a smooth curve over frequency, drawn at random.
+
+    The curve is a sum of three cosines over the mel scale, from a tilt to two waves; `decibels` is
+    the deviation of the tilt, and the others are smaller. The phase stays.
+
+    Parameters
+    ----------
+    samples : float32 array (num_samples,)
+    rate : int
+        Hertz.
+    decibels : float
+        0 for no change.
+    rng : numpy Generator
+
+    Returns
+    -------
+    float32 array (num_samples,)
+    """
+    shares = rng.standard_normal(len(_CURVE)) * _CURVE * decibels
+    if not len(samples) or decibels == 0:
+        return limit_peak(samples)
+    size = scipy.fft.next_fast_len(len(samples), real=True)
+    hertz = scipy.fft.rfftfreq(size, 1 / rate)
+    place = np.log1p(hertz / 700.0) / np.log1p(rate / 1400.0)
+    curve = sum(share * np.cos(np.pi * (wave + 1) * place) for wave, share in enumerate(shares))
+    spectrum = scipy.fft.rfft(samples.astype(np.float64), size) * 10 ** (curve / 20)
+    return limit_peak(scipy.fft.irfft(spectrum, size)[:len(samples)])
 
 
 def add_noise(samples: np.ndarray, noise: np.ndarray, snr_db: float,

@@ -144,18 +144,20 @@ def combine(sets: Sequence[DataDir], path: PathLike) -> DataDir:
                 raise UserError(f"recording '{utterance.recording}' is {utterance.wav} here and "
                                 f"{wav} in {before}; rename one of the two", data.path)
             utterances[key], origin[key] = utterance, data.path
-    if any("utt2uniq" in data.tables for data in sets):
-        # Who is not named is its own original.
-        sets = [replace(data, tables={**data.tables, "utt2uniq": {
-            **{key: key for key in data.utterances}, **data.tables.get("utt2uniq", {})}})
-            for data in sets]
+    # Who is not named is its own original, and has no silence put around it.
+    for name, rest in (("utt2uniq", None), ("utt2silence", "0.00 0.00")):
+        if any(name in data.tables for data in sets):
+            sets = [replace(data, tables={**data.tables, name: {
+                **{key: rest or key for key in data.utterances}, **data.tables.get(name, {})}})
+                for data in sets]
     shared = [n for n in (sets[0].tables if sets else ()) if all(n in d.tables for d in sets)]
     tables = {name: table for name in shared if (table := _combine_table(sets, name)) is not None}
     texts = [_feature_files(data) for data in sets]
     if "feats.scp" in tables and any(t != texts[0] for t in texts):
         logger.warning("%s: the sets have features of different kinds, which are left out; make "
                        "them again", path)
-        tables = {n: t for n, t in tables.items() if n not in ("feats.scp", "cmvn.scp", "vad.scp")}
+        tables = {n: t for n, t in tables.items() if n not in (
+            "feats.scp", "cmvn.scp", "speech.scp", "vad.scp")}
     written = write_datadir(path, utterances.values(), tables, any(map(_has_text, sets)))
     for name, text in texts[0].items() if "feats.scp" in tables else ():
         write_text(written.path / name, text)

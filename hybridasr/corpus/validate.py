@@ -25,7 +25,7 @@ from hybridasr.storage import PathLike
 __all__ = ["Fault", "FixSummary", "check_datadir", "fix_datadir", "has_errors", "validate_datadir"]
 
 # Made from the recordings: an utterance that is too short has no entry.
-_DERIVED = ("feats.scp", "vad.scp", "utt2num_frames", "utt2dur", "utt2warp")
+_DERIVED = ("feats.scp", "speech.scp", "vad.scp", "utt2num_frames", "utt2dur", "utt2warp")
 # Faults of one kind in one file that are listed one by one.
 _EACH = 5
 _SHOWN_IDS = 3

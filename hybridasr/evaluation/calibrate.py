@@ -37,7 +37,6 @@ from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.noises import event_noises, synthetic_noises
 from hybridasr.errors import NotEnoughData, UserError
-from hybridasr.features.pipeline import recognition_features
 from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.directory import OF_THIS_MODEL
@@ -198,10 +197,9 @@ def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> li
         for level in NOISE_LEVELS:
             # The floor guards against a division by 0 for digital silence.
             scaled = (samples * level / max(float(samples.std()), 1e-9)).astype(np.float32)
-            feats = recognition_features(scaled, settings, recognizer.model.pipeline, name,
-                                         recognizer.model.cmvn)
+            frames, _ = recognizer.model.front_end.recording(scaled)
             trials.append(make_trial(recognizer, f"{name}-{level:g}", f"noise {name}", (),
-                                     recognizer.decode(feats), len(feats)))
+                                     recognizer.decode(frames), len(frames.levels)))
     return trials
 
 

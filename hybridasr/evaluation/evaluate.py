@@ -43,9 +43,10 @@ def score_set(data: DataDir, destination: Path,
 
 def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options: SearchOptions,
              pool: Executor, equivalent: dict[str, str] | None = None,
-             adapt: AdaptOptions | None = None) -> dict[str, Any]:
+             adapt: AdaptOptions | None = None, known: str = "all") -> dict[str, Any]:
     """Decode and score a set; return its row of results.json.
 
+    `known` is as for `decode_set`.
     A warning names the words of the transcripts that the model does not know.
 
     Raises
@@ -55,12 +56,12 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
     """
     require_extra("rapidfuzz", "score", "error rates")
     warn_of_unknown_words(data, read_lang(model / "lang").words, model)
-    summary = decode_set(model, graph, data, destination, options, pool, adapt)
+    summary = decode_set(model, graph, data, destination, options, pool, adapt, known=known)
     scores = score_set(data, destination, equivalent)
     info = read_json(model / "model.json")["info"]
     grammar = read_json(graph / "graph.json")["grammar"] if (graph / "graph.json").is_file() else ""
     return {"system": model.name, "test_set": data.path.name, "grammar": grammar,
-            **scores.figures(), "rtf": summary["rtf"],
+            "known": known, **scores.figures(), "rtf": summary["rtf"],
             "train_seconds": info.get("train_seconds")}
 
 

@@ -51,7 +51,7 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
                            [f"'{said}' ('{text}')" for said, text in other_case.items()]))
     info = read_json(model / "model.json")["info"]
     row = {"system": model.name, "test_set": "+".join(data.path.name for data in sets),
-           "grammar": "commands and filler",
+           "grammar": "commands and filler", "known": options.known,
            "wer": None, "ser": None, "words": None, "utterances": len(outcomes),
            "rtf": round(seconds / max(duration, 1e-9), 5),
            "train_seconds": info.get("train_seconds"), **_figures(outcomes)}

@@ -28,7 +28,7 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
                ) -> tuple[float, dict[float, float]]:
     """Decode a set with several acoustic scales; store the best in the model's ``model.json``.
 
-    A calibration to another scale is removed.
+    Each utterance is recognised on its own, as in use. A calibration to another scale is removed.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
     for scale in SCALES:
         destination = model / "tune" / f"scale_{scale:.3g}"
         decode_set(model, Path(graph), data, destination,
-                   replace(options or SearchOptions(), acoustic_scale=scale), pool)
+                   replace(options or SearchOptions(), acoustic_scale=scale), pool, known="none")
         rates[scale] = score_set(data, destination, equivalent).figures()["wer"]
     best = min(rates, key=lambda scale: (rates[scale], -scale))
     logger.debug("acoustic scale: word error rate %s", ", ".join(

@@ -17,11 +17,14 @@ from hybridasr.corpus.audio import audio_info, is_pipe, load_utterance
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.corpus.kaldi_files import read_table, sort_key
 from hybridasr.errors import UserError, shell_command
-from hybridasr.features.archives import ScpTable, read_scp, write_matrices
-from hybridasr.features.cmvn import cmvn_stats, sum_stats
+from hybridasr.features.archives import ScpTable, write_matrices
+from hybridasr.features.cmvn import cmvn_stats
+from hybridasr.features.feature_tables import FEATURE_TABLES, scp_table, table_part
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.mfcc import compute_features
-from hybridasr.features.pipeline import PipelineOptions, apply_pipeline
+from hybridasr.features.normalization import Normalization
+from hybridasr.features.online_cmvn import SpeechStats, level_columns, speech_stats
+from hybridasr.features.pipeline import Frames, expand
 from hybridasr.options import to_dict
 from hybridasr.parallel import run_blocks, split_blocks
 from hybridasr.progress import logger
@@ -29,15 +32,6 @@ from hybridasr.storage import write_json, write_text
 
 # Utterances a worker takes at a time: a tenth of a second of work or more.
 BLOCK_UTTERANCES = 50
-FEATURE_TABLES = ("feats.scp", "cmvn.scp", "utt2num_frames", "utt2dur")  # that make_feats writes
-
-
-def training_cmvn(data: DataDir, pipeline: PipelineOptions) -> np.ndarray | None:
-    """Return the CMVN statistics of a whole set, (2, dim + 1); None if the recipe uses none."""
-    if pipeline.cmvn != "speaker":
-        return None
-    table = _scp_table(data, "cmvn.scp")
-    return sum_stats(np.asarray(table[speaker], np.float64) for speaker in table)
 
 
 def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
@@ -45,7 +39,8 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
                directory: Path | None = None) -> DataDir:
     """Compute raw features and CMVN statistics of a set and write them into its directory.
 
-    Writes ``feats.ark/.scp``, ``cmvn.ark/.scp`` (per speaker), ``utt2num_frames``, ``utt2dur``,
+    Writes ``feats.ark/.scp``, ``cmvn.ark/.scp`` (per speaker), ``speech.ark/.scp`` (what is heard
+    of the speaker in each utterance, `online_cmvn.SpeechStats`), ``utt2num_frames``, ``utt2dur``,
     ``frame_shift`` and, last, ``feature.json`` with the options. Utterances shorter than one
     window have no features; a warning names them. The other files of the set stay as they are,
     so that such an utterance still counts when the set is scored.
@@ -74,6 +69,8 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     durations: dict[str, float] = {}
     frames: dict[str, int] = {}
     stats: dict[str, np.ndarray] = {}
+    speech: dict[str, SpeechStats] = {}
+    weight, lift = level_columns(options)
     rates: Counter[int] = Counter()
 
     def matrices() -> Iterator[tuple[str, np.ndarray]]:
@@ -88,6 +85,7 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
                 speaker = data.utterances[utterance].speaker
                 mine = cmvn_stats(features)
                 stats[speaker] = stats[speaker] + mine if speaker in stats else mine
+                speech[utterance] = speech_stats(features, weight, lift)
                 durations[utterance], frames[utterance] = duration, len(features)
                 yield utterance, features
         if not frames:
@@ -98,6 +96,8 @@ def make_feats(data: DataDir, options: FeatureOptions, pool: Executor,
     write_matrices(path / "feats.ark", path / "feats.scp", matrices())
     speakers = sorted(stats, key=sort_key)
     write_matrices(path / "cmvn.ark", path / "cmvn.scp", ((s, stats[s]) for s in speakers))
+    write_matrices(path / "speech.ark", path / "speech.scp",
+                   ((u, part.to_array()) for u, part in speech.items()))
     write_text(path / "utt2num_frames", "".join(f"{u} {n}\n" for u, n in frames.items()))
     write_text(path / "utt2dur", "".join(f"{u} {d:.3f}\n" for u, d in durations.items()))
     write_text(path / "frame_shift", f"{options.frame_shift_ms / 1000:g}\n")
@@ -123,7 +123,7 @@ def without_features(data: DataDir) -> DataDir:
                                  if name not in FEATURE_TABLES})
 
 
-def load_feats(data: DataDir, pipeline: PipelineOptions,
+def load_feats(data: DataDir, normalization: Normalization,
                pool: Executor | None = None) -> Iterator[tuple[str, np.ndarray]]:
     """Yield what a model sees of each utterance of a set, in the set's order.
 
@@ -132,8 +132,8 @@ def load_feats(data: DataDir, pipeline: PipelineOptions,
     data : DataDir
         With features made by `make_feats` or by Kaldi. Utterances without features are passed
         over with a warning.
-    pipeline : PipelineOptions
-        The recipe.
+    normalization : Normalization
+        The recipe, and what is known before each utterance.
     pool : Executor, optional
         Reads and computes ahead in its workers; the results are the same.
 
@@ -146,13 +146,14 @@ def load_feats(data: DataDir, pipeline: PipelineOptions,
     UserError
         if no utterance has features, an archive is damaged or statistics are missing.
     """
-    blocks = feature_blocks(data, pipeline, split_blocks(with_features(data), BLOCK_UTTERANCES))
+    parts = split_blocks(with_features(data), BLOCK_UTTERANCES)
+    blocks = feature_blocks(data, normalization, parts)
     if pool is None:
         for block in blocks:
-            yield from block.load(pipeline)
+            yield from block.load()
         return
-    work = ((block, pipeline) for block in blocks)
-    for results in run_blocks(pool, _load_all, work, desc=f"reading {data.path.name}"):
+    for results in run_blocks(pool, _load_all, ((block,) for block in blocks),
+                              desc=f"reading {data.path.name}"):
         yield from results
 
 
@@ -165,40 +166,45 @@ class FeatureBlock:
     utterances : list of Utterance
     feats : ScpTable
         Raw features by utterance.
-    stats : ScpTable or None
-        CMVN statistics by speaker, if the recipe needs them.
+    normalization : Normalization
+        Of these utterances.
     """
 
     utterances: list[Utterance]
     feats: ScpTable
-    stats: ScpTable | None
+    normalization: Normalization
 
-    def load(self, pipeline: PipelineOptions) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield (utterance id, what a model sees); one at a time is in memory."""
-        speakers: dict[str, np.ndarray] = {}
+    def load(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (utterance id, features that a model sees); one at a time is in memory."""
+        for utterance, raw in self._raw():
+            yield utterance.utterance, self._seen(utterance, raw)
+
+    def frames(self, options: FeatureOptions) -> Iterator[tuple[str, Frames]]:
+        """Yield (utterance id, what a model sees); `options` are those of the features."""
+        weight, _ = level_columns(options)
+        for utterance, raw in self._raw():
+            yield utterance.utterance, Frames(self._seen(utterance, raw), raw @ weight)
+
+    def _seen(self, utterance: Utterance, raw: np.ndarray) -> np.ndarray:
+        return expand(self.normalization.apply(raw, utterance), self.normalization.pipeline)
+
+    def _raw(self) -> Iterator[tuple[Utterance, np.ndarray]]:
         for utterance in self.utterances:
-            raw, speaker = self.feats[utterance.utterance], utterance.speaker
+            raw = self.feats[utterance.utterance]
             if raw.ndim != 2:
                 raise UserError(f"entry '{utterance.utterance}' is a vector, not a matrix of "
                                 "features; make the features again", self.feats.scp)
-            if self.stats is not None and speaker not in speakers:
-                if speaker not in self.stats:
-                    raise UserError(f"speaker '{speaker}' has no CMVN statistics; make the "
-                                    "features again", self.stats.scp)
-                speakers[speaker] = self.stats[speaker]
-            yield utterance.utterance, apply_pipeline(raw, speakers.get(speaker), pipeline)
+            yield utterance, raw
 
 
-def feature_blocks(data: DataDir, pipeline: PipelineOptions,
+def feature_blocks(data: DataDir, normalization: Normalization,
                    parts: Iterable[Sequence[str]]) -> Iterator[FeatureBlock]:
     """Yield a block for each list of utterance ids, all of which have features."""
-    feats = _scp_table(data, "feats.scp")
-    stats = _scp_table(data, "cmvn.scp") if pipeline.cmvn == "speaker" else None
+    feats = scp_table(data, "feats.scp")
     for names in parts:
         utterances = [data.utterances[name] for name in names]
         # Only the entries of this block, so that little is sent to the worker.
-        yield FeatureBlock(utterances, _part(feats, names),
-                           stats and _part(stats, [u.speaker for u in utterances]))
+        yield FeatureBlock(utterances, table_part(feats, names), normalization.part(utterances))
 
 
 def with_features(data: DataDir) -> list[str]:
@@ -209,7 +215,7 @@ def with_features(data: DataDir) -> list[str]:
     UserError
         if none has.
     """
-    feats = _scp_table(data, "feats.scp")
+    feats = scp_table(data, "feats.scp")
     names = [name for name in data.utterances if name in feats]
     if not names:
         raise UserError(f"none of the {len(data.utterances)} utterances has features; "
@@ -241,23 +247,8 @@ def _features_of_block(utterances: list[Utterance], options: FeatureOptions,
     return results
 
 
-def _load_all(block: FeatureBlock, pipeline: PipelineOptions) -> list[tuple[str, np.ndarray]]:
-    return list(block.load(pipeline))
-
-
-def _part(table: ScpTable, keys: Sequence[str]) -> ScpTable:
-    kept = {key: table.entries[key] for key in keys if key in table}
-    return ScpTable(kept, table.scp, table.allow_pipes)
-
-
-def _scp_table(data: DataDir, name: str) -> ScpTable:
-    if name in data.tables:
-        return ScpTable(data.tables[name], data.path / name)
-    if not (data.path / name).exists():
-        command = shell_command("hybridasr", "make-feats", data.path)
-        raise UserError(f"no such file; run {command} first",
-                        data.path / name)
-    return read_scp(data.path / name)
+def _load_all(block: FeatureBlock) -> list[tuple[str, np.ndarray]]:
+    return list(block.load())
 
 
 def _warn_of_rates(path: Path, rates: Mapping[int, int], wanted: int) -> None:

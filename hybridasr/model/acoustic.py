@@ -9,7 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.features.front_end import FrontEnd
 from hybridasr.features.mfcc import FeatureOptions
+from hybridasr.features.normalization import Normalization, set_normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.features.transforms import apply_transform
 from hybridasr.gmm.diag import DiagGmm, GmmScorer
@@ -77,7 +80,7 @@ class AcousticModel:
     features: FeatureOptions
     pipeline: PipelineOptions
     info: dict[str, Any] = field(default_factory=dict)
-    cmvn: np.ndarray | None = None  # CMVN statistics of the training set, (2, dim + 1)
+    cmvn: np.ndarray | None = None  # means of the training set's speech, (2, dim + 1)
     transform: np.ndarray | None = None
     adaptation: Adaptation | None = None
     nnet: NnetAcoustics | None = None
@@ -90,6 +93,15 @@ class AcousticModel:
         if self.nnet is not None:
             return self.nnet
         return self.gmm_scorer
+
+    @cached_property
+    def front_end(self) -> FrontEnd:
+        """What computes the features of recordings."""
+        return FrontEnd.of(self.features, self.pipeline, self.cmvn)
+
+    def normalization(self, data: DataDir, known: str = "all") -> Normalization:
+        """Return how the utterances of a set are normalised; see `set_normalization`."""
+        return set_normalization(data, self.features, self.pipeline, self.cmvn, known)
 
     @cached_property
     def gmm_scorer(self) -> GmmScorer:

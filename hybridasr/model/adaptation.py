@@ -7,7 +7,7 @@ paths itself (`hybridasr.nnet.speaker`), if asked for.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,10 @@ class AdaptOptions:
               "counting for so many frames of them; for speakers who say every word about as often "
               "as in the training (none: the priors stay)")
 
+    def for_one_utterance(self) -> "AdaptOptions":
+        """Return the same for utterances on their own, which a network cannot be fitted to."""
+        return replace(self, nnet_passes=0, nnet_prior_frames=None)
+
     def __post_init__(self):
         for name in ("fmllr_passes", "fmllr_min_count", "silence_weight", "prior_frames",
                      "nnet_passes", "nnet_epochs", "nnet_learning_rate", "nnet_prior_frames"):
@@ -52,8 +56,13 @@ class AdaptOptions:
                 raise UserError(f"option {name} is {getattr(self, name)}; give 0 or more")
 
 
-def works_by_speaker(model: AcousticModel, options: AdaptOptions) -> bool:
-    """Return whether utterances of one speaker help each other."""
+def works_by_speaker(model: AcousticModel, options: AdaptOptions, known: str = "all") -> bool:
+    """Return whether utterances of one speaker are adapted to together.
+
+    Only if all of them are `known` when the first is recognised (`features.normalization.KNOWN`).
+    """
+    if known != "all":
+        return False
     if model.nnet is not None:
         # Speaker priors need all utterances too, even if the network itself is not fitted.
         return options.nnet_passes > 0 or options.nnet_prior_frames is not None

@@ -41,13 +41,12 @@ class FeatureArrays:
 
 def take_feature_arrays(arrays: Arrays, features: FeatureOptions, pipeline: PipelineOptions,
                         path: Path) -> FeatureArrays:
-    """Check CMVN statistics (2, dim + 1) and the transform (new dim, dim or dim + 1)."""
+    """Check the training set's means (2, dim + 1) and the transform (new dim, dim or dim + 1)."""
     dim, cmvn, transform = feature_dim(features, pipeline), None, None
     if "cmvn" in arrays:
         cmvn = take_array(arrays, "cmvn", path, np.float64, (2, features.dim + 1), remedy=REMEDY)
-        # The means are divided by this number of frames.
-        if cmvn[0, -1] < 1:
-            raise DamagedFile(f"array 'cmvn' is of {cmvn[0, -1]:g} frames; {REMEDY}", path)
+    elif pipeline.cmvn == "online":
+        raise DamagedFile(f"no array 'cmvn', which cmvn online begins with; {REMEDY}", path)
     if "transform" in arrays:
         transform = take_array(arrays, "transform", path, np.float64, (None, None), remedy=REMEDY)
         if transform.shape[1] not in (dim, dim + 1) or not len(transform):

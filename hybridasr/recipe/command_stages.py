@@ -19,7 +19,7 @@ from hybridasr.features.feature_set import without_features
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
-from hybridasr.recipe.config import DNN, DRAWN, Recipe
+from hybridasr.recipe.config import CONDITIONS, DNN, DRAWN, SUFFIXES, Recipe
 from hybridasr.score.result_table import add_result
 
 logger = logging.getLogger("hybridasr")
@@ -52,9 +52,9 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     for name in outside:
         data = combine([without_features(read_datadir(work / "data" / name))], network / name)
         features(f"{name} for the network", data.path, recipe.options["dnn_features"])
-    # Commands come one by one: nothing to fit the network to.
-    alone = replace(recipe.options["adapt"], nnet_passes=0, nnet_prior_frames=None)
-    options = SpotOptions(recipe.options["search"], alone, recipe.options["reject"])
+    # Commands come one by one, from people who were never heard: calibrated for that, and judged.
+    options = SpotOptions(recipe.options["search"], recipe.options["adapt"],
+                          recipe.options["reject"], known="none")
     fit = recipe.options["calibrate"]
 
     def fit_calibration() -> str:
@@ -84,11 +84,16 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     def test(name: str, sets: list[str], command_list: CommandList, grammar: str,
              warn: bool) -> None:
         def write() -> str:
-            row = evaluate_commands(model, [read_datadir(network / part) for part in sets],
-                                    command_list, model / f"{name}_test", pool, options, warn)
-            add_result(work / "results.json", {**row, "grammar": grammar})
-            return (f"{row['accepted_right']} % of commands accepted and right, "
-                    f"{row['false_accept']} % of outside words accepted")
+            lines = []
+            for known, what in CONDITIONS.items():
+                row = evaluate_commands(
+                    model, [read_datadir(network / part) for part in sets], command_list,
+                    model / f"{name}_test{SUFFIXES[known]}", pool, replace(options, known=known),
+                    warn and not lines)
+                add_result(work / "results.json", {**row, "grammar": grammar})
+                lines.append(f"{what}: {row['accepted_right']} % of commands accepted and right, "
+                             f"{row['false_accept']} % of outside words accepted")
+            return "; ".join(lines)
 
         files = [network / part / file for part in sets
                  for file in ("text", "feats.ark", "cmvn.ark")]

@@ -26,6 +26,10 @@ from hybridasr.train.ladder import LADDER
 from hybridasr.train.nnet_options import DnnOptions
 
 DNN = "dnn"  # the system that is a network
+# What is known of a speaker when an utterance is recognised (`features.normalization.KNOWN`): as in
+# use, and as Kaldi's recipes do. What the line of a stage calls it, and the end of a folder's name.
+CONDITIONS = {"none": "one at a time", "all": "whole speakers"}
+SUFFIXES = {"none": "_alone", "all": ""}
 DRAWN = "drawn"  # commands are drawn from the transcripts
 GRAMMARS = ("commands", "loop")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")

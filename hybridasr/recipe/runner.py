@@ -38,7 +38,7 @@ from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
-from hybridasr.recipe.config import DNN, Recipe
+from hybridasr.recipe.config import CONDITIONS, DNN, SUFFIXES, Recipe
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.result_table import add_result, read_results
@@ -316,16 +316,20 @@ class _Runner:
 
     def _decode(self, model: Path, test_set: Path) -> None:
         results = self.run.work / "results.json"
-        destination = model / f"decode_{test_set.name}"
+        folders = {known: model / f"decode_{test_set.name}{end}" for known, end in SUFFIXES.items()}
         search, adapt = self.options["search"], self.options["adapt"]
 
         def write() -> str:
             data = read_datadir(test_set)
             classes = homophone_classes(read_lang(model / "lang"))
-            row = evaluate(model, model / "graph", data, destination, search, self.pool,
-                           classes if self.recipe.homophones else None, adapt)
-            add_result(results, row)
-            return f"{destination}: WER {row['wer']:.2f} %, real-time factor {row['rtf']:.4f}"
+            lines = []
+            for known, what in CONDITIONS.items():
+                row = evaluate(model, model / "graph", data, folders[known], search, self.pool,
+                               classes if self.recipe.homophones else None, adapt, known)
+                add_result(results, row)
+                lines.append(f"{what} {row['wer']:.2f} %")
+            return (f"{folders['all']}: WER {', '.join(lines)}, real-time factor "
+                    f"{row['rtf']:.4f}")
 
         files = [test_set / file for file in ("text", "feats.ark", "cmvn.ark")]
         self._stage(f"decode {model.name} {test_set.name}",
@@ -333,7 +337,7 @@ class _Runner:
                      # tune-scale changes model.json only, so that the scale is named here.
                      {"homophones": self.recipe.homophones,
                       "acoustic scale": read_json(model / "model.json").get("acoustic_scale")}],
-                    [destination / "text", results], write,
+                    [*(folder / "text" for folder in folders.values()), results], write,
                     model / "log" / f"decode_{test_set.name}.log", search)
 
     @property

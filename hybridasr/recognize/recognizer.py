@@ -34,17 +34,17 @@ from hybridasr.corpus.audio import FULL_SCALE
 from hybridasr.corpus.command_list import Command, Item, read_commands
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import feature_dim
+from hybridasr.features.pipeline import Frames, feature_dim
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
 from hybridasr.model.directory import load_model
 from hybridasr.recognize.graph_grammar import GraphGrammar, NoGrammar, read_graph
 from hybridasr.recognize.samples import Audio, read_samples
-from hybridasr.recognize.session import Decoder, Session
+from hybridasr.recognize.session import Decoder, Session, Speaker
 from hybridasr.storage import PathLike
 
-__all__ = ["Decoded", "Recognizer", "bare_recognizer", "load"]
+__all__ = ["Decoded", "Recognizer", "Speaker", "bare_recognizer", "load"]
 
 
 class Recognizer:
@@ -161,12 +161,13 @@ class Recognizer:
             self.set_commands(others, self.fillers)
 
     def session(self, full_scale: float = 1.0, nbest: int | None = None,
-                name: str = "stream") -> Session:
+                speaker: Speaker | None = None) -> Session:
         """Begin a stream of audio, with the commands of this moment; see `Session`."""
-        return Session(self._decoder, full_scale, nbest, name)
+        return Session(self._decoder, full_scale, nbest, speaker)
 
     def recognize(self, audio: Audio, rate: int | None = None, channel: str | int = "mix",
-                  strict_rate: bool = False, nbest: int | None = None) -> dict[str, Any]:
+                  strict_rate: bool = False, nbest: int | None = None,
+                  speaker: Speaker | None = None) -> dict[str, Any]:
         """Recognise one recording.
 
         Parameters
@@ -177,6 +178,8 @@ class Recognizer:
         nbest : int, optional
             Give up to so many alternatives. Without it, none where a graph decides, and with a
             command list those that came near.
+        speaker : Speaker, optional
+            Who speaks; remembers this recording for the next ones.
 
         Returns
         -------
@@ -189,30 +192,29 @@ class Recognizer:
         UserError
             if the audio cannot be read, is not finite, or `rate` is not the model's.
         """
-        samples, name = read_samples(audio, rate, self.model.features.sample_rate, channel,
-                                     strict_rate)
+        samples = read_samples(audio, rate, self.model.features.sample_rate, channel, strict_rate)
         # The samples are in 16-bit range by now.
-        session = self.session(FULL_SCALE, nbest, name)
+        session = self.session(FULL_SCALE, nbest, speaker)
         session.accept(samples)
         return session.finish()
 
-    def decode(self, feats: np.ndarray) -> Decoded:
+    def decode(self, frames: Frames) -> Decoded:
         """Decode one utterance, which counts as its own speaker.
 
         Parameters
         ----------
-        feats : float32 (num_frames, dim)
-            As from `features.pipeline.recognition_features`.
+        frames : Frames
+            As from `features.front_end.FrontEnd.recording`.
         """
-        return self.decode_speaker([feats])[0]
+        return self.decode_speaker([frames])[0]
 
-    def decode_speaker(self, utterances: Sequence[np.ndarray]) -> list[Decoded]:
+    def decode_speaker(self, utterances: Sequence[Frames]) -> list[Decoded]:
         """Decode utterances of one speaker; a system that adapts does so to all of them.
 
         Parameters
         ----------
-        utterances : sequence of float32 (num_frames, dim)
-            As from `features.pipeline.load_feats`.
+        utterances : sequence of Frames
+            As from `features.feature_set.FeatureBlock.frames`.
         """
         return self._decoder.decode(utterances)
 
@@ -222,15 +224,15 @@ class Recognizer:
         Parameters
         ----------
         feats : float32 (num_frames, dim)
-            As for `decode`.
+            As from `features.feature_set.load_feats`.
         """
         loglikes = self.model.scorer().loglikes(self.model.final_features(feats))
         return self._maker.phones(loglikes, self.options)
 
     def warm_up(self) -> None:
         """Compile or load the kernels, so that the first result is as quick as the later ones."""
-        self.decode(np.zeros((2, feature_dim(self.model.features, self.model.pipeline)),
-                             np.float32))
+        dim = feature_dim(self.model.features, self.model.pipeline)
+        self.decode(Frames(np.zeros((2, dim), np.float32), np.zeros(2)))
 
 
 def load(model: PathLike, options: SearchOptions | None = None,

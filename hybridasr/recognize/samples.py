@@ -26,8 +26,8 @@ MOST_CHANNELS = 64
 
 
 def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int = "mix",
-                 strict_rate: bool = False) -> tuple[np.ndarray, str]:
-    """Return the samples of one recording, and a name for it.
+                 strict_rate: bool = False) -> np.ndarray:
+    """Return the samples of one recording.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int
 
     Returns
     -------
-    float32 (num_samples,) in 16-bit range, str
+    float32 (num_samples,) in 16-bit range
 
     Raises
     ------
@@ -54,17 +54,17 @@ def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int
         `wanted`.
     """
     if isinstance(audio, bytes | bytearray | memoryview):
-        return load_audio(io.BytesIO(audio), wanted, channel, strict_rate=strict_rate), "bytes"
+        return load_audio(io.BytesIO(audio), wanted, channel, strict_rate=strict_rate)
     if isinstance(audio, str | Path):
-        return load_audio(audio, wanted, channel, strict_rate=strict_rate), Path(audio).stem
+        return load_audio(audio, wanted, channel, strict_rate=strict_rate)
     if hasattr(audio, "read"):
-        return load_audio(audio, wanted, channel, strict_rate=strict_rate), "file"
+        return load_audio(audio, wanted, channel, strict_rate=strict_rate)
     array = _as_array(audio)
     if rate is None:
         raise UserError(f"samples without a rate; give rate={wanted}, which the model wants")
     if rate != wanted:
         raise UserError(f"array of {rate} Hz, the model wants {wanted} Hz; resample it")
-    return mix_channels(to_16_bit_range(_in_columns(array)), channel, "array"), "array"
+    return mix_channels(to_16_bit_range(_in_columns(array)), channel, "array")
 
 
 def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Owns a stream of audio: samples in, as they come; one result out.
+"""Owns a stream of audio: samples in, as they come; a result out when an utterance ends.
 
     session = recognizer.session()
     for samples in microphone:
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
+from hybridasr.confidence.verify import NO_SPEECH, TOO_SHORT
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import frame_levels, recognition_features
+from hybridasr.features.online_cmvn import SpeechStats
+from hybridasr.features.pipeline import Frames
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, speaker_adaptation
 from hybridasr.recognize.graph_grammar import Grammar
@@ -43,26 +45,24 @@ class Decoder:
     options: SearchOptions
     adapt: AdaptOptions
 
-    def decode(self, utterances: Sequence[np.ndarray], nbest: int = 0) -> list[Decoded]:
+    def decode(self, utterances: Sequence[Frames], nbest: int = 0) -> list[Decoded]:
         """Decode utterances of one speaker; a system that adapts does so to all of them.
 
         Parameters
         ----------
-        utterances : sequence of float32 (num_frames, dim)
-            As from `features.pipeline.load_feats`.
+        utterances : sequence of Frames
+            As from `features.feature_set.FeatureBlock.frames`.
         nbest : int
             As for `Grammar.decode`.
         """
         model = self.model
-        # Levels are of the features as they are; a transform would hide them.
-        levels = [frame_levels(feats, model.features, model.pipeline) for feats in utterances]
         speaker = speaker_adaptation(
-            model, [model.final_features(feats) for feats in utterances], self.adapt)
+            model, [model.final_features(frames.features) for frames in utterances], self.adapt)
         while True:
             results = []
-            for feats, level in zip(speaker.features, levels, strict=True):
+            for feats, frames in zip(speaker.features, utterances, strict=True):
                 loglikes = speaker.scorer.loglikes(feats)
-                results.append(self.grammar.decode(loglikes, level, self.options, nbest))
+                results.append(self.grammar.decode(loglikes, frames.levels, self.options, nbest))
             if not speaker.adapt([self._senones(decoded) for decoded in results]):
                 return results
 
@@ -77,8 +77,31 @@ class Decoder:
         return path.transition_ids
 
 
+class Speaker:
+    """What is remembered of a speaker: how the voice and the microphone sound.
+
+        speaker = Speaker()
+        for path in paths:
+            print(recognizer.recognize(path, speaker=speaker)["text"])
+
+    It belongs to one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self.heard: SpeechStats | None = None
+
+    def remember(self, stats: SpeechStats | None) -> None:
+        """Add what was heard in an utterance; None adds nothing."""
+        if stats is not None:
+            self.heard = stats if self.heard is None else self.heard + stats
+
+    def forget(self) -> None:
+        """Begin anew, as with a speaker who was never heard."""
+        self.heard = None
+
+
 class Session:
-    """One stream of audio, which is recognised when it ends.
+    """A stream of audio, utterance by utterance; each is recognised when it ends.
 
     For now it holds the samples until then; the result does not depend on how they were cut.
 
@@ -89,20 +112,21 @@ class Session:
         it is not told by the values.
     nbest : int, optional
         See `Recognizer.recognize`.
-    name : str
-        Seeds the dither of the features.
+    speaker : Speaker, optional
+        Who speaks. What was heard of the speaker helps with what is said next; without one, each
+        utterance is recognised on its own.
     """
 
     def __init__(self, decoder: Decoder, full_scale: float = 1.0, nbest: int | None = None,
-                 name: str = "stream"):
+                 speaker: Speaker | None = None):
         if nbest is not None and nbest < 0:
             raise UserError(f"nbest is {nbest}; give 0 or more")
         self._decoder, self._full_scale, self._nbest = decoder, full_scale, nbest
-        self._name = name
-        self._parts: list[np.ndarray] | None = []
+        self._speaker = speaker
+        self._parts: list[np.ndarray] = []
 
     def accept(self, samples: np.ndarray) -> None:
-        """Take the next samples of the stream.
+        """Take the next samples of the utterance.
 
         Parameters
         ----------
@@ -113,33 +137,37 @@ class Session:
         Raises
         ------
         UserError
-            if the session is finished, or the samples are not finite or not in range.
+            if the samples are not finite or not in range.
         """
-        if self._parts is None:
-            raise UserError("the session is finished; begin a new one")
         samples = np.asarray(samples)
         if samples.ndim != 1:
             raise UserError(f"array of shape {samples.shape}; give the samples of one channel")
         self._parts.append(to_16_bit_range(samples, self._full_scale))
 
     def finish(self) -> dict[str, Any]:
-        """End the stream and return its result (`results.make_result`).
+        """End the utterance and return its result (`results.make_result`); the next may begin.
 
         Raises
         ------
         UserError
-            if the session is finished already, or there is nothing to decode with.
+            if there is nothing to decode with.
         """
-        if self._parts is None:
-            raise UserError("the session is finished; begin a new one")
-        # The empty array is for a stream without any piece.
+        # The empty array is for an utterance without any piece.
         samples = np.concatenate([np.zeros(0, np.float32), *self._parts])
-        self._parts = None
+        self._parts = []
         decoder = self._decoder
         # Dither would make noise of digital silence, and a search would hear something in it.
         if len(samples) and np.abs(samples).max() < SILENT_PEAK:
-            return make_result(decoder.grammar.empty("no-speech", True), self._nbest)
-        model = decoder.model
-        feats = recognition_features(samples, model.features, model.pipeline, self._name,
-                                     model.cmvn)
-        return make_result(decoder.decode([feats], self._nbest or 0)[0], self._nbest)
+            return make_result(decoder.grammar.empty(NO_SPEECH, True), self._nbest)
+        before = self._speaker.heard if self._speaker else None
+        frames, heard = decoder.model.front_end.recording(samples, before)
+        result = make_result(decoder.decode([frames], self._nbest or 0)[0], self._nbest)
+        # A noise says nothing of the speaker.
+        if self._speaker and result["reason"] not in (NO_SPEECH, TOO_SHORT):
+            self._speaker.remember(heard)
+        return result
+
+    def forget(self) -> None:
+        """Forget the speaker, if the session remembers one; another goes on."""
+        if self._speaker:
+            self._speaker.forget()

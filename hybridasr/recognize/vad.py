@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.features.pipeline import recognition_features
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.options import option
 
@@ -43,7 +42,7 @@ class Speech:
     probability: float
 
 
-def detect_speech(model: AcousticModel, samples: np.ndarray, name: str = "",
+def detect_speech(model: AcousticModel, samples: np.ndarray,
                   options: VadOptions | None = None) -> list[Speech]:
     """Find speech in one recording.
 
@@ -51,15 +50,13 @@ def detect_speech(model: AcousticModel, samples: np.ndarray, name: str = "",
     ----------
     samples : float32 (num_samples,)
         In 16-bit range, at the model's sampling rate.
-    name : str
-        Seeds the dither.
 
     Raises
     ------
     UserError
         if the model is not a network, or has no silence of its own.
     """
-    feats = recognition_features(samples, model.features, model.pipeline, name, model.cmvn)
+    feats = model.front_end.recording(samples)[0].features
     shift = model.features.frame_shift_ms / 1000
     return speech_segments(speech_probabilities(model, feats), shift, options or VadOptions())
 
@@ -70,7 +67,7 @@ def speech_probabilities(model: AcousticModel, feats: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     feats : float32 (num_frames, dim)
-        As from `features.pipeline.recognition_features` or `load_feats`.
+        As from `features.front_end` or `features.feature_set.load_feats`.
     """
     if model.nnet is None:
         raise UserError("voice activity needs a network; train one with 'hybridasr train-dnn'",

@@ -1,7 +1,8 @@
 """Owns the table of results: ``results.json`` of a work directory, and plain text tables.
 
-``results.json`` is a list of rows, one for each (system, test set, grammar); error rates are in
-percent, figures that were not measured are null.
+``results.json`` is a list of rows, one for each (system, test set, grammar, known); error rates are
+in percent, figures that were not measured are null. ``known`` says what was known of a speaker when
+an utterance was recognised: all of the set, the earlier ones, or none of them.
 """
 
 import unicodedata
@@ -13,15 +14,15 @@ from hybridasr.errors import UserError
 from hybridasr.storage import read_json, write_json
 
 # The columns that people and scripts rely on; a row has all of them, and may have more.
-RESULT_COLUMNS = ("system", "test_set", "grammar", "wer", "ser", "words", "utterances", "rtf",
-                  "train_seconds")
+RESULT_COLUMNS = ("system", "test_set", "grammar", "known", "wer", "ser", "words", "utterances",
+                  "rtf", "train_seconds")
 # Of a table of decisions on commands and outside words (`detection.Trials.figures`).
-DECISION_COLUMNS = ("system", "test_set", "commands", "outside", "recognised", "accepted_right",
-                    "accepted_wrong", "false_accept", "eer", "ece", "rtf")
+DECISION_COLUMNS = ("system", "test_set", "known", "commands", "outside", "recognised",
+                    "accepted_right", "accepted_wrong", "false_accept", "eer", "ece", "rtf")
 _KEY = ("system", "test_set", "grammar")
 # Further columns that belong beside another one in a printed table.
-_SHOWN_ORDER = ("system", "test_set", "grammar", "wer", "wer_low", "wer_high", "cer", "ser",
-                "words", "utterances", "rtf", "train_seconds")
+_SHOWN_ORDER = ("system", "test_set", "grammar", "known", "wer", "wer_low", "wer_high", "cer",
+                "ser", "words", "utterances", "rtf", "train_seconds")
 _TITLES = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER %",
            "ser": "SER %", "recognised": "right %", "accepted_right": "accepted %",
            "accepted_wrong": "wrong %", "false_accept": "outside accepted %", "eer": "EER %",
@@ -32,7 +33,7 @@ _FORMATS = {"rtf": ".4f", "train_seconds": ".1f", "ece": ".3f"}
 def add_result(path: str | Path, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Put `row` into the results file at `path`, and return all rows.
 
-    A row of the same system, test set and grammar is replaced where it stands; columns of
+    A row of the same system, test set, grammar and known is replaced where it stands; columns of
     `RESULT_COLUMNS` that `row` lacks become null. The file is made if it is not there.
 
     Raises
@@ -154,4 +155,4 @@ def _character_width(character: str) -> int:
 
 
 def _key(row: Mapping[str, Any]) -> tuple:
-    return tuple(row[name] for name in _KEY)
+    return (*(row[name] for name in _KEY), row.get("known"))

@@ -22,6 +22,7 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.align import AlignmentGraph
 from hybridasr.errors import UserError
 from hybridasr.features.feature_set import load_feats
+from hybridasr.features.normalization import Normalization
 from hybridasr.features.pipeline import PipelineOptions, base_pipeline, expand
 from hybridasr.graph.training import TrainingGraphs
 from hybridasr.lexicon.langdir import Lang
@@ -78,9 +79,14 @@ class BlockGraphs:
     graph_of: list[int]
 
 
-def write_blocks(data: DataDir, lang: Lang, pipeline: PipelineOptions, directory: Path,
+def write_blocks(data: DataDir, lang: Lang, normalization: Normalization, directory: Path,
                  pool: Executor) -> list[BlockRef]:
     """Write base features and transcripts of all utterances; return the blocks.
+
+    Parameters
+    ----------
+    normalization : Normalization
+        Of the set; deltas and neighbouring frames of its recipe come later.
 
     Raises
     ------
@@ -101,8 +107,11 @@ def write_blocks(data: DataDir, lang: Lang, pipeline: PipelineOptions, directory
     directory = Path(tempfile.mkdtemp(prefix=directory.name + ".", dir=directory.parent))
     calls = []
     for number, start in enumerate(range(0, len(utterances), size)):
-        part = replace(data, utterances={u.utterance: u for u in utterances[start:start + size]})
-        calls.append((BlockRef(directory, number), part, lang.words, lang.oov, pipeline))
+        block = utterances[start:start + size]
+        part = replace(data, utterances={u.utterance: u for u in block})
+        calls.append((BlockRef(directory, number), part, lang.words, lang.oov,
+                      replace(normalization.part(block),
+                              pipeline=base_pipeline(normalization.pipeline))))
     num_loaded = sum(run_blocks(pool, _write_block, calls, desc="features"))
     if num_loaded == 0:
         raise UserError("none of its utterances has features; run make-feats again", data.path)
@@ -110,8 +119,8 @@ def write_blocks(data: DataDir, lang: Lang, pipeline: PipelineOptions, directory
 
 
 def _write_block(ref: BlockRef, data: DataDir, words: dict[str, int], oov: int,
-                 pipeline: PipelineOptions) -> int:
-    loaded = list(load_feats(data, base_pipeline(pipeline)))
+                 normalization: Normalization) -> int:
+    loaded = list(load_feats(data, normalization))
     feats = [frames for _, frames in loaded]
     utterances = [data.utterances[name] for name, _ in loaded]
     offsets = np.concatenate([[0], np.cumsum([len(f) for f in feats])]).astype(np.int64)

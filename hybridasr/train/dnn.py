@@ -19,9 +19,9 @@ from hybridasr.batch.align_set import align_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.feature_kind import read_feature_options
-from hybridasr.features.feature_set import training_cmvn
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.pipeline import base_pipeline
+from hybridasr.features.normalization import set_normalization
+from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
@@ -92,16 +92,20 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     _check_masks(options, features)
     _check_frames(features, earlier.model.features, data.path)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
-    pipeline = replace(base_pipeline(earlier.model.pipeline), delta_order=options.delta_order)
+    pipeline = PipelineOptions(cmvn=options.cmvn, norm_vars=options.norm_vars,
+                               delta_order=options.delta_order)
+    # The network meets what it will be used with: nothing known of a speaker, a little, much.
+    known = "drawn" if pipeline.cmvn == "online" else "all"
+    normalization = set_normalization(data, features, pipeline, known=known, seed=options.seed)
     # Tree and transitions stay the earlier system's, so that its graph fits.
     model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
-                    adaptation=None, gmm=None, info={}, cmvn=training_cmvn(data, pipeline),
+                    adaptation=None, gmm=None, info={}, cmvn=normalization.prior,
                     durations=estimate_durations(earlier.alignments.values(),
                                                  earlier.model.transitions, lang.nonsilence_phones))
     # Deltas are appended later, when the frames are gathered.
-    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
-    frames = gather_frames(refs, pipeline, earlier.alignments, model.transitions.tid_pdf, data,
-                           refs[0].directory / "frames.npy")
+    refs = write_blocks(data, lang, normalization, destination / "blocks", pool)
+    frames = gather_frames(refs, pipeline, earlier.alignments, model, data,
+                           features.frame_shift_ms / 1000, refs[0].directory / "frames.npy")
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
                  frames.num_frames)
     acoustics, figures = _fit(frames, text, model, options, pool, threads,

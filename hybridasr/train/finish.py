@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.features.feature_set import training_cmvn
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.model.acoustic import AcousticModel, Adaptation
 from hybridasr.model.alignments import write_alignments, write_transforms
@@ -44,7 +43,7 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
     write_alignments(destination, alignments.items())
     write_transforms(destination, state.speakers)
     model = replace(state.model, info=training_info(state, result, options, clock),
-                    cmvn=training_cmvn(data, state.model.pipeline), adaptation=adaptation,
+                    adaptation=adaptation,
                     durations=estimate_durations(alignments.values(), state.model.transitions,
                                                  state.model.lang.nonsilence_phones))
     names = {number: name for name, number in model.lang.phones.items()}

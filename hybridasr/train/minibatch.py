@@ -4,7 +4,8 @@ Takes blocks of features and alignments by utterance; keeps all frames in one ar
 into memory, so that a corpus is read once whatever the number of epochs. A chunk is `width` frames
 to classify with the context to both sides that the network sees; beyond the ends of an utterance
 its first and last frame are repeated. Altered copies of an utterance (``utt2uniq``) take the
-alignment of their original, stretched to their length.
+alignment of their original, stretched to their length, with silence where some was put around them
+(``utt2silence``).
 """
 
 import errno
@@ -19,8 +20,9 @@ from typing import BinaryIO
 import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.errors import UserError
+from hybridasr.errors import DamagedFile, UserError
 from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.storage import write_error
 from hybridasr.train.blocks import BlockRef, expanded, read_block
 
@@ -133,8 +135,8 @@ class FrameSet:
 
 
 def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
-                  alignments: Mapping[str, np.ndarray], tid_pdf: np.ndarray, data: DataDir,
-                  path: Path) -> FrameSet:
+                  alignments: Mapping[str, np.ndarray], model: AcousticModel, data: DataDir,
+                  frame_shift: float, path: Path) -> FrameSet:
     """Put the aligned utterances of all blocks into one set, whose features lie in `path`.
 
     Parameters
@@ -144,16 +146,20 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     alignments : mapping of str to int32 (num_frames,)
         Transition-ids by utterance; an utterance without, or with another number of frames, is
         left out unless it is a copy of one.
-    tid_pdf : int32 (num_tids + 1,)
+    model : AcousticModel
+        That the alignments are of.
     data : DataDir
-        Whose ``utt2uniq`` names the originals of copies.
+        Whose ``utt2uniq`` names the originals of copies, ``utt2silence`` what is around them.
+    frame_shift : float
+        Seconds.
 
     Raises
     ------
     UserError
         if no utterance is aligned, or features are not finite.
     """
-    unique = data.tables.get("utt2uniq", {})
+    unique, around = data.tables.get("utt2uniq", {}), silence_frames(data, frame_shift)
+    silence = silence_tid(model)
     places, ids, names, lengths = [], [], [], []
     for ref in refs:
         block = read_block(ref)
@@ -162,7 +168,9 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
             length = rows.stop - rows.start
             alignment = alignments.get(name)
             if alignment is None and name in unique and unique[name] in alignments:
-                alignment = stretched(alignments[unique[name]], length)
+                before, after = around.get(name, (0, 0))
+                inside = stretched(alignments[unique[name]], max(length - before - after, 1))
+                alignment = np.pad(inside, (before, after), constant_values=silence)
             if length and alignment is not None and len(alignment) == length:
                 places.append((ref, rows))
                 ids.append(alignment)
@@ -190,8 +198,43 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     originals = [unique.get(name, name) for name in names]
     speakers = [data.utterances[original if original in data.utterances else name].speaker
                 for name, original in zip(names, originals, strict=True)]
-    return FrameSet(path, tid_pdf[np.concatenate(ids)].astype(np.int32), starts, names, originals,
-                    speakers)
+    pdfs = model.transitions.tid_pdf[np.concatenate(ids)].astype(np.int32)
+    return FrameSet(path, pdfs, starts, names, originals, speakers)
+
+
+def silence_frames(data: DataDir, frame_shift: float) -> dict[str, tuple[int, int]]:
+    """Return how many frames of silence were put before and after each copy.
+
+    Parameters
+    ----------
+    frame_shift : float
+        Seconds.
+
+    Raises
+    ------
+    DamagedFile
+        if a line of ``utt2silence`` has no two numbers.
+    """
+    frames = {}
+    for name, value in data.tables.get("utt2silence", {}).items():
+        try:
+            before, after = (round(float(part) / frame_shift) for part in value.split())
+        except (ValueError, OverflowError):
+            raise DamagedFile(f"'{name} {value}' has no two numbers of seconds",
+                              data.path / "utt2silence") from None
+        frames[name] = max(before, 0), max(after, 0)
+    return frames
+
+
+def silence_tid(model: AcousticModel) -> int:
+    """Return the transition-id that frames of silence put around speech get.
+
+    The self-loop of the middle state of the silence phone.
+    """
+    transitions, phone = model.transitions, model.lang.optional_silence
+    states = np.flatnonzero(transitions.tuples[:, 0] == phone)
+    # A long silence stays in a middle state; the first and the last are passed by the way.
+    return transitions.self_loop(int(states[len(states) // 2]) + 1)
 
 
 def reserved_frames(path: Path, num_frames: int, dim: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.mfcc import FeatureOptions
+from hybridasr.features.normalization import set_normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.gmm.update import UpdateOptions, initial_gmm
 from hybridasr.hmm.topology import read_topology
@@ -59,8 +60,9 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
         if no utterance at all can be aligned.
     """
     clock = Clock()
-    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
-    model = _empty_model(lang, features, pipeline)
+    normalization = set_normalization(data, features, pipeline)
+    refs = write_blocks(data, lang, normalization, destination / "blocks", pool)
+    model = replace(_empty_model(lang, features, pipeline), cmvn=normalization.prior)
     state = write_features(TrainState(model, refs, [], data_path=data.path), pool)
     write_graphs(state.refs, model, pool)
     # Every pdf begins with the mean and variance of all frames.

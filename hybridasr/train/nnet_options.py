@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hybridasr.errors import UserError
+from hybridasr.features.pipeline import CMVN_KINDS
 from hybridasr.features.specaugment import SpecAugmentOptions
 from hybridasr.options import nested, option, seed_option
 
@@ -14,12 +15,15 @@ class DnnOptions:
     """How a network is trained."""
 
     network: str = option("", "file that describes the network; none: three layers of 512")
+    cmvn: str = option("online", "mean that is taken off the features, as of a recipe's pipeline",
+                       CMVN_KINDS)
+    norm_vars: bool = option(False, "normalise the variance of the features too")
     delta_order: int = option(0, "derivatives that the network sees")
     num_epochs: int = option(4, "passes over all frames, at most")
     minibatch_size: int = option(256, "frames a step")
     chunk_width: int = option(1, "frames in a row that are drawn together, for layers that share "
                                  "work between neighbours (tdnn 8, lstm 40)")
-    silence_share: float = option(0.3, "share of the chunks of silence alone that an epoch draws")
+    silence_share: float = option(0.2, "share of the chunks of silence alone that an epoch draws")
     optimizer: str = option("adam", "what takes the steps", ("adam", "sgd"))
     momentum: float = option(0.9, "share of the last step that the next one goes on with (sgd)",
                              needs="optimizer=sgd")

@@ -18,6 +18,7 @@ from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
 from hybridasr.features.archives import read_ark
 from hybridasr.features.feature_kind import check_features
+from hybridasr.features.normalization import set_normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import UpdateOptions
@@ -114,9 +115,10 @@ def prepare_state(data: DataDir, lang: Lang, source: SourceSystem, pipeline: Pip
 
     The features of the state are not written yet (`write_features`).
     """
-    refs = write_blocks(data, lang, pipeline, destination / "blocks", pool)
+    normalization = set_normalization(data, source.model.features, pipeline)
+    refs = write_blocks(data, lang, normalization, destination / "blocks", pool)
     model = replace(source.model, lang=lang, pipeline=pipeline, transform=None, adaptation=None,
-                    info={}, cmvn=None)
+                    info={}, cmvn=normalization.prior)
     alignments = cut_blocks(refs, source.alignments.get)
     unused = sum(len(read_block(ref).utterances) for ref in refs) - len(source.alignments)
     if not any(ids.any() for ids in alignments):

@@ -18,6 +18,7 @@ from hybridasr.batch.spot_set import CommandList, phone_pairs, spot_set
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import DataDir, Utterance, read_datadir
 from hybridasr.decode.search import SearchOptions
+from hybridasr.features.normalization import Normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.mkgraph import make_graph
 from hybridasr.lattice.lattice_text import read_compact
@@ -45,7 +46,7 @@ def test_blocks_are_small_and_of_one_speaker_where_it_adapts(monkeypatch):
     data = interleaved()
     assert block_parts(data, data.utterances, True) == [["u0", "u2", "u4", "u6"],
                                                         ["u1", "u3", "u5", "u7"]]
-    blocks = SetBlocks.of(data, PipelineOptions(cmvn="none"), False)
+    blocks = SetBlocks.of(data, Normalization(PipelineOptions(cmvn="none")), False)
     assert blocks.parts == [["u1", "u2", "u3"], ["u4", "u5", "u6"], ["u7"]]
     # A worker gets rows and places of features, not the set.
     assert [sorted(block.feats.entries) for block in blocks] == blocks.parts
@@ -54,7 +55,7 @@ def test_blocks_are_small_and_of_one_speaker_where_it_adapts(monkeypatch):
 @pytest.mark.parametrize("by_speaker", [False, True])
 def test_results_come_in_order_of_the_ids(by_speaker):
     data = interleaved()
-    blocks = SetBlocks.of(data, PipelineOptions(cmvn="none"), by_speaker)
+    blocks = SetBlocks.of(data, Normalization(PipelineOptions(cmvn="none")), by_speaker)
     results = list(run_set(SerialExecutor(), numbers, blocks, 10))
     assert results == [(f"u{n}", 10 * n) for n in range(1, 8)]
 

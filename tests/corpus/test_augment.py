@@ -15,6 +15,7 @@ from hybridasr.corpus.augment import (
     augment_datadir,
     change_speed,
     load_noises,
+    silence_around,
     synthetic_noises,
 )
 from hybridasr.corpus.datadir import Utterance, read_datadir, utt2dur, write_datadir
@@ -64,7 +65,8 @@ def test_augmenter_depends_on_seed_and_key_alone():
 def test_augmenter_draws_what_the_options_say():
     """With one thing on at a time, shares and ranges are met."""
     samples = word()
-    off = AugmentOptions(speeds="1.0", noise_share=0, reverb_share=0, min_volume=1, max_volume=1)
+    off = AugmentOptions(speeds="1.0", noise_share=0, reverb_share=0, min_volume=1, max_volume=1,
+                         silence_share=0, colour=0)
     keys = [str(number) for number in range(200)]
 
     def made(**changes):
@@ -88,6 +90,34 @@ def test_augmenter_draws_what_the_options_say():
               for copy in noisy]
     assert 2.9 < min(ratios) < 4
     assert 8 < max(ratios) < 9.1
+
+
+def test_silence_is_put_around_copies_as_it_says():
+    samples = word()
+    options = AugmentOptions(speeds="1.0", noise_share=0, reverb_share=0, min_volume=1,
+                             max_volume=1, colour=0, silence_share=0.6, max_silence=2.0)
+    augmenter = Augmenter(options, {"n": word(2.0, 7)})
+    seconds, softer, digital = [], [], 0
+    for key in map(str, range(200)):
+        before, after = (round(part * RATE) for part in silence_around(options, key))
+        copy = augmenter.augment(samples, RATE, key)
+        assert len(copy) == before + len(samples) + after
+        if not before + after:
+            np.testing.assert_array_equal(copy, samples)
+            continue
+        seconds.append(before / RATE)
+        inside = copy[before:before + len(samples)]
+        assert np.dot(inside, samples) / np.dot(samples, samples) > 0.9
+        around = np.concatenate([copy[:before], copy[before + len(samples):]])
+        digital += not around.any()
+        if around.any() and len(around) > 2000:
+            softer.append(10 * np.log10(speech_power(samples) / np.mean(around**2)))
+    assert len(seconds) / 200 == pytest.approx(0.6, abs=0.1)
+    assert max(seconds) <= 2.0 < 2 * max(seconds)
+    assert np.median(seconds) < 0.7  # short ones are the most frequent
+    assert digital / len(seconds) == pytest.approx(0.2, abs=0.1)
+    assert min(softer) < 20
+    assert max(softer) > 50
 
 
 @pytest.mark.parametrize("samples", [
@@ -120,6 +150,9 @@ def test_odd_input(samples):
     ({"min_rt60": 0.01}, "give 0.1 <= min_rt60"),
     ({"noise_share": 1.2}, "noise_share is 1.2; give 0 to 1"),
     ({"copies": -1}, "copies is -1; give 0 or more"),
+    ({"silence_share": -0.1}, "silence_share is -0.1; give 0 to 1"),
+    ({"max_silence": 100.0}, "max_silence is 100.0; give 0 to 60 seconds"),
+    ({"colour": float("nan")}, "colour is nan; give 0 to 20 decibels"),
 ])
 def test_options_out_of_range(changes, words):
     with pytest.raises(UserError, match=words):
@@ -127,7 +160,7 @@ def test_options_out_of_range(changes, words):
 
 
 def test_refusals():
-    with pytest.raises(UserError, match="no noises; give some, or set noise_share to 0"):
+    with pytest.raises(UserError, match="no noises; give some, or set both shares to 0"):
         Augmenter(AugmentOptions(), {})
 
 

@@ -9,6 +9,7 @@ from scipy.stats import kurtosis
 from hybridasr.corpus.noises import event_noises, load_noises, synthetic_noises
 from hybridasr.corpus.perturb import (
     add_noise,
+    change_colour,
     change_speed,
     change_volume,
     limit_peak,
@@ -73,6 +74,33 @@ def test_speed_one_is_a_copy():
     changed = change_speed(samples, 1.0)
     assert np.array_equal(changed, samples)
     assert not np.shares_memory(changed, samples)
+
+
+def test_colour_is_a_smooth_curve():
+    """The spectra of two noises, before and after, tell the same curve; its tilt is as asked."""
+    tilts = []
+    for seed in range(200):
+        curve = colour_curve(seed, 4.0)
+        # Neighbouring thirds of an octave differ little.
+        assert np.abs(np.diff(curve)).max() < 6
+        tilts.append(curve[0] - curve[-1])
+    # From one end to the other a cosine goes twice its height; the third wave too.
+    assert np.std(tilts) == pytest.approx(2 * 4.0 * np.hypot(1.0, 0.4), rel=0.2)
+    np.testing.assert_allclose(colour_curve(3, 4.0, noise=1), colour_curve(3, 4.0), atol=0.2)
+    samples = word()
+    np.testing.assert_array_equal(change_colour(samples, RATE, 0.0, rng()), samples)
+    assert len(change_colour(samples[:7], RATE, 4.0, rng())) == 7
+    assert len(change_colour(samples[:0], RATE, 4.0, rng())) == 0
+
+
+def colour_curve(seed, decibels, noise=0):
+    """Decibels that a colour adds at frequencies from the lowest to the highest."""
+    samples = rng(noise).normal(0, 300, RATE).astype(np.float32)
+    after = change_colour(samples, RATE, decibels, rng(seed))
+    powers = [welch(part, RATE, nperseg=512)[1] for part in (samples, after)]
+    hertz = np.geomspace(60, 7900, 22)
+    bins = np.rint(hertz / RATE * 512).astype(int)
+    return 10 * np.log10(powers[1][bins] / powers[0][bins])
 
 
 def test_volume_and_its_limit():

@@ -13,20 +13,27 @@ from hybridasr.corpus.subsets import subset
 from hybridasr.errors import UserError
 from hybridasr.features import feature_set as room
 from hybridasr.features.archives import read_scp, write_matrices
-from hybridasr.features.cmvn import cmvn_stats
 from hybridasr.features.feature_kind import check_features
 from hybridasr.features.feature_set import load_feats, make_feats
+from hybridasr.features.front_end import FrontEnd
 from hybridasr.features.mfcc import FeatureOptions, compute_features
-from hybridasr.features.pipeline import (
-    PipelineOptions,
-    apply_pipeline,
-    feature_dim,
-    recognition_features,
-)
+from hybridasr.features.normalization import set_normalization, utterance_stats
+from hybridasr.features.online_cmvn import training_prior
+from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.features.transforms import add_deltas, splice
 from hybridasr.parallel import executor
 
 OPTIONS = FeatureOptions(sample_rate=8000)
+BY_SPEAKER = PipelineOptions(cmvn="speaker")
+
+
+def loaded(data, options, known="all", pool=None):
+    """What a model sees of a set."""
+    return load_feats(data, set_normalization(data, OPTIONS, options, known=known), pool)
+
+
+def recording(samples, options, prior=None):
+    return FrontEnd.of(OPTIONS, options, prior).recording(samples)[0].features
 
 
 def samples_of(utterance, length=3000):
@@ -80,10 +87,10 @@ def test_rows_do_not_depend_on_jobs(small_set, monkeypatch):
         one = make_feats(small_set, OPTIONS, pool)
     names = ("feats.ark", "feats.scp", "cmvn.ark", "cmvn.scp", "utt2dur", "feature.json")
     before = {name: (small_set.path / name).read_bytes() for name in names}
-    alone = dict(load_feats(one, PipelineOptions()))
+    alone = dict(loaded(one, PipelineOptions()))
     with executor(2) as pool:
         two = make_feats(small_set, OPTIONS, pool)
-        ahead = dict(load_feats(two, PipelineOptions(), pool))
+        ahead = dict(loaded(two, PipelineOptions(), pool=pool))
     assert {name: (small_set.path / name).read_bytes() for name in names} == before
     assert list(ahead) == list(alone) == ["a-1", "a-2", "b-1"]
     for utterance, features in alone.items():
@@ -93,47 +100,58 @@ def test_rows_do_not_depend_on_jobs(small_set, monkeypatch):
 def test_load_feats_normalises_per_speaker(small_set):
     with executor(1) as pool:
         made = make_feats(small_set, OPTIONS, pool)
-    rows = dict(load_feats(made, PipelineOptions(delta_order=1)))
+    rows = dict(loaded(made, PipelineOptions(cmvn="speaker", delta_order=1)))
     assert rows["a-1"].shape == (36, 26)
     assert rows["a-1"].dtype == np.float32
     speaker = np.concatenate([rows["a-1"], rows["a-2"]])[:, :13]
     np.testing.assert_allclose(speaker.mean(axis=0), 0, rtol=0, atol=1e-4)
     assert np.abs(rows["a-1"][:, :13].mean(axis=0)).max() > 1e-3
     part = subset(made, utterances=["b-1"])
-    ((only, features),) = load_feats(part, PipelineOptions(delta_order=1))
+    ((only, features),) = loaded(part, PipelineOptions(cmvn="speaker", delta_order=1))
     assert only == "b-1"
     np.testing.assert_array_equal(features, rows["b-1"])
 
 
-def test_recipe_in_order():
-    raw = compute_features(samples_of("a-1"), OPTIONS)
+def test_recipe_in_order(monkeypatch):
+    samples = samples_of("a-1")
+    raw = compute_features(samples, OPTIONS)
     centred = raw - raw.mean(axis=0, dtype=np.float64).astype(np.float32)
     options = PipelineOptions(cmvn="utterance", splice_left=1, splice_right=2, delta_order=1)
-    found = apply_pipeline(raw, None, options)
+    found = recording(samples, options)
     np.testing.assert_allclose(found, splice(add_deltas(centred, 1), 1, 2), rtol=1e-5, atol=1e-4)
     assert found.shape[1] == feature_dim(OPTIONS, options) == 13 * 2 * 4
     plain = PipelineOptions(cmvn="none", delta_order=0)
-    np.testing.assert_array_equal(apply_pipeline(raw, None, plain), raw)
+    np.testing.assert_array_equal(recording(samples, plain), raw)
     sliding = PipelineOptions(cmvn="sliding", delta_order=0, cmvn_window=5, cmvn_min_window=3)
-    np.testing.assert_allclose(apply_pipeline(raw, None, sliding)[20],
+    np.testing.assert_allclose(recording(samples, sliding)[20],
                                raw[20] - raw[15:21].mean(axis=0), rtol=1e-4, atol=1e-4)
-    scaled = apply_pipeline(raw, None, dataclasses.replace(options, norm_vars=True))
+    scaled = recording(samples, dataclasses.replace(options, norm_vars=True))
     np.testing.assert_allclose(scaled[:, 26:39].std(axis=0), 1, rtol=1e-4, atol=0)
-    with pytest.raises(UserError, match="no CMVN statistics"):
-        apply_pipeline(raw, None, PipelineOptions())
 
 
-@pytest.mark.parametrize("cmvn", ["speaker", "utterance", "sliding", "none"])
-def test_one_recording_is_its_own_speaker(tmp_path, cmvn):
+@pytest.mark.parametrize("cmvn", ["online", "speaker", "utterance", "sliding", "none"])
+def test_one_recording_is_recognised_as_a_set_of_one(tmp_path, cmvn):
     data = make_set(tmp_path / "one", {"a-1": 3000})
     options = PipelineOptions(cmvn=cmvn, splice_left=1)
+    features = dataclasses.replace(OPTIONS, dither=0.0)
     with executor(1) as pool:
-        ((_, expected),) = load_feats(make_feats(data, OPTIONS, pool), options)
-    found = recognition_features(samples_of("a-1"), OPTIONS, options, "a-1")
+        made = make_feats(data, features, pool)
+    stats = utterance_stats(made, features)
+    prior = training_prior(stats.values()).to_array()
+    normalization = set_normalization(made, features, options, prior, "none")
+    ((_, expected),) = load_feats(made, normalization)
+    front_end = FrontEnd.of(features, options, prior)
+    (found, levels), heard = front_end.recording(samples_of("a-1"))
+    assert levels.shape == (len(found),)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
-    empty = recognition_features(np.zeros(10), OPTIONS, options, "a-1")
-    assert empty.shape == (0, feature_dim(OPTIONS, options))
+    if cmvn == "online":
+        np.testing.assert_allclose(heard.to_array(), stats["a-1"].to_array(), rtol=1e-6)
+    else:
+        assert heard is None
+    (empty, _), heard = front_end.recording(np.zeros(10))
+    assert empty.shape == (0, feature_dim(features, options))
     assert empty.dtype == np.float32
+    assert heard is None
 
 
 def test_too_short_utterances_are_left_out_and_named(tmp_path, caplog):
@@ -145,7 +163,7 @@ def test_too_short_utterances_are_left_out_and_named(tmp_path, caplog):
     assert list(read_scp(data.path / "cmvn.scp")) == ["a"]
     caplog.clear()
     with caplog.at_level(logging.WARNING, "hybridasr"):
-        rows = dict(load_feats(read_datadir(data.path), PipelineOptions()))
+        rows = dict(loaded(read_datadir(data.path), PipelineOptions()))
     assert list(rows) == ["a-1"]
     assert "2 utterances have no features: a-2, c-1" in caplog.text
 
@@ -162,7 +180,7 @@ def test_features_of_other_utterances_are_an_error(small_set):
     write_matrices(small_set.path / "feats.ark", small_set.path / "feats.scp",
                    [("z-1", np.ones((3, 2), np.float32))])
     with pytest.raises(UserError, match="none of the 3 utterances has features"):
-        list(load_feats(small_set, PipelineOptions()))
+        list(loaded(small_set, PipelineOptions(cmvn="none")))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -177,23 +195,23 @@ def test_features_of_kaldi_are_loaded(small_set):
     rows = {u: np.full((4, 2), i, np.float32) for i, u in enumerate(small_set.utterances)}
     write_matrices(small_set.path / "feats.ark", small_set.path / "feats.scp", rows.items())
     options = PipelineOptions(cmvn="none", delta_order=0)
-    found = dict(load_feats(small_set, options))
+    found = dict(loaded(small_set, options))
     np.testing.assert_array_equal(found["b-1"], rows["b-1"])
     with pytest.raises(UserError, match=r"cmvn\.scp.*make-feats"):
-        list(load_feats(small_set, PipelineOptions()))
+        list(loaded(small_set, BY_SPEAKER))
     write_matrices(small_set.path / "cmvn.ark", small_set.path / "cmvn.scp",
                    [("a", np.ones((2, 3)))])
     with pytest.raises(UserError, match="speaker 'b' has no CMVN statistics"):
-        list(load_feats(small_set, PipelineOptions()))
+        list(loaded(small_set, BY_SPEAKER))
     write_matrices(small_set.path / "feats.ark", small_set.path / "feats.scp",
                    [("a-1", np.ones(3))])
     with pytest.raises(UserError, match="'a-1' is a vector"):
-        list(load_feats(small_set, options))
+        list(loaded(small_set, options))
 
 
 def test_features_not_made_yet(small_set):
     with pytest.raises(UserError, match=r"feats\.scp: no such file; run 'hybridasr make-feats"):
-        list(load_feats(small_set, PipelineOptions()))
+        list(loaded(small_set, PipelineOptions()))
 
 
 def test_features_of_another_kind_are_refused(small_set):
@@ -213,7 +231,7 @@ def test_features_of_another_kind_are_refused(small_set):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"cmvn": "global"}, "cmvn is 'global'.*speaker, utterance"),
+    ({"cmvn": "global"}, "cmvn is 'global'.*online, speaker"),
     ({"delta_order": -1}, "delta_order is -1"),
     ({"cmvn_window": 0}, "cmvn_window is 0"),
 ])
@@ -229,17 +247,3 @@ def test_a_failed_run_leaves_no_options_to_trust(small_set):
         with pytest.raises(UserError, match=r"b-1\.wav"):
             make_feats(small_set, dataclasses.replace(OPTIONS, num_ceps=12), pool)
     assert not (small_set.path / "feature.json").exists()
-
-
-def test_prior_steadies_the_mean_of_a_single_recording():
-    samples = samples_of("a-1")
-    raw = compute_features(samples, OPTIONS, "a-1")
-    prior = cmvn_stats(raw + 3.0) * 7  # any number of frames: only its mean counts
-    options = PipelineOptions(delta_order=0, cmvn_prior_frames=25)
-    found = recognition_features(samples, OPTIONS, options, "a-1", prior)
-    own, frames = raw.mean(0), len(raw)
-    mean = (frames * own + 25 * (own + 3.0)) / (frames + 25)
-    np.testing.assert_allclose(found, raw - mean, rtol=1e-4, atol=1e-3)
-    without = PipelineOptions(delta_order=0, cmvn_prior_frames=0)
-    np.testing.assert_allclose(recognition_features(samples, OPTIONS, without, "a-1", prior),
-                               raw - own, rtol=1e-4, atol=1e-3)

@@ -7,6 +7,7 @@ import pytest
 
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.errors import UserError
+from hybridasr.features.normalization import Normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
@@ -34,7 +35,8 @@ def test_a_training_refuses_words_of_which_none_is_known(lang, tmp_path):
     data = spoken(tmp_path, "yi er", "san")
     with pytest.raises(UserError, match=r"text: none of its words is in .*: 'er' \(1\) 'san' \(1\) "
                                         r"'yi' \(1\); use the"):
-        write_blocks(data, lang, PipelineOptions(), tmp_path / "blocks", SerialExecutor())
+        write_blocks(data, lang, Normalization(PipelineOptions()), tmp_path / "blocks",
+                     SerialExecutor())
     with pytest.raises(UserError, match=r"'One' \(1, it has 'one'\) 'two!' \(1, it has 'two'\)"):
         check_transcripts(spoken(tmp_path, "One two!"), lang)
 

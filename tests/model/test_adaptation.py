@@ -49,7 +49,7 @@ def test_passes_of_an_adaptive_system(spoken_world, tmp_path):
     """The callback's passes are those of the object; too little speech ends them at once."""
     model = load_model(make_adaptive(spoken_world, tmp_path / "sat"))
     feats = [model.final_features(frames) for _, frames in
-             load_feats(spoken_world.train, model.pipeline)][:12]
+             load_feats(spoken_world.train, model.normalization(spoken_world.train))][:12]
     paths = [np.full(len(frames), number + 40, np.int32) for number, frames in enumerate(feats)]
     seen = []
 

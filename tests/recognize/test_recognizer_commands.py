@@ -13,7 +13,6 @@ import pytest
 import soundfile
 from command_world import COMMANDS, OUTSIDE, RATE, make_adaptive, make_network, speak
 
-import hybridasr
 from hybridasr.batch.spot_set import CommandList
 from hybridasr.confidence.calibration import load_calibration, save_calibration
 from hybridasr.confidence.command_grammar import RejectOptions
@@ -23,6 +22,7 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
 from hybridasr.features.feature_set import load_feats
+from hybridasr.features.pipeline import Frames
 from hybridasr.model.directory import save_model
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import Recognizer, load
@@ -200,9 +200,7 @@ def decision(recognizer, text):
 
 
 def features(recognizer, samples):
-    model = recognizer.model
-    return hybridasr.features.pipeline.recognition_features(
-        samples, model.features, model.pipeline, "x", model.cmvn)
+    return recognizer.model.front_end.recording(samples)[0]
 
 
 def test_near_fillers_come_by_themselves(spoken_world):
@@ -267,8 +265,9 @@ def test_stored_calibration_is_used_after_reloading(calibrated, spoken_world):
     stored = load_calibration(calibrated)
     recognizer = load(calibrated, commands=COMMANDS)
     assert recognizer.calibration.to_dict() == stored.to_dict()
-    for name, feats in list(load_feats(spoken_world.test, recognizer.model.pipeline))[:6]:
-        found = recognizer.decode(feats).decision
+    loaded = load_feats(spoken_world.test, recognizer.model.normalization(spoken_world.test))
+    for name, feats in list(loaded)[:6]:
+        found = recognizer.decode(Frames(feats, np.zeros(len(feats)))).decision
         said = " ".join(spoken_world.test.utterances[name].words)
         if found.measures is None:
             assert said not in COMMANDS
@@ -328,9 +327,10 @@ def test_speaker_adaptive_system(spoken_world, tmp_path):
         assert hear(recognizer, text)["text"] == (text if text in COMMANDS else "")
     # All utterances of a speaker at once.
     data = spoken_world.test
-    feats = dict(load_feats(data, recognizer.model.pipeline))
+    feats = dict(load_feats(data, recognizer.model.normalization(data)))
     names = data.speakers["t1"]
-    found = recognizer.decode_speaker([feats[name] for name in names])
+    found = recognizer.decode_speaker([Frames(feats[name], np.zeros(len(feats[name])))
+                                       for name in names])
     for name, decoded in zip(names, found, strict=True):
         said = data.utterances[name].words
         assert tuple(decoded.words) == (said if " ".join(said) in COMMANDS else ())

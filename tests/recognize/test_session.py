@@ -10,7 +10,7 @@ from hybridasr.confidence import command_grammar
 from hybridasr.decode import search as search_module
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
-from hybridasr.recognize.recognizer import Recognizer, load
+from hybridasr.recognize.recognizer import Recognizer, Speaker, load
 
 SAMPLES = speak("bu1la1", np.random.default_rng(3))
 
@@ -22,7 +22,7 @@ def recognizer(spoken_world):
 
 @pytest.mark.parametrize("pieces", [1, 2, 7, 400])
 def test_the_result_does_not_depend_on_the_pieces(recognizer, pieces):
-    session = recognizer.session(name="array")
+    session = recognizer.session()
     for part in np.array_split(SAMPLES, pieces):
         session.accept(part)
     session.accept(SAMPLES[:0])
@@ -33,7 +33,7 @@ def test_floats_of_a_stream_have_one_full_scale(recognizer):
     """A piece that is quiet is not taken for another range."""
     expected = recognizer.recognize(SAMPLES, RATE)
     for full_scale in (1.0, 32768.0):
-        session = recognizer.session(full_scale, name="array")
+        session = recognizer.session(full_scale)
         for part in np.array_split(SAMPLES * (full_scale / 32768), 50):
             session.accept(part)
         assert session.finish() == expected
@@ -74,12 +74,44 @@ def test_what_a_session_refuses(recognizer, spoken_world):
                           (np.array([np.inf]), "sample 0 is inf"), (["x"], "type <U1")):
         with pytest.raises(UserError, match=line):
             session.accept(samples)
-    session.finish()
-    for call in (lambda: session.accept(SAMPLES), session.finish):
-        with pytest.raises(UserError, match="the session is finished; begin a new one"):
-            call()
     with pytest.raises(UserError, match="no graph and no commands"):
         Recognizer(recognizer.model).session().finish()
+
+
+def test_a_session_goes_on_with_the_next_utterance(recognizer):
+    session = recognizer.session()
+    expected = recognizer.recognize(SAMPLES, RATE)
+    for _ in range(3):
+        session.accept(SAMPLES)
+        assert session.finish() == expected
+
+
+def test_a_speaker_is_remembered_until_forgotten(recognizer):
+    """What was heard goes into the next utterance, of a session and of single recordings alike."""
+    alone = recognizer.recognize(SAMPLES, RATE)
+    speaker = Speaker()
+    first = recognizer.recognize(SAMPLES, RATE, speaker=speaker)
+    heard = speaker.heard
+    second = recognizer.recognize(SAMPLES, RATE, speaker=speaker)
+    assert first == alone
+    assert second["text"] == alone["text"]
+    assert speaker.heard.count == pytest.approx(2 * heard.count)
+    session = recognizer.session(speaker=Speaker())
+    found = []
+    for _ in range(2):
+        session.accept(SAMPLES)
+        found.append(session.finish())
+    assert found == [first, second]
+    session.forget()
+    session.accept(SAMPLES)
+    assert session.finish() == alone
+
+
+def test_silence_says_nothing_of_a_speaker(recognizer):
+    speaker = Speaker()
+    recognizer.recognize(np.zeros(RATE, np.int16), RATE, speaker=speaker)
+    recognizer.recognize(SAMPLES[:10], RATE, speaker=speaker)
+    assert speaker.heard is None
 
 
 def test_the_way_to_the_kernels_is_short(recognizer, monkeypatch):

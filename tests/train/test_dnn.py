@@ -147,15 +147,21 @@ def test_copies_are_gathered_with_their_originals_alignment(world, mono, tmp_pat
     original, copy = list(world[0].utterances)[:2]
     data = replace(world[0], tables={**world[0].tables, "utt2uniq": {copy: original}})
     ids = dict(read_ark(mono / "mono" / "ali.ark"))[original]
-    tid_pdf = load_model(mono / "mono").transitions.tid_pdf
+    data.tables["utt2silence"] = {copy: "0.05 0.12"}
+    model = load_model(mono / "mono")
+    tid_pdf = model.transitions.tid_pdf
     with executor(1) as pool:
-        refs = write_blocks(data, world[2], PIPELINE, tmp_path / "blocks", pool)
-    frames = gather_frames(refs, PIPELINE, {original: ids}, tid_pdf, data, tmp_path / "f.npy")
+        refs = write_blocks(data, world[2], model.normalization(data), tmp_path / "blocks", pool)
+    frames = gather_frames(refs, PIPELINE, {original: ids}, model, data, 0.01, tmp_path / "f.npy")
     assert sorted(frames.utterances) == sorted([original, copy])
     assert frames.originals == [original] * 2
     assert frames.speakers == [data.utterances[original].speaker] * 2
     begin, end = frames.starts[frames.utterances.index(copy):][:2]
-    np.testing.assert_array_equal(frames.pdfs[begin:end], tid_pdf[stretched(ids, end - begin)])
+    inside = slice(begin + 5, end - 12)
+    np.testing.assert_array_equal(frames.pdfs[inside], tid_pdf[stretched(ids, end - begin - 17)])
+    around = {*frames.pdfs[begin:begin + 5], *frames.pdfs[end - 12:end]}
+    (silence,) = around
+    assert silence in model.silence_pdfs
 
 
 def test_aligns_as_the_system_it_learned_from(world, mono, trained, tmp_path):

@@ -32,7 +32,8 @@ def main() -> None:
     alignments = dict(read_ark(args.ali / "ali.ark"))
     shift = model.features.frame_shift_ms / 1000
     exact = dataclasses.replace(VadOptions(), padding=0.0)
-    for name, feats in load_feats(read_datadir(args.data), model.pipeline):
+    data = read_datadir(args.data)
+    for name, feats in load_feats(data, model.normalization(data)):
         ids = alignments.get(name)
         if ids is None or len(ids) != len(feats):
             continue

@@ -1,0 +1,226 @@
+"""Owns how the utterances of a set are normalised: the recipe, and what is known before each.
+
+What is known of a speaker when an utterance comes decides how well it is recognised. `KNOWN` names
+the conditions: all utterances of the set (as Kaldi's recipes do, which hear a whole speaker
+before they answer), the earlier ones (a device that remembers), none (a lone recording), or, for
+training, one of these drawn for each utterance, so that a model has met them all.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.errors import UserError
+from hybridasr.features.archives import ScpTable
+from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn
+from hybridasr.features.feature_tables import scp_table, table_part
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.online_cmvn import (
+    OnlineCmvn,
+    SpeechStats,
+    add_up,
+    level_columns,
+    speech_stats,
+    training_prior,
+)
+from hybridasr.features.pipeline import PipelineOptions
+
+KNOWN = ("all", "earlier", "none", "drawn")
+# Of the utterances of a training set, these parts know nothing, and a few others, of the speaker.
+_DRAWN_NONE, _DRAWN_FEW = 0.4, 0.3
+_FEW, _MANY = 10, 40  # utterances of the speaker that are known then, and otherwise
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """Normalises raw features; small, and goes to the workers with their utterances.
+
+    Attributes
+    ----------
+    pipeline : PipelineOptions
+    online : OnlineCmvn, optional
+        With cmvn "online".
+    heard : mapping utterance -> SpeechStats
+        What is known of the speaker before the utterance; nothing of those left out.
+    speakers : ScpTable, optional
+        CMVN statistics by speaker, with cmvn "speaker"; without them a recording counts as its
+        own speaker.
+    """
+
+    pipeline: PipelineOptions
+    online: OnlineCmvn | None = None
+    heard: Mapping[str, SpeechStats] = field(default_factory=dict)
+    speakers: ScpTable | None = None
+
+    @property
+    def prior(self) -> np.ndarray | None:
+        """What a model keeps of its training set, float64 (2, dim + 1), with cmvn "online"."""
+        return None if self.online is None else self.online.prior.to_array()
+
+    def part(self, utterances: Sequence[Utterance]) -> "Normalization":
+        """Return what these utterances need of it."""
+        heard = {u.utterance: self.heard[u.utterance] for u in utterances
+                 if u.utterance in self.heard}
+        return replace(self, heard=heard, speakers=self.speakers and table_part(
+            self.speakers, [u.speaker for u in utterances]))
+
+    def apply(self, raw: np.ndarray, utterance: Utterance) -> np.ndarray:
+        """Return normalised features, float32 (num_frames, dim), of raw ones.
+
+        Raises
+        ------
+        UserError
+            if the speaker has no statistics, or they do not fit.
+        """
+        stats = None
+        if self.speakers is not None:
+            if utterance.speaker not in self.speakers:
+                raise UserError(f"speaker '{utterance.speaker}' has no CMVN statistics; make the "
+                                "features again", self.speakers.scp)
+            stats = self.speakers[utterance.speaker]
+        return self._normalized(raw, self.heard.get(utterance.utterance), stats)[0]
+
+    def recording(self, raw: np.ndarray, heard: SpeechStats | None = None
+                  ) -> tuple[np.ndarray, SpeechStats | None]:
+        """Normalise a lone recording; return what was heard in it too, with cmvn "online".
+
+        Parameters
+        ----------
+        raw : float32 (num_frames, dim)
+            One frame or more.
+        heard : SpeechStats, optional
+            Of its speaker, before it.
+        """
+        return self._normalized(raw, heard, None)
+
+    def _normalized(self, raw: np.ndarray, heard: SpeechStats | None, stats: np.ndarray | None
+                    ) -> tuple[np.ndarray, SpeechStats | None]:
+        pipeline, cmvn = self.pipeline, self.pipeline.cmvn
+        if len(raw) == 0 or cmvn == "none":
+            return raw, None
+        if cmvn == "online":
+            assert self.online is not None
+            return self.online.normalize(raw, heard)
+        if cmvn == "sliding":
+            return sliding_cmvn(raw, pipeline.cmvn_window, pipeline.cmvn_min_window,
+                                pipeline.cmvn_center, pipeline.norm_vars), None
+        # Without statistics of a speaker, a recording counts as its own.
+        stats = cmvn_stats(raw) if stats is None else stats
+        return apply_cmvn(raw, stats, pipeline.norm_vars), None
+
+
+def recording_normalization(features: FeatureOptions, pipeline: PipelineOptions,
+                            prior: np.ndarray | None) -> Normalization:
+    """Return the normalisation of lone recordings.
+
+    Parameters
+    ----------
+    prior : float64 (2, dim + 1), optional
+        The training set's, as a model keeps it; needed with cmvn "online".
+
+    Raises
+    ------
+    UserError
+        if it is needed and missing.
+    """
+    return Normalization(pipeline, _online(features, pipeline, prior))
+
+
+def set_normalization(data: DataDir, features: FeatureOptions, pipeline: PipelineOptions,
+                      prior: np.ndarray | None = None, known: str = "all", seed: int = 0
+                      ) -> Normalization:
+    """Return the normalisation of the utterances of a set.
+
+    Parameters
+    ----------
+    data : DataDir
+        With features.
+    prior : float64 (2, dim + 1), optional
+        The training set's; without it this is the training set, and its own is taken.
+    known : str
+        One of `KNOWN`.
+    seed : int
+        Of what is drawn.
+
+    Raises
+    ------
+    UserError
+        if statistics are missing, or earlier utterances are asked for and the recipe has no use
+        for them.
+    """
+    if pipeline.cmvn != "online":
+        if known == "earlier":
+            raise UserError(f"earlier utterances have no effect on cmvn {pipeline.cmvn}; train "
+                            "with cmvn online, or leave --known out")
+        by_speaker = pipeline.cmvn == "speaker" and known != "none"
+        return Normalization(pipeline, speakers=scp_table(data, "cmvn.scp") if by_speaker else None)
+    stats = utterance_stats(data, features)
+    if prior is None:
+        average = training_prior(stats.values())
+        prior = None if average is None else average.to_array()
+    return Normalization(pipeline, _online(features, pipeline, prior),
+                         _known_stats(data, stats, known, seed))
+
+
+def utterance_stats(data: DataDir, features: FeatureOptions) -> dict[str, SpeechStats]:
+    """Return what is heard of the speaker in each utterance that has features.
+
+    From ``speech.scp``, which `feature_set.make_feats` writes; without it, of features made
+    elsewhere, from the features.
+    """
+    if "speech.scp" in data.tables:
+        table = scp_table(data, "speech.scp")
+        return {name: SpeechStats.from_array(table[name]) for name in data.utterances
+                if name in table}
+    feats = scp_table(data, "feats.scp")
+    weight, lift = level_columns(features)
+    return {name: speech_stats(feats[name], weight, lift) for name in data.utterances
+            if name in feats and len(feats[name])}
+
+
+def _online(features: FeatureOptions, pipeline: PipelineOptions, prior: np.ndarray | None
+            ) -> OnlineCmvn | None:
+    if pipeline.cmvn != "online":
+        return None
+    if prior is None:
+        raise UserError("cmvn online begins with the mean of the training set, and the model has "
+                        "none; train it again")
+    weight, lift = level_columns(features)
+    return OnlineCmvn(weight, lift, SpeechStats.from_array(prior), pipeline.cmvn_prior_frames,
+                      pipeline.norm_vars, pipeline.cmvn_look_ahead)
+
+
+def _known_stats(data: DataDir, stats: Mapping[str, SpeechStats], known: str, seed: int
+                 ) -> dict[str, SpeechStats]:
+    """Return what is known before each utterance; those of which nothing is known are left out."""
+    heard: dict[str, SpeechStats] = {}
+    if known == "none":
+        return heard
+    for names in data.speakers.values():
+        own = [name for name in names if name in stats]
+        if known == "all" and own:
+            total = add_up(stats[name] for name in own)
+            heard |= {name: total for name in own if total is not None}
+        elif known == "earlier":
+            for before, name in zip(own, own[1:], strict=False):
+                heard[name] = heard[before] + stats[before] if before in heard else stats[before]
+        elif known == "drawn":
+            for name in own:
+                drawn = _drawn(own, name, seed)
+                if (total := add_up(stats[other] for other in drawn)) is not None:
+                    heard[name] = total
+    return heard
+
+
+def _drawn(own: Sequence[str], name: str, seed: int) -> list[str]:
+    """Draw the utterances of a speaker that are known before one of them."""
+    # By the name: what an utterance gets does not change when others are added before it.
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode(errors="surrogatepass"))])
+    share = rng.random()
+    if share < _DRAWN_NONE:
+        return []
+    count = int(rng.integers(1, _FEW + 1)) if share < _DRAWN_NONE + _DRAWN_FEW else _MANY
+    return [own[place] for place in rng.integers(len(own), size=count)]
