@@ -100,9 +100,10 @@ def messages(caplog, what):
 
 def test_a_listed_recipe(place, work, caplog):
     caplog.set_level(logging.INFO, logger="hybridasr")
-    *words, row, new = run(place, "listed", work, 1)
-    assert [(r["system"], r["grammar"]) for r in words] == [("mono", "commands"),
-                                                            ("dnn", "commands")]
+    *words, row, whole, new, new_whole = run(place, "listed", work, 1)
+    assert [(r["system"], r["grammar"], r["known"]) for r in words] == [
+        (system, "commands", known) for system in ("mono", "dnn") for known in ("none", "all")]
+    assert [r["known"] for r in (row, whole, new, new_whole)] == ["none", "all"] * 2
     assert (row["system"], row["test_set"], row["grammar"], row["wer"]) == (
         "dnn", "test+test_outside", "commands and filler", None)
     assert (row["commands"], row["outside"]) == (
@@ -114,9 +115,10 @@ def test_a_listed_recipe(place, work, caplog):
     assert (new["test_set"], new["grammar"]) == ("test_outside", "new commands and filler")
     assert new["commands"] == 2 * round(len(OUTSIDE) / 2)
     assert new["commands"] + new["outside"] == 2 * len(OUTSIDE)
-    assert json.loads((work / "results.json").read_text())[-2:] == [row, new]
+    assert json.loads((work / "results.json").read_text())[-4:] == [
+        row, whole, new, new_whole]
     model = work / "exp" / "dnn"
-    assert json.loads((model / "commands_test" / "detection.json").read_text()) == row
+    assert json.loads((model / "commands_test_alone" / "detection.json").read_text()) == row
     stored = json.loads((model / "confidence.json").read_text())
     assert stored["info"]["options"]["false_accept_rate"] == 0.1
     # Speakers held out, and no others.
@@ -124,7 +126,7 @@ def test_a_listed_recipe(place, work, caplog):
     assert load(model, commands=read_commands(place.root / "listed" / "commands.txt")).calibration
     # The second run does nothing.
     caplog.clear()
-    assert run(place, "listed", work) == [*words, row, new]
+    assert run(place, "listed", work) == [*words, row, whole, new, new_whole]
     assert messages(caplog, "calibrate skipped: done")
     assert messages(caplog, "commands skipped: done")
     assert messages(caplog, "new_commands skipped: done")
@@ -142,7 +144,7 @@ def test_a_list_with_other_thresholds_decides_anew(place, work, tmp_path):
 
 
 def test_drawn_lists(place, work):
-    *_, row, _ = run(place, "drawn", work)
+    *_, row, _, _, _ = run(place, "drawn", work)
     stored = json.loads((work / "exp" / "dnn" / "confidence.json").read_text())
     assert stored["info"]["lists"] == 6
     assert row["commands"] == 2 * round(len(place.texts) / 2)
@@ -152,7 +154,7 @@ def test_drawn_lists(place, work):
 def test_a_recipe_without_commands_has_no_such_stage(place, work, caplog):
     caplog.set_level(logging.INFO, logger="hybridasr")
     rows = run(place, "plain", work, 1)
-    assert [row["grammar"] for row in rows] == ["commands", "commands"]
+    assert [row["grammar"] for row in rows] == ["commands"] * 4
     assert messages(caplog, "stage 11") == []
     assert not (work / "exp" / "dnn" / "confidence.json").exists()
 

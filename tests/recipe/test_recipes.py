@@ -5,45 +5,18 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from recipe_world import REPOSITORY, decisions, error_rates, run, word_rows
 
 pytestmark = pytest.mark.slow
-
-
-def run(recipe, work, *more, nj=2):
-    """Run a recipe as egs/run.sh does; return (rows with error rates by system, messages)."""
-    words = [sys.executable, "-m", "hybridasr.cli", "run-recipe", "--recipes",
-             str(REPOSITORY / "egs"), "--recipe", recipe, "--work", str(work), "--nj", str(nj),
-             *map(str, more)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
-    assert done.returncode == 0, done.stderr
-    rows = json.loads((work / "results.json").read_text())
-    return {row["system"]: row for row in rows if row["wer"] is not None}, done.stderr
-
-
-def decisions(work, grammar="commands and filler"):
-    """Return the row of results.json that says how the network accepted and rejected."""
-    (row,) = (row for row in json.loads((work / "results.json").read_text())
-              if (row["system"], row["grammar"]) == ("dnn", grammar))
-    stored = json.loads((work / "exp" / "dnn" / "confidence.json").read_text())
-    assert 0 <= stored["threshold"] <= 1
-    return row
-
-
-def error_rates(rows):
-    return {system: row["wer"] for system, row in rows.items()}
 
 
 def test_commands_zh(tmp_path):
     rows, _ = run("commands_zh", tmp_path)
     assert list(rows) == ["mono", "tri1", "tri2b", "tri3b", "tri4b", "dnn"]
-    for row in rows.values():
+    for row in (*rows.values(), *word_rows(tmp_path, "none").values()):
         assert row["utterances"] == 360
         assert row["ser"] <= 3.0, row
     row = decisions(tmp_path)
@@ -112,28 +85,6 @@ def test_dsp20(data_root, tmp_path):
                               env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
         assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == list(
             map(str, files))
-
-
-@pytest.mark.realdata
-def test_digits_leaving_one_speaker_out(data_root, tmp_path):
-    rates = []
-    for speaker in ("george", "jackson", "nicolas", "theo"):
-        rows, _ = run("digits", tmp_path / speaker, "--corpus", data_root / "fsdd",
-                      "--test-speaker", speaker, "--stop-stage", 10)
-        assert rows["tri3b"]["words"] == 500
-        rates.append(error_rates(rows))
-    mean = {system: np.mean([rate[system] for rate in rates]) for system in rates[0]}
-    bars = {"mono": 20.0, "tri1": 20.0, "tri2b": 20.0, "tri3b": 10.0, "dnn": 5.0}
-    assert all(mean[system] <= bar for system, bar in bars.items()), rates
-
-
-@pytest.mark.realdata
-def test_words_zh(data_root, tmp_path):
-    rows, _ = run("words_zh", tmp_path, "--corpus", data_root / "audio-cmn", "--stop-stage", 8)
-    rates = error_rates(rows)
-    assert rows["tri1"]["words"] >= 490
-    assert all(rates[s] <= bar for s, bar in
-               {"mono": 16.0, "tri1": 6.1, "tri2b": 6.3}.items()), rates
 
 
 @pytest.mark.realdata
