@@ -3,17 +3,17 @@
     tools/bench/bench_folds.py RECIPE CORPUS [--work DIR] [--systems mono tri1 ...] [--alone]
                                [--nj 2] [--set SECTION.OPTION=VALUE ...]
 
-Settings are chosen by this, so that the test speakers judge nothing: of dsp20 each of five folds leaves
-out four of the twenty training speakers; of digits, whose recipe tests on each speaker in turn, each
-leaves out one. All utterances of the speakers left out are decoded as `hybridasr evaluate` does;
-with --alone each file is also recognised by itself. Spread is the standard deviation over the folds.
+Settings are chosen by this, so that the test speakers judge nothing: of dsp20 each of five folds
+leaves out four of the twenty training speakers; of digits, whose recipe tests on each speaker in
+turn, each leaves out one. All utterances of the speakers left out are decoded as `hybridasr
+evaluate` does; with --alone each file is also recognised by itself. Spread is the standard
+deviation over the folds.
 
 What --work holds already is used again, so a trial of tri2b trains no tri1. It knows options, not
 the code: begin another folder after a change of the code.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -73,7 +73,8 @@ def main() -> None:
     args = parser.parse_args()
     recipe = read_recipe(REPOSITORY / "egs" / args.recipe, read_overrides(args.set))
     work = args.work or Path(tempfile.mkdtemp(prefix="hybridasr-folds-"))
-    print(f"{args.recipe}, {time.strftime('%Y-%m-%d')},", " ".join(args.set) or "the recipe's options")
+    print(f"{args.recipe}, {time.strftime('%Y-%m-%d')},",
+          " ".join(args.set) or "the recipe's options")
     with executor(args.nj) as pool:
         data, lang = prepare(recipe, args.corpus, work, pool)
         speakers, count = list(data.speakers), FOLDS[args.recipe]
