@@ -44,22 +44,12 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_recipe(args: argparse.Namespace) -> None:
-    from hybridasr.errors import UserError
-    from hybridasr.recipe.config import read_recipe
+    from hybridasr.recipe.config import read_overrides, read_recipe
     from hybridasr.recipe.runner import RunOptions, run_recipe
     from hybridasr.score.result_table import format_results
 
-    overrides: dict[str, dict[str, str]] = {}
-    for text in args.set:
-        # Values may have "=" and "." of their own: only the first one separates.
-        name, equals, value = text.partition("=")
-        section, dot, option_name = name.partition(".")
-        if not (equals and dot):
-            raise UserError(f"--set {text} is not SECTION.OPTION=VALUE; e.g. mono.totgauss=2000")
-        # On a command line options are written with hyphens, in the file with underscores.
-        overrides.setdefault(section, {})[option_name.replace("-", "_")] = value
     name = args.recipe or (_OWN if args.corpus else _BUILT_IN)
-    recipe = read_recipe(args.recipes / name, overrides)
+    recipe = read_recipe(args.recipes / name, read_overrides(args.set))
     work = args.work or Path("work") / name
     rows = run_recipe(recipe, RunOptions(
         work=work, corpus=args.corpus, download=args.download, commands=args.commands, nj=args.nj,

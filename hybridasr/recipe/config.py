@@ -5,6 +5,7 @@ The stages, which are the same for all, are in `hybridasr.recipe.runner`.
 
 import configparser
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,31 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
             raise UserError(f"[{name}] has no effect: the recipe trains {' '.join(recipe.systems)};"
                             " leave it out", path)
     return recipe
+
+
+def read_overrides(texts: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return section -> option -> value of texts SECTION.OPTION=VALUE, for `read_recipe`.
+
+    Raises
+    ------
+    UserError
+        if a text has another form.
+
+    Examples
+    --------
+    >>> read_overrides(["mono.totgauss=500", "dnn.held-out=0.2"])
+    {'mono': {'totgauss': '500'}, 'dnn': {'held_out': '0.2'}}
+    """
+    overrides: dict[str, dict[str, str]] = {}
+    for text in texts:
+        # Values may have "=" and "." of their own: only the first one separates.
+        name, equals, value = text.partition("=")
+        section, dot, option_name = name.partition(".")
+        if not (equals and dot):
+            raise UserError(f"--set {text} is not SECTION.OPTION=VALUE; e.g. mono.totgauss=2000")
+        # On a command line options are written with hyphens, in the file with underscores.
+        overrides.setdefault(section, {})[option_name.replace("-", "_")] = value
+    return overrides
 
 
 def _parse(path: Path) -> configparser.ConfigParser:

@@ -39,7 +39,14 @@ from hybridasr.train.blocks import (
 from hybridasr.train.em import Clock, TrainState, write_features
 from hybridasr.tree.build import GrownTree, TreeOptions, grow_tree
 from hybridasr.tree.questions import phone_questions
-from hybridasr.tree.stats import TreeStats, collect, frame_keys, frame_windows, merge
+from hybridasr.tree.stats import (
+    TreeStats,
+    collect,
+    distinct_rows,
+    frame_keys,
+    frame_windows,
+    merge,
+)
 from hybridasr.tree.tree import DecisionTree, allowed_tuples
 
 logger = logging.getLogger("hybridasr")
@@ -222,10 +229,10 @@ def _convert_block(ref: BlockRef, alignment: np.ndarray, old: TransitionModel,
     arcs = ids - old.first_tid[old.tid_state[ids] - 1]
     keys = np.column_stack([windows, old.tid_pdf_class[ids], old.tid_hmm_state[ids], arcs])
     # Few different windows among many frames: the tree is asked once for each.
-    unique, inverse = np.unique(keys, axis=0, return_inverse=True)
+    unique, numbers = distinct_rows(keys)
     tids = np.empty(len(unique), np.int32)
     for place, (*window, pdf_class, hmm_state, arc) in enumerate(unique.tolist()):
         phone, pdf = window[tree.central_position], tree.pdf(tuple(window), pdf_class)
         tids[place] = new.transition_id(new.transition_state(phone, hmm_state, pdf), arc)
-    converted[np.concatenate([np.arange(r.start, r.stop) for r in rows])] = tids[inverse.ravel()]
+    converted[np.concatenate([np.arange(r.start, r.stop) for r in rows])] = tids[numbers]
     return converted

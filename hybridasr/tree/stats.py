@@ -47,8 +47,7 @@ def collect(keys: np.ndarray, feats: np.ndarray) -> TreeStats:
         From `frame_keys`.
     feats : float32 (num_frames, dim)
     """
-    unique, rows = np.unique(keys, axis=0, return_inverse=True)
-    rows = rows.reshape(-1)
+    unique, rows = distinct_rows(keys)
     order = np.argsort(rows, kind="stable")
     starts = np.searchsorted(rows[order], np.arange(len(unique)))
     wide = feats[order].astype(np.float64)
@@ -56,6 +55,20 @@ def collect(keys: np.ndarray, feats: np.ndarray) -> TreeStats:
     parts = [np.add.reduceat(values, starts) for values in (wide, wide * wide)] if len(wide) else [
         np.zeros((0, feats.shape[1]))] * 2
     return TreeStats(unique.astype(np.int32), np.concatenate([counts[:, None], *parts], axis=1))
+
+
+def distinct_rows(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different rows, sorted, and the number of each row among them.
+
+    >>> rows, numbers = distinct_rows(np.array([[2, 0], [2, 0], [1, 3], [2, 0]]))
+    >>> rows.tolist(), numbers.tolist()
+    ([[1, 3], [2, 0]], [1, 1, 0, 1])
+    """
+    # Neighbouring frames mostly have the same row: one of them is enough to sort.
+    new = np.ones(len(keys), bool)
+    new[1:] = (keys[1:] != keys[:-1]).any(1)
+    unique, numbers = np.unique(keys[new], axis=0, return_inverse=True)
+    return unique, numbers.reshape(-1)[np.cumsum(new) - 1]
 
 
 def merge(parts: Sequence[TreeStats]) -> TreeStats:
