@@ -14,12 +14,13 @@ that are drawn. Three models:
 `mkgraph --commands` builds the same grammars for each: the unseen words alone, and with the words
 of the training. Printed: words wrong (as in the recipe, homophones count as right for each other),
 texts that are not those of `known`, homophones among them, and the seconds of mkgraph, start of
-the program included.
+the program included: by the clock, and of one processor.
 """
 
 import argparse
 import itertools
 import random
+import resource
 import time
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -68,7 +69,7 @@ def main() -> None:
     print(time.strftime("%Y-%m-%d"), f"{args.system}, {len(unseen)} unseen words,",
           f"{len(known)} words of the training, {len(test)} utterances")
     print(f"{'model':8} {'phones':>6} {'grammar':>8} {'words wrong':>12} {'WER %':>6} "
-          f"{'other texts':>12} {'mkgraph s':>10}")
+          f"{'other texts':>12} {'mkgraph s':>10} {'CPU s':>6}")
     with executor(args.nj) as pool:
         models = {kind: train_ladder(recipe, folder / kind, train, args.system, pool)
                   for kind in ("known", "unseen")}
@@ -76,9 +77,9 @@ def main() -> None:
                                           recipe.options["lang"])
         for (name, words), kind in itertools.product(lists.items(), ("known", "removed", "unseen")):
             model, graph = models[kind], folder / kind / f"graph_{name}"
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), seconds_of_children()
             run("mkgraph", "--commands", folder / f"{name}.txt", model, graph)
-            seconds = time.perf_counter() - begun
+            seconds, busy = time.perf_counter() - begun, seconds_of_children() - busy
             lang = graph_lang(model, graph)
             row = evaluate(model, graph, test, graph / "decode", SearchOptions(), pool,
                            homophone_classes(lang))
@@ -87,7 +88,13 @@ def main() -> None:
                                                        strict=True))
             wrong = round(row["wer"] * row["words"] / 100)
             print(f"{kind:8} {len(lang.lexicon.phones):6} {len(words):8} {wrong:12} "
-                  f"{row['wer']:6.2f} {other:12} {seconds:10.1f}", flush=True)
+                  f"{row['wer']:6.2f} {other:12} {seconds:10.1f} {busy:6.1f}", flush=True)
+
+
+def seconds_of_children() -> float:
+    """Return the processor time of the programs that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def without_words(source: Path, known: list[str], folder: Path, options: LangOptions) -> Path:
