@@ -23,15 +23,15 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
-from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.lattice.lattice import CompactLattice
 from hybridasr.lattice.lattice_text import lattice_writer
 from hybridasr.lattice.mbr import decode_mbr
-from hybridasr.model.acoustic import AcousticModel, Scorer
+from hybridasr.model.acoustic import Scorer
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, works_by_speaker
 from hybridasr.options import option, to_dict
 from hybridasr.output.ctm import CtmRow, ctm_writer
 from hybridasr.progress import job_log
+from hybridasr.recognize.graph_grammar import GraphGrammar
 from hybridasr.recognize.recognizer import Recognizer, load
 from hybridasr.storage import atomic_write, write_json
 
@@ -172,10 +172,6 @@ def _recognizer(task: _Task) -> Recognizer:
     return recognizer
 
 
-def _graph(task: _Task) -> DecodingGraph:
-    return DecodingGraph.load(task.graph / "graph.npz")
-
-
 def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
     recognizer = once_a_worker(_recognizer, task)
     model = recognizer.model
@@ -189,7 +185,8 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
         begun = time.perf_counter()
         utterances = [frames for _, frames in group]
         if task.output.write_lattices:
-            decoded = _with_lattices(model, [frames.features for frames in utterances], task)
+            features = [frames.features for frames in utterances]
+            decoded = _with_lattices(recognizer, features, task)
         else:
             decoded = [Hypothesis(item.words, item.times, item.complete, 0.0, 0.0)
                        for item in recognizer.decode_speaker(utterances)]
@@ -200,34 +197,32 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[Hypothesis]:
     return results
 
 
-def _with_lattices(model: AcousticModel, utterances: list[np.ndarray], task: _Task
+def _with_lattices(recognizer: Recognizer, utterances: list[np.ndarray], task: _Task
                    ) -> list[Hypothesis]:
     """Decode utterances of one speaker to lattices; the best paths give the words."""
-    graph = once_a_worker(_graph, task)
-    arc_pdfs = model.transitions.tid_pdf[graph.ilabel]
-    # Without a scale from the user the model's own counts (tune-scale stores it).
-    search = task.search if task.search.acoustic_scale else replace(
-        task.search, acoustic_scale=model.acoustic_scale)
+    model, grammar, search = recognizer.model, recognizer.grammar, recognizer.options
+    assert isinstance(grammar, GraphGrammar)
     lattices: dict[int, tuple] = {}
 
     def find_path(number: int, feats: np.ndarray, scorer: Scorer) -> np.ndarray | None:
         lattices[number] = (None, None) if len(feats) == 0 else decode_lattice(
-            graph, arc_pdfs, scorer.loglikes(feats), search,
+            grammar.graph, grammar.arc_pdfs, scorer.loglikes(feats), search,
             LatticeOptions(task.output.lattice_beam)) or (None, None)
         path = lattices[number][0]
         return None if path is None else path.transition_ids
 
     adapt_speaker(model, [model.final_features(frames) for frames in utterances], find_path,
                   task.adapt)
-    return [_hypothesis(model, *lattices[number], search.acoustic_scale)
+    return [_hypothesis(grammar, *lattices[number], search.acoustic_scale)
             for number in range(len(utterances))]
 
 
-def _hypothesis(model: AcousticModel, path: Any, lattice: CompactLattice | None,
+def _hypothesis(grammar: GraphGrammar, path: Any, lattice: CompactLattice | None,
                 acoustic_scale: float) -> Hypothesis:
     if path is None:
         return Hypothesis([], [], False, 0.0, 0.0)
-    shift, lang = model.features.frame_shift_ms / 1000, model.lang
+    model, lang = grammar.model, grammar.lang
+    shift = model.features.frame_shift_ms / 1000
     words = path.words.tolist()
     segments = word_segments(phone_segments(path.transition_ids, model.transitions), words, lang)
     times = [(lang.word_name(s.label), s.begin * shift, s.end * shift) for s in segments]

@@ -125,12 +125,16 @@ def once_a_worker(make: Callable[..., R], *key: Hashable) -> R:
     return values[make][1]
 
 
-def directory_stamp(*directories: Path) -> tuple:
-    """Return times and sizes of the files of directories, so that a new model is read again.
+def directory_stamp(*places: Path) -> tuple:
+    """Return times and sizes of files, so that a new model is read again.
 
-    Only the files right in each directory count.
+    Parameters
+    ----------
+    places : files and directories
+        Only the files right in each directory count.
     """
     # Time and size are enough: to read the contents would take as long as to load them.
     return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size)
-                 for directory in directories if directory.is_dir()
-                 for path in sorted(directory.iterdir()) if path.is_file())
+                 for place in places
+                 for path in (sorted(place.iterdir()) if place.is_dir() else [place])
+                 if path.is_file())

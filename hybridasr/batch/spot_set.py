@@ -47,6 +47,7 @@ class SpotOptions:
     adapt: AdaptOptions = AdaptOptions()
     reject: RejectOptions = RejectOptions()
     known: str = "none"
+    lexicon: Path | None = None  # the user's, for words of commands and fillers
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _spot_lists(model: Path, data: DataDir, lists: Sequence[CommandList], pool: 
         raise UserError("no utterance to decode has features; run make-feats", data.path)
     blocks = SetBlocks.of(data, loaded.normalization(data, options.known),
                           works_by_speaker(loaded, options.adapt, options.known))
-    stamp = directory_stamp(model)
+    stamp = directory_stamp(model, *([options.lexicon] if options.lexicon else []))
     # One run over all lists, so that workers do not stand idle between two of them.
     calls = ((block, model, stamp, options, one) for one in lists for block in blocks)
     parts = run_blocks(pool, _spot_block, calls, desc=f"commands in {data.path.name}",
@@ -159,7 +160,7 @@ def _with_short_ones(data: DataDir, spotted: Iterator[tuple[str, Trial]], comman
 def load_with(model: Path, commands: CommandList, options: SpotOptions) -> Recognizer:
     """Load a model with a command list; a warning names commands that sound alike."""
     return load(model, options.search, None, options.adapt, commands.commands, commands.fillers,
-                options.reject)
+                options.reject, options.lexicon)
 
 
 def phone_pairs(model: Path, data: DataDir, pool: Executor,
@@ -219,7 +220,7 @@ def _spot_block(block: FeatureBlock, model: Path, stamp: tuple, options: SpotOpt
 
 def _recognizer(model: Path, stamp: tuple, options: SpotOptions) -> Recognizer:
     del stamp  # part of the key: a model made anew under the same name is read anew
-    return bare_recognizer(model, options.search, options.adapt, options.reject)
+    return bare_recognizer(model, options.search, options.adapt, options.reject, options.lexicon)
 
 
 def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[str],

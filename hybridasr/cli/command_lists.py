@@ -21,6 +21,8 @@ def _fillers_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lang", type=Path,
                         help="lang or model directory: its phones and words, and confusions.json "
                              "where it is there (without: all phones, and phonetic distances)")
+    parser.add_argument("--lexicon", type=Path, metavar="FILE",
+                        help="own pronunciations (<word> <phone> ...), which win over all others")
     parser.add_argument("--json", action="store_true",
                         help="one line of JSON for each filler in place of the table")
     parser.add_argument("commands", type=Path, help="command list, one a line")
@@ -35,7 +37,8 @@ def _suggest_fillers(args: argparse.Namespace) -> None:
     from hybridasr.score.result_table import format_table
 
     options = from_args(FillerOptions, args)
-    commands, source = _read(args.commands, args.lang, options.dictionaries)
+    commands, source = _read(args.commands, args.lang, args.lexicon,
+                             options.dictionaries)
     for pair in near_pairs(commands, source.distances, options.warn_distance):
         logger.warning("%s: %s", args.commands, pair.warning())
     rows = []
@@ -56,7 +59,7 @@ def _suggest_fillers(args: argparse.Namespace) -> None:
         print(format_table(rows))
 
 
-def _read(path: Path, directory: Path | None, dictionaries: bool
+def _read(path: Path, directory: Path | None, own_lexicon: Path | None, dictionaries: bool
           ) -> tuple[list["SpokenCommand"], "FillerSource"]:
     """Return the commands of a list with their pronunciations, and what fillers are made of."""
     from hybridasr.confidence.confusion import FILE, load_confusions, table_distances
@@ -72,14 +75,14 @@ def _read(path: Path, directory: Path | None, dictionaries: bool
     # Without a model the built-in lexicon reads the commands, and all phones are known.
     if directory is None:
         places = {word: (path, command.line) for command in commands for word in command.words}
-        lexicon = build_lexicon(places, places=places)
+        lexicon = build_lexicon(places, user_lexicon=own_lexicon, places=places)
         own, phones = None, default_phone_set().covering(lexicon.phones).nonsilence_phones
     else:
         inside = directory / "lang"
         # The option takes either: a model directory has its lang directory inside.
         lang = read_lang(inside if inside.is_dir() else directory)
         own = lexicon_of(lang)
-        lexicon = lexicon_of(with_commands(lang, commands, path))
+        lexicon = lexicon_of(with_commands(lang, commands, path, own_lexicon))
         phones = tuple(sorted(own.phones | lexicon.phones))
     # What this model confuses says more than phonetics.
     confusions = directory / FILE if directory else None

@@ -50,9 +50,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
-    from hybridasr.evaluation.evaluate import evaluate, homophone_classes
+    from hybridasr.evaluation.evaluate import evaluate, graph_lang, homophone_classes
     from hybridasr.evaluation.spotting import evaluate_commands
-    from hybridasr.lexicon.langdir import read_lang
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
@@ -66,10 +65,12 @@ def _evaluate(args: argparse.Namespace) -> None:
             row = evaluate_commands(args.model, [data], commands, args.model /
                                     f"commands_{args.data.name}", pool, spot_options(args))
         else:
-            # Homophones are known from the model's own lexicon, because the transcripts have no
+            graph = args.graph or args.model / "graph"
+            # Homophones are known from the graph's lexicon, because the transcripts have no
             # phones.
-            classes = homophone_classes(read_lang(args.model / "lang")) if args.homophones else None
-            row = evaluate(args.model, args.graph or args.model / "graph", data,
+            classes = (homophone_classes(graph_lang(args.model, graph)) if args.homophones
+                       else None)
+            row = evaluate(args.model, graph, data,
                            args.model / f"decode_{args.data.name}",
                            from_args(SearchOptions, args), pool, classes,
                            from_args(AdaptOptions, args), args.known)
@@ -146,7 +147,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     if args.commands:
         refuse(args, field_names(DrawOptions), "with --commands, which is the list")
     else:
-        refuse(args, ["fillers"], "without a command list", "give --commands FILE too")
+        refuse(args, ["fillers", "lexicon"], "without a command list", "give --commands FILE too")
     # Read in this process, so that a faulty list is told before workers start.
     data, fillers = read_datadir(args.data), read_fillers(args)
     if args.commands:

@@ -58,15 +58,21 @@ def _graph_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grammar", default="commands", choices=GRAMMARS, help="commands: one "
                         "an utterance; loop: any number; ngram: from --arpa (commands)")
     parser.add_argument("--commands", type=Path, metavar="FILE",
-                        help="command list (default: every word of the model's lexicon)")
+                        help="command list (default: every word of the lexicon)")
     parser.add_argument("--arpa", type=Path, metavar="FILE", help="language model for ngram")
+    parser.add_argument("--lexicon", type=Path, metavar="FILE", help="own pronunciations (<word> "
+                        "<phone> ...) in the model's phones, which win over all others")
+    parser.add_argument("--lang", type=Path, metavar="DIR", help="lang directory whose words take "
+                        "the place of the model's; its phones must be the model's by name")
     add_options(parser, GraphOptions)
+    parser.epilog = ("Words that the model does not know are looked up in --lexicon and in the "
+                     "built-in tables; nothing is trained. The graph keeps its words beside it.")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("graph", type=Path, nargs="?", help="graph directory (MODEL/graph)")
 
 
 def _mkgraph(args: argparse.Namespace) -> None:
-    from hybridasr.graph.mkgraph import grammar_phrases, make_graph
+    from hybridasr.graph.mkgraph import WordSources, find_words, make_graph
     from hybridasr.graph.self_loops import GraphOptions
     from hybridasr.model.directory import load_model
     from hybridasr.options import from_args
@@ -77,11 +83,11 @@ def _mkgraph(args: argparse.Namespace) -> None:
     else:
         refuse(args, ["arpa"], f"on the grammar {args.grammar}", "give --grammar ngram")
     model = load_model(args.model)
-    # Without a list every word of the lexicon is a command; an n-gram has its own words.
-    phrases = grammar_phrases(model.lang, args.commands) if args.grammar != "ngram" else ()
-    logger.info("%s", make_graph(model.lang, model.transitions, model.tree,
-                                 args.graph or args.model / "graph", args.grammar, phrases,
-                                 args.arpa, from_args(GraphOptions, args)))
+    words = find_words(model.lang, args.grammar, WordSources(
+        args.commands, args.arpa, args.lexicon, args.lang))
+    logger.info("%s", make_graph(words.lang, model.transitions, model.tree,
+                                 args.graph or args.model / "graph", args.grammar, words.phrases,
+                                 words.ngram, from_args(GraphOptions, args), words.reasons))
 
 
 VERBS = {

@@ -50,7 +50,7 @@ def _recognize(args: argparse.Namespace) -> None:
     check_adaptation(args, args.model)
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
                       from_args(AdaptOptions, args), args.commands, read_fillers(args),
-                      from_args(RejectOptions, args))
+                      from_args(RejectOptions, args), args.lexicon)
     failures: list[str] = []
     speakers: dict[str, Speaker] = defaultdict(Speaker)
     for path in args.audio:

@@ -35,7 +35,7 @@ def add_known(parser: argparse.ArgumentParser, default: str) -> None:
 
 def add_commands(parser: argparse.ArgumentParser,
                  default: str = "the graph of the model") -> None:
-    """Add --commands, --fillers and how everything else is rejected."""
+    """Add --commands, --fillers, --lexicon and how everything else is rejected."""
     from hybridasr.confidence.command_grammar import RejectOptions
     from hybridasr.options import add_options
 
@@ -44,6 +44,9 @@ def add_commands(parser: argparse.ArgumentParser,
                         f"{default})")
     parser.add_argument("--fillers", type=Path, metavar="FILE",
                         help="list of words and phrases that are no commands")
+    parser.add_argument("--lexicon", type=Path, metavar="FILE", help="own pronunciations of their "
+                        "words (<word> <phone> ...) in the model's phones, which win over all "
+                        "others")
     add_options(parser, RejectOptions)
 
 
@@ -52,7 +55,7 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
     from hybridasr.confidence.command_grammar import RejectOptions
 
     if args.commands is None:
-        refuse(args, ["fillers", *field_names(RejectOptions)],
+        refuse(args, ["fillers", "lexicon", *field_names(RejectOptions)],
                "without a command list", "give --commands FILE too")
     else:
         refuse(args, without, "with --commands")
@@ -96,4 +99,4 @@ def spot_options(args: argparse.Namespace) -> "SpotOptions":
     from hybridasr.options import from_args
 
     return SpotOptions(from_args(SearchOptions, args), from_args(AdaptOptions, args),
-                       from_args(RejectOptions, args), args.known)
+                       from_args(RejectOptions, args), args.known, args.lexicon)

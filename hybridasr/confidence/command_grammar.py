@@ -46,14 +46,15 @@ class RejectOptions:
             raise UserError(f"filler-penalty is {self.filler_penalty}; give a number")
 
 
-def refuse_without_commands(reject: RejectOptions | None,
-                            fillers: Collection[str] = ()) -> None:
+def refuse_without_commands(reject: RejectOptions | None, fillers: Collection[str] = (),
+                            lexicon: bool = False) -> None:
     """Refuse what only a command list can use, where there is none.
 
     Raises
     ------
     UserError
-        naming each option that is not at its default, and the fillers.
+        naming each option that is not at its default, the fillers and, if one is given, the
+        lexicon.
 
     Examples
     --------
@@ -67,8 +68,9 @@ def refuse_without_commands(reject: RejectOptions | None,
     default = RejectOptions()
     names = [field.name.replace("_", "-") for field in fields(RejectOptions)
              if getattr(reject or default, field.name) != getattr(default, field.name)]
-    # Fillers are no option, but as useless without commands.
+    # They are no options, but as useless without commands.
     names += ["fillers"] if fillers else []
+    names += ["lexicon"] if lexicon else []
     if names:
         raise UserError(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} for command "
                         "lists, and no commands are given; give --commands FILE (in Python "

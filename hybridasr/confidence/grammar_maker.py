@@ -37,7 +37,9 @@ from hybridasr.graph.filler import (
 )
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.lexicon.extend import with_words
-from hybridasr.lexicon.langdir import Lang, base_phone
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.lexicon import Lexicon
+from hybridasr.lexicon.phones import base_phone
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.storage import PathLike
 
@@ -58,12 +60,14 @@ class GrammarMaker:
     confusions : Confusions, optional
         Say which fillers sound near; by default the table of phones does.
     options : GraphOptions, optional
+    lexicon : Lexicon, optional
+        Pronunciations of words of commands and of the user's fillers; they win over all others.
     """
 
     def __init__(self, model: AcousticModel, reject: RejectOptions | None = None,
                  calibration: Calibration | None = None, confusions: Confusions | None = None,
-                 options: GraphOptions | None = None):
-        self._model, self._confusions = model, confusions
+                 options: GraphOptions | None = None, lexicon: Lexicon | None = None):
+        self._model, self._confusions, self._lexicon = model, confusions, lexicon
         self._reject, self._options = reject or RejectOptions(), options or model.graph_options
         penalty = self._reject.filler_penalty
         if penalty is None:
@@ -109,7 +113,7 @@ class GrammarMaker:
         """
         filler_lang = self._lang if previous is None else previous.filler_lang
         listed = build_commands(commands, filler_lang, self._model.transitions, self._model.tree,
-                                self._options, path)
+                                self._options, path, self._lexicon)
         near = None
         if self._reject.near_fillers and len(listed.commands) <= MOST_WITH_FILLERS:
             near = self._near(list(listed.commands.values()), listed.lang,
@@ -119,7 +123,8 @@ class GrammarMaker:
         # depends on the list, so that it is looked up again.
         filler_lang = with_words(filler_lang, _words(near_texts))
         texts = [*fillers, *near_texts]
-        lang = with_words(listed.lang, _words(texts))
+        lang = with_words(listed.lang, _words(fillers), self._lexicon)
+        lang = with_words(lang, _words(near_texts))
         # All that is no command, in parallel; the commands are searched apart.
         graphs = [self._loop, self._silence]
         outside = _outside(texts, listed.commands, lang)

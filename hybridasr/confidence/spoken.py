@@ -3,15 +3,15 @@
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 
 from hybridasr.corpus.command_list import Command
 from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
-from hybridasr.lexicon.langdir import Lang, base_phone
-from hybridasr.lexicon.lexicon import Lexicon, Pronunciation, make_lexicon
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.lexicon import Lexicon
 from hybridasr.lexicon.numbers import number_spellings
 from hybridasr.lexicon.phones import TONES
 
@@ -100,12 +100,9 @@ def lexicon_of(lang: Lang) -> Lexicon:
     """Return the words of a lang directory without silence and noise; phones without places."""
     # <UNK> and noises are said with silence phones.
     silences = {*lang.silence_phones}
-    return make_lexicon({
-        lang.word_name(word): [
-            Pronunciation(probability, tuple(base_phone(lang.phone_name(p)) for p in phones))
-            for probability, phones in choices]
-        for word, choices in lang.pronunciations.items()
-        if not any(silences.intersection(phones) for _, phones in choices)})
+    return replace(lang, pronunciations={
+        word: choices for word, choices in lang.pronunciations.items()
+        if not any(silences.intersection(phones) for _, phones in choices)}).lexicon
 
 
 def split_word(word: str, phones: Phones) -> tuple[Unit, ...]:

@@ -79,12 +79,14 @@ def make_commands(items: Iterable[Item], path: str | Path | None = None) -> list
 
 
 def fault_lines(faults: Sequence[tuple[int, str]], path: str | Path | None = None) -> UserError:
-    """Return the error for faults (line or 0, reason), a line for each, up to 20."""
+    """Return the error for faults (line or 0, reason), a line for each up to 20, then a count."""
     def place(line: int) -> str:
         return "" if path is None else f"{path}:{line}: " if line else f"{path}: "
 
     line, reason = faults[0]
-    others = [f"\n{place(line)}{reason}" for line, reason in faults[1:_MAX_SHOWN]]
+    others = [f"\n{place(number)}{why}" for number, why in faults[1:_MAX_SHOWN]]
+    more = len(faults) - _MAX_SHOWN
+    others += [f"\nand {more} more"] if more > 0 else []
     return UserError(reason + "".join(others), path, line or None)
 
 

@@ -12,6 +12,7 @@ from hybridasr.batch.decode_set import decode_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import require_extra
+from hybridasr.graph.graph_words import read_graph_words
 from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.lexicon.transcripts import warn_of_unknown_words
 from hybridasr.model.adaptation import AdaptOptions
@@ -47,7 +48,7 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
     """Decode and score a set; return its row of results.json.
 
     `known` is as for `decode_set`.
-    A warning names the words of the transcripts that the model does not know.
+    A warning names the words of the transcripts that the graph does not know.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
         if what scoring needs is not installed; as from `decode_set`.
     """
     require_extra("rapidfuzz", "score", "error rates")
-    warn_of_unknown_words(data, read_lang(model / "lang").words, model)
+    warn_of_unknown_words(data, graph_lang(model, graph).words, graph)
     summary = decode_set(model, graph, data, destination, options, pool, adapt, known=known)
     scores = score_set(data, destination, equivalent)
     info = read_json(model / "model.json")["info"]
@@ -63,6 +64,11 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
     return {"system": model.name, "test_set": data.path.name, "grammar": grammar,
             "known": known, **scores.figures(), "rtf": summary["rtf"],
             "train_seconds": info.get("train_seconds")}
+
+
+def graph_lang(model: Path, graph: Path) -> Lang:
+    """Read the lang of a model directory with the words of a graph."""
+    return read_graph_words(graph, read_lang(model / "lang"))
 
 
 def homophone_classes(lang: Lang) -> dict[str, str]:

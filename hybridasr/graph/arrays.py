@@ -6,13 +6,12 @@ transition-ids (0 = epsilon), output labels word ids, weights costs (negative na
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numba
 import numpy as np
 
 from hybridasr.errors import DamagedFile
-from hybridasr.storage import PathLike, digest, read_arrays, take_array, write_arrays
+from hybridasr.storage import PathLike, read_arrays, take_array, write_arrays
 
 _REMEDY = "run mkgraph again"
 MAX_ROUNDS = 1000  # of settling costs: epsilon cycles of real graphs settle after a few
@@ -190,11 +189,3 @@ def _falling_cycle(offsets, middle, weight, nextstate):
         if last < 0:
             return -1
     return last
-
-
-def model_key(tree: Any, words: dict[str, int]) -> str:
-    """Return what tells the models that a graph fits: a digest of their tree and words.
-
-    Graphs of models with other trees may well be of the same size.
-    """
-    return digest(tree.to_dict(), words)

@@ -24,7 +24,8 @@ from hybridasr.graph.context import ContextFst, expand_context
 from hybridasr.graph.openfst import FlatFst
 from hybridasr.graph.self_loops import GraphOptions, add_self_loops, forward_transitions
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.langdir import IntPronunciation, Lang, base_phone
+from hybridasr.lexicon.langdir import IntPronunciation, Lang
+from hybridasr.lexicon.phones import base_phone
 from hybridasr.tree.tree import ContextTree
 
 Phrase = tuple[int, ...]

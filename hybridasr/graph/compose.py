@@ -11,6 +11,7 @@ from pathlib import Path
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.context import expand_context
+from hybridasr.graph.graph_words import write_graph_words
 from hybridasr.graph.hmm_fst import hmm_fst
 from hybridasr.graph.lexicon_fst import lexicon_fst
 from hybridasr.graph.openfst import FlatFst, fst_bytes, parse_fst
@@ -19,7 +20,7 @@ from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.extend import with_disambig_symbols
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lm.pynini_import import pynini
-from hybridasr.storage import PathLike, atomic_path, read_text, write_text
+from hybridasr.storage import PathLike, atomic_path
 from hybridasr.tree.tree import ContextTree
 
 
@@ -90,11 +91,10 @@ def _from_flat(fst: FlatFst | DecodingGraph) -> pynini.Fst:
 
 def write_graph(directory: PathLike, graph: DecodingGraph, grammar: pynini.Fst,
                 lang: Lang) -> None:
-    """Write ``graph.npz`` for the search; HCLG.fst, G.fst, words.txt and phones.txt for people."""
+    """Write ``graph.npz`` and the words for the search; HCLG.fst and G.fst for people."""
     directory = Path(directory)
     graph.save(directory / "graph.npz")
     for name, fst in (("HCLG.fst", to_fst(graph)), ("G.fst", grammar)):
         with atomic_path(directory / name) as path:
             fst.write(str(path))
-    for name in ("words.txt", "phones.txt"):
-        write_text(directory / name, read_text(lang.path / name))
+    write_graph_words(directory, lang)

@@ -19,7 +19,8 @@ from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.training import Template, phone_template
 from hybridasr.hmm.topology import Topology, TopologyEntry
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.langdir import Lang, base_phone
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.phones import base_phone
 from hybridasr.lm.ngram import BEGIN, END, NgramModel, estimate_ngram
 from hybridasr.tree.tree import ContextTree
 

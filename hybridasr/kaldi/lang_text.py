@@ -14,14 +14,9 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.graph.openfst import FlatFst, read_flat
 from hybridasr.lexicon.lang_files import Root, read_symbols
-from hybridasr.lexicon.langdir import (
-    POSITIONS,
-    IntPronunciation,
-    Lang,
-    LangOptions,
-    add_positions,
-)
+from hybridasr.lexicon.langdir import IntPronunciation, Lang, LangOptions
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD, read_lexicon
+from hybridasr.lexicon.phones import POSITIONS, add_positions
 from hybridasr.storage import PathLike, read_text
 
 _REMEDY = "make the directory again with Kaldi's prepare_lang.sh"

@@ -27,7 +27,7 @@ class Root(NamedTuple):
     split: bool = True
 
 
-def read_symbols(path: PathLike) -> dict[str, int]:
+def read_symbols(path: PathLike, remedy: str = REMEDY) -> dict[str, int]:
     """Read a symbol table: `<symbol> <id>` a line, ``<eps> 0`` among them.
 
     Raises
@@ -41,20 +41,20 @@ def read_symbols(path: PathLike) -> dict[str, int]:
     for line_number, line in enumerate(lines, 1):
         fields = line.split()
         if len(fields) != 2 or not fields[1].isdecimal():
-            raise UserError(f"'{line[:80]}' is not '<symbol> <id>'; {REMEDY}", path, line_number)
+            raise UserError(f"'{line[:80]}' is not '<symbol> <id>'; {remedy}", path, line_number)
         # An id of ten digits in a damaged file would ask for gigabytes where arrays are indexed by
         # id.
         symbol, number = fields[0], _whole(fields[1], len(lines) + _SPARE)
         if number is None:
             raise UserError(f"'{symbol}' has the id {fields[1][:20]}, but there are {len(lines)} "
-                            f"symbols; {REMEDY}", path, line_number)
+                            f"symbols; {remedy}", path, line_number)
         if symbol in table or number in numbers:
-            raise UserError(f"'{symbol}' or its id {number} is there already; {REMEDY}", path,
+            raise UserError(f"'{symbol}' or its id {number} is there already; {remedy}", path,
                             line_number)
         table[symbol] = number
         numbers.add(number)
     if table.get("<eps>") != 0:
-        raise UserError(f"does not give <eps> the id 0; {REMEDY}", path)
+        raise UserError(f"does not give <eps> the id 0; {remedy}", path)
     return table
 
 

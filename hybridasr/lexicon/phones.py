@@ -14,6 +14,9 @@ from hybridasr.storage import PathLike
 
 TONES = "12345"
 
+POSITIONS = {"_B": "begin", "_E": "end", "_I": "internal", "_S": "singleton"}
+"""Suffix of a position-dependent phone -> its name in word_boundary.txt."""
+
 
 @dataclass(frozen=True)
 class PhoneSet:
@@ -134,3 +137,20 @@ def read_phone_set(path: PathLike) -> PhoneSet:
             questions.append(tuple(phones))
     return PhoneSet(tuple(listed["silence_phones.txt"]), tuple(listed["nonsilence_phones.txt"]),
                     optional[0][1], tuple(sets), tuple(dict.fromkeys(questions)))
+
+
+def add_positions(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """Add _B, _I, _E or, to a lone phone, _S."""
+    if len(phones) == 1:
+        return (phones[0] + "_S",)
+    return (phones[0] + "_B", *(phone + "_I" for phone in phones[1:-1]), phones[-1] + "_E")
+
+
+def base_phone(phone: str) -> str:
+    """Return the name of a phone without the mark of its place in the word."""
+    return phone.removesuffix(place_mark(phone))
+
+
+def place_mark(phone: str) -> str:
+    """Return the mark of a phone's place in the word, or nothing."""
+    return phone[-2:] if phone[-2:] in POSITIONS else ""

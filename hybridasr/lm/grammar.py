@@ -4,7 +4,7 @@ Costs are negative natural logs in the tropical semiring; labels are ids of word
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hybridasr.errors import UserError, name_some
 from hybridasr.lexicon.own_lexicon import near_by_case
@@ -66,7 +66,8 @@ def command_grammar(phrases: Sequence[Sequence[str]], words: dict[str, int],
     return pynini.determinize(fst).minimize().arcsort("ilabel")
 
 
-def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini.Fst:
+def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int],
+                  reasons: Mapping[str, str] | None = None) -> pynini.Fst:
     """Return the acceptor of a backoff n-gram model, as Kaldi's arpa2fst makes it.
 
     A state stands for a history; a backoff arc has #0 on its input side and nothing on its
@@ -78,6 +79,8 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini
     model : NgramModel, or the path of an ARPA file
     words : dict word -> id
         Of words.txt; n-grams with other words are left out, with a warning.
+    reasons : mapping word -> reason, optional
+        Why a word is not in `words`, for the warning.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini
     """
     if not isinstance(model, NgramModel):
         model = read_arpa(model)
-    unknown = _unknown_words(model, words)
+    unknown = _unknown_words(model, words, reasons or {})
     left_out = set(unknown)
     tables = [{ngram: entry for ngram, entry in table.items() if left_out.isdisjoint(ngram)}
               for table in model.ngrams]
@@ -114,20 +117,25 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int]) -> pynini
     return fst.connect().arcsort("ilabel")
 
 
-def _unknown_words(model: NgramModel, words: dict[str, int]) -> list[str]:
+def _unknown_words(model: NgramModel, words: dict[str, int],
+                   reasons: Mapping[str, str]) -> list[str]:
     """Return the words of a model that `words` lacks, with a warning; `UserError` if all are."""
     vocabulary = [word for word in model.vocabulary if word != END]
     unknown = [word for word in vocabulary if word not in words]
     cases = near_by_case(unknown, words)
-    case = (f"; {name_some([f'{word} is there as {entry}' for word, entry in cases])}: write the "
+    mend = (f"; {name_some([f'{word} is there as {entry}' for word, entry in cases])}: write the "
             "text in the same case" if cases else "")
+    if reasons:
+        mend += "; give pronunciations in the model's phones (--lexicon FILE)"
+    shown = name_some([f"{word} ({reasons[word]})" if word in reasons else word
+                       for word in unknown])
     # <UNK> alone is no language: every word that is said would be an unknown one.
     if not any(word in words and word.strip("<>").upper() != "UNK" for word in vocabulary):
         raise UserError(f"no word of the language model is in words.txt (words of the model: "
-                        f"{name_some(unknown)}){case or '; make it from text with these words'}")
+                        f"{shown}){mend or '; make it from text with these words'}")
     if unknown:
         logger.warning("%d of the %d words of the language model are not in words.txt and are "
-                       "left out: %s%s", len(unknown), len(vocabulary), name_some(unknown), case)
+                       "left out: %s%s", len(unknown), len(vocabulary), shown, mend)
     return unknown
 
 

@@ -217,7 +217,8 @@ def copy_beside(source: PathLike, destination: PathLike) -> None:
     Links are followed within `source` alone: a stranger's directory may point anywhere.
     """
     source, destination = Path(source), Path(destination)
-    for path in [*(source / name for name in OF_THIS_MODEL), *sorted(source.glob("graph/*"))]:
+    graph = sorted((source / "graph").rglob("*"))
+    for path in [*(source / name for name in OF_THIS_MODEL), *graph]:
         if _is_own_file(path, source):
             with atomic_write(destination / path.relative_to(source), "wb") as file:
                 file.write(read_bytes(path))

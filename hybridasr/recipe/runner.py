@@ -25,7 +25,7 @@ from hybridasr.corpus.readers import (
 from hybridasr.corpus.subsets import combine, copy_datadir
 from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError, require_extra
-from hybridasr.evaluation.evaluate import evaluate, homophone_classes
+from hybridasr.evaluation.evaluate import evaluate, graph_lang, homophone_classes
 from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.feature_set import make_feats, without_features
 from hybridasr.features.frames import FeatureOptions
@@ -292,7 +292,7 @@ class _Runner:
         search = self.options["search"]
 
         def write() -> str:
-            classes = homophone_classes(read_lang(model / "lang"))
+            classes = homophone_classes(graph_lang(model, model / "graph"))
             best, rates = tune_scale(model, model / "graph", self._sayable(
                 held_out(model, read_datadir(train)), model), self.pool, search,
                 classes if self.recipe.homophones else None)
@@ -321,7 +321,7 @@ class _Runner:
 
         def write() -> str:
             data = read_datadir(test_set)
-            classes = homophone_classes(read_lang(model / "lang"))
+            classes = homophone_classes(graph_lang(model, model / "graph"))
             lines = []
             for known, what in CONDITIONS.items():
                 row = evaluate(model, model / "graph", data, folders[known], search, self.pool,

@@ -16,11 +16,13 @@ from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError, shell_command
-from hybridasr.graph.arrays import DecodingGraph, model_key
+from hybridasr.graph.arrays import DecodingGraph
+from hybridasr.graph.graph_words import fits_model, read_graph_record, read_graph_words
 from hybridasr.lattice.lattice import CompactLattice
 from hybridasr.lattice.paths import n_best
+from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.storage import PathLike, read_json
+from hybridasr.storage import PathLike
 
 # Seconds that hold a word: longer audio in which no word even begins has no speech.
 SHORTEST_WORD = 0.25
@@ -85,20 +87,24 @@ class GraphGrammar:
 
     Attributes
     ----------
+    lang : Lang
+        The model's, with the words of the graph.
     arc_pdfs : int32 (num_arcs,)
         The pdf that each arc reads.
     """
 
     model: AcousticModel
     graph: DecodingGraph
+    lang: Lang
     arc_pdfs: np.ndarray
     commands: tuple[Command, ...] = ()
     fillers: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model: AcousticModel, graph: DecodingGraph) -> "GraphGrammar":
-        """Return the grammar of a graph that was made for the model."""
-        return cls(model, graph, model.transitions.tid_pdf[graph.ilabel])
+    def of(cls, model: AcousticModel, graph: DecodingGraph,
+           lang: Lang | None = None) -> "GraphGrammar":
+        """Return the grammar of a graph that was made for the model; by default of its words."""
+        return cls(model, graph, lang or model.lang, model.transitions.tid_pdf[graph.ilabel])
 
     def decode(self, loglikes: np.ndarray, levels: np.ndarray, options: SearchOptions,
                nbest: int = 0) -> Decoded:
@@ -110,7 +116,7 @@ class GraphGrammar:
         else:
             path, lattice = decode_lattice(self.graph, self.arc_pdfs, loglikes, options,
                                            LatticeOptions(NBEST_BEAM)) or (None, None)
-        shift, lang = self.model.features.frame_shift_ms / 1000, self.model.lang
+        shift, lang = self.model.features.frame_shift_ms / 1000, self.lang
         if path is None:
             return self.empty(_reason_incomplete(len(loglikes) * shift), False)
         words = path.words.tolist()
@@ -140,7 +146,7 @@ class GraphGrammar:
         best = tuple(path.words.tolist())
         others = [other.words for other in n_best(lattice, nbest + 1, options.acoustic_scale)
                   if other.words != best]
-        return tuple(tuple(map(self.model.lang.word_name, words)) for words in others[:nbest])
+        return tuple(tuple(map(self.lang.word_name, words)) for words in others[:nbest])
 
 
 def _reason_incomplete(seconds: float) -> str:
@@ -148,8 +154,8 @@ def _reason_incomplete(seconds: float) -> str:
     return NO_SPEECH if seconds >= SHORTEST_WORD else TOO_SHORT
 
 
-def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> DecodingGraph:
-    """Read the graph of a graph directory.
+def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> GraphGrammar:
+    """Read the graph of a graph directory, with its words.
 
     Parameters
     ----------
@@ -165,15 +171,11 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> D
     if not (directory / "graph.npz").is_file():
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     graph = DecodingGraph.load(directory / "graph.npz")
-    # Labels beyond the model's tables would be read from memory that is not theirs.
-    known = len(model.transitions.tid_pdf), max(model.lang.words.values()) + 1
-    used = (int(labels.max(initial=0)) for labels in (graph.ilabel, graph.olabel))
-    record = directory / "graph.json"
-    values = read_json(record) if record.is_file() else {}
-    key = values.get("model") if isinstance(values, dict) else None
-    # Graphs that an earlier version made have no key.
-    other = key is not None and key != model_key(model.tree, model.lang.words)
-    if other or any(label >= count for label, count in zip(used, known, strict=True)):
+    other = not fits_model(read_graph_record(directory), model.tree, model.lang)
+    lang = model.lang if other else read_graph_words(directory, model.lang)
+    # Labels beyond the tables would be read from memory that is not theirs.
+    if (other or graph.ilabel.max(initial=0) >= len(model.transitions.tid_pdf)
+            or not {*np.unique(graph.olabel).tolist()} <= {0, *lang.words.values()}):
         command = shell_command("hybridasr", "mkgraph", source, directory)
         raise UserError(f"belongs to another model than {source}; run {command}", directory)
-    return graph
+    return GraphGrammar.of(model, graph, lang)

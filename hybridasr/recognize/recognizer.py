@@ -35,11 +35,11 @@ from hybridasr.corpus.command_list import Command, Item, read_commands
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import Frames, feature_dim
-from hybridasr.graph.arrays import DecodingGraph
+from hybridasr.lexicon.lexicon import Lexicon, read_own_lexicon
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
 from hybridasr.model.directory import load_model
-from hybridasr.recognize.graph_grammar import GraphGrammar, NoGrammar, read_graph
+from hybridasr.recognize.graph_grammar import Grammar, GraphGrammar, NoGrammar, read_graph
 from hybridasr.recognize.samples import Audio, read_samples
 from hybridasr.recognize.session import Decoder, Session, Speaker
 from hybridasr.storage import PathLike
@@ -54,24 +54,28 @@ class Recognizer:
 
     Parameters
     ----------
-    graph : DecodingGraph, optional
-        Used while there is no command list.
+    grammar : GraphGrammar, optional
+        A graph of the model; used while there is no command list.
     calibration : Calibration, optional
         Gives commands a probability and a threshold.
     confusions : Confusions, optional
         Say which fillers sound near; by default the table of phones does.
+    lexicon : Lexicon or path, optional
+        Pronunciations of words of command lists and fillers, which win over all others.
     """
 
-    def __init__(self, model: AcousticModel, graph: DecodingGraph | None = None,
+    def __init__(self, model: AcousticModel, grammar: GraphGrammar | None = None,
                  options: SearchOptions | None = None, adapt: AdaptOptions | None = None,
                  calibration: Calibration | None = None, reject: RejectOptions | None = None,
-                 confusions: Confusions | None = None):
+                 confusions: Confusions | None = None,
+                 lexicon: Lexicon | PathLike | None = None):
         options = (options or SearchOptions()).resolved(model.acoustic_scale)
-        grammar = NoGrammar() if graph is None else GraphGrammar.of(model, graph)
         # All that a result depends on; replaced as a whole, so that nobody sees half a change.
-        self._decoder = Decoder(model, grammar, options, adapt or AdaptOptions())
+        self._decoder = Decoder(model, grammar or NoGrammar(), options, adapt or AdaptOptions())
         self._changing = threading.RLock()
         self._confusions = confusions
+        # Read at once: a faulty line is told before anything is recognised.
+        self._lexicon = read_own_lexicon(lexicon) if isinstance(lexicon, str | Path) else lexicon
         self.calibration = calibration
         self.reject = reject or RejectOptions()
 
@@ -89,6 +93,11 @@ class Recognizer:
     def adapt(self) -> AdaptOptions:
         """How the model adapts to a speaker."""
         return self._decoder.adapt
+
+    @property
+    def grammar(self) -> Grammar:
+        """The graph, or the command list, that decides at this moment."""
+        return self._decoder.grammar
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -109,7 +118,8 @@ class Recognizer:
     @cached_property
     def _maker(self) -> GrammarMaker:
         with self._changing:
-            return GrammarMaker(self.model, self.reject, self.calibration, self._confusions)
+            return GrammarMaker(self.model, self.reject, self.calibration, self._confusions,
+                                lexicon=self._lexicon)
 
     def set_commands(self, commands: PathLike | Iterable[Item],
                      fillers: Iterable[str] = ()) -> None:
@@ -238,7 +248,8 @@ class Recognizer:
 def load(model: PathLike, options: SearchOptions | None = None,
          graph: PathLike | None = None, adapt: AdaptOptions | None = None,
          commands: PathLike | Iterable[Item] | None = None, fillers: Iterable[str] = (),
-         reject: RejectOptions | None = None) -> Recognizer:
+         reject: RejectOptions | None = None,
+         lexicon: Lexicon | PathLike | None = None) -> Recognizer:
     """Load a model directory with its graph, or with a command list in its place.
 
     Parameters
@@ -251,22 +262,25 @@ def load(model: PathLike, options: SearchOptions | None = None,
         As for `Recognizer.set_commands`; in place of a graph.
     reject : RejectOptions, optional
         For commands only.
+    lexicon : Lexicon or path, optional
+        Own pronunciations of the words of commands and fillers, in the model's phones; they win
+        over all others. A graph has its words from `mkgraph`.
 
     Raises
     ------
     UserError
-        if anything is missing or damaged, if fillers or options of rejection are given without
-        commands, or a graph with them, or as from `Recognizer.set_commands`.
+        if anything is missing or damaged, if fillers, a lexicon or options of rejection are given
+        without commands, or a graph with them, or as from `Recognizer.set_commands`.
     """
     if commands is not None:
         if graph is not None:
             raise UserError("graph has no effect with commands, which are a grammar of their own; "
                             "give one of the two", graph)
-        recognizer = bare_recognizer(model, options, adapt, reject)
+        recognizer = bare_recognizer(model, options, adapt, reject, lexicon)
         recognizer.set_commands(commands, fillers)
         return recognizer
     # Before the model is read, which takes longer.
-    refuse_without_commands(reject, tuple(fillers))
+    refuse_without_commands(reject, tuple(fillers), lexicon is not None)
     loaded = load_model(model)
     directory = Path(graph) if graph else Path(model) / "graph"
     return _assembled(model, loaded, read_graph(directory, loaded, model), options, adapt, reject)
@@ -274,19 +288,21 @@ def load(model: PathLike, options: SearchOptions | None = None,
 
 def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
                     adapt: AdaptOptions | None = None,
-                    reject: RejectOptions | None = None) -> Recognizer:
+                    reject: RejectOptions | None = None,
+                    lexicon: Lexicon | PathLike | None = None) -> Recognizer:
     """Load a model directory for command lists that are set later."""
-    return _assembled(model, load_model(model), None, options, adapt, reject)
+    return _assembled(model, load_model(model), None, options, adapt, reject, lexicon)
 
 
-def _assembled(model: PathLike, loaded: AcousticModel, graph: DecodingGraph | None,
+def _assembled(model: PathLike, loaded: AcousticModel, grammar: GraphGrammar | None,
                options: SearchOptions | None, adapt: AdaptOptions | None,
-               reject: RejectOptions | None) -> Recognizer:
+               reject: RejectOptions | None,
+               lexicon: Lexicon | PathLike | None = None) -> Recognizer:
     """Put a model together with the calibration and the confusions of its directory."""
     calibration = load_calibration(model)
     if calibration is not None:
         calibration.columns(NAMES, Path(model) / CALIBRATION)
     # Both are there only where the model was calibrated.
     path = Path(model) / CONFUSIONS
-    return Recognizer(loaded, graph, options, adapt, calibration, reject,
-                      load_confusions(path) if path.is_file() else None)
+    return Recognizer(loaded, grammar, options, adapt, calibration, reject,
+                      load_confusions(path) if path.is_file() else None, lexicon)

@@ -114,6 +114,40 @@ def test_language_model_graph(world):
     assert "--arpa" in error_of("mkgraph", "--grammar", "ngram", mono, world / "x")
 
 
+def test_graphs_of_new_words(world, tmp_path):
+    """开打 and 音乐播 are in no text of the training, and xqzt is in no dictionary."""
+    mono, graph = world / "exp" / "mono", tmp_path / "graph"
+    (tmp_path / "new.txt").write_text("开打\n音乐播\n播放音乐\nxqzt\n", encoding="utf-8")
+    assert "new.txt:4: command 'xqzt': no pronunciation for 'xqzt'; add it to a lexicon" in (
+        error_of("mkgraph", "--commands", tmp_path / "new.txt", mono, graph))
+    (tmp_path / "lex.txt").write_text("xqzt d a3 k ai1 k ong1 t iao2\n", encoding="utf-8")
+    hybridasr("mkgraph", "--commands", tmp_path / "new.txt", "--lexicon", tmp_path / "lex.txt",
+              mono, graph)
+    assert "音乐播 " in (graph / "words.txt").read_text(encoding="utf-8")
+    decode = tmp_path / "decode"
+    hybridasr("decode", "--write-lattices", "true", "--model", mono, graph, world / "test", decode)
+    # xqzt is said as 打开空调.
+    said = dict(line.split() for line in (world / "test" / "text").read_text().splitlines())
+    taken_for = {line.split()[0]: line.split()[1:] for line in
+                (decode / "text").read_text(encoding="utf-8").splitlines()}
+    assert all(taken_for[name] == ["xqzt"] for name in said if said[name] == "打开空调")
+    ctm = (decode / "ctm").read_text(encoding="utf-8")
+    assert ctm.count(" xqzt ") == list(said.values()).count("打开空调")
+    lines = hybridasr("lattice-to-nbest", "--n", 1, decode / "lat.1.gz",
+                      graph / "words.txt").stdout.splitlines()
+    texts = {json.loads(line)["utterance"]: json.loads(line)["alternatives"][0]["text"]
+             for line in lines}
+    assert {texts[name] for name in said if said[name] == "打开空调"} == {"xqzt"}
+    run = hybridasr("evaluate", "--commands", tmp_path / "new.txt", "--lexicon",
+                    tmp_path / "lex.txt", mono, world / "test")
+    assert json.loads(run.stdout)[0]["commands"] > 0
+    hybridasr("prepare-lang", world / "commands.txt", tmp_path / "lang")
+    hybridasr("mkgraph", "--lang", tmp_path / "lang", mono, graph)
+    assert (graph / "words.txt").read_bytes() == (tmp_path / "lang" / "words.txt").read_bytes()
+    (row,) = json.loads(hybridasr("evaluate", "--graph", graph, mono, world / "test").stdout)
+    assert row["wer"] == 0
+
+
 def test_data_verbs(world, tmp_path):
     hybridasr("subset-data", "--first", 6, world / "train", tmp_path / "six")
     hybridasr("subset-data", "--per-speaker", 2, world / "test", tmp_path / "four")

@@ -21,9 +21,9 @@ from hybridasr.graph.filler import FILLER_WORD, filler_graph, silence_graph, uni
 from hybridasr.hmm.topology import read_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.extend import with_words
-from hybridasr.lexicon.langdir import base_phone, prepare_lang
+from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
-from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.lexicon.phones import base_phone, default_phone_set
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.tree.tree import allowed_tuples, monophone_tree
 

@@ -22,9 +22,9 @@ from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, make_topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lattice.paths import n_best
-from hybridasr.lexicon.langdir import LangOptions, base_phone, prepare_lang
+from hybridasr.lexicon.langdir import LangOptions, prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
-from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.lexicon.phones import base_phone, default_phone_set
 from hybridasr.lm.grammar import command_grammar
 
 CONTEXTS = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]

@@ -22,9 +22,9 @@ from hybridasr.graph.filler import (
 )
 from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, read_topology
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.lexicon.langdir import LangOptions, base_phone, prepare_lang
+from hybridasr.lexicon.langdir import LangOptions, prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
-from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.lexicon.phones import base_phone, default_phone_set
 from hybridasr.lm.ngram import BEGIN, END
 
 WORDS = {"<UNK>": "SPN", "w0": "d", "w1": "d t", "w2": "t t d", "w3": "t t d", "w4": "SPN d"}

@@ -65,7 +65,8 @@ def test_own_pronunciations_come_first(lang, tmp_path):
     more = with_commands(lang, make_commands(["空打 打开"]), lexicon=own)
     assert more.pronunciations[more.words["空打"]][0][0] == 0.5
     assert said(more, "空打") == ["d a3"]
-    assert said(more, "打开") == ["d a3 k ai1"]  # the model's word stays
+    assert said(more, "打开") == ["d a3"]  # also for a word of the model, which keeps its id
+    assert more.words["打开"] == lang.words["打开"]
     path = tmp_path / "lexicon.txt"
     path.write_text("tada d a3 d a3\n", encoding="utf-8")
     assert said(with_words(lang, ["tada"], lexicon=path), "tada") == ["d a3 d a3"]
@@ -94,7 +95,7 @@ def test_guesses_are_made_where_wanted(lang, monkeypatch):
 
 @pytest.mark.parametrize(("text", "message"), [
     ("打开发", r"command '打开发': '打开发' needs the phones f, which the model has never"),
-    ("speech fff", r"command 'speech fff': no pronunciation for 'fff'; write it with words that "),
+    ("speech fff", r"command 'speech fff': no pronunciation for 'fff'; add it to a lexicon of "),
     ("打开\U00031fff", "command '打开\U00031fff': no pronunciation for '\U00031fff'; write it in"),
     ("tiao9", r"command 'tiao9': no pronunciation for 'tiao9'; 'tiao9' is a syllable with a tone"),
 ])

@@ -9,15 +9,9 @@ from hypothesis import strategies as st
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import read_topology
 from hybridasr.lexicon.lang_files import read_symbols
-from hybridasr.lexicon.langdir import (
-    LangOptions,
-    add_positions,
-    disambiguate,
-    prepare_lang,
-    read_lang,
-)
+from hybridasr.lexicon.langdir import LangOptions, disambiguate, prepare_lang, read_lang
 from hybridasr.lexicon.lexicon import Lexicon, Pronunciation, build_lexicon, make_lexicon
-from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.lexicon.phones import add_positions, default_phone_set
 
 PHONES = ["A", "B", "C"]
 

@@ -17,6 +17,7 @@ from hybridasr.lm.grammar import command_grammar
 from hybridasr.model.directory import load_model, save_model
 from hybridasr.options import build_options, change_options
 from hybridasr.parallel import executor
+from hybridasr.recognize.graph_grammar import GraphGrammar
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.storage import read_arrays
 from hybridasr.train import em
@@ -55,7 +56,7 @@ def test_recognises_what_it_never_heard(world, trained):
     names = [w for w in model.lang.words if w in ("da", "ta", "dai", "tai")]
     grammar = command_grammar([(name,) for name in names], model.lang.words, loop=True)
     graph = make_hclg(model.lang, grammar, model.transitions, model.tree)
-    recognizer = Recognizer(model, graph)
+    recognizer = Recognizer(model, GraphGrammar.of(model, graph))
     wrong = 0
     for utterance, feats in load_feats(world[1], model.normalization(world[1])):
         decoded = recognizer.decode(Frames(feats, np.zeros(len(feats))))

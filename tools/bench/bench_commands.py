@@ -27,7 +27,7 @@ from hybridasr.kaldi.model_text import read_model
 from hybridasr.kaldi.tree_text import read_tree
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.extend import with_words
-from hybridasr.lexicon.langdir import base_phone
+from hybridasr.lexicon.phones import base_phone
 from hybridasr.model.directory import load_model
 from hybridasr.progress import logger
 from hybridasr.recognize.recognizer import load

@@ -38,7 +38,7 @@ def main() -> None:
         ready, begun = time.perf_counter() - BEGUN, time.perf_counter()
         recognizer.warm_up()
         first = time.perf_counter() - begun
-        classes = homophone_classes(recognizer.model.lang) if args.homophones else {}
+        classes = homophone_classes(recognizer.grammar.lang) if args.homophones else {}
         listed = {command.words for command in recognizer.commands}
         wrong, seconds, data = 0, [], read_datadir(path)
         for utterance in progress(data.utterances.values(), desc=path.name):
