@@ -32,6 +32,9 @@ __all__ = ["PitchOptions", "ProcessPitchOptions", "compute_pitch", "pitch_featur
 
 # Only for the check of the samples: a pitch tracker wants neither dither nor mirrored edges.
 _AS_THEY_ARE = FeatureOptions(dither=0.0)
+# Speech is at most 20 dB below its loudest frame; what is softer counts for at least so much.
+ACTIVE_RANGE = 0.01
+LEAST_LOUDNESS = 1e-4
 # Frames worked on at a time; bounds the memory of a long recording.
 BLOCK_FRAMES = 256
 # Columns of the correlations are padded to a multiple of this, so that vector loops have no rest.
@@ -100,7 +103,8 @@ class PitchOptions:
         return int(self.resample_frequency * self.frame_shift_ms / 1000)
 
 
-def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None) -> np.ndarray:
+def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None,
+                  by_speech: bool = False) -> np.ndarray:
     """Track the pitch of one recording.
 
     Parameters
@@ -109,6 +113,9 @@ def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None) -> n
         In 16-bit range (-32768..32767), at `options.sample_rate` hertz.
     options : PitchOptions, optional
         Default: Kaldi's values.
+    by_speech : bool
+        A frame is quiet beside the loud part of the recording; false, as in Kaldi: beside all of
+        it, so that silence around a word changes its pitch.
 
     Returns
     -------
@@ -134,6 +141,9 @@ def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None) -> n
     # The ballast keeps quiet frames from having an opinion. It is relative to the variance (Kaldi's
     # takes in the last half a millisecond only for the last frames), so that goes to 1.
     deviation = float(np.std(signal, dtype=np.float64))
+    if by_speech:
+        powers = _powers(signal, count, options.shift_samples, options.window_samples)
+        deviation = float(np.sqrt(powers[powers >= ACTIVE_RANGE * powers.max()].mean()))
     if deviation > np.finfo(np.float32).tiny:
         signal *= np.float32(1 / deviation)
     costs = _local_costs(signal, voicing, tables, options)
@@ -145,6 +155,9 @@ def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None) -> n
 def pitch_features(samples: np.ndarray, sample_rate: int, frame_length_ms: float,
                    frame_shift_ms: float, num_frames: int, seed_id: str) -> np.ndarray:
     """Compute the pitch features of one recording, to stand beside its other features.
+
+    They are of the speech: the mean of the log pitch counts frames by their loudness too, and
+    what silence is around a word changes nothing within it.
 
     Parameters
     ----------
@@ -173,10 +186,22 @@ def pitch_features(samples: np.ndarray, sample_rate: int, frame_length_ms: float
     options = PitchOptions(sample_rate=sample_rate, frame_length_ms=frame_length_ms,
                            frame_shift_ms=frame_shift_ms)
     samples = prepare_samples(samples, _AS_THEY_ARE, seed_id)  # its message names the utterance
-    features = process_pitch(compute_pitch(samples, options), seed_id=seed_id)
-    if len(features) == 0:
+    raw = compute_pitch(samples, options, by_speech=True)
+    if len(raw) == 0:
         return np.zeros((num_frames, 3), dtype=np.float32)
+    powers = _powers(samples, len(raw), round(sample_rate * frame_shift_ms / 1000),
+                     round(sample_rate * frame_length_ms / 1000))
+    loudness = np.sqrt(powers / max(float(powers.max()), 1e-9))
+    features = process_pitch(raw, seed_id=seed_id, weights=np.maximum(loudness, LEAST_LOUDNESS))
     return features[np.minimum(np.arange(num_frames), len(features) - 1)]
+
+
+def _powers(signal: np.ndarray, count: int, shift: int, size: int) -> np.ndarray:
+    """Return the mean square of each frame, float64 (count,); an offset does not count."""
+    sums = np.concatenate([[0.0], np.cumsum(np.square(signal - signal.mean(dtype=np.float64)))])
+    begin = np.minimum(np.arange(count) * shift, len(signal) - 1)
+    end = np.minimum(begin + size, len(signal))
+    return (sums[end] - sums[begin]) / (end - begin)
 
 
 class _Tables(NamedTuple):

@@ -53,7 +53,7 @@ class ProcessPitchOptions:
 
 
 def process_pitch(raw: np.ndarray, options: ProcessPitchOptions | None = None,
-                  seed_id: str = "") -> np.ndarray:
+                  seed_id: str = "", weights: np.ndarray | None = None) -> np.ndarray:
     """Turn a raw pitch track into features.
 
     Parameters
@@ -65,6 +65,9 @@ def process_pitch(raw: np.ndarray, options: ProcessPitchOptions | None = None,
         Default: Kaldi's values.
     seed_id : str
         Utterance id; seeds the noise.
+    weights : float64 (num_frames,), above 0, optional
+        What frames count for in the mean of the log pitch, beside their voicing; by default, as
+        in Kaldi, the same.
 
     Returns
     -------
@@ -92,8 +95,8 @@ def process_pitch(raw: np.ndarray, options: ProcessPitchOptions | None = None,
         return features
     correlation, log_pitch = np.clip(raw[:, 0], -1.0, 1.0), np.log(raw[:, 1])
     features[:, 0] = options.pov_scale * ((1.0001 - correlation) ** 0.15 - 1) + options.pov_offset
-    features[:, 1] = options.pitch_scale * (log_pitch - _local_mean(
-        log_pitch, voicing_probability(correlation), options))
+    voiced = voicing_probability(correlation) * (1.0 if weights is None else weights)
+    features[:, 1] = options.pitch_scale * (log_pitch - _local_mean(log_pitch, voiced, options))
     features[:, 2] = options.delta_pitch_scale * (
         _slope(log_pitch, options.delta_window) + _noise(len(raw), options, seed_id))
     return features
