@@ -199,10 +199,10 @@ class Augmenter:
         snr = rng.uniform(options.min_snr, options.max_snr)
         # Generators of their own: a room takes as many draws as it is long, and must not shift the
         # noise.
-        room, place, quiet, colour = (np.random.default_rng([options.seed, seed, part])
+        room, place, around, colour = (np.random.default_rng([options.seed, seed, part])
                                       for part in (1, 2, 4, 5))
         samples = change_colour(change_speed(samples, speed), rate, options.colour, colour)
-        samples = self._surround(samples, rate, silence_around(options, key), quiet)
+        samples = self._surround(samples, rate, silence_around(options, key), around)
         if with_reverb:
             samples = add_reverb(samples, rate, rt60, direct, room)
         if with_noise:

@@ -79,7 +79,7 @@ class SynthOptions:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class SynthSpeaker:
     """One synthetic speaker."""
 
     name: str
@@ -96,7 +96,7 @@ class _Job:
 
     utterance: str
     text: str
-    speaker: Speaker
+    speaker: SynthSpeaker
     path: Path
     seed: int
     options: SynthOptions
@@ -155,7 +155,7 @@ def synthesize_corpus(
     }
 
 
-def make_speakers(options: SynthOptions) -> tuple[list[Speaker], list[Speaker]]:
+def make_speakers(options: SynthOptions) -> tuple[list[SynthSpeaker], list[SynthSpeaker]]:
     """Return the training and the test speakers; a speaker depends on its number alone.
 
     >>> training, testing = make_speakers(SynthOptions(train_speakers=2, test_speakers=1))
@@ -166,14 +166,14 @@ def make_speakers(options: SynthOptions) -> tuple[list[Speaker], list[Speaker]]:
     for number, (variant, rate, pitch, pitch_range) in enumerate(_TRAIN_VOICES + _TEST_VOICES, 1):
         name = f"syn{number:02d}"
         draw = np.random.default_rng(zlib.crc32(name.encode())).uniform
-        speakers.append(Speaker(
+        speakers.append(SynthSpeaker(
             name, Voice(variant, rate, pitch, pitch_range), level=draw(-30, -20),
             reverberation=draw(0.1, 0.3), direct=draw(8, 16), noise_colour=draw(0.3, 0.95)))
     split = len(_TRAIN_VOICES)
     return speakers[:split][:options.train_speakers], speakers[split:][:options.test_speakers]
 
 
-def render(text: str, speaker: Speaker, options: SynthOptions, seed: int, utterance: str
+def render(text: str, speaker: SynthSpeaker, options: SynthOptions, seed: int, utterance: str
            ) -> np.ndarray:
     """Speak `text` as `speaker` would, once; return int16 samples (num_samples,) at 16 kHz.
 
@@ -216,7 +216,7 @@ def _plan(destination: Path, seed: int, commands: list[str], outside: list[str],
         raise UserError("no commands to synthesise; give one or more")
     trainers, testers = make_speakers(options)
 
-    def jobs(speakers: Iterable[Speaker], kind: str, texts: Iterable[tuple[int, str]],
+    def jobs(speakers: Iterable[SynthSpeaker], kind: str, texts: Iterable[tuple[int, str]],
              repetitions: int) -> list[_Job]:
         result = []
         for speaker in speakers:
@@ -284,7 +284,7 @@ def _trim(speech: np.ndarray) -> np.ndarray:
     return speech[max(0, loud[0] - margin): loud[-1] + 1 + margin]
 
 
-def _room(speaker: Speaker) -> np.ndarray:
+def _room(speaker: SynthSpeaker) -> np.ndarray:
     """Impulse response: the direct sound and an exponentially decaying tail of noise."""
     rng = np.random.default_rng([1, zlib.crc32(speaker.name.encode())])
     seconds = np.arange(int(SAMPLE_RATE * speaker.reverberation)) / SAMPLE_RATE

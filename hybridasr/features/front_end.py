@@ -25,7 +25,7 @@ class FrontEnd:
         """Put it together; arguments and errors as of `normalization.recording_normalization`."""
         return cls(features, pipeline, recording_normalization(features, pipeline, prior))
 
-    def recording(self, samples: np.ndarray, heard: SpeechStats | None = None
+    def recording(self, samples: np.ndarray, before: SpeechStats | None = None
                   ) -> tuple[Frames, SpeechStats | None]:
         """Return what a model sees of one recording, and what was heard in it.
 
@@ -33,7 +33,7 @@ class FrontEnd:
         ----------
         samples : array (num_samples,)
             In 16-bit range, at `features.sample_rate` hertz.
-        heard : SpeechStats, optional
+        before : SpeechStats, optional
             Of the speaker before this recording; used with cmvn "online" only.
 
         Returns
@@ -47,6 +47,6 @@ class FrontEnd:
         if len(raw) == 0:
             empty = np.zeros((0, feature_dim(self.features, self.pipeline)), np.float32)
             return Frames(empty, np.zeros(0)), None
-        normalized, stats = self.normalization.recording(raw, heard)
+        normalized, stats = self.normalization.recording(raw, before)
         weight, _ = level_columns(self.features)
         return Frames(expand(normalized, self.pipeline), raw @ weight), stats

@@ -43,7 +43,7 @@ class Normalization:
     pipeline : PipelineOptions
     online : OnlineCmvn, optional
         With cmvn "online".
-    heard : mapping utterance -> SpeechStats
+    before : mapping utterance -> SpeechStats
         What is known of the speaker before the utterance; nothing of those left out.
     speakers : ScpTable, optional
         CMVN statistics by speaker, with cmvn "speaker"; without them a recording counts as its
@@ -52,7 +52,7 @@ class Normalization:
 
     pipeline: PipelineOptions
     online: OnlineCmvn | None = None
-    heard: Mapping[str, SpeechStats] = field(default_factory=dict)
+    before: Mapping[str, SpeechStats] = field(default_factory=dict)
     speakers: ScpTable | None = None
 
     @property
@@ -62,9 +62,9 @@ class Normalization:
 
     def part(self, utterances: Sequence[Utterance]) -> "Normalization":
         """Return what these utterances need of it."""
-        heard = {u.utterance: self.heard[u.utterance] for u in utterances
-                 if u.utterance in self.heard}
-        return replace(self, heard=heard, speakers=self.speakers and table_part(
+        before = {u.utterance: self.before[u.utterance] for u in utterances
+                 if u.utterance in self.before}
+        return replace(self, before=before, speakers=self.speakers and table_part(
             self.speakers, [u.speaker for u in utterances]))
 
     def apply(self, raw: np.ndarray, utterance: Utterance) -> np.ndarray:
@@ -81,9 +81,9 @@ class Normalization:
                 raise UserError(f"speaker '{utterance.speaker}' has no CMVN statistics; make the "
                                 "features again", self.speakers.scp)
             stats = self.speakers[utterance.speaker]
-        return self._normalized(raw, self.heard.get(utterance.utterance), stats)[0]
+        return self._normalized(raw, self.before.get(utterance.utterance), stats)[0]
 
-    def recording(self, raw: np.ndarray, heard: SpeechStats | None = None
+    def recording(self, raw: np.ndarray, before: SpeechStats | None = None
                   ) -> tuple[np.ndarray, SpeechStats | None]:
         """Normalise a lone recording; return what was heard in it too, with cmvn "online".
 
@@ -91,19 +91,19 @@ class Normalization:
         ----------
         raw : float32 (num_frames, dim)
             One frame or more.
-        heard : SpeechStats, optional
+        before : SpeechStats, optional
             Of its speaker, before it.
         """
-        return self._normalized(raw, heard, None)
+        return self._normalized(raw, before, None)
 
-    def _normalized(self, raw: np.ndarray, heard: SpeechStats | None, stats: np.ndarray | None
+    def _normalized(self, raw: np.ndarray, before: SpeechStats | None, stats: np.ndarray | None
                     ) -> tuple[np.ndarray, SpeechStats | None]:
         pipeline, cmvn = self.pipeline, self.pipeline.cmvn
         if len(raw) == 0 or cmvn == "none":
             return raw, None
         if cmvn == "online":
             assert self.online is not None
-            return self.online.normalize(raw, heard)
+            return self.online.normalize(raw, before)
         if cmvn == "sliding":
             return sliding_cmvn(raw, pipeline.cmvn_window, pipeline.cmvn_min_window,
                                 pipeline.cmvn_center, pipeline.norm_vars), None
@@ -196,23 +196,23 @@ def _online(features: FeatureOptions, pipeline: PipelineOptions, prior: np.ndarr
 def _known_stats(data: DataDir, stats: Mapping[str, SpeechStats], known: str, seed: int
                  ) -> dict[str, SpeechStats]:
     """Return what is known before each utterance; those of which nothing is known are left out."""
-    heard: dict[str, SpeechStats] = {}
+    before: dict[str, SpeechStats] = {}
     if known == "none":
-        return heard
+        return before
     for names in data.speakers.values():
         own = [name for name in names if name in stats]
         if known == "all" and own:
             total = add_up(stats[name] for name in own)
-            heard |= {name: total for name in own if total is not None}
+            before |= {name: total for name in own if total is not None}
         elif known == "earlier":
-            for before, name in zip(own, own[1:], strict=False):
-                heard[name] = heard[before] + stats[before] if before in heard else stats[before]
+            for last, name in zip(own, own[1:], strict=False):
+                before[name] = before[last] + stats[last] if last in before else stats[last]
         elif known == "drawn":
             for name in own:
                 drawn = _drawn(own, name, seed)
                 if (total := add_up(stats[other] for other in drawn)) is not None:
-                    heard[name] = total
-    return heard
+                    before[name] = total
+    return before
 
 
 def _drawn(own: Sequence[str], name: str, seed: int) -> list[str]:

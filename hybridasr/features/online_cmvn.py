@@ -123,29 +123,29 @@ class OnlineCmvn:
     norm_vars: bool = False
     look_ahead: int = 0
 
-    def normalize(self, raw: np.ndarray, heard: SpeechStats | None = None
+    def normalize(self, raw: np.ndarray, before: SpeechStats | None = None
                   ) -> tuple[np.ndarray, SpeechStats]:
         """Normalise a recording, float32 (num_frames, dim); return what was heard in it too.
 
         Parameters
         ----------
         raw : float32 (num_frames, dim)
-        heard : SpeechStats, optional
+        before : SpeechStats, optional
             Of the speaker, before this recording.
         """
-        stream = NormalizedStream(self, heard)
+        stream = NormalizedStream(self, before)
         return np.concatenate([stream.accept(raw), stream.finish()]), stream.stats
 
-    def start(self, heard: SpeechStats | None) -> np.ndarray:
+    def start(self, before: SpeechStats | None) -> np.ndarray:
         """Return the state of a stream at its beginning: float64 (5, dim), see `_advance`."""
         frames, prior = self.prior_frames, self.prior
         state = np.zeros((5, len(self.lift)))
         sums, squares, level = prior.sums * frames, prior.squares * frames, prior.level - QUIET
-        if heard is not None and heard.count > 0:
-            share = min(1.0, MOST_HEARD / heard.count)
-            sums, squares = sums + share * heard.sums, squares + share * heard.squares
-            frames += share * heard.count
-            level = max(level, heard.level - SOFTER)
+        if before is not None and before.count > 0:
+            share = min(1.0, MOST_HEARD / before.count)
+            sums, squares = sums + share * before.sums, squares + share * before.squares
+            frames += share * before.count
+            level = max(level, before.level - SOFTER)
         state[0], state[1] = sums / frames, squares / frames
         state[4, :4] = 0.0, level, frames, -np.inf
         return state
@@ -154,8 +154,8 @@ class OnlineCmvn:
 class NormalizedStream:
     """A recording that is normalised as it arrives, in pieces of any size."""
 
-    def __init__(self, cmvn: OnlineCmvn, heard: SpeechStats | None = None):
-        self._cmvn, self._state = cmvn, cmvn.start(heard)
+    def __init__(self, cmvn: OnlineCmvn, before: SpeechStats | None = None):
+        self._cmvn, self._state = cmvn, cmvn.start(before)
         self._waiting = np.zeros((0, len(cmvn.lift)), np.float32)
 
     def accept(self, raw: np.ndarray) -> np.ndarray:

@@ -40,7 +40,8 @@ class PipelineOptions:
                               needs="cmvn=sliding")
     cmvn_prior_frames: int = option(20, "frames that the training set's mean counts for",
                                     needs="cmvn=online")
-    cmvn_look_ahead: int = option(0, "frames after a frame that count for its mean",
+    # Mixtures are not trained on a mean that moves, and need it early; networks do without.
+    cmvn_look_ahead: int = option(100, "frames after a frame that count for its mean",
                                   needs="cmvn=online")
 
     def __post_init__(self):

@@ -1,7 +1,7 @@
 """Owns the last stage of a recipe: the network calibrated, commands accepted, all else rejected."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from hybridasr.batch.spot_set import CommandList, SpotOptions
 from hybridasr.corpus.command_list import read_commands
-from hybridasr.corpus.datadir import read_datadir
+from hybridasr.corpus.datadir import DataDir, read_datadir
 from hybridasr.corpus.subsets import combine
 from hybridasr.errors import NotEnoughData
 from hybridasr.evaluation.calibrate import DrawOptions, calibrate, draw_lists
@@ -84,16 +84,11 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     def test(name: str, sets: list[str], command_list: CommandList, grammar: str,
              warn: bool) -> None:
         def write() -> str:
-            lines = []
-            for known, what in CONDITIONS.items():
-                row = evaluate_commands(
-                    model, [read_datadir(network / part) for part in sets], command_list,
-                    model / f"{name}_test{SUFFIXES[known]}", pool, replace(options, known=known),
-                    warn and not lines)
+            rows = _decision_rows(model, [read_datadir(network / part) for part in sets],
+                                  command_list, f"{name}_test", pool, options, warn)
+            for row in rows:
                 add_result(work / "results.json", {**row, "grammar": grammar})
-                lines.append(f"{what}: {row['accepted_right']} % of commands accepted and right, "
-                             f"{row['false_accept']} % of outside words accepted")
-            return "; ".join(lines)
+            return "; ".join(map(_decision_line, rows))
 
         files = [network / part / file for part in sets
                  for file in ("text", "feats.ark", "cmvn.ark")]
@@ -111,6 +106,19 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
             logger.warning("no commands that were never trained: %s", error)
             return
         test("new_commands", outside, new, "new commands and filler", False)
+
+
+def _decision_rows(model: Path, sets: list[DataDir], commands: CommandList, folder: str,
+                   pool: Executor, options: SpotOptions, warn: bool) -> list[dict[str, Any]]:
+    """Accept and reject in all `CONDITIONS`; return a row of results.json for each."""
+    return [evaluate_commands(model, sets, commands, model / f"{folder}{SUFFIXES[known]}", pool,
+                              replace(options, known=known), warn and number == 0)
+            for number, known in enumerate(CONDITIONS)]
+
+
+def _decision_line(row: Mapping[str, Any]) -> str:
+    return (f"{CONDITIONS[row['known']]}: {row['accepted_right']} % of commands accepted and "
+            f"right, {row['false_accept']} % of outside words accepted")
 
 
 def _commands(recipe: Recipe, user_list: Path | None) -> CommandList | None:

@@ -88,16 +88,16 @@ class Speaker:
     """
 
     def __init__(self) -> None:
-        self.heard: SpeechStats | None = None
+        self.stats: SpeechStats | None = None
 
     def remember(self, stats: SpeechStats | None) -> None:
         """Add what was heard in an utterance; None adds nothing."""
         if stats is not None:
-            self.heard = stats if self.heard is None else self.heard + stats
+            self.stats = stats if self.stats is None else self.stats + stats
 
     def forget(self) -> None:
         """Begin anew, as with a speaker who was never heard."""
-        self.heard = None
+        self.stats = None
 
 
 class Session:
@@ -159,12 +159,12 @@ class Session:
         # Dither would make noise of digital silence, and a search would hear something in it.
         if len(samples) and np.abs(samples).max() < SILENT_PEAK:
             return make_result(decoder.grammar.empty(NO_SPEECH, True), self._nbest)
-        before = self._speaker.heard if self._speaker else None
-        frames, heard = decoder.model.front_end.recording(samples, before)
+        before = self._speaker.stats if self._speaker else None
+        frames, stats = decoder.model.front_end.recording(samples, before)
         result = make_result(decoder.decode([frames], self._nbest or 0)[0], self._nbest)
         # A noise says nothing of the speaker.
         if self._speaker and result["reason"] not in (NO_SPEECH, TOO_SHORT):
-            self._speaker.remember(heard)
+            self._speaker.remember(stats)
         return result
 
     def forget(self) -> None:

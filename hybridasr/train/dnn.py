@@ -93,7 +93,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     _check_frames(features, earlier.model.features, data.path)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
     pipeline = PipelineOptions(cmvn=options.cmvn, norm_vars=options.norm_vars,
-                               delta_order=options.delta_order)
+                               delta_order=options.delta_order, cmvn_look_ahead=0)
     # The network meets what it will be used with: nothing known of a speaker, a little, much.
     known = "drawn" if pipeline.cmvn == "online" else "all"
     normalization = set_normalization(data, features, pipeline, known=known, seed=options.seed)

@@ -33,7 +33,7 @@ def test_fewest_errors_win(tmp_path, monkeypatch, rates, best):
     by_scale = dict(zip(tune.SCALES, rates, strict=True))
     asked = []
 
-    def decode(model, graph, found, destination, options, pool):
+    def decode(model, graph, found, destination, options, pool, known):
         asked.append((options.acoustic_scale, destination))
 
     monkeypatch.setattr(tune, "decode_set", decode)
@@ -65,7 +65,7 @@ def test_nothing_to_score(tmp_path):
 
 
 def test_a_calibration_to_another_scale_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(tune, "decode_set", lambda *_: None)
+    monkeypatch.setattr(tune, "decode_set", lambda *_, known: None)
     monkeypatch.setattr(tune, "score_set", lambda *_: FakeScores(3.0))  # the largest scale wins
     files = [tmp_path / "confidence.json", tmp_path / "confusions.json"]
     for before, stays in ((max(tune.SCALES), True), (tune.DEFAULT_SCALE, False)):

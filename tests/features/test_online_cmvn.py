@@ -39,16 +39,16 @@ def online(**changes):
                          **changes})
 
 
-def brute_force(raw, cmvn, heard=None):
+def brute_force(raw, cmvn, before=None):
     """Frame by frame from the definition: nothing is carried from one frame to the next."""
     wide = raw.astype(np.float64)
     levels = wide @ WEIGHT
     frames, sums = cmvn.prior_frames, cmvn.prior.sums * cmvn.prior_frames
     squares, least = cmvn.prior.squares * cmvn.prior_frames, cmvn.prior.level - QUIET
-    if heard is not None:
-        share = min(1.0, MOST_HEARD / heard.count)
-        frames, sums = frames + share * heard.count, sums + share * heard.sums
-        squares, least = squares + share * heard.squares, max(least, heard.level - SOFTER)
+    if before is not None:
+        share = min(1.0, MOST_HEARD / before.count)
+        frames, sums = frames + share * before.count, sums + share * before.sums
+        squares, least = squares + share * before.squares, max(least, before.level - SOFTER)
     rows = []
     for place, row in enumerate(wide):
         seen = slice(0, min(place + cmvn.look_ahead + 1, len(wide)))
@@ -68,9 +68,9 @@ def brute_force(raw, cmvn, heard=None):
 @pytest.mark.parametrize("known", [False, True])
 def test_against_the_definition(look_ahead, norm_vars, known):
     cmvn = online(look_ahead=look_ahead, norm_vars=norm_vars)
-    heard = speech_stats(speech(5, 900, 13.0), WEIGHT, LIFT) if known else None
-    found, stats = cmvn.normalize(speech(), heard)
-    np.testing.assert_allclose(found, brute_force(speech(), cmvn, heard), atol=2e-5)
+    before = speech_stats(speech(5, 900, 13.0), WEIGHT, LIFT) if known else None
+    found, stats = cmvn.normalize(speech(), before)
+    np.testing.assert_allclose(found, brute_force(speech(), cmvn, before), atol=2e-5)
     expected = speech_stats(speech(), WEIGHT, LIFT).to_array()
     np.testing.assert_allclose(stats.to_array(), expected, rtol=1e-9)
     np.testing.assert_array_equal(SpeechStats.from_array(expected).to_array(), expected)

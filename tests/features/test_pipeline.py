@@ -141,17 +141,17 @@ def test_one_recording_is_recognised_as_a_set_of_one(tmp_path, cmvn):
     normalization = set_normalization(made, features, options, prior, "none")
     ((_, expected),) = load_feats(made, normalization)
     front_end = FrontEnd.of(features, options, prior)
-    (found, levels), heard = front_end.recording(samples_of("a-1"))
+    (found, levels), before = front_end.recording(samples_of("a-1"))
     assert levels.shape == (len(found),)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
     if cmvn == "online":
-        np.testing.assert_allclose(heard.to_array(), stats["a-1"].to_array(), rtol=1e-6)
+        np.testing.assert_allclose(before.to_array(), stats["a-1"].to_array(), rtol=1e-6)
     else:
-        assert heard is None
-    (empty, _), heard = front_end.recording(np.zeros(10))
+        assert before is None
+    (empty, _), before = front_end.recording(np.zeros(10))
     assert empty.shape == (0, feature_dim(features, options))
     assert empty.dtype == np.float32
-    assert heard is None
+    assert before is None
 
 
 def test_too_short_utterances_are_left_out_and_named(tmp_path, caplog):

@@ -332,17 +332,36 @@ def test_noise_is_seeded_and_of_the_wanted_strength():
         assert abs(np.corrcoef(pair)[0, 1]) < 0.05
 
 
+@pytest.mark.parametrize("around", ["zeros", "hiss"])
+def test_silence_around_a_word_changes_nothing_within_it(around):
+    """Kaldi's pitch, whose ballast and mean are of all frames, is another one there."""
+    rng = np.random.default_rng(1)
+    word = tone(seconds=0.6)[0] + rng.normal(0, 30, 9600)
+    samples = np.concatenate([rng.normal(0, 30, 4800), word, rng.normal(0, 30, 4800)])
+    quiet = np.zeros(64000) if around == "zeros" else rng.normal(0, 3, 64000)
+    longer = np.concatenate([quiet, samples, quiet])
+    found = [pitch_features(part.astype(np.float32), 16000, 25.0, 10.0, count, "x")[begin:][30:90]
+             for part, count, begin in ((samples, 118, 0), (longer, 918, 400))]
+    np.testing.assert_allclose(found[1][:, :2], found[0][:, :2], atol=0.01)
+    kaldi = [process_pitch(compute_pitch(part.astype(np.float32)))[begin:][30:90, :2]
+             for part, begin in ((samples, 0), (longer, 400))]
+    assert np.abs(kaldi[1] - kaldi[0]).max() > 0.03
+
+
 def test_both_steps_in_one_are_the_steps_one_by_one():
     samples = tone(8000)[0]
-    raw = compute_pitch(samples, PitchOptions(sample_rate=8000))
-    expected = process_pitch(raw, seed_id="x")
+    raw = compute_pitch(samples, PitchOptions(sample_rate=8000), by_speech=True)
+    size = PitchOptions().frame_length_ms * 8
+    powers = [np.square(samples[t * 80:t * 80 + int(size)] - samples.mean()).mean()
+              for t in range(len(raw))]
+    expected = process_pitch(raw, seed_id="x", weights=np.sqrt(powers / max(powers)))
     for wanted in (0, 1, len(raw), len(raw) + 3):
         found = pitch_features(samples, 8000, 25.0, 10.0, wanted, "x")
         assert found.shape == (wanted, 3)
         assert found.dtype == np.float32
-        np.testing.assert_array_equal(found[:len(raw)], expected[:wanted])
-        np.testing.assert_array_equal(found[len(raw):],
-                                      np.repeat(expected[-1:], max(0, wanted - len(raw)), axis=0))
+        np.testing.assert_allclose(found[:len(raw)], expected[:wanted], atol=1e-5)
+        np.testing.assert_array_equal(found[len(raw):], np.repeat(
+            found[len(raw) - 1:len(raw)], max(0, wanted - len(raw)), axis=0))
     np.testing.assert_array_equal(pitch_features(samples[:10], 8000, 25.0, 10.0, 2, "x"), 0)
 
 

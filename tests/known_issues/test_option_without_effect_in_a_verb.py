@@ -50,7 +50,7 @@ def models(tmp_path):
     ("make-feats --use-log-fbank false data", "--use-log-fbank"),
     ("make-feats --use-energy false --raw-energy false data", "--raw-energy"),
     ("make-feats --dither 0 --seed 3 data", "--seed"),
-    ("augment-data --copies 0 --noises n data out", "--noises"),
+    ("augment-data --copies 0 --min-snr 3 data out", "--min-snr"),
     ("augment-data --reverb-share 0 --max-rt60 1 data out", "--max-rt60"),
     ("run-recipe --work {}/w --corpus {} --download", "--download"),
     ("run-recipe --work {}/w --download", "--download"),

@@ -91,11 +91,11 @@ def test_a_speaker_is_remembered_until_forgotten(recognizer):
     alone = recognizer.recognize(SAMPLES, RATE)
     speaker = Speaker()
     first = recognizer.recognize(SAMPLES, RATE, speaker=speaker)
-    heard = speaker.heard
+    before = speaker.stats
     second = recognizer.recognize(SAMPLES, RATE, speaker=speaker)
     assert first == alone
     assert second["text"] == alone["text"]
-    assert speaker.heard.count == pytest.approx(2 * heard.count)
+    assert speaker.stats.count == pytest.approx(2 * before.count)
     session = recognizer.session(speaker=Speaker())
     found = []
     for _ in range(2):
@@ -111,7 +111,7 @@ def test_silence_says_nothing_of_a_speaker(recognizer):
     speaker = Speaker()
     recognizer.recognize(np.zeros(RATE, np.int16), RATE, speaker=speaker)
     recognizer.recognize(SAMPLES[:10], RATE, speaker=speaker)
-    assert speaker.heard is None
+    assert speaker.stats is None
 
 
 def test_the_way_to_the_kernels_is_short(recognizer, monkeypatch):

@@ -20,8 +20,9 @@ def test_row_gets_every_promised_column_and_keeps_more(tmp_path):
     path = tmp_path / "results.json"
     add_result(path, {**ROW, "cer": 8.5})
     assert json.loads(path.read_text()) == [
-        {"system": "mono", "test_set": "test", "grammar": "word", "wer": 13.45, "ser": 13.45,
-         "words": None, "utterances": None, "rtf": None, "train_seconds": None, "cer": 8.5}]
+        {"system": "mono", "test_set": "test", "grammar": "word", "known": None, "wer": 13.45,
+         "ser": 13.45, "words": None, "utterances": None, "rtf": None,
+         "train_seconds": None, "cer": 8.5}]
 
 
 def test_same_key_is_replaced_in_place(tmp_path):
@@ -82,8 +83,9 @@ def test_chosen_columns_and_no_rows():
 
 
 def test_decisions_on_commands_have_a_table_of_their_own():
-    decisions = {**ROW, "grammar": "commands and filler", "wer": None, "ser": None, "words": None,
-                 "commands": 40, "outside": 20, "recognised": 97.5, "accepted_right": 95.0,
+    decisions = {**ROW, "grammar": "commands and filler", "known": "none", "wer": None, "ser": None,
+                 "words": None, "commands": 40, "outside": 20, "recognised": 97.5,
+                 "accepted_right": 95.0,
                  "accepted_wrong": 0.0, "false_accept": 5.0, "eer": None, "ece": 0.0312,
                  "rtf": 0.01, "auc": 0.99}
     words, blank, titles, rule, line, *more = format_results([ROW, decisions]).split("\n")[2:]
@@ -92,8 +94,8 @@ def test_decisions_on_commands_have_a_table_of_their_own():
     assert set(rule) == {"-", " "}
     assert titles.split("  ")[:2] == ["system", "test set"]
     assert "outside accepted %" in titles
-    assert line.split() == ["mono", "test", "40", "20", "97.50", "95.00", "0.00", "5.00", "-",
-                            "0.031", "0.0100"]
+    assert line.split() == ["mono", "test", "none", "40", "20", "97.50", "95.00", "0.00",
+                            "5.00", "-", "0.031", "0.0100"]
     assert more == []
     assert format_results([ROW]) == format_table([ROW])
     # Nothing but outside words, and a set without words: still rows.
