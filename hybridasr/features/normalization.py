@@ -15,7 +15,7 @@ import numpy as np
 from hybridasr.corpus.datadir import DataDir, Utterance
 from hybridasr.errors import UserError
 from hybridasr.features.archives import ScpTable
-from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn
+from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn, sum_stats
 from hybridasr.features.feature_tables import scp_table, table_part
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.online_cmvn import (
@@ -48,17 +48,22 @@ class Normalization:
     speakers : ScpTable, optional
         CMVN statistics by speaker, with cmvn "speaker"; without them a recording counts as its
         own speaker.
+    training : float64 (2, dim + 1), optional
+        CMVN statistics of the training set, with cmvn "speaker"; steady the mean of a recording
+        whose speaker is unknown, as if they were so many more frames of it (as in Kaldi's online
+        CMVN).
     """
 
     pipeline: PipelineOptions
     online: OnlineCmvn | None = None
     before: Mapping[str, SpeechStats] = field(default_factory=dict)
     speakers: ScpTable | None = None
+    training: np.ndarray | None = None
 
     @property
     def prior(self) -> np.ndarray | None:
-        """What a model keeps of its training set, float64 (2, dim + 1), with cmvn "online"."""
-        return None if self.online is None else self.online.prior.to_array()
+        """What a model keeps of its training set, float64 (2, dim + 1), if anything."""
+        return self.training if self.online is None else self.online.prior.to_array()
 
     def part(self, utterances: Sequence[Utterance]) -> "Normalization":
         """Return what these utterances need of it."""
@@ -107,8 +112,10 @@ class Normalization:
         if cmvn == "sliding":
             return sliding_cmvn(raw, pipeline.cmvn_window, pipeline.cmvn_min_window,
                                 pipeline.cmvn_center, pipeline.norm_vars), None
-        # Without statistics of a speaker, a recording counts as its own.
-        stats = cmvn_stats(raw) if stats is None else stats
+        if stats is None:
+            stats = cmvn_stats(raw)
+            if self.training is not None and cmvn == "speaker":
+                stats = stats + self.training * (pipeline.cmvn_prior_frames / self.training[0, -1])
         return apply_cmvn(raw, stats, pipeline.norm_vars), None
 
 
@@ -126,7 +133,8 @@ def recording_normalization(features: FeatureOptions, pipeline: PipelineOptions,
     UserError
         if it is needed and missing.
     """
-    return Normalization(pipeline, _online(features, pipeline, prior))
+    training = prior if pipeline.cmvn == "speaker" else None
+    return Normalization(pipeline, _online(features, pipeline, prior), training=training)
 
 
 def set_normalization(data: DataDir, features: FeatureOptions, pipeline: PipelineOptions,
@@ -155,8 +163,13 @@ def set_normalization(data: DataDir, features: FeatureOptions, pipeline: Pipelin
         if known == "earlier":
             raise UserError(f"earlier utterances have no effect on cmvn {pipeline.cmvn}; train "
                             "with cmvn online, or leave --known out")
-        by_speaker = pipeline.cmvn == "speaker" and known != "none"
-        return Normalization(pipeline, speakers=scp_table(data, "cmvn.scp") if by_speaker else None)
+        if pipeline.cmvn != "speaker":
+            return Normalization(pipeline)
+        speakers = scp_table(data, "cmvn.scp")
+        if prior is None:
+            prior = sum_stats(np.asarray(speakers[name], np.float64) for name in speakers)
+        return Normalization(pipeline, speakers=None if known == "none" else speakers,
+                             training=prior)
     stats = utterance_stats(data, features)
     if prior is None:
         average = training_prior(stats.values())

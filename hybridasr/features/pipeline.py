@@ -24,9 +24,9 @@ class PipelineOptions:
     """The steps from raw features to a model's input: CMVN, deltas, splicing, in this order."""
 
     cmvn: str = option(
-        "online", "mean that is taken off. online: of the speech so far, which a lone utterance "
-                  "and a stream have too; speaker, utterance: of all their frames, silence and "
-                  "all; sliding: of a window", CMVN_KINDS)
+        "speaker", "mean that is taken off. online: of the speech so far, which a lone utterance "
+                   "and a stream have too; speaker, utterance: of all their frames, silence and "
+                   "all; sliding: of a window", CMVN_KINDS)
     norm_vars: bool = option(False, "normalise the variance too")
     cmvn_window: int = option(600, "frames of the sliding window", needs="cmvn=sliding")
     delta_order: int = option(2, "derivatives appended, 0 for none")
@@ -38,10 +38,9 @@ class PipelineOptions:
                                  needs="cmvn=sliding")
     cmvn_center: bool = option(False, "centre the sliding window on the frame",
                               needs="cmvn=sliding")
-    cmvn_prior_frames: int = option(20, "frames that the training set's mean counts for",
-                                    needs="cmvn=online")
-    # Mixtures are not trained on a mean that moves, and need it early; networks do without.
-    cmvn_look_ahead: int = option(100, "frames after a frame that count for its mean",
+    cmvn_prior_frames: int = option(50, "frames that the training set's mean counts for beside a "
+                                        "recording's own when its speaker is unknown")
+    cmvn_look_ahead: int = option(0, "frames after a frame that count for its mean",
                                   needs="cmvn=online")
 
     def __post_init__(self):
@@ -49,7 +48,7 @@ class PipelineOptions:
         if self.cmvn not in CMVN_KINDS:
             raise UserError(f"option cmvn is {self.cmvn!r}; give one of {', '.join(CMVN_KINDS)}")
         least = {"cmvn_window": 1, "cmvn_min_window": 1, "delta_order": 0, "delta_window": 1,
-                 "splice_left": 0, "splice_right": 0, "cmvn_prior_frames": 1,
+                 "splice_left": 0, "splice_right": 0, "cmvn_prior_frames": 0,
                  "cmvn_look_ahead": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:

@@ -80,7 +80,7 @@ class AcousticModel:
     features: FeatureOptions
     pipeline: PipelineOptions
     info: dict[str, Any] = field(default_factory=dict)
-    cmvn: np.ndarray | None = None  # means of the training set's speech, (2, dim + 1)
+    cmvn: np.ndarray | None = None  # of the training set, (2, dim + 1)
     transform: np.ndarray | None = None
     adaptation: Adaptation | None = None
     nnet: NnetAcoustics | None = None

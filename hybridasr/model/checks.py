@@ -45,6 +45,9 @@ def take_feature_arrays(arrays: Arrays, features: FeatureOptions, pipeline: Pipe
     dim, cmvn, transform = feature_dim(features, pipeline), None, None
     if "cmvn" in arrays:
         cmvn = take_array(arrays, "cmvn", path, np.float64, (2, features.dim + 1), remedy=REMEDY)
+        # The means are divided by this number of frames.
+        if pipeline.cmvn == "speaker" and cmvn[0, -1] < 1:
+            raise DamagedFile(f"array 'cmvn' is of {cmvn[0, -1]:g} frames; {REMEDY}", path)
     elif pipeline.cmvn == "online":
         raise DamagedFile(f"no array 'cmvn', which cmvn online begins with; {REMEDY}", path)
     if "transform" in arrays:

@@ -36,6 +36,7 @@ from hybridasr.train.nnet_trainer import fit
 from hybridasr.train.start import read_source
 
 logger = logging.getLogger("hybridasr")
+PRIOR_FRAMES = 20  # that the training set's speech counts for in the mean of a lone recording's
 # Frames up to 16 to each side, the far ones every second: a syllable and more.
 DEFAULT_NETWORK = """\
 splice offsets=-16,-14,-12,-10,-8,-6,-4,-3,-2,-1,0,1,2,3,4,6,8,10,12,14,16
@@ -92,8 +93,9 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     _check_masks(options, features)
     _check_frames(features, earlier.model.features, data.path)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
-    pipeline = PipelineOptions(cmvn=options.cmvn, norm_vars=options.norm_vars,
-                               delta_order=options.delta_order, cmvn_look_ahead=0)
+    pipeline = PipelineOptions(
+        cmvn=options.cmvn, norm_vars=options.norm_vars, delta_order=options.delta_order,
+        cmvn_prior_frames=PRIOR_FRAMES if options.cmvn == "online" else 50)
     # The network meets what it will be used with: nothing known of a speaker, a little, much.
     known = "drawn" if pipeline.cmvn == "online" else "all"
     normalization = set_normalization(data, features, pipeline, known=known, seed=options.seed)

@@ -13,6 +13,7 @@ from hybridasr.corpus.subsets import subset
 from hybridasr.errors import UserError
 from hybridasr.features import feature_set as room
 from hybridasr.features.archives import read_scp, write_matrices
+from hybridasr.features.cmvn import cmvn_stats
 from hybridasr.features.feature_kind import check_features
 from hybridasr.features.feature_set import load_feats, make_feats
 from hybridasr.features.front_end import FrontEnd
@@ -138,6 +139,8 @@ def test_one_recording_is_recognised_as_a_set_of_one(tmp_path, cmvn):
         made = make_feats(data, features, pool)
     stats = utterance_stats(made, features)
     prior = training_prior(stats.values()).to_array()
+    if cmvn == "speaker":
+        prior = cmvn_stats(np.ones((7, 13)))
     normalization = set_normalization(made, features, options, prior, "none")
     ((_, expected),) = load_feats(made, normalization)
     front_end = FrontEnd.of(features, options, prior)
@@ -247,3 +250,15 @@ def test_a_failed_run_leaves_no_options_to_trust(small_set):
         with pytest.raises(UserError, match=r"b-1\.wav"):
             make_feats(small_set, dataclasses.replace(OPTIONS, num_ceps=12), pool)
     assert not (small_set.path / "feature.json").exists()
+
+
+def test_prior_steadies_the_mean_of_a_single_recording():
+    samples = samples_of("a-1")
+    raw = compute_features(samples, OPTIONS)
+    prior = cmvn_stats(raw + 3.0) * 7  # any number of frames: only its mean counts
+    options = PipelineOptions(cmvn="speaker", delta_order=0, cmvn_prior_frames=25)
+    own, frames = raw.mean(0), len(raw)
+    mean = (frames * own + 25 * (own + 3.0)) / (frames + 25)
+    np.testing.assert_allclose(recording(samples, options, prior), raw - mean, rtol=1e-4, atol=1e-3)
+    without = PipelineOptions(cmvn="speaker", delta_order=0, cmvn_prior_frames=0)
+    np.testing.assert_allclose(recording(samples, without, prior), raw - own, rtol=1e-4, atol=1e-3)

@@ -23,7 +23,7 @@ def parsed(options_class, *words):
     (DnnOptions, ["--schedule", "new-bob", "--final-learning-rate", "1e-4"],
      "--final-learning-rate has no effect with --schedule new-bob"),
     (DnnOptions, ["--max-freq", "3"], "--max-freq has no effect with --freq-masks 0"),
-    (PipelineOptions, ["--cmvn-window", "300"], "--cmvn-window has no effect with --cmvn online"),
+    (PipelineOptions, ["--cmvn-window", "300"], "--cmvn-window has no effect with --cmvn speaker"),
     (FeatureOptions, ["--kind", "fbank", "--num-ceps", "20"],
      "--num-ceps has no effect with --kind fbank"),
     (AdaptOptions, ["--nnet-epochs", "3"], "--nnet-epochs has no effect with --nnet-passes 0"),
