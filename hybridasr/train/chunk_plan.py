@@ -16,6 +16,7 @@ from hybridasr.train.nnet_options import ROUND_FRAMES, DnnOptions
 
 logger = logging.getLogger("hybridasr")
 FEW_FRAMES = 0.1  # frames a parameter below which the user is warned
+SILENCE_PRIOR = 0.25  # most of the frames that silence is reckoned to be
 SCALING_FRAMES = 1 << 16  # read at a time
 
 
@@ -93,6 +94,25 @@ class ChunkPlan:
                            "the recordings by heart; give a smaller --network, or more speech "
                            "(see 'hybridasr augment-data')", frames.num_frames,
                            network.num_parameters, source)
+
+
+def limit_silence(log_priors: np.ndarray, silence: np.ndarray) -> np.ndarray:
+    """Return priors (num_pdfs,) in which silence has a share of `SILENCE_PRIOR` at most.
+
+    How much silence stands around the words of a training set says nothing of its use. Where it
+    is most of the frames, its prior would make it so improbable that the end of a word, such as a
+    stop that is never released, takes the silence after it.
+
+    >>> np.exp(limit_silence(np.log([0.8, 0.15, 0.05]), np.array([0]))).round(4).tolist()
+    [0.25, 0.5625, 0.1875]
+    """
+    shares = np.exp(log_priors.astype(np.float64))
+    silent = np.isin(np.arange(len(shares)), silence)
+    share = shares[silent].sum() / shares.sum()
+    if not silent.any() or silent.all() or share <= SILENCE_PRIOR:
+        return log_priors
+    factors = np.where(silent, SILENCE_PRIOR / share, (1 - SILENCE_PRIOR) / (1 - share))
+    return log_priors + np.log(factors)
 
 
 def input_scaling(feats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from hybridasr.options import to_dict
 from hybridasr.progress import progress
 from hybridasr.storage import digest, digest_file, write_arrays
 from hybridasr.train.checkpoint import read_checkpoint
-from hybridasr.train.chunk_plan import ChunkPlan, input_scaling
+from hybridasr.train.chunk_plan import ChunkPlan, input_scaling, limit_silence
 from hybridasr.train.minibatch import FrameSet
 from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.nnet_round import (
@@ -127,6 +127,7 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
     priors, drawn = plan.log_priors(frames, num_pdfs)
     # The network learned the shares that were drawn; its posteriors shall be those of all frames.
     network.layers[-1].parameters["bias"] += (priors - drawn).astype(np.float32)
+    priors = limit_silence(priors, silence)
     return (NnetAcoustics(network, priors.astype(np.float32), task.shift, task.scale),
             now.figures)
 
