@@ -51,6 +51,9 @@ def _recognize(args: argparse.Namespace) -> None:
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
                       from_args(AdaptOptions, args), args.commands, read_fillers(args),
                       from_args(RejectOptions, args), args.lexicon)
+    if args.speaker_from != "none" and recognizer.model.pipeline.cmvn != "online":
+        raise UserError(f"--speaker-from has no effect on {args.model}, whose cmvn is "
+                        f"{recognizer.model.pipeline.cmvn}; leave it out")
     failures: list[str] = []
     speakers: dict[str, Speaker] = defaultdict(Speaker)
     for path in args.audio:

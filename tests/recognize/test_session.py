@@ -1,6 +1,7 @@
 """Sessions: audio in pieces, what is refused, and how short the way to the kernels is."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from hybridasr.confidence import command_grammar
 from hybridasr.decode import search as search_module
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
+from hybridasr.features.normalization import utterance_stats
+from hybridasr.features.online_cmvn import training_prior
+from hybridasr.model.directory import load_model
 from hybridasr.recognize.recognizer import Recognizer, Speaker, load
 
 SAMPLES = speak("bu1la1", np.random.default_rng(3))
@@ -86,8 +90,21 @@ def test_a_session_goes_on_with_the_next_utterance(recognizer):
         assert session.finish() == expected
 
 
-def test_a_speaker_is_remembered_until_forgotten(recognizer):
+@pytest.fixture
+def remembering(spoken_world):
+    """A recogniser whose features are normalised by what was said before."""
+    model = load_model(spoken_world.mono)
+    prior = training_prior(utterance_stats(spoken_world.train, model.features).values())
+    pipeline = replace(model.pipeline, cmvn="online", cmvn_look_ahead=100)
+    online = Recognizer(replace(model, pipeline=pipeline, cmvn=prior.to_array()),
+                        options=SearchOptions(acoustic_scale=0.03))
+    online.set_commands(COMMANDS)
+    return online
+
+
+def test_a_speaker_is_remembered_until_forgotten(remembering):
     """What was heard goes into the next utterance, of a session and of single recordings alike."""
+    recognizer = remembering
     alone = recognizer.recognize(SAMPLES, RATE)
     speaker = Speaker()
     first = recognizer.recognize(SAMPLES, RATE, speaker=speaker)

@@ -21,7 +21,7 @@ from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognize.recognizer import load
 from hybridasr.train import nnet_trainer as fitting
 from hybridasr.train.blocks import write_blocks
-from hybridasr.train.chunk_plan import ChunkPlan
+from hybridasr.train.chunk_plan import ChunkPlan, limit_silence
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.minibatch import FrameSet, gather_frames, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
@@ -87,7 +87,8 @@ def test_scores_are_posteriors_over_priors(world, trained):
     ids = np.concatenate([i for name, i in read_ark(trained[1].parent / "mono" / "ali.ark")
                           if name not in held])
     counts = np.bincount(model.transitions.tid_pdf[ids], minlength=model.tree.num_pdfs) + 1
-    np.testing.assert_allclose(model.nnet.log_priors, np.log(counts / counts.sum()), rtol=1e-5)
+    expected = limit_silence(np.log(counts / counts.sum()), np.array(model.silence_pdfs))
+    np.testing.assert_allclose(model.nnet.log_priors, expected, rtol=1e-5)
 
 
 def test_the_scale_that_was_tuned_is_used(world, trained):
@@ -103,14 +104,16 @@ def test_the_scale_that_was_tuned_is_used(world, trained):
 def test_a_network_adapts_to_a_speaker(world, trained, tmp_path):
     """Every speaker's features are moved his own way: his words tell which."""
     rng, known = np.random.default_rng(7), read_scp(world[1].path / "feats.scp")
-    ways = {s: (rng.uniform(0.8, 1.2, 13), 4 * rng.normal(size=13)) for s in world[1].speakers}
-    moved = {name: (known[name] * ways[one.speaker][0] + ways[one.speaker][1]).astype(np.float32)
+    # More than a mean that moves, which the normalisation takes off.
+    ways = {s: rng.uniform(0.3, 3.0, 13)[:, None] * (np.eye(13) + 0.3 * rng.normal(size=(13, 13)))
+            for s in world[1].speakers}
+    moved = {name: (known[name] @ ways[one.speaker]).astype(np.float32)
              for name, one in world[1].utterances.items()}
     data = write_set(tmp_path / "moved", list(world[1].utterances.values()), moved)
     rates = {passes: errors(trained[1], data, DEFAULT_SCALE, nnet_passes=passes,
                             fmllr_min_count=50, nnet_learning_rate=0.02) for passes in (0, 4)}
-    assert rates[0] >= 3
-    assert rates[4] <= 1
+    assert rates[0] >= 8
+    assert rates[4] <= rates[0] - 3
     build_graph(trained[0], trained[1] / "graph", "loop")
     texts = []
     for nj in (1, 2):
@@ -268,7 +271,8 @@ def test_silence_is_drawn_less_and_the_posteriors_are_of_all_frames(frames, tmp_
                "initial_learning_rate": 0.01}
     found, _ = run_fit(frames, tmp_path / "checkpoint.npz", "output\n", **options)
     counts = frames.class_counts(chunks, 8, 3) + 1.0
-    np.testing.assert_allclose(found.log_priors, np.log(counts / counts.sum()), rtol=1e-5)
+    expected = limit_silence(np.log(counts / counts.sum()), np.array([0]))
+    np.testing.assert_allclose(found.log_priors, expected, rtol=1e-5)
     # Noise tells nothing of the classes: posteriors come near to the shares of all frames.
     posteriors = np.exp(found.log_posteriors(np.asarray(frames.feats))).mean(0)
     assert abs(posteriors[0] - counts[0] / counts.sum()) < 0.1
