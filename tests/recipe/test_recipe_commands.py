@@ -191,7 +191,7 @@ def test_outside_words_that_changed_are_heard_anew(place, work, tmp_path, caplog
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
     (corpus / "test_outside" / "spk2utt").write_text("t0 t0-000 t0-001 t0-002\n")
     changed = SimpleNamespace(**{**vars(place), "corpus": corpus})
-    row = run(changed, "listed", work, 1, commands=commands)[-2]
+    row = run(changed, "listed", work, 1, commands=commands)[-4]
     assert row["outside"] == first["outside"] - 2 * len(OUTSIDE) + 3
 
 
