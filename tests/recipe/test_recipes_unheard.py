@@ -16,7 +16,7 @@ def test_digits_leaving_one_speaker_out(data_root, tmp_path):
         assert rows["tri3b"]["words"] == 500
         rates.append(error_rates(rows))
     mean = {system: np.mean([rate[system] for rate in rates]) for system in rates[0]}
-    bars = {"mono": 20.0, "tri1": 20.0, "tri2b": 20.0, "tri3b": 10.0, "dnn": 5.0}
+    bars = {"mono": 20.0, "tri1": 20.0, "tri2b": 20.0, "tri3b": 10.0, "dnn": 6.0}
     assert all(mean[system] <= bar for system, bar in bars.items()), rates
 
 
