@@ -169,8 +169,10 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
             alignment = alignments.get(name)
             if alignment is None and name in unique and unique[name] in alignments:
                 before, after = around.get(name, (0, 0))
-                inside = stretched(alignments[unique[name]], max(length - before - after, 1))
-                alignment = np.pad(inside, (before, after), constant_values=silence)
+                # More silence than there are frames is of other features: the copy is left out.
+                if before + after < length:
+                    inside = stretched(alignments[unique[name]], length - before - after)
+                    alignment = np.pad(inside, (before, after), constant_values=silence)
             if length and alignment is not None and len(alignment) == length:
                 places.append((ref, rows))
                 ids.append(alignment)
