@@ -75,31 +75,52 @@ def align(graph: AlignmentGraph, costs: np.ndarray, loglikes: np.ndarray,
 
 
 def equal_alignment(words: tuple[int, ...], lang: Lang, transitions: TransitionModel,
-                    tree: ContextTree, num_frames: int,
-                    rng: np.random.Generator) -> np.ndarray | None:
+                    tree: ContextTree, num_frames: int, rng: np.random.Generator,
+                    speech: tuple[int, int] | None = None) -> np.ndarray | None:
     """Spread the frames evenly over the states of a transcript, for a flat start.
 
     Pronunciations and optional silences are drawn at random with their probabilities; where the
     frames do not suffice, silences are left out. As Kaldi's align-equal-compiled.
 
+    Parameters
+    ----------
+    speech : (int, int), optional
+        First and last + 1 frame of what is said, where that is known: the frames before and after
+        are silence, no more is drawn there.
+
     Returns
     -------
     int32 (num_frames,) transition-ids; None if there are fewer frames than states.
     """
+    begin, end = speech if speech and words else (0, num_frames)
+    pause = _forward_path([lang.optional_silence], transitions, tree)
+    # Silence has states to pass, and a lexicon may have none.
+    before, after = (count >= len(pause) and lang.sil_prob > 0
+                     for count in (begin, num_frames - end))
     phones: list[int] = []
     silences = rng.random(len(words) + 1) < lang.sil_prob
     for place, word in enumerate(words):
         choices = lang.pronunciations[word]
         shares = np.array([probability for probability, _ in choices])
         chosen = choices[rng.choice(len(choices), p=shares / shares.sum())][1]
-        phones += [lang.optional_silence] * bool(silences[place])
+        phones += [lang.optional_silence] * bool(silences[place] and not (before and place == 0))
         phones += chosen
-    phones += [lang.optional_silence] * bool(silences[-1])
-    steps = _forward_path(phones, transitions, tree)
-    # Silence is optional, speech is not.
-    if len(steps) > num_frames:
-        speech = [phone for phone in phones if phone != lang.optional_silence]
-        steps = _forward_path(speech, transitions, tree)
+    phones += [lang.optional_silence] * bool(silences[-1] and not after)
+    edges = [0, begin if before else 0, end if after else num_frames, num_frames]
+    said = _spread(_forward_path(phones, transitions, tree), edges[2] - edges[1])
+    if said is None:
+        # Silence is optional, speech is not.
+        spoken = [phone for phone in phones if phone != lang.optional_silence]
+        edges = [0, 0, num_frames, num_frames]
+        said = _spread(_forward_path(spoken, transitions, tree), num_frames)
+    if said is None:
+        return None
+    parts = [_spread(pause, edges[1]), said, _spread(pause, num_frames - edges[2])]
+    return np.concatenate([part for part in parts if part is not None])
+
+
+def _spread(steps: list[tuple[int, int]], num_frames: int) -> np.ndarray | None:
+    """Return transition-ids, int32 (num_frames,), of steps that take equally long, or None."""
     if not steps or len(steps) > num_frames:
         return None
     # Whole frames, the remainder spread: lengths differ by one at most.

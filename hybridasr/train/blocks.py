@@ -198,7 +198,7 @@ def _write_view(old: BlockRef, new: BlockRef, pipeline: PipelineOptions,
 
 def expanded(ref: BlockRef, pipeline: PipelineOptions) -> np.ndarray:
     """Return the base features with deltas or splicing, float32 (num_frames, expanded dim)."""
-    block, base = read_block(ref), np.load(ref.file("base"), mmap_mode="r")
+    block, base = read_block(ref), read_base(ref)
     parts = [expand(np.asarray(base[block.rows(number)]), pipeline)
              for number in range(len(block.utterances))]
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
@@ -219,6 +219,11 @@ def read_block(ref: BlockRef) -> Block:
 def read_graphs(ref: BlockRef) -> BlockGraphs:
     """Return a block's training graphs (read once a process)."""
     return _read(ref.file("graphs"))
+
+
+def read_base(ref: BlockRef) -> np.ndarray:
+    """Return the base features, float32 (num_frames, base dim); they stay on disk until used."""
+    return np.load(ref.file("base"), mmap_mode="r")
 
 
 def read_view(ref: BlockRef) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Owns monophone training: flat start, Viterbi re-estimation, growth of the mixtures.
 
 Reads a data directory with features and a lang directory; writes a model directory. The schedule
-is that of Kaldi's steps/train_mono.sh: the first model from evenly spread frames, new alignments
-in the listed iterations, mixtures grown until `max_iter_inc`.
+is that of Kaldi's steps/train_mono.sh: a first alignment without a model (`flat_start`),
+new alignments in the listed iterations, mixtures grown until `max_iter_inc`.
 """
 
 from concurrent.futures import Executor
@@ -34,7 +34,8 @@ from hybridasr.train.em import (
     write_features,
 )
 from hybridasr.train.finish import finish, run_digest
-from hybridasr.train.passes import equal_block, run_pass
+from hybridasr.train.flat_start import equal_block
+from hybridasr.train.passes import run_pass
 from hybridasr.tree.tree import allowed_tuples, monophone_tree
 
 FIRST_MIN_OCCUPANCY = 3.0  # the first estimate keeps rare phones, as train_mono.sh does
@@ -68,7 +69,6 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     # Every pdf begins with the mean and variance of all frames.
     state = replace(state, model=_flat_model(model, state.refs, pool))
     clock.add("prepare", clock.elapsed)
-    # Frames spread evenly over the phones are the first alignment.
     start = run_pass(pool, equal_block, [(ref, state.model, options.em.seed) for ref in state.refs],
                      "flat start")
     model = update(state.model, start, options.em, 0, UpdateOptions(FIRST_MIN_OCCUPANCY))

@@ -2,7 +2,6 @@
 
 import logging
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -10,11 +9,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from hybridasr.decode.align import AlignOptions, align, equal_alignment
+from hybridasr.decode.align import AlignOptions, align
 from hybridasr.gmm.diag import DiagGmm, GmmScorer, GmmStats
 from hybridasr.graph.training import arc_costs
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.model.acoustic import AcousticModel
 from hybridasr.parallel import run_blocks
 from hybridasr.train.blocks import BlockRef, read_block, read_graphs, read_view
 
@@ -68,25 +66,6 @@ def run_pass(pool: Executor, function: Callable[..., Sum], calls: Sequence[tuple
     for result in results:
         total.add(result)
     return total
-
-
-def equal_block(ref: BlockRef, model: AcousticModel, seed: int) -> PassResult:
-    """Align a block evenly and collect the statistics (start of a flat start)."""
-    block = read_block(ref)
-    alignment = np.zeros(int(block.frame_offsets[-1]), np.int32)
-    failed = []
-    for number, name in enumerate(block.utterances):
-        rows = block.rows(number)
-        # By the name, so that neither blocks nor jobs change what is drawn.
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        path = equal_alignment(block.words[number], model.lang, model.transitions, model.tree,
-                                rows.stop - rows.start, rng)
-        if path is None:
-            failed.append(name)
-        else:
-            alignment[rows] = path
-    result = accumulate_block(ref, model.gmm.scorer(), model.transitions, alignment)
-    return replace(result, failed=failed)
 
 
 def align_block(ref: BlockRef, scorer: GmmScorer, align_scorer: GmmScorer,

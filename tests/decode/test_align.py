@@ -41,6 +41,32 @@ def test_equal_alignment_leaves_silence_out_before_it_gives_up(system):
         assert equal_alignment(ids(system, "dada"), lang, transitions, tree, 11, rng) is None
 
 
+@pytest.mark.parametrize(("begin", "end"), [(0, 200), (30, 200), (0, 120), (30, 120), (2, 199)])
+def test_equal_alignment_puts_silence_around_speech(system, begin, end):
+    lang, transitions, tree = system
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        tids = equal_alignment(ids(system, "dada"), lang, transitions, tree, 200, rng, (begin, end))
+        phones = phone_segments(tids, transitions)
+        assert tids.shape == (200,)
+        assert [p for p in names(system, phones) if p != "SIL"] == ["d", "a1", "d", "a1"]
+        # Too few frames for the states of silence are left to what is drawn.
+        if begin > 2:
+            assert names(system, phones[:2]) == ["SIL", "d"]
+            assert phones[1].begin == begin
+        if end < 199:
+            assert names(system, phones[-2:]) == ["a1", "SIL"]
+            assert phones[-2].end == end
+
+
+def test_equal_alignment_of_speech_too_short_for_its_states_takes_all_frames(system):
+    lang, transitions, tree = system
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        tids = equal_alignment(ids(system, "dada"), lang, transitions, tree, 14, rng, (3, 10))
+        assert names(system, phone_segments(tids, transitions)) == ["d", "a1", "d", "a1"]
+
+
 def peaky(system, tids, rng):
     """Log likelihoods that favour the pdfs of an alignment."""
     transitions, tree = system[1:]
