@@ -19,7 +19,7 @@ from hybridasr.features.feature_set import without_features
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
-from hybridasr.recipe.config import CONDITIONS, DNN, DRAWN, SUFFIXES, Recipe
+from hybridasr.recipe.config import CONDITIONS, DNN, DRAWN, JUDGES, SUFFIXES, Recipe
 from hybridasr.score.result_table import add_result
 
 logger = logging.getLogger("hybridasr")
@@ -58,8 +58,10 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     fit = recipe.options["calibrate"]
 
     def fit_calibration() -> str:
-        _, report = calibrate(model, held_out(model, read_datadir(network / "train")), pool,
-                              commands, fit=fit, spot=options)
+        judges = network / JUDGES
+        data = (read_datadir(judges) if judges.is_dir() else
+                held_out(model, read_datadir(network / "train")))
+        _, report = calibrate(model, data, pool, commands, fit=fit, spot=options)
         figures = report.figures
         return (f"{model}: of speech held out {figures['accepted_right']} % of commands accepted "
                 f"and right, {figures['false_accept']} % of outside words accepted, threshold "

@@ -31,6 +31,7 @@ DNN = "dnn"  # the system that is a network
 # use, and as Kaldi's recipes do. What the line of a stage calls it, and the end of a folder's name.
 CONDITIONS = {"none": "one at a time", "all": "whole speakers"}
 SUFFIXES = {"none": "_alone", "all": ""}
+JUDGES = "held_out"  # the set that scale and calibration are chosen on
 DRAWN = "drawn"  # commands are drawn from the transcripts
 GRAMMARS = ("commands", "loop")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hybridasr.corpus.augment import augment_datadir
+from hybridasr.corpus.augment import AugmentOptions, augment_datadir
 from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
 from hybridasr.corpus.download import download_corpus
 from hybridasr.corpus.readers import (
@@ -38,7 +38,7 @@ from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
-from hybridasr.recipe.config import CONDITIONS, DNN, SUFFIXES, Recipe
+from hybridasr.recipe.config import CONDITIONS, DNN, JUDGES, SUFFIXES, Recipe
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.result_table import add_result, read_results
@@ -59,6 +59,11 @@ STAGES = {
     DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
     "commands": "commands and fillers: calibrate the network, accept and reject",
 }
+
+
+# A word as a product hears it: silence of any length and level around it, near or far.
+IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, max_silence=5.0,
+                        noise_share=0.0, reverb_share=0.0)
 
 
 @dataclass(frozen=True)
@@ -241,7 +246,8 @@ class _Runner:
         self._stage(DNN, inputs, [destination / "model.json"], write,
                     destination / "log" / "train.log", options)
         self._graph(destination)
-        self._tune(destination, train)
+        self._judges(destination)
+        self._tune(destination)
         for test_set in self.recipe.test:
             self._decode(destination, self.network_data / test_set)
 
@@ -288,13 +294,32 @@ class _Runner:
         self._stage(f"graph {model.name}", inputs, [model / "graph" / "graph.npz"], write,
                     model / "log" / "mkgraph.log", self.options["graph"])
 
-    def _tune(self, model: Path, train: Path) -> None:
+    def _judges(self, model: Path) -> None:
+        """Write what a network's choices rest on: speech held out, as it is and with silence."""
+        destination, copies = self.network_data / JUDGES, self.data / f"{JUDGES}_copies"
+        if not read_text(model / "held_out"):
+            shutil.rmtree(destination, ignore_errors=True)  # of an earlier network
+            return
+
+        def write() -> str:
+            data = held_out(model, read_datadir(self.data / "train"))
+            padded = augment_datadir(data, copies, IN_USE, self.pool, self.run.allow_pipes,
+                                     self.run.channel)
+            combine([without_features(part) for part in (data, padded)], destination)
+            return f"{len(data)} utterances, each as it is and with silence around it"
+
+        self._stage(JUDGES.replace("_", " "), [model / "held_out", IN_USE,
+                                               {"channel": self.run.channel}],
+                    [destination / "wav.scp"], write, self.data / "log" / f"{JUDGES}.log", IN_USE)
+        self._features(f"{JUDGES} for the network", destination, self.options["dnn_features"])
+
+    def _tune(self, model: Path) -> None:
         search = self.options["search"]
 
         def write() -> str:
             classes = homophone_classes(graph_lang(model, model / "graph"))
             best, rates = tune_scale(model, model / "graph", self._sayable(
-                held_out(model, read_datadir(train)), model), self.pool, search,
+                read_datadir(self.network_data / JUDGES), model), self.pool, search,
                 classes if self.recipe.homophones else None)
             return (f"{model}: acoustic scale {best:.3f}, WER {rates[best]:.2f} % of the "
                     "utterances held out")
