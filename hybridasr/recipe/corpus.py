@@ -1,0 +1,67 @@
+"""Owns where the recordings of a recipe are: a folder, a download, or made by the recipe."""
+
+from pathlib import Path
+
+from hybridasr.corpus.download import download_corpus
+from hybridasr.corpus.readers import Reader, detect_reader, find_reader, missing_corpus_message
+from hybridasr.errors import UserError
+from hybridasr.progress import logger
+from hybridasr.recipe.config import Recipe
+from hybridasr.storage import digest
+
+
+def find_corpus(recipe: Recipe, folder: Path | None, download: bool, work: Path
+                ) -> tuple[Reader, Path]:
+    """Return the reader of a recipe's recordings, and the folder that it is to read.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The user's.
+    download : bool
+        Download the recipe's corpus.
+    work : path
+        Work directory; what is made or downloaded goes below it.
+
+    Raises
+    ------
+    UserError
+        if there are no recordings, or they are not for this recipe.
+    """
+    name = recipe.reader
+    if folder is not None:
+        if download:
+            raise UserError("--download has no effect with --corpus; leave one of them out")
+        if not folder.is_dir():
+            raise UserError("no such corpus folder; check --corpus", folder)
+        reader = None if name == "auto" else find_reader(name)
+        if reader and not reader.matches(folder):
+            reader = _own_reader(recipe, folder)
+        return reader or detect_reader(folder), folder
+    if name == "auto":
+        raise UserError("no recordings given; pass --corpus FOLDER (one sub-folder per command, or "
+                        "Kaldi's train/ and test/ data directories)")
+    if find_reader(name).synthesises:
+        if download:
+            raise UserError(f"--download has no effect on {find_reader(name).title}; leave it out")
+        return find_reader(name), work / "corpus"
+    if download:
+        return find_reader(name), download_corpus(name, work / "downloads")
+    raise UserError(missing_corpus_message(name))
+
+
+def _own_reader(recipe: Recipe, folder: Path) -> Reader:
+    """Return the reader of the user's own recordings; another public corpus is refused."""
+    reader = detect_reader(folder)
+    if reader.address:
+        raise UserError(f"is {reader.title}, not what recipe {recipe.name} is for "
+                        f"({recipe.title}); pass --recipe {reader.name}, or --recipe own", folder)
+    logger.warning("%s: %s, with the settings of recipe %s", folder, reader.title, recipe.name)
+    return reader
+
+
+def listing(folder: Path) -> str:
+    """Digest of the names and sizes of all files below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    # Names and sizes: to read hours of audio at every start would take too long.
+    return digest([[str(path.relative_to(folder)), path.stat().st_size] for path in files])
