@@ -28,8 +28,10 @@ LOUDNESS = 1.0
 QUIET = 8.0
 # The same for a speaker who was heard before: a next utterance may be so much softer.
 SOFTER = 4.0
-# What was heard, of a speaker before and in this stream, counts for at most so many frames each, so
-# that a stream that goes on for hours still follows.
+# What was heard of a speaker before counts for at most so many frames: the last words may have been
+# one word, said again and again.
+MOST_REMEMBERED = 50.0
+# What was heard in this stream counts for at most so many, so that after hours it still follows.
 MOST_HEARD = 300.0
 VARIANCE_FLOOR = 1e-4
 
@@ -142,7 +144,7 @@ class OnlineCmvn:
         state = np.zeros((5, len(self.lift)))
         sums, squares, level = prior.sums * frames, prior.squares * frames, prior.level - QUIET
         if before is not None and before.count > 0:
-            share = min(1.0, MOST_HEARD / before.count)
+            share = min(1.0, MOST_REMEMBERED / before.count)
             sums, squares = sums + share * before.sums, squares + share * before.squares
             frames += share * before.count
             level = max(level, before.level - SOFTER)

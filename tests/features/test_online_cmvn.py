@@ -9,7 +9,7 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.mfcc import compute_features
 from hybridasr.features.online_cmvn import (
     LOUDNESS,
-    MOST_HEARD,
+    MOST_REMEMBERED,
     QUIET,
     SOFTER,
     NormalizedStream,
@@ -46,7 +46,7 @@ def brute_force(raw, cmvn, before=None):
     frames, sums = cmvn.prior_frames, cmvn.prior.sums * cmvn.prior_frames
     squares, least = cmvn.prior.squares * cmvn.prior_frames, cmvn.prior.level - QUIET
     if before is not None:
-        share = min(1.0, MOST_HEARD / before.count)
+        share = min(1.0, MOST_REMEMBERED / before.count)
         frames, sums = frames + share * before.count, sums + share * before.sums
         squares, least = squares + share * before.squares, max(least, before.level - SOFTER)
     rows = []
