@@ -53,7 +53,8 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
         data = combine([without_features(read_datadir(work / "data" / name))], network / name)
         features(f"{name} for the network", data.path, recipe.options["dnn_features"])
     # Commands come one by one, from people who were never heard: calibrated for that, and judged.
-    options = SpotOptions(recipe.options["search"], recipe.options["adapt"],
+    # A network that is fitted to a whole speaker has other measures than the calibration knows.
+    options = SpotOptions(recipe.options["search"], recipe.options["adapt"].for_one_utterance(),
                           recipe.options["reject"], known="none")
     fit = recipe.options["calibrate"]
 

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.slow
 @pytest.mark.realdata
 def test_digits_leaving_one_speaker_out(data_root, tmp_path):
     rates = []
-    for speaker in ("george", "jackson", "nicolas", "theo"):
+    # A hard speaker and an easy one; bench_recipes.py has all four.
+    for speaker in ("george", "jackson"):
         rows, _ = run("digits", tmp_path / speaker, "--corpus", data_root / "fsdd",
                       "--test-speaker", speaker, "--stop-stage", 10)
         assert rows["tri3b"]["words"] == 500
