@@ -175,7 +175,7 @@ class NormalizedStream(NormalStream):
         self._cmvn, self._state = cmvn, cmvn.start(before)
         self._waiting = np.zeros((0, len(cmvn.lift)), np.float32)
 
-    def accept(self, raw: np.ndarray) -> np.ndarray:
+    def accept(self, raw: np.ndarray) -> np.ndarray:  # noqa: D102
         cmvn = self._cmvn
         frames = np.concatenate([self._waiting, np.asarray(raw, np.float32)])
         ready = np.empty((max(len(frames) - cmvn.look_ahead, 0), frames.shape[1]), np.float32)
@@ -184,7 +184,7 @@ class NormalizedStream(NormalStream):
         self._waiting = frames[len(ready):]
         return ready
 
-    def finish(self) -> np.ndarray:
+    def finish(self) -> np.ndarray:  # noqa: D102
         rest = np.empty_like(self._waiting)
         # All have been counted: nothing is new, and nothing is looked ahead for.
         _advance(self._waiting, len(rest), 0, self._cmvn.weight, self._cmvn.lift,
@@ -193,7 +193,7 @@ class NormalizedStream(NormalStream):
         return rest
 
     @property
-    def stats(self) -> SpeechStats | None:
+    def stats(self) -> SpeechStats | None:  # noqa: D102
         level, loudest = self._state[4, 1], self._state[4, 3]
         if loudest == -np.inf:
             return None

@@ -95,9 +95,9 @@ def process_pitch(raw: np.ndarray, options: ProcessPitchOptions | None = None,
     features[:, 0] = options.pov_scale * ((1.0001 - correlation) ** 0.15 - 1) + options.pov_offset
     voiced = voicing_probability(correlation)
     features[:, 1] = options.pitch_scale * (log_pitch - _local_mean(log_pitch, voiced, options))
+    noise = slope_noise(options, seed_id).standard_normal(len(raw))
     features[:, 2] = options.delta_pitch_scale * (
-        _slope(log_pitch, options.delta_window)
-        + options.delta_pitch_noise_stddev * slope_noise(options, seed_id).standard_normal(len(raw)))
+        _slope(log_pitch, options.delta_window) + options.delta_pitch_noise_stddev * noise)
     return features
 
 

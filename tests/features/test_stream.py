@@ -13,7 +13,7 @@ from hybridasr.features.cmvn import cmvn_stats
 from hybridasr.features.frames import FeatureOptions, num_frames
 from hybridasr.features.front_end import FrontEnd
 from hybridasr.features.mfcc import FeatureStream, compute_features
-from hybridasr.features.online_cmvn import training_prior, speech_stats, level_columns
+from hybridasr.features.online_cmvn import level_columns, speech_stats, training_prior
 from hybridasr.features.pipeline import ExpandStream, PipelineOptions, expand
 from hybridasr.features.pitch_stream import PitchStream, pitch_features
 
