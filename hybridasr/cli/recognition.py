@@ -24,6 +24,9 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--channel", default="mix",
                         help="mix, or the channel's number from 0 (mix)")
+    parser.add_argument("--raw", metavar="FORM", help="the recordings are nothing but samples, as "
+                        "ENCODING:RATE:CHANNELS, such as s16le:16000:1 (u8 s8 s16le s16be s24le "
+                        "s32le s32be f32le f64le)")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
     parser.add_argument("--speaker-from", choices=("none", "name", "dir"), default="none",
@@ -39,6 +42,7 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.confidence.command_grammar import RejectOptions
+    from hybridasr.corpus.raw_audio import RawFormat
     from hybridasr.decode.search import SearchOptions
     from hybridasr.errors import ResourceError, UserError
     from hybridasr.model.adaptation import AdaptOptions
@@ -48,6 +52,7 @@ def _recognize(args: argparse.Namespace) -> None:
     # All options before the model is loaded, which takes seconds.
     check_commands(args, ("graph",))
     check_adaptation(args, args.model)
+    raw = None if args.raw is None else RawFormat.of(args.raw)
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
                       from_args(AdaptOptions, args), args.commands, read_fillers(args),
                       from_args(RejectOptions, args), args.lexicon)
@@ -63,7 +68,7 @@ def _recognize(args: argparse.Namespace) -> None:
         try:
             result = recognizer.recognize(path, channel=args.channel,
                                           strict_rate=args.strict_rate, nbest=args.nbest,
-                                          speaker=speaker)
+                                          speaker=speaker, raw=raw)
         except ResourceError:
             raise  # a machine that is out of memory or disk fails for every file
         except UserError as error:

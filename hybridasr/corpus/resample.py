@@ -49,7 +49,8 @@ def resample_blocks(blocks: Iterable[np.ndarray], rate: int, new_rate: int
 class Resampler:
     """Changes the rate of a signal that comes in pieces.
 
-    Together they are what `resample` gives, bit for bit. Memory holds the samples that the filter still reaches.
+    Together they are what `resample` gives, bit for bit. Memory holds the samples that the filter
+    still reaches.
 
     >>> resampler = Resampler(48000, 16000)
     >>> pieces = [resampler.accept(np.zeros(4800, np.float32)), resampler.finish()]
