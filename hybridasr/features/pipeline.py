@@ -90,18 +90,27 @@ class ExpandStream:
     def __init__(self, options: PipelineOptions, dim: int):
         order, window = options.delta_order, options.delta_window
         left, right = options.splice_left, options.splice_right
-        self._deltas = ContextStream(lambda rows: add_deltas(rows, order, window),
-                                     order * window, order * window, dim)
-        self._splice = ContextStream(lambda rows: splice(rows, left, right), left, right,
-                                     dim * (order + 1))
+        self._none = np.zeros((0, dim), np.float32)
+        self._steps = []
+        if order:
+            self._steps.append(ContextStream(lambda rows: add_deltas(rows, order, window),
+                                             order * window, order * window, dim))
+        if left or right:
+            self._steps.append(ContextStream(lambda rows: splice(rows, left, right), left, right,
+                                             dim * (order + 1)))
 
     def accept(self, features: np.ndarray) -> np.ndarray:
         """Take the next frames; return the rows that are ready, float32 (frames, columns)."""
-        return self._splice.accept(self._deltas.accept(features))
+        for step in self._steps:
+            features = step.accept(features)
+        return features
 
     def finish(self) -> np.ndarray:
         """Return the rows that waited for later frames, float32 (frames, columns)."""
-        return np.concatenate([self._splice.accept(self._deltas.finish()), self._splice.finish()])
+        features = self._none
+        for step in self._steps:
+            features = np.concatenate([step.accept(features), step.finish()])
+        return features
 
 
 def base_pipeline(options: PipelineOptions) -> PipelineOptions:
