@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from hybridasr.cli.endpoint_options import add_endpoint, endpoint_from
 from hybridasr.cli.search_options import (
     add_commands,
     add_known,
@@ -35,6 +36,7 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
                         "file is recognised on its own (none)")
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
+    add_endpoint(parser)
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads; - is the "
                         "standard input")
@@ -53,6 +55,7 @@ def _recognize(args: argparse.Namespace) -> None:
     check_commands(args, ("graph",))
     check_adaptation(args, args.model)
     raw = None if args.raw is None else RawFormat.of(args.raw)
+    endpoint = endpoint_from(args)
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
                       from_args(AdaptOptions, args), args.commands, read_fillers(args),
                       from_args(RejectOptions, args), args.lexicon)
@@ -66,16 +69,17 @@ def _recognize(args: argparse.Namespace) -> None:
         if args.speaker_from != "none":
             speaker = speakers[_speaker_of(Path(path), args.speaker_from)]
         try:
-            result = recognizer.recognize(path, channel=args.channel,
-                                          strict_rate=args.strict_rate, nbest=args.nbest,
-                                          speaker=speaker, raw=raw)
+            results = recognizer.utterances(path, channel=args.channel,
+                                            strict_rate=args.strict_rate, nbest=args.nbest,
+                                            speaker=speaker, raw=raw, endpoint=endpoint)
         except ResourceError:
             raise  # a machine that is out of memory or disk fails for every file
         except UserError as error:
             # The other files are still worth their lines.
             failures.append(str(error))
             continue
-        print(json.dumps({"file": path, **result}, ensure_ascii=False), flush=True)
+        for result in results:
+            print(json.dumps({"file": path, **result}, ensure_ascii=False), flush=True)
     # All failures are told, the last one by the exit code as well.
     for line in failures[:-1]:
         sys.stderr.write(f"error: {line}\n")

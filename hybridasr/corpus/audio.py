@@ -22,8 +22,8 @@ from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
 __all__ = ["FULL_SCALE", "MAX_OVERSHOOT", "AudioInfo", "audio_info", "channel_index",
-           "clipped_fraction", "is_pipe", "load_audio", "load_utterance", "mix_channels", "resample",
-           "utterance_duration"]
+           "clipped_fraction", "is_pipe", "load_audio", "load_utterance", "mix_channels",
+           "resample", "utterance_duration"]
 
 LARGEST_PEAK = 4.0  # of full scale, that a mix of floats may overshoot to
 # Seconds by which a segment may outlast its recording (cut times are rounded); Kaldi's figure.

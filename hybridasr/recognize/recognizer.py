@@ -217,13 +217,23 @@ class Recognizer:
         UserError
             if the audio cannot be read, is not finite, or `rate` is not the model's.
         """
+        return self.utterances(audio, rate, channel, strict_rate, nbest, speaker, raw)[0]
+
+    def utterances(self, audio: Audio, rate: int | None = None, channel: str | int = "mix",
+                   strict_rate: bool = False, nbest: int | None = None,
+                   speaker: Speaker | None = None, raw: RawFormat | str | None = None,
+                   endpoint: EndpointOptions | str | None = None) -> list[dict[str, Any]]:
+        """Recognise one recording, utterance by utterance.
+
+        Parameters and errors as of `recognize`, and `endpoint` as of `session`; without it, the
+        recording is one utterance.
+        """
         samples = read_samples(audio, rate, self.model.features.sample_rate, channel, strict_rate,
                                raw)
         # The samples are in 16-bit range by now.
-        session = self.session(full_scale=FULL_SCALE, nbest=nbest, speaker=speaker, endpoint=None,
-                               partials=False)
-        session.accept(samples)
-        return session.finish()[0]
+        session = self.session(full_scale=FULL_SCALE, nbest=nbest, speaker=speaker,
+                               endpoint=endpoint, partials=False)
+        return session.accept(samples) + session.finish()
 
     def decode(self, frames: Frames) -> Decoded:
         """Decode one utterance, which counts as its own speaker.
