@@ -128,7 +128,7 @@ def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
     """
     group = parser.add_argument_group(options_class.__name__)
     for name, one in flat_options(options_class).items():
-        extra: dict[str, Any] = {"type": _parse_bool, "metavar": "true|false"}
+        extra: dict[str, Any] = {"type": parse_bool, "metavar": "true|false"}
         if one.kind is not bool:
             extra = {"type": one.kind, "metavar": None if one.choices else "X"}
         text = one.help.replace("%", "%%")
@@ -195,7 +195,7 @@ def from_strings(options_class: type[T], values: dict[str, str], source: str = "
     for name, text in values.items():
         kind = known[name].kind if name in known else str
         try:
-            parsed[name] = _parse_bool(text) if kind is bool else kind(text)
+            parsed[name] = parse_bool(text) if kind is bool else kind(text)
         except (ValueError, argparse.ArgumentTypeError):
             raise UserError(f"option '{name}' is '{text}'; give {_KINDS[kind]}",
                             source) from None
@@ -259,7 +259,8 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _parse_bool(text: str) -> bool:
+def parse_bool(text: str) -> bool:
+    """Read true or false, for a parser of arguments."""
     if text.lower() in ("true", "1", "yes"):
         return True
     if text.lower() in ("false", "0", "no"):

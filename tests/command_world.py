@@ -84,12 +84,15 @@ def make_world(root: Path) -> SimpleNamespace:
     return SimpleNamespace(root=root, train=train, test=test, lang=lang, mono=root / "mono")
 
 
-def make_network(world: SimpleNamespace, path: Path) -> Path:
+PLAIN = "splice offsets=-3:3\naffine dim=48\nrelu\noutput\n"
+
+
+def make_network(world: SimpleNamespace, path: Path, layers: str = PLAIN, epochs: int = 6) -> Path:
     """Train a small network on the alignments of the monophones; some speech is held out."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / "nnet.conf").write_text("splice offsets=-3:3\naffine dim=48\nrelu\noutput\n")
+    (path / "nnet.conf").write_text(layers)
     train_dnn(world.train, world.lang, world.mono, path, SerialExecutor(), DnnOptions(
-        network=str(path / "nnet.conf"), num_epochs=6, minibatch_size=64, held_out=0.3,
+        network=str(path / "nnet.conf"), num_epochs=epochs, minibatch_size=64, held_out=0.3,
         initial_learning_rate=0.01, final_learning_rate=0.001))
     return path
 

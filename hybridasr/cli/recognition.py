@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from hybridasr.cli.endpoint_options import add_endpoint, endpoint_from
 from hybridasr.cli.search_options import (
     add_commands,
     add_known,
@@ -24,6 +25,9 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--channel", default="mix",
                         help="mix, or the channel's number from 0 (mix)")
+    parser.add_argument("--raw", metavar="FORM", help="the recordings are nothing but samples, as "
+                        "ENCODING:RATE:CHANNELS, such as s16le:16000:1 (u8 s8 s16le s16be s24le "
+                        "s32le s32be f32le f64le)")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
     parser.add_argument("--speaker-from", choices=("none", "name", "dir"), default="none",
@@ -32,6 +36,7 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
                         "file is recognised on its own (none)")
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
+    add_endpoint(parser)
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads; - is the "
                         "standard input")
@@ -39,6 +44,7 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.confidence.command_grammar import RejectOptions
+    from hybridasr.corpus.raw_audio import RawFormat
     from hybridasr.decode.search import SearchOptions
     from hybridasr.errors import ResourceError, UserError
     from hybridasr.model.adaptation import AdaptOptions
@@ -48,6 +54,8 @@ def _recognize(args: argparse.Namespace) -> None:
     # All options before the model is loaded, which takes seconds.
     check_commands(args, ("graph",))
     check_adaptation(args, args.model)
+    raw = None if args.raw is None else RawFormat.of(args.raw)
+    endpoint = endpoint_from(args)
     recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
                       from_args(AdaptOptions, args), args.commands, read_fillers(args),
                       from_args(RejectOptions, args), args.lexicon)
@@ -61,16 +69,17 @@ def _recognize(args: argparse.Namespace) -> None:
         if args.speaker_from != "none":
             speaker = speakers[_speaker_of(Path(path), args.speaker_from)]
         try:
-            result = recognizer.recognize(path, channel=args.channel,
-                                          strict_rate=args.strict_rate, nbest=args.nbest,
-                                          speaker=speaker)
+            results = recognizer.utterances(path, channel=args.channel,
+                                            strict_rate=args.strict_rate, nbest=args.nbest,
+                                            speaker=speaker, raw=raw, endpoint=endpoint)
         except ResourceError:
             raise  # a machine that is out of memory or disk fails for every file
         except UserError as error:
             # The other files are still worth their lines.
             failures.append(str(error))
             continue
-        print(json.dumps({"file": path, **result}, ensure_ascii=False), flush=True)
+        for result in results:
+            print(json.dumps({"file": path, **result}, ensure_ascii=False), flush=True)
     # All failures are told, the last one by the exit code as well.
     for line in failures[:-1]:
         sys.stderr.write(f"error: {line}\n")

@@ -9,12 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from hybridasr.confidence.decoded import Decoded
+from hybridasr.confidence.decoded import Decoded, GrammarSearch
 from hybridasr.confidence.fillers import ListFillers
 from hybridasr.confidence.verify import TOO_SHORT, Verifier
 from hybridasr.corpus.command_list import Command
-from hybridasr.decode.latgen import LatticeOptions, decode_lattice
-from hybridasr.decode.search import SearchOptions, search
+from hybridasr.decode.latgen import LatticeOptions, finish_lattice
+from hybridasr.decode.search import BestPath, Ending, Search, SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.command_graph import Phrase
@@ -118,43 +118,88 @@ class CommandGrammar:
         """The commands in the order of the list."""
         return tuple(self.phrases.values())
 
-    def decode(self, loglikes: np.ndarray, levels: np.ndarray, options: SearchOptions,
-               nbest: int = 0) -> Decoded:
-        """Decode one utterance.
+    @cached_property
+    def silent(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which arcs of the graph of the commands, and of the filler, read silence."""
+        phones = self.verifier.units.transitions.tid_phone
+        silence = self.lang.silence_phones
+        return (np.isin(phones[self.graph.ilabel], silence),
+                np.isin(phones[self.filler.ilabel], silence))
+
+    def begin(self, options: SearchOptions, nbest: int = 0) -> GrammarSearch:
+        """Begin an utterance.
 
         Parameters
         ----------
-        loglikes : float32 (num_frames, num_pdfs)
-        levels : float64 (num_frames,)
-            How loud the frames are (`features.pipeline.Frames`).
         options : SearchOptions
             With the acoustic scale of the model.
         nbest : int
             Does nothing here: other commands within the beam are always in the decision.
         """
         del nbest
+        return _CommandSearch(self, options)
+
+    def empty(self, reason: str, complete: bool) -> Decoded:
+        """Return the result of an utterance in which there is nothing to search."""
+        return Decoded([], [], complete, None, self.verifier.nothing(reason), reason)
+
+
+class _CommandSearch:
+    """Two searches: what is said as a command, and what is said as anything else."""
+
+    def __init__(self, grammar: CommandGrammar, options: SearchOptions):
+        self._grammar, self._options = grammar, options
+        self._lattice = LatticeOptions(grammar.verifier.beam)
+        self._commands = Search(grammar.graph, grammar.graph_pdfs, options,
+                                lattice_beam=grammar.verifier.beam)
+        self._filler = Search(grammar.filler, grammar.filler_pdfs, options)
+        self._scores: list[np.ndarray] = []  # of all frames: the decision weighs them again
+
+    def accept(self, loglikes: np.ndarray) -> None:
         if len(loglikes) == 0:
-            return self.empty(TOO_SHORT, False)
-        # Two searches: what is said as a command, and what is said as anything else.
-        scores = self.verifier.units.scores(loglikes)
-        filler = search(self.filler, self.filler_pdfs, scores, options)
-        best = decode_lattice(self.graph, self.graph_pdfs, scores, options,
-                              LatticeOptions(self.verifier.beam))
-        # A path that reaches no end is no command, and no filler.
+            return
+        scores = self._grammar.verifier.units.scores(loglikes)
+        self._commands.advance(scores)
+        self._filler.advance(scores)
+        self._scores.append(scores)
+
+    def partial(self) -> list[str]:
+        path, filler = self._commands.partial(), self._filler.partial()
+        if path is None or (filler is not None and filler.total_cost
+                            + self._grammar.verifier.penalty <= path.total_cost):
+            return []
+        return [self._grammar.lang.word_name(word) for word in path.words.tolist()]
+
+    def ending(self) -> Ending:
+        command, filler = (search.ending(silent) for search, silent in zip(
+            (self._commands, self._filler), self._grammar.silent, strict=True))
+        penalty = self._grammar.verifier.penalty
+        best = command if command.cost < filler.cost + penalty else filler
+        # As of one graph that holds both.
+        return Ending(best.frames, best.silence, min(command.cost, filler.cost + penalty),
+                      min(command.final_cost, filler.final_cost + penalty))
+
+    def finish(self, levels: np.ndarray) -> Decoded:
+        grammar = self._grammar
+        if not self._scores:
+            return grammar.empty(TOO_SHORT, False)
+        filler = _complete(self._filler.finish()[0])
+        best = finish_lattice(self._commands, grammar.graph, self._options, self._lattice)
         path, lattice = best if best is not None and best[0].complete else (None, None)
-        if filler is not None and not filler.complete:
-            filler = None
         if path is None and filler is None:
-            return self.empty(TOO_SHORT, False)
-        decision = self.verifier.decide(self.phrases, self.lang, lattice, filler, scores, levels,
-                                        options.acoustic_scale)
-        times = [(self.lang.word_name(word.label), word.begin * self.frame_shift,
-                  word.end * self.frame_shift) for word in decision.words]
+            return grammar.empty(TOO_SHORT, False)
+        decision = grammar.verifier.decide(
+            grammar.phrases, grammar.lang, lattice, filler, np.concatenate(self._scores), levels,
+            self._options.acoustic_scale)
+        shift = grammar.frame_shift
+        times = [(grammar.lang.word_name(word.label), word.begin * shift, word.end * shift)
+                 for word in decision.words]
         # The path of what is taken for no command is the filler's: a speaker does not adapt to it.
         if decision.command is None or not decision.accepted:
             return Decoded([], times, filler is not None, filler, decision, decision.reason)
         return Decoded(list(decision.command.words), times, True, path, decision)
 
-    def empty(self, reason: str, complete: bool) -> Decoded:
-        """Return the result of an utterance in which there is nothing to search."""
-        return Decoded([], [], complete, None, self.verifier.nothing(reason), reason)
+
+def _complete(path: BestPath | None) -> BestPath | None:
+    """Return the path; None of one that reaches no end, which is no filler."""
+    return path if path is not None and path.complete else None

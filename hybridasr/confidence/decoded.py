@@ -1,9 +1,12 @@
-"""Owns what decoding gives for one utterance, whatever grammar it was decoded with."""
+"""Owns what decoding gives for one utterance, whatever grammar it is decoded with."""
 
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
 
 from hybridasr.confidence.verify import Decision
-from hybridasr.decode.search import BestPath
+from hybridasr.decode.search import BestPath, Ending
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,29 @@ class Decoded:
     decision: Decision | None = None
     reason: str | None = None
     alternatives: tuple[tuple[str, ...], ...] = ()
+
+
+class GrammarSearch(Protocol):
+    """One utterance being decoded with a grammar, as its scores come."""
+
+    def accept(self, loglikes: np.ndarray) -> None:
+        """Search the next frames, float32 (num_frames, num_pdfs)."""
+        ...
+
+    def partial(self) -> list[str]:
+        """Return the words so far, which may change."""
+        ...
+
+    def ending(self) -> Ending:
+        """Return how the best path so far ends."""
+        ...
+
+    def finish(self, levels: np.ndarray) -> Decoded:
+        """End the utterance and return what was decoded.
+
+        Parameters
+        ----------
+        levels : float64 (num_frames,)
+            How loud the frames are (`features.pipeline.Frames`).
+        """
+        ...

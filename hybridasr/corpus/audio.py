@@ -14,16 +14,17 @@ import numpy as np
 import soundfile
 
 from hybridasr.corpus.kaldi_files import Utterance
+from hybridasr.corpus.raw_audio import FULL_SCALE
 from hybridasr.corpus.recording import Source, is_pipe, name_of, open_recording
 from hybridasr.corpus.resample import resample, resample_blocks
 from hybridasr.errors import DamagedFile, UserError
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
-__all__ = ["FULL_SCALE", "MAX_OVERSHOOT", "AudioInfo", "audio_info", "clipped_fraction", "is_pipe",
-           "load_audio", "load_utterance", "mix_channels", "resample", "utterance_duration"]
+__all__ = ["FULL_SCALE", "MAX_OVERSHOOT", "AudioInfo", "audio_info", "channel_index",
+           "clipped_fraction", "is_pipe", "load_audio", "load_utterance", "mix_channels",
+           "resample", "utterance_duration"]
 
-FULL_SCALE = 32768.0
 LARGEST_PEAK = 4.0  # of full scale, that a mix of floats may overshoot to
 # Seconds by which a segment may outlast its recording (cut times are rounded); Kaldi's figure.
 MAX_OVERSHOOT = 0.5
@@ -91,7 +92,7 @@ def load_audio(source: Source, sample_rate: int, channel: str | int = "mix",
             _note_rate(str(name), rate, sample_rate)
         part = _Part(sound, *_part(sound.frames, rate, start, end, name), name)
         # The mixer is told the channel before a sample is read: a wrong one is an error at once.
-        mixer = _Mixer(_channel_index(channel, sound.channels, name), sound.channels)
+        mixer = _Mixer(channel_index(channel, sound.channels, name), sound.channels)
         samples = part.samples(mixer, sample_rate)
         # The energies are known only now, after the whole part, so it is read a second time.
         if mixer.cancels:
@@ -144,7 +145,7 @@ def mix_channels(samples: np.ndarray, channel: str | int = "mix",
     >>> mix_channels(np.array([[1.0, 3.0], [0.0, -4.0]]), channel=1).tolist()
     [3.0, -4.0]
     """
-    mixer = _Mixer(_channel_index(channel, samples.shape[1], source), samples.shape[1])
+    mixer = _Mixer(channel_index(channel, samples.shape[1], source), samples.shape[1])
     mixed = mixer.mix(samples)
     return samples[:, mixer.loudest(source)] if mixer.cancels else mixed
 
@@ -279,8 +280,8 @@ class _Part:
                            self.source, place - self.first, self.last - self.first)
 
 
-def _channel_index(channel: str | int, channels: int, source: PathLike) -> int | None:
-    """Return the column of a channel, None for the mean of all."""
+def channel_index(channel: str | int, channels: int, source: PathLike) -> int | None:
+    """Return the column of a channel, None for the mean of all; refuse one that is not there."""
     if channel == "mix":
         return None
     names = {"A": 0, "B": 1}

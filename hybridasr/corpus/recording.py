@@ -115,6 +115,25 @@ def name_of(source: Source) -> str | Path:
     return str(getattr(source, "name", "audio in memory")) if hasattr(source, "read") else source
 
 
+def contents_of(source: Source) -> bytes:
+    """Return all bytes of a file, of the standard input (``-``) or of a binary file object.
+
+    Raises
+    ------
+    UserError
+        if there is none, it may not be read, or it has no end.
+    """
+    name = name_of(source)
+    contents = _all_of(source, name)
+    if contents is not None:
+        return contents
+    try:
+        with open(source, "rb") as file:
+            return _drain(file, name)
+    except (OSError, ValueError) as error:
+        raise _open_error(error, name) from None
+
+
 def _all_of(source: Source, name: str | Path) -> bytes | None:
     """Return all that can be read once only, from the standard input or a pipe; None of a file."""
     if hasattr(source, "read"):

@@ -39,42 +39,68 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 def resample_blocks(blocks: Iterable[np.ndarray], rate: int, new_rate: int
                     ) -> Iterator[np.ndarray]:
-    """Yield what `resample` gives for the blocks (num_samples,) put together, bit for bit.
+    """Yield what `resample` gives for the blocks (num_samples,) put together, bit for bit."""
+    resampler = Resampler(rate, new_rate)
+    for block in blocks:
+        yield resampler.accept(block)
+    yield resampler.finish()
 
-    Memory holds one block and the samples beyond it that the filter reaches.
+
+class Resampler:
+    """Changes the rate of a signal that comes in pieces.
+
+    Together they are what `resample` gives, bit for bit. Memory holds the samples that the filter
+    still reaches.
+
+    >>> resampler = Resampler(48000, 16000)
+    >>> pieces = [resampler.accept(np.zeros(4800, np.float32)), resampler.finish()]
+    >>> sum(map(len, pieces))
+    1600
     """
-    up, down = _ratio(rate, new_rate)
-    if up == down:
-        yield from blocks
-        return
-    from scipy.signal import upfirdn  # half of the start-up time, and rarely needed
 
-    taps = _low_pass(max(up, down)) * up
-    half = len(taps) // 2
-    # Output n is the filtered signal at n * down + half: zeros in front make that a multiple.
-    taps = np.pad(taps, (-half % down, 0))
-    delay = (half + -half % down) // down
-    reach = -(-half // up) + 1  # input samples that an output sees to each side
-    held, first = np.zeros(0, np.float32), 0  # samples, and the number of the first of them
-    place = 0  # outputs that went out
-    for block in _and_an_end(blocks):
-        held = held if block is None else np.concatenate([held, block])
-        end = first + len(held)
-        # Until the end, outputs whose inputs are all there.
-        ready = -(-end * up // down) if block is None else (end - reach) * up // down
-        if ready <= place:
-            continue
-        begin = place + delay - first // down * up
-        out = upfirdn(taps, held, up, down)[begin:begin + ready - place]
-        yield np.pad(out, (0, ready - place - len(out))).astype(np.float32)
-        place = ready
-        drop = max(0, place * down // up - reach - first) // down * down
-        held, first = held[drop:], first + drop
+    def __init__(self, rate: int, new_rate: int):
+        self._up, self._down = _ratio(rate, new_rate)
+        self._held, self._first = np.zeros(0, np.float32), 0  # samples, and the first one's number
+        self._place = 0  # outputs that went out
+        if self._up == self._down:
+            return
+        taps = _low_pass(max(self._up, self._down)) * self._up
+        half = len(taps) // 2
+        # Output n is the filtered signal at n * down + half: zeros in front make that a multiple.
+        self._taps = np.pad(taps, (-half % self._down, 0))
+        self._delay = (half + -half % self._down) // self._down
+        self._reach = -(-half // self._up) + 1  # input samples that an output sees to each side
 
+    def accept(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples (num_samples,); return those that are ready, float32."""
+        if self._up == self._down:
+            return samples
+        self._held = np.concatenate([self._held, samples])
+        # Outputs whose inputs are all there.
+        end = self._first + len(self._held) - self._reach
+        return self._outputs(end * self._up // self._down)
 
-def _and_an_end(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray | None]:
-    yield from blocks
-    yield None
+    def finish(self) -> np.ndarray:
+        """Return the samples that waited for later ones, float32; another signal may begin."""
+        if self._up == self._down:
+            return np.zeros(0, np.float32)
+        rest = self._outputs(-(-(self._first + len(self._held)) * self._up // self._down))
+        self._held, self._first, self._place = self._held[:0], 0, 0
+        return rest
+
+    def _outputs(self, ready: int) -> np.ndarray:
+        """Return the outputs up to number `ready`, and drop the samples that no later one sees."""
+        if ready <= self._place:
+            return np.zeros(0, np.float32)
+        from scipy.signal import upfirdn  # half of the start-up time, and rarely needed
+
+        up, down, place = self._up, self._down, self._place
+        begin = place + self._delay - self._first // down * up
+        out = upfirdn(self._taps, self._held, up, down)[begin:begin + ready - place]
+        self._place = ready
+        drop = max(0, ready * down // up - self._reach - self._first) // down * down
+        self._held, self._first = self._held[drop:], self._first + drop
+        return np.pad(out, (0, ready - place - len(out))).astype(np.float32)
 
 
 def _ratio(rate: int, new_rate: int) -> tuple[int, int]:

@@ -58,6 +58,12 @@ def decode_lattice(graph: DecodingGraph, arc_pdfs: np.ndarray, loglikes: np.ndar
         return None
     utterance = Search(graph, arc_pdfs, search, lattice_beam=options.lattice_beam)
     utterance.advance(loglikes)
+    return finish_lattice(utterance, graph, search, options)
+
+
+def finish_lattice(utterance: Search, graph: DecodingGraph, search: SearchOptions,
+                   options: LatticeOptions) -> tuple[BestPath, CompactLattice] | None:
+    """End a search that was begun with these options; return as `decode_lattice`."""
     path, links = utterance.finish()
     if path is None:
         return None

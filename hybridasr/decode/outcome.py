@@ -24,17 +24,67 @@ def best_path(progress, final, at_end):
         if at_end and cost[state] + final[state] < best_final:
             best_final, end_final = cost[state] + final[state], state
     end = end_final if end_final >= 0 else end_any
-    entry = token[end] if end >= 0 else 0
-    arcs = _trace(tokens.arc, tokens.origin, entry, tokens.arc)
-    return arcs, _trace(tokens.arc, tokens.origin, entry, tokens.acoustic), end_final >= 0
+    if end < 0:
+        return tokens.arc[:0], tokens.acoustic[:0], False
+    arcs = _trace(tokens.arc, tokens.origin, token[end], tokens.arc)
+    return arcs, _trace(tokens.arc, tokens.origin, token[end], tokens.acoustic), end_final >= 0
 
 
 @numba.njit(cache=True, nogil=True)
 def shared_arcs(progress):
     """Return the arcs that the paths to all living tokens begin with."""
+    tokens = progress.tokens
+    fork = _fork(progress)
+    return tokens.arc[:0] if fork < 0 else _trace(tokens.arc, tokens.origin, fork, tokens.arc)
+
+
+@numba.njit(cache=True, nogil=True)
+def settle(progress):
+    """Let the search begin where living paths part; return (arcs up to there, their scores)."""
+    tokens = progress.tokens
+    fork = _fork(progress)
+    if fork < 0:
+        return tokens.arc[:0].copy(), tokens.acoustic[:0].copy()
+    arcs = _trace(tokens.arc, tokens.origin, fork, tokens.arc)
+    acoustic = _trace(tokens.arc, tokens.origin, fork, tokens.acoustic)
+    # What came before is dropped when tokens are compacted the next time.
+    tokens.arc[fork] = tokens.origin[fork] = -1
+    return arcs, acoustic
+
+
+@numba.njit(cache=True, nogil=True)
+def ending(progress, graph, silent):
+    """Return how the best path ends: (frames of silence, all of it is, cost, cost with final).
+
+    `silent` (num_arcs,) marks the arcs that read a frame of silence. The second value says that
+    the frames of silence reach back to where the trace begins.
+    """
+    cost, states = progress.alive.cost, progress.alive.states[:progress.num_active]
+    best, best_final, end = np.inf, np.inf, -1
+    for state in states:
+        if cost[state] < best:
+            best, end = cost[state], state
+        best_final = min(best_final, cost[state] + graph.final[state])
+    frames = 0
+    if end < 0:
+        return frames, True, best, best_final
+    arc, origin = progress.tokens.arc, progress.tokens.origin
+    entry = progress.alive.token[end]
+    while arc[entry] >= 0:
+        if graph.pdfs[arc[entry]] >= 0:
+            if not silent[arc[entry]]:
+                return frames, False, best, best_final
+            frames += 1
+        entry = origin[entry]
+    return frames, True, best, best_final
+
+
+@numba.njit(cache=True, nogil=True)
+def _fork(progress):
+    """Return the last token that the paths to all living tokens share, -1 if none lives."""
     tokens, states = progress.tokens, progress.alive.states[:progress.num_active]
     if len(states) == 0:
-        return np.empty(0, np.int32)
+        return -1
     path = np.empty(progress.num_tokens, np.int32)
     length = 0
     entry = progress.alive.token[states[0]]
@@ -55,7 +105,7 @@ def shared_arcs(progress):
             entry = tokens.origin[entry]
         if place[entry] < length:
             fork = max(fork, place[entry])
-    return _trace(tokens.arc, tokens.origin, path[fork], tokens.arc)
+    return path[fork]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybridasr.decode.outcome import alternatives, best_path, shared_arcs
+from hybridasr.decode.outcome import alternatives, best_path, ending, settle, shared_arcs
 from hybridasr.decode.viterbi import Graph, Pruning, advance, columns_needed, start
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
@@ -98,6 +98,31 @@ class Alternatives:
     final: np.ndarray
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How the best path so far ends.
+
+    Attributes
+    ----------
+    frames : int
+        Frames searched.
+    silence : int
+        Of these, silence at the end of the path.
+    cost, final_cost : float
+        Of the best token, and of the best one with its final cost, infinite if none is final.
+    """
+
+    frames: int
+    silence: int
+    cost: float
+    final_cost: float
+
+    @property
+    def relative_cost(self) -> float:
+        """What it costs to end here, beside going on: Kaldi's final relative cost."""
+        return self.final_cost - self.cost if np.isfinite(self.cost) else np.inf
+
+
 class Search:
     """One utterance being searched, block by block.
 
@@ -162,6 +187,8 @@ class Search:
         self._pruning = Pruning(float(options.beam), options.max_active, options.min_active,
                                 -1.0 if lattice_beam is None else float(lattice_beam))
         self._progress = start(graph.start, self._arrays, self._pruning)
+        # Arcs and scores of what is settled, in the order of time.
+        self._settled: list[tuple[np.ndarray, np.ndarray]] = []
 
     @property
     def num_frames(self) -> int:
@@ -207,8 +234,43 @@ class Search:
 
         More frames only add to them: int32 (num_words,), epsilon left out.
         """
-        labels = self._graph.olabel[shared_arcs(self._progress)]
+        arcs = [*(arcs for arcs, _ in self._settled), shared_arcs(self._progress)]
+        labels = self._graph.olabel[np.concatenate(arcs)]
         return labels[labels > 0]
+
+    def settle(self) -> np.ndarray:
+        """Free the tokens of what all living paths begin with; only without a lattice beam.
+
+        Returns
+        -------
+        int32 (num_words,)
+            The words that are settled since the last time, epsilon left out.
+        """
+        if self._pruning.lattice_beam >= 0:
+            raise ValueError("a search that keeps alternatives cannot settle")
+        part = settle(self._progress)
+        self._settled.append(part)
+        labels = self._graph.olabel[part[0]]
+        return labels[labels > 0]
+
+    def ending(self, silent: np.ndarray) -> Ending:
+        """Return how the best path so far ends.
+
+        Parameters
+        ----------
+        silent : bool (num_arcs,)
+            Whether an arc reads silence.
+        """
+        if silent.shape != (self._graph.num_arcs,) or silent.dtype != np.bool_:
+            raise ValueError(f"silent {silent.dtype} {silent.shape}")
+        silence, through, cost, final_cost = ending(self._progress, self._arrays, silent)
+        for arcs, _ in self._settled[::-1] if through else ():
+            reads = arcs[self._arrays.pdfs[arcs] >= 0]
+            spoken = np.flatnonzero(~silent[reads])
+            silence += len(reads) if len(spoken) == 0 else len(reads) - 1 - int(spoken[-1])
+            if len(spoken):
+                break
+        return Ending(self.num_frames, int(silence), float(cost), float(final_cost))
 
     def finish(self) -> tuple[BestPath | None, Alternatives | None]:
         """End the search: (best path, alternatives if there is a lattice beam).
@@ -230,6 +292,11 @@ class Search:
             return None
         graph = self._graph
         arcs, acoustic, complete = best_path(self._progress, graph.final, at_end)
+        if self._progress.num_active == 0:
+            return None
+        if self._settled:
+            arcs = np.concatenate([*(part for part, _ in self._settled), arcs])
+            acoustic = np.concatenate([*(part for _, part in self._settled), acoustic])
         if len(arcs) == 0:
             return None
         # One score a frame: epsilon arcs read none.

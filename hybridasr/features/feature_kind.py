@@ -64,5 +64,8 @@ def read_feature_options(data_dir: PathLike) -> FeatureOptions:
 
 def _comparable(options: FeatureOptions) -> dict[str, object]:
     values = {**to_dict(options), "use_energy": options.has_energy, "high_freq": options.top_freq}
-    unused = ("num_ceps", "cepstral_lifter") if options.kind == "fbank" else ("use_log_fbank",)
+    unused: tuple[str, ...] = ("use_log_fbank",)
+    if options.kind == "fbank":
+        unused = ("num_ceps", "cepstral_lifter")
+    unused = unused if options.pitch else (*unused, "pitch_look_ahead")
     return {name: value for name, value in values.items() if name not in (*_HARMLESS, *unused)}

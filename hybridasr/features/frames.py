@@ -16,7 +16,9 @@ from hybridasr.options import option
 
 WINDOWS = ("povey", "hamming", "hanning", "rectangular")
 KINDS = ("mfcc", "fbank")
-PITCH_DIM = 3  # columns of `pitch.pitch_features`
+PITCH_DIM = 3  # columns of `pitch_stream.PitchStream`
+# Frames that the pitch may look ahead at: its slope needs two.
+LEAST_LOOK_AHEAD, MOST_LOOK_AHEAD = 2, 100
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class FeatureOptions:
     dither: float = option(1.0, "standard deviation of the noise added, in 16-bit units; 0: none")
     seed: int = option(0, "seed of the dither", needs="dither")
     pitch: bool = option(False, "append voicing, pitch and its slope (for tones), three columns")
+    pitch_look_ahead: int = option(20, "frames after a frame that its pitch is decided by",
+                                   needs="pitch")
 
     def __post_init__(self):
         """Refuse values that contradict each other."""
@@ -70,6 +74,8 @@ class FeatureOptions:
             (self.dither >= 0, "dither", "0 or more"),
             (self.energy_floor >= 0, "energy_floor", "0 or more"),
             (self.seed >= 0, "seed", "0 or more"),
+            (LEAST_LOOK_AHEAD <= self.pitch_look_ahead <= MOST_LOOK_AHEAD, "pitch_look_ahead",
+             f"{LEAST_LOOK_AHEAD} to {MOST_LOOK_AHEAD}"),
         ]
         for good, name, wanted in checks:
             if not good:
@@ -138,26 +144,16 @@ def window_function(options: FeatureOptions) -> np.ndarray:
     return values[options.window].astype(np.float32)
 
 
-def prepare_samples(samples: np.ndarray, options: FeatureOptions, seed_id: str) -> np.ndarray:
-    """Check, dither and (without `snip_edges`) mirror the samples at the edges.
-
-    Dither is added once to the waveform, where Kaldi draws it anew for each frame: two and a half
-    times fewer draws for the same noise in each frame; only the noise of overlapping frames is
-    no longer independent. It is seeded by `seed_id`, so that a recording gives the same features
-    in any order of work.
+def checked_samples(samples: np.ndarray, seed_id: str = "", before: int = 0) -> np.ndarray:
+    """Return samples as float32 (num_samples,); refuse what is no signal.
 
     Parameters
     ----------
     samples : array (num_samples,)
-        In 16-bit range (-32768..32767).
-    options : FeatureOptions
-        Their dither, seed and kind of edges are used.
     seed_id : str
-        Utterance id.
-
-    Returns
-    -------
-    float32 array (>= num_samples,), to be cut from its first sample on.
+        Utterance id, for the line.
+    before : int
+        Samples that came before these, for the line.
 
     Raises
     ------
@@ -172,30 +168,71 @@ def prepare_samples(samples: np.ndarray, options: FeatureOptions, seed_id: str) 
     # One NaN would spread through the mean of the frame into all cepstra.
     if not np.isfinite(samples).all():
         bad = int(np.argmin(np.isfinite(samples)))
-        raise UserError(f"{where}: sample {bad} is {samples[bad]}, not a finite number; "
+        raise UserError(f"{where}: sample {before + bad} is {samples[bad]}, not a finite number; "
                         "convert the recording again")
-    if options.dither > 0:
+    return samples
+
+
+class SampleStream:
+    """The samples that frames are cut from, as they come: dithered, and mirrored at the edges.
+
+    Dither is added once to the waveform, where Kaldi draws it anew for each frame: two and a half
+    times fewer draws for the same noise in each frame; only the noise of overlapping frames is
+    no longer independent. It is seeded by `seed_id` and hangs on nothing but the samples' places,
+    so that a recording gives the same features in any order of work, and in any pieces.
+    """
+
+    def __init__(self, options: FeatureOptions, seed_id: str = ""):
+        self._options = options
         seed = zlib.crc32(seed_id.encode(errors="surrogatepass"))  # file names may be no UTF-8
-        generator = np.random.default_rng([options.seed, seed])
-        noise = generator.standard_normal(len(samples), dtype=np.float32)
+        self._noise = np.random.default_rng([options.seed, seed])
+        # Without snip_edges, frame t, cut at t * shift, is centred on its shift: there are samples
+        # before the first and after the last one, mirrored.
+        self._first = 0 if options.snip_edges else (
+            options.shift_samples // 2 - options.window_samples // 2)
+        self._place = self._first  # of the next sample that goes out
+        self._length = 0
+        self._last = np.zeros(0, np.float32)  # the samples that may be mirrored, or wait
+
+    def accept(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples, as of `checked_samples`; return those that are ready."""
+        samples = self._dithered(samples)
+        self._length += len(samples)
+        if self._options.snip_edges:
+            return samples
+        self._last = np.concatenate([self._last, samples])
+        if self._length < self._options.window_samples:  # too few to mirror
+            return samples[:0]
+        ready = self._up_to(self._length)
+        self._last = self._last[-self._options.window_samples:]
+        return ready
+
+    def finish(self) -> np.ndarray:
+        """Return the samples after the end that frames reach into."""
+        options = self._options
+        count = num_frames(self._length, options)
+        if options.snip_edges or count == 0:
+            return np.zeros(0, np.float32)
+        return self._up_to(self._first + (count - 1) * options.shift_samples
+                           + options.window_samples)
+
+    def _dithered(self, samples: np.ndarray) -> np.ndarray:
+        options = self._options
+        if options.dither == 0:
+            return samples
+        noise = self._noise.standard_normal(len(samples), dtype=np.float32)
         if options.dither != 1.0:
             noise *= np.float32(options.dither)
         noise += samples
-        samples = noise
-    return samples if options.snip_edges else _mirror_edges(samples, options)
+        return noise
 
-
-def _mirror_edges(samples: np.ndarray, options: FeatureOptions) -> np.ndarray:
-    """Extend the samples so that frame t, cut at t * shift, is centred on its shift."""
-    count, length = num_frames(len(samples), options), len(samples)
-    if count == 0:
-        return samples[:0]
-    shift, window = options.shift_samples, options.window_samples
-    first = shift // 2 - window // 2
-    index = np.arange(first, first + (count - 1) * shift + window)
-    # Fold into one period of the mirrored recording: ... c b a | a b c | c b a ...
-    index = index % (2 * length)
-    return samples[np.minimum(index, 2 * length - 1 - index)]
+    def _up_to(self, end: int) -> np.ndarray:
+        index = np.arange(self._place, end)
+        self._place = max(self._place, end)
+        # Fold into one period of the mirrored recording: ... c b a | a b c | c b a ...
+        index = index % (2 * self._length)
+        index = np.minimum(index, 2 * self._length - 1 - index)
+        return self._last[index - (self._length - len(self._last))]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -1,6 +1,7 @@
 """Owns the way from the samples of a lone recording to what an acoustic model sees."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.mfcc import compute_features
 from hybridasr.features.normalization import Normalization, recording_normalization
 from hybridasr.features.online_cmvn import SpeechStats, level_columns
-from hybridasr.features.pipeline import Frames, PipelineOptions, expand, feature_dim
+from hybridasr.features.pipeline import ExpandStream, Frames, PipelineOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,45 @@ class FrontEnd:
         """
         # The dither hangs on nothing but the samples' places: a copy under another name is equal.
         raw = compute_features(samples, self.features)
-        if len(raw) == 0:
-            empty = np.zeros((0, feature_dim(self.features, self.pipeline)), np.float32)
-            return Frames(empty, np.zeros(0)), None
-        normalized, stats = self.normalization.recording(raw, before)
-        weight, _ = level_columns(self.features)
-        return Frames(expand(normalized, self.pipeline), raw @ weight), stats
+        stream = self.stream(before)
+        features = np.concatenate([stream.accept(raw), stream.finish()])
+        return Frames(features, self.levels(raw)), stream.stats
+
+    def stream(self, before: SpeechStats | None = None, provisional: bool = False
+               ) -> "InputStream":
+        """Begin an utterance whose raw features come in pieces.
+
+        Parameters as of `Normalization.stream`.
+        """
+        return InputStream(self, before, provisional)
+
+    def levels(self, raw: np.ndarray) -> np.ndarray:
+        """Return how loud raw frames are, natural log of power, float64 (num_frames,)."""
+        return raw @ self._level_weight
+
+    @cached_property
+    def _level_weight(self) -> np.ndarray:
+        return level_columns(self.features)[0]
+
+
+class InputStream:
+    """What a model sees of an utterance whose raw features come in pieces."""
+
+    def __init__(self, front_end: FrontEnd, before: SpeechStats | None, provisional: bool):
+        self._normal = front_end.normalization.stream(before, provisional)
+        self._expand = ExpandStream(front_end.pipeline, front_end.features.dim)
+
+    def accept(self, raw: np.ndarray) -> np.ndarray:
+        """Take the next raw frames (frames, dim); return those ready, float32 (frames, columns)."""
+        return self._expand.accept(self._normal.accept(raw))
+
+    def finish(self) -> np.ndarray:
+        """End the utterance: return the frames that waited, float32 (frames, columns)."""
+        rest = self._normal.finish()
+        last = [] if rest is None else [self._expand.accept(rest)]
+        return np.concatenate([*last, self._expand.finish()])
+
+    @property
+    def stats(self) -> SpeechStats | None:
+        """What was heard so far, with cmvn "online"; None of nothing."""
+        return self._normal.stats

@@ -14,15 +14,17 @@ import numpy as np
 import scipy.fft
 
 from hybridasr.features.frames import (
+    PITCH_DIM,
     FeatureOptions,
+    SampleStream,
+    checked_samples,
     cut_frames,
     num_frames,
-    prepare_samples,
     window_function,
 )
-from hybridasr.features.pitch import pitch_features
+from hybridasr.features.pitch_stream import PitchStream
 
-__all__ = ["FeatureOptions", "compute_features", "mel_filters"]
+__all__ = ["FeatureOptions", "FeatureStream", "compute_features", "mel_filters"]
 
 # Smallest energy before a logarithm, float32's epsilon as in Kaldi: log is -15.9424.
 ENERGY_EPSILON = np.float32(np.finfo(np.float32).eps)
@@ -54,38 +56,133 @@ def compute_features(samples: np.ndarray, options: FeatureOptions,
     UserError
         if a sample is not finite.
     """
-    spectral = _spectral_features(samples, options, seed_id)
-    if not options.pitch:
-        return spectral
-    pitch = pitch_features(samples, options.sample_rate, options.frame_length_ms,
-                           options.frame_shift_ms, len(spectral), seed_id)
-    return np.concatenate([spectral, pitch], axis=1)
+    stream = FeatureStream(options, seed_id)
+    return np.concatenate([stream.accept(samples), stream.finish()])
 
 
-def _spectral_features(samples: np.ndarray, options: FeatureOptions, seed_id: str) -> np.ndarray:
-    count = num_frames(np.size(samples), options)
-    samples = prepare_samples(samples, options, seed_id)
-    features = np.empty((count, options.spectral_dim), dtype=np.float32)
-    if count == 0:
+class FeatureStream:
+    """The features of a recording that comes in pieces of any size.
+
+    However it is cut, the frames are those of the whole (`compute_features`), to rounding; memory
+    holds what later frames need. Parameters as of `compute_features`.
+    """
+
+    def __init__(self, options: FeatureOptions, seed_id: str = ""):
+        self._options, self._seed_id, self._given = options, seed_id, 0
+        self._spectral = _SpectralStream(options, seed_id)
+        self._pitch = PitchStream(options.sample_rate, options.frame_length_ms,
+                                  options.frame_shift_ms, options.pitch_look_ahead,
+                                  seed_id) if options.pitch else None
+        # With pitch: rows that wait for it, and pitch that is ahead; one of the two is empty.
+        self._rows = np.zeros((0, options.spectral_dim), np.float32)
+        self._track = np.zeros((0, PITCH_DIM), np.float32)
+        self._last = np.zeros((1, PITCH_DIM), np.float32)  # zeros where there is no pitch at all
+
+    def accept(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples; return the frames that are ready, float32 (frames, options.dim).
+
+        Parameters
+        ----------
+        samples : array (num_samples,)
+            In 16-bit range (-32768..32767), at `options.sample_rate` hertz.
+
+        Raises
+        ------
+        UserError
+            if a sample is not finite; none of `samples` is taken then.
+        """
+        samples = checked_samples(samples, self._seed_id, self._given)
+        self._given += len(samples)
+        rows = self._spectral.accept(samples)
+        return rows if self._pitch is None else self._joined(rows, self._pitch.accept(samples))
+
+    def finish(self) -> np.ndarray:
+        """End the recording: return the frames that waited, float32 (frames, options.dim)."""
+        rows = self._spectral.finish()
+        if self._pitch is None:
+            return rows
+        joined = self._joined(rows, self._pitch.finish())
+        # The pitch counts its frames at another rate: the last one is repeated.
+        rest = np.repeat(self._last, len(self._rows), axis=0)
+        return np.concatenate([joined, np.concatenate([self._rows, rest], axis=1)])
+
+    def _joined(self, rows: np.ndarray, track: np.ndarray) -> np.ndarray:
+        """Put spectral rows and pitch side by side, as far as there are both."""
+        self._rows = np.concatenate([self._rows, rows])
+        self._track = np.concatenate([self._track, track])
+        count = min(len(self._rows), len(self._track))
+        joined = np.concatenate([self._rows[:count], self._track[:count]], axis=1)
+        if count:
+            self._last = self._track[count - 1:count].copy()
+        self._rows, self._track = self._rows[count:], self._track[count:]
+        return joined
+
+
+class _SpectralStream:
+    """MFCC or filter bank of a recording that comes in pieces of any size.
+
+    Parameters
+    ----------
+    options : FeatureOptions
+    seed_id : str
+        Utterance id; seeds the dither.
+    """
+
+    def __init__(self, options: FeatureOptions, seed_id: str = ""):
+        self._options, self._tables = options, _tables(options)
+        self._samples = SampleStream(options, seed_id)
+        self._held = np.zeros(0, np.float32)  # samples that the next frames begin with
+        self._given = self._made = 0  # samples, frames
+        self._skip = 0  # samples to come that are in no frame
+
+    def accept(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples; return the frames that are complete, float32 (frames, columns).
+
+        Parameters
+        ----------
+        samples : float32 (num_samples,)
+            As from `frames.checked_samples`, in 16-bit range (-32768..32767).
+        """
+        self._given += len(samples)
+        self._hold(self._samples.accept(samples))
+        spare = len(self._held) - self._options.window_samples
+        return self._frames(0 if spare < 0 else 1 + spare // self._options.shift_samples)
+
+    def finish(self) -> np.ndarray:
+        """Return the frames that reach beyond the end, which only come without `snip_edges`."""
+        self._hold(self._samples.finish())
+        return self._frames(num_frames(self._given, self._options) - self._made)
+
+    def _hold(self, samples: np.ndarray) -> None:
+        self._held = np.concatenate([self._held, samples[self._skip:]])
+        self._skip = max(0, self._skip - len(samples))
+
+    def _frames(self, count: int) -> np.ndarray:
+        options = self._options
+        features = np.empty((max(count, 0), options.spectral_dim), dtype=np.float32)
+        if count <= 0:
+            return features
+        energies = np.empty(count, dtype=np.float32)
+        # Zeros beyond the window pad the transform; the kernel leaves them as they are.
+        frames = np.zeros((min(count, BLOCK_FRAMES), options.fft_samples), dtype=np.float32)
+        mel = np.empty((frames.shape[0], options.num_mel_bins), dtype=np.float32)
+        for first in range(0, count, BLOCK_FRAMES):
+            rows = slice(first, min(count, first + BLOCK_FRAMES))
+            size = rows.stop - first
+            cut_frames(self._held, first, options.shift_samples, self._tables.window,
+                       np.float32(options.preemphasis), options.remove_dc_offset,
+                       options.raw_energy, frames[:size], energies[rows])
+            spectrum = scipy.fft.rfft(frames[:size], axis=1)
+            _mel_energies(spectrum.view(np.float32), self._tables.first_bin, self._tables.offset,
+                          self._tables.weight, options.use_power, mel[:size])
+            _finish(mel[:size], features[rows], self._tables, options)
+        if options.has_energy:
+            features[:, 0] = _log_energy(energies, options)
+        self._made += count
+        # Frames further apart than they are long leave samples out.
+        self._skip = max(0, count * options.shift_samples - len(self._held))
+        self._held = self._held[count * options.shift_samples:]
         return features
-    tables = _tables(options)
-    energies = np.empty(count, dtype=np.float32)
-    # Zeros beyond the window pad the transform; the kernel leaves them as they are.
-    frames = np.zeros((min(count, BLOCK_FRAMES), options.fft_samples), dtype=np.float32)
-    mel = np.empty((frames.shape[0], options.num_mel_bins), dtype=np.float32)
-    for first in range(0, count, BLOCK_FRAMES):
-        rows = slice(first, min(count, first + BLOCK_FRAMES))
-        size = rows.stop - first
-        cut_frames(samples, first, options.shift_samples, tables.window,
-                   np.float32(options.preemphasis), options.remove_dc_offset, options.raw_energy,
-                   frames[:size], energies[rows])
-        spectrum = scipy.fft.rfft(frames[:size], axis=1)
-        _mel_energies(spectrum.view(np.float32), tables.first_bin, tables.offset, tables.weight,
-                      options.use_power, mel[:size])
-        _finish(mel[:size], features[rows], tables, options)
-    if options.has_energy:
-        features[:, 0] = _log_energy(energies, options)
-    return features
 
 
 def mel_filters(options: FeatureOptions) -> np.ndarray:

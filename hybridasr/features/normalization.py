@@ -19,6 +19,8 @@ from hybridasr.features.cmvn import apply_cmvn, cmvn_stats, sliding_cmvn, sum_st
 from hybridasr.features.feature_tables import scp_table, table_part
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.online_cmvn import (
+    NormalizedStream,
+    NormalStream,
     OnlineCmvn,
     SpeechStats,
     add_up,
@@ -86,37 +88,87 @@ class Normalization:
                 raise UserError(f"speaker '{utterance.speaker}' has no CMVN statistics; make the "
                                 "features again", self.speakers.scp)
             stats = self.speakers[utterance.speaker]
-        return self._normalized(raw, self.before.get(utterance.utterance), stats)[0]
+        return self.normalize(raw, self.before.get(utterance.utterance), stats)
 
-    def recording(self, raw: np.ndarray, before: SpeechStats | None = None
-                  ) -> tuple[np.ndarray, SpeechStats | None]:
-        """Normalise a lone recording; return what was heard in it too, with cmvn "online".
+    @property
+    def waits(self) -> bool:
+        """Whether a recording is normalised by all of it, so that nothing is ready before."""
+        return self.pipeline.cmvn not in ("online", "none")
+
+    def stream(self, before: SpeechStats | None = None, provisional: bool = False
+               ) -> "NormalStream":
+        """Begin a lone recording that comes in pieces.
 
         Parameters
         ----------
-        raw : float32 (num_frames, dim)
-            One frame or more.
         before : SpeechStats, optional
-            Of its speaker, before it.
+            Of its speaker, before it; used with cmvn "online" only.
+        provisional : bool
+            Where a recording would be waited for, normalise by what came so far.
         """
-        return self._normalized(raw, before, None)
+        if self.pipeline.cmvn == "online":
+            assert self.online is not None
+            return NormalizedStream(self.online, before)
+        if not self.waits:
+            return NormalStream()
+        return _RunningStream(self) if provisional else _WholeStream(self)
 
-    def _normalized(self, raw: np.ndarray, before: SpeechStats | None, stats: np.ndarray | None
-                    ) -> tuple[np.ndarray, SpeechStats | None]:
+    def of_recording(self, raw: np.ndarray, stats: np.ndarray) -> np.ndarray:
+        """Normalise frames of a recording of an unknown speaker by its statistics (2, dim + 1)."""
+        if self.training is not None and self.pipeline.cmvn == "speaker":
+            stats = stats + self.training * (self.pipeline.cmvn_prior_frames
+                                             / self.training[0, -1])
+        return apply_cmvn(raw, stats, self.pipeline.norm_vars)
+
+    def normalize(self, raw: np.ndarray, before: SpeechStats | None = None,
+                  stats: np.ndarray | None = None) -> np.ndarray:
+        """Normalise a whole recording, float32 (num_frames, dim).
+
+        Parameters
+        ----------
+        before : SpeechStats, optional
+            As for `stream`.
+        stats : float64 (2, dim + 1), optional
+            CMVN statistics of its speaker, if that is known, with cmvn "speaker".
+        """
         pipeline, cmvn = self.pipeline, self.pipeline.cmvn
         if len(raw) == 0 or cmvn == "none":
-            return raw, None
+            return raw
         if cmvn == "online":
             assert self.online is not None
-            return self.online.normalize(raw, before)
+            return self.online.normalize(raw, before)[0]
         if cmvn == "sliding":
             return sliding_cmvn(raw, pipeline.cmvn_window, pipeline.cmvn_min_window,
-                                pipeline.cmvn_center, pipeline.norm_vars), None
-        if stats is None:
-            stats = cmvn_stats(raw)
-            if self.training is not None and cmvn == "speaker":
-                stats = stats + self.training * (pipeline.cmvn_prior_frames / self.training[0, -1])
-        return apply_cmvn(raw, stats, pipeline.norm_vars), None
+                                pipeline.cmvn_center, pipeline.norm_vars)
+        if stats is not None:
+            return apply_cmvn(raw, stats, pipeline.norm_vars)
+        return self.of_recording(raw, cmvn_stats(raw))
+
+
+class _WholeStream(NormalStream):
+    """Waits for the end of the recording."""
+
+    def __init__(self, normalization: Normalization):
+        self._normalization, self._parts = normalization, []
+
+    def accept(self, raw: np.ndarray) -> np.ndarray:
+        self._parts.append(raw)
+        return raw[:0]
+
+    def finish(self) -> np.ndarray:
+        raw, self._parts = np.concatenate(self._parts), []
+        return self._normalization.normalize(raw)
+
+
+class _RunningStream(NormalStream):
+    """Takes the recording so far, this piece included, for the whole one."""
+
+    def __init__(self, normalization: Normalization):
+        self._normalization, self._stats = normalization, 0.0
+
+    def accept(self, raw: np.ndarray) -> np.ndarray:
+        self._stats = self._stats + cmvn_stats(raw)
+        return self._normalization.of_recording(raw, self._stats) if len(raw) else raw
 
 
 def recording_normalization(features: FeatureOptions, pipeline: PipelineOptions,

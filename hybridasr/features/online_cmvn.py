@@ -126,7 +126,7 @@ class OnlineCmvn:
     look_ahead: int = 0
 
     def normalize(self, raw: np.ndarray, before: SpeechStats | None = None
-                  ) -> tuple[np.ndarray, SpeechStats]:
+                  ) -> tuple[np.ndarray, SpeechStats | None]:
         """Normalise a recording, float32 (num_frames, dim); return what was heard in it too.
 
         Parameters
@@ -153,15 +153,31 @@ class OnlineCmvn:
         return state
 
 
-class NormalizedStream:
-    """A recording that is normalised as it arrives, in pieces of any size."""
+class NormalStream:
+    """A recording that comes in pieces, and is normalised; this one leaves it as it is."""
+
+    def accept(self, raw: np.ndarray) -> np.ndarray:
+        """Take the next raw frames; return those that are ready, float32 (num_frames, dim)."""
+        return raw
+
+    def finish(self) -> np.ndarray | None:
+        """Return the frames that waited for later ones, float32 (num_frames, dim); None: none."""
+        return None
+
+    @property
+    def stats(self) -> SpeechStats | None:
+        """What was heard, with cmvn "online" and one frame or more; otherwise None."""
+        return None
+
+
+class NormalizedStream(NormalStream):
+    """A recording that is normalised by the running mean of its speech."""
 
     def __init__(self, cmvn: OnlineCmvn, before: SpeechStats | None = None):
         self._cmvn, self._state = cmvn, cmvn.start(before)
         self._waiting = np.zeros((0, len(cmvn.lift)), np.float32)
 
-    def accept(self, raw: np.ndarray) -> np.ndarray:
-        """Take the next raw frames; return those that are ready, float32 (num_frames, dim)."""
+    def accept(self, raw: np.ndarray) -> np.ndarray:  # noqa: D102
         cmvn = self._cmvn
         frames = np.concatenate([self._waiting, np.asarray(raw, np.float32)])
         ready = np.empty((max(len(frames) - cmvn.look_ahead, 0), frames.shape[1]), np.float32)
@@ -170,8 +186,7 @@ class NormalizedStream:
         self._waiting = frames[len(ready):]
         return ready
 
-    def finish(self) -> np.ndarray:
-        """Return the frames that waited for later ones, float32 (num_frames, dim)."""
+    def finish(self) -> np.ndarray:  # noqa: D102
         rest = np.empty_like(self._waiting)
         # All have been counted: nothing is new, and nothing is looked ahead for.
         _advance(self._waiting, len(rest), 0, self._cmvn.weight, self._cmvn.lift,
@@ -180,9 +195,10 @@ class NormalizedStream:
         return rest
 
     @property
-    def stats(self) -> SpeechStats:
-        """What was heard in this stream, one frame or more, as of `speech_stats`."""
+    def stats(self) -> SpeechStats | None:  # noqa: D102
         level, loudest = self._state[4, 1], self._state[4, 3]
+        if loudest == -np.inf:
+            return None
         # The level may still be that of the start; the loudest frame of the stream counts here.
         share = np.exp(LOUDNESS * (level - loudest))
         return _relative(self._state[2] * share, self._state[3] * share, self._state[4, 0] * share,

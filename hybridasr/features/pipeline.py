@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.transforms import add_deltas, splice
+from hybridasr.features.transforms import ContextStream, add_deltas, splice
 from hybridasr.options import option
 
 MOST_FRAMES = 100  # that deltas and splicing may look at to one side
@@ -82,6 +82,35 @@ def expand(features: np.ndarray, options: PipelineOptions) -> np.ndarray:
         features = add_deltas(features, options.delta_order, options.delta_window)
     features = splice(features, options.splice_left, options.splice_right)
     return np.ascontiguousarray(features, dtype=np.float32)
+
+
+class ExpandStream:
+    """What `expand` gives, of features (frames, dim) that come in pieces."""
+
+    def __init__(self, options: PipelineOptions, dim: int):
+        order, window = options.delta_order, options.delta_window
+        left, right = options.splice_left, options.splice_right
+        self._none = np.zeros((0, dim), np.float32)
+        self._steps = []
+        if order:
+            self._steps.append(ContextStream(lambda rows: add_deltas(rows, order, window),
+                                             order * window, order * window, dim))
+        if left or right:
+            self._steps.append(ContextStream(lambda rows: splice(rows, left, right), left, right,
+                                             dim * (order + 1)))
+
+    def accept(self, features: np.ndarray) -> np.ndarray:
+        """Take the next frames; return the rows that are ready, float32 (frames, columns)."""
+        for step in self._steps:
+            features = step.accept(features)
+        return features
+
+    def finish(self) -> np.ndarray:
+        """Return the rows that waited for later frames, float32 (frames, columns)."""
+        features = self._none
+        for step in self._steps:
+            features = np.concatenate([step.accept(features), step.finish()])
+        return features
 
 
 def base_pipeline(options: PipelineOptions) -> PipelineOptions:

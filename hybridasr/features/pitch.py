@@ -1,11 +1,12 @@
-"""Owns the pitch tracker, and the pitch features of a recording.
+"""Owns the pitch tracker.
 
 Takes float32 samples in 16-bit range, gives float32 (frames, 2): normalised cross-correlation and
 pitch in hertz. The signal is brought down to 4 kHz; the correlation of each frame with itself is
 measured at whole lags and interpolated at lags that lie a fixed ratio apart; the cheapest path
 through those is the pitch track. There is no decision between voiced and unvoiced: every frame has
 a pitch. Ghahremani et al., "A pitch extraction algorithm tuned for automatic speech recognition",
-ICASSP 2014; Kaldi: feat/pitch-functions.cc, with the whole recording given at once.
+ICASSP 2014; Kaldi: feat/pitch-functions.cc, with the whole recording given at once. The features
+that models see are made of the same parts by `pitch_stream`, as the samples come.
 """
 
 import math
@@ -18,7 +19,7 @@ import numba
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.features.frames import FeatureOptions, prepare_samples
+from hybridasr.features.frames import checked_samples
 from hybridasr.features.pitch_process import (
     MAX_STATES,
     ProcessPitchOptions,
@@ -27,14 +28,9 @@ from hybridasr.features.pitch_process import (
 )
 from hybridasr.options import option
 
-__all__ = ["PitchOptions", "ProcessPitchOptions", "compute_pitch", "pitch_features",
-           "process_pitch"]
+__all__ = ["PitchOptions", "PitchTables", "ProcessPitchOptions", "compute_pitch", "measure",
+           "pitch_tables", "process_pitch", "resample_part"]
 
-# Only for the check of the samples: a pitch tracker wants neither dither nor mirrored edges.
-_AS_THEY_ARE = FeatureOptions(dither=0.0)
-# Speech is at most 20 dB below its loudest frame; what is softer counts for at least so much.
-ACTIVE_RANGE = 0.01
-LEAST_LOUDNESS = 1e-4
 # Frames worked on at a time; bounds the memory of a long recording.
 BLOCK_FRAMES = 256
 # Columns of the correlations are padded to a multiple of this, so that vector loops have no rest.
@@ -103,8 +99,7 @@ class PitchOptions:
         return int(self.resample_frequency * self.frame_shift_ms / 1000)
 
 
-def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None,
-                  by_speech: bool = False) -> np.ndarray:
+def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None) -> np.ndarray:
     """Track the pitch of one recording.
 
     Parameters
@@ -113,9 +108,6 @@ def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None,
         In 16-bit range (-32768..32767), at `options.sample_rate` hertz.
     options : PitchOptions, optional
         Default: Kaldi's values.
-    by_speech : bool
-        A frame is quiet beside the loud part of the recording; false, as in Kaldi: beside all of
-        it, so that silence around a word changes its pitch.
 
     Returns
     -------
@@ -129,88 +121,34 @@ def compute_pitch(samples: np.ndarray, options: PitchOptions | None = None,
         if a sample is not finite.
     """
     options = options or PitchOptions()
-    samples = prepare_samples(samples, _AS_THEY_ARE, "")
-    tables = _tables(options)
+    samples = checked_samples(samples)
+    tables = pitch_tables(options)
     signal = np.empty(-(-len(samples) * options.resample_frequency // options.sample_rate),
                       dtype=np.float32)
     count = _num_frames(len(signal), options)
     if count == 0:
         return np.zeros((0, 2), dtype=np.float32)
-    _resample(samples, tables.filter_first, tables.filter, tables.unit, signal)
+    resample_part(samples, 0, 0, tables.filter_first, tables.filter, tables.unit, signal)
     voicing = np.empty((count, tables.interpolation.shape[0]), dtype=np.float32)
     # The ballast keeps quiet frames from having an opinion. It is relative to the variance (Kaldi's
     # takes in the last half a millisecond only for the last frames), so that goes to 1.
     deviation = float(np.std(signal, dtype=np.float64))
-    if by_speech:
-        powers = _powers(signal, count, options.shift_samples, options.window_samples)
-        deviation = float(np.sqrt(powers[powers >= ACTIVE_RANGE * powers.max()].mean()))
     if deviation > np.finfo(np.float32).tiny:
         signal *= np.float32(1 / deviation)
     costs = _local_costs(signal, voicing, tables, options)
     path = cheapest_path(costs, count, len(tables.lags), tables.penalty)
-    correlation = np.einsum("fl,fl->f", voicing, tables.interpolation.T[path])
+    correlation = np.einsum("fl,fl->f", voicing, tables.by_state[path])
     return np.stack([correlation, 1 / tables.lags[path]], axis=1).astype(np.float32)
 
 
-def pitch_features(samples: np.ndarray, sample_rate: int, frame_length_ms: float,
-                   frame_shift_ms: float, num_frames: int, seed_id: str) -> np.ndarray:
-    """Compute the pitch features of one recording, to stand beside its other features.
-
-    They are of the speech: the mean of the log pitch counts frames by their loudness too, and
-    what silence is around a word changes nothing within it.
-
-    Parameters
-    ----------
-    samples : array (num_samples,)
-        In 16-bit range (-32768..32767).
-    sample_rate : int
-        Of the samples, in hertz; above 4000.
-    frame_length_ms, frame_shift_ms : float
-        Those of the other features, in milliseconds.
-    num_frames : int
-        How many frames the other features have: the last frame of the pitch is repeated, or
-        frames at the end are dropped, until it has as many.
-    seed_id : str
-        Utterance id; seeds the noise of the slope.
-
-    Returns
-    -------
-    float32 array (num_frames, 3)
-        As from `process_pitch`; zeros if the recording is too short for a frame.
-
-    Raises
-    ------
-    UserError
-        if a sample is not finite, or the sampling rate is too low.
-    """
-    options = PitchOptions(sample_rate=sample_rate, frame_length_ms=frame_length_ms,
-                           frame_shift_ms=frame_shift_ms)
-    samples = prepare_samples(samples, _AS_THEY_ARE, seed_id)  # its message names the utterance
-    raw = compute_pitch(samples, options, by_speech=True)
-    if len(raw) == 0:
-        return np.zeros((num_frames, 3), dtype=np.float32)
-    powers = _powers(samples, len(raw), round(sample_rate * frame_shift_ms / 1000),
-                     round(sample_rate * frame_length_ms / 1000))
-    loudness = np.sqrt(powers / max(float(powers.max()), 1e-9))
-    features = process_pitch(raw, seed_id=seed_id, weights=np.maximum(loudness, LEAST_LOUDNESS))
-    return features[np.minimum(np.arange(num_frames), len(features) - 1)]
-
-
-def _powers(signal: np.ndarray, count: int, shift: int, size: int) -> np.ndarray:
-    """Return the mean square of each frame, float64 (count,); an offset does not count."""
-    sums = np.concatenate([[0.0], np.cumsum(np.square(signal - signal.mean(dtype=np.float64)))])
-    begin = np.minimum(np.arange(count) * shift, len(signal) - 1)
-    end = np.minimum(begin + size, len(signal))
-    return (sums[end] - sums[begin]) / (end - begin)
-
-
-class _Tables(NamedTuple):
+class PitchTables(NamedTuple):
     """What depends on the options alone; T states (lags), L whole lags, padded to a multiple."""
 
     lags: np.ndarray  # float64 (T,), in seconds
     first_lag: int  # in samples, that of column 0
     last_lag: int
     interpolation: np.ndarray  # float32 (L, T): correlations at whole lags to those at `lags`
+    by_state: np.ndarray  # float32 (T, L): the same, a row a state
     cost: np.ndarray  # float32 (L, T padded): the same to local costs
     cost_range: np.ndarray  # int64 (L / GROUP, 2): columns of `cost` that are not 0 in its rows
     filter: np.ndarray  # float32 (output samples of a unit, taps)
@@ -220,7 +158,8 @@ class _Tables(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _tables(options: PitchOptions) -> _Tables:
+def pitch_tables(options: PitchOptions) -> PitchTables:
+    """Return what depends on the options alone."""
     rate, width = options.resample_frequency, options.upsample_filter_width
     steps = int(math.log(options.max_f0 / options.min_f0) / math.log1p(options.delta_pitch) + 1e-9)
     lags = (1 + options.delta_pitch) ** np.arange(steps + 1) / options.max_f0
@@ -240,7 +179,8 @@ def _tables(options: PitchOptions) -> _Tables:
         if len(nonzero):
             row[:] = nonzero[0] // VECTOR * VECTOR, _padded(int(nonzero[-1]) + 1)
     taps, first, unit = _resampling_filter(options)
-    return _Tables(lags, first_lag, last_lag, interpolation.astype(np.float32), cost, cost_range,
+    return PitchTables(lags, first_lag, last_lag, interpolation.astype(np.float32),
+                       np.ascontiguousarray(interpolation.T, np.float32), cost, cost_range,
                    taps, first, unit, options.penalty_factor * math.log1p(options.delta_pitch) ** 2)
 
 
@@ -278,29 +218,53 @@ def _num_frames(length: int, options: PitchOptions) -> int:
     return int(length / options.shift_samples + 0.5)
 
 
-def _local_costs(signal: np.ndarray, voicing: np.ndarray, tables: _Tables,
+def _local_costs(signal: np.ndarray, voicing: np.ndarray, tables: PitchTables,
                  options: PitchOptions) -> Iterator[np.ndarray]:
     """Yield the cost of each state, block by block, and fill `voicing` (num_frames, L)."""
-    size = options.window_samples
     first = 0 if options.snip_edges else (
-        options.shift_samples // 2 - (size + tables.last_lag) // 2)
+        options.shift_samples // 2 - (options.window_samples + tables.last_lag) // 2)
     block = np.empty((min(len(voicing), BLOCK_FRAMES), tables.cost.shape[1]), dtype=np.float32)
+    scales = np.ones(len(block), np.float32)
     for done in range(0, len(voicing), BLOCK_FRAMES):
         rows = voicing[done:done + BLOCK_FRAMES]
-        _measure(signal, first + done * options.shift_samples, options.shift_samples, size,
-                 tables.first_lag, tables.last_lag, np.float32(options.preemphasis),
-                 np.float32(options.nccf_ballast * size ** 2), tables.cost, tables.cost_range,
-                 rows, block[:len(rows)])
+        measure(signal, first + done * options.shift_samples, options, tables, scales, rows,
+                block[:len(rows)])
         yield block[:len(rows)]
 
 
+def measure(signal: np.ndarray, first: int, options: PitchOptions, tables: PitchTables,
+            scales: np.ndarray, voicing: np.ndarray, costs: np.ndarray) -> None:
+    """Fill in the correlations of frames with themselves, and the costs of the states.
+
+    Parameters
+    ----------
+    signal : float32 (num_samples,)
+        At `resample_frequency`; outside there is silence.
+    first : int
+        Where the first frame begins.
+    scales : float32 (>= num_frames,)
+        Factors that bring the signal of each frame to the variance 1 that the ballast is for.
+    voicing : float32 (num_frames, L)
+        Filled with correlations at whole lags, without ballast.
+    costs : float32 (num_frames, T padded)
+        Filled.
+    """
+    size = options.window_samples
+    _measure(signal, first, options.shift_samples, size, tables.first_lag, tables.last_lag,
+             np.float32(options.preemphasis), np.float32(options.nccf_ballast * size ** 2),
+             tables.cost, tables.cost_range, scales, voicing, costs)
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _resample(samples, first, weights, unit, signal):
-    """Fill `signal`; see `_Tables` for the filter. Outside the recording there is silence."""
+def resample_part(samples, before, place, first, weights, unit, signal):
+    """Fill `signal` with the outputs from number `place` on; see `PitchTables` for the filter.
+
+    `samples` are those from number `before` on; outside the recording there is silence.
+    """
     units, taps = weights.shape
     for k in range(len(signal)):
-        phase = k % units
-        start = first[phase] + k // units * unit
+        phase = (place + k) % units
+        start = first[phase] + (place + k) // units * unit - before
         total = np.float32(0.0)
         low, high = max(0, -start), min(taps, len(samples) - start)
         weight, part = weights[phase, low:high], samples[start + low:start + high]
@@ -311,7 +275,7 @@ def _resample(samples, first, weights, unit, signal):
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _measure(signal, first, shift, size, first_lag, last_lag, preemphasis, ballast, cost,
-             cost_range, voicing, block):
+             cost_range, scales, voicing, block):
     """Fill `voicing` (F, L) and `block` (F, T padded) for frames from sample `first` on."""
     num_lags = cost.shape[0]
     window = np.zeros(size + first_lag + num_lags, dtype=np.float32)
@@ -321,7 +285,8 @@ def _measure(signal, first, shift, size, first_lag, last_lag, preemphasis, balla
     correlation = np.empty(num_lags, dtype=np.float32)
     tiny = np.float32(1e-30)  # guards 0 / 0 in digital silence; the signal has variance 1
     for frame in range(len(voicing)):
-        _cut(signal, first + frame * shift, size + last_lag, size, preemphasis, window)
+        _cut(signal, first + frame * shift, size + last_lag, size, preemphasis, scales[frame],
+             window)
         own = _sliding_energy(window, size, first_lag, sums, energy)
         _correlate(window, size, first_lag, inner)
         out = voicing[frame]
@@ -344,8 +309,8 @@ def _measure(signal, first, shift, size, first_lag, last_lag, preemphasis, balla
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _cut(signal, start, length, size, preemphasis, window):
-    """Fill `window` up to `length`, less the mean of its first `size` samples."""
+def _cut(signal, start, length, size, preemphasis, scale, window):
+    """Fill `window` up to `length`, less the mean of its first `size` samples, times `scale`."""
     low, high = max(0, -start), min(length, len(signal) - start)
     window[:low] = 0
     window[low:high] = signal[start + low:start + high]
@@ -360,7 +325,7 @@ def _cut(signal, start, length, size, preemphasis, window):
         total += window[i]
     mean = np.float32(total / size)
     for i in range(length):
-        window[i] -= mean
+        window[i] = (window[i] - mean) * scale
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

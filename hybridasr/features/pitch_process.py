@@ -17,7 +17,8 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.options import option
 
-__all__ = ["ProcessPitchOptions", "cheapest_path", "process_pitch", "voicing_probability"]
+__all__ = ["ProcessPitchOptions", "advance_paths", "cheapest_path", "process_pitch",
+           "slope_noise", "voicing_probability"]
 
 # Tells the noise of the slope apart from the dither of the same utterance, which has its seed, too.
 _NOISE_STREAM = 1
@@ -53,7 +54,7 @@ class ProcessPitchOptions:
 
 
 def process_pitch(raw: np.ndarray, options: ProcessPitchOptions | None = None,
-                  seed_id: str = "", weights: np.ndarray | None = None) -> np.ndarray:
+                  seed_id: str = "") -> np.ndarray:
     """Turn a raw pitch track into features.
 
     Parameters
@@ -65,9 +66,6 @@ def process_pitch(raw: np.ndarray, options: ProcessPitchOptions | None = None,
         Default: Kaldi's values.
     seed_id : str
         Utterance id; seeds the noise.
-    weights : float64 (num_frames,), above 0, optional
-        What frames count for in the mean of the log pitch, beside their voicing; by default, as
-        in Kaldi, the same.
 
     Returns
     -------
@@ -95,15 +93,23 @@ def process_pitch(raw: np.ndarray, options: ProcessPitchOptions | None = None,
         return features
     correlation, log_pitch = np.clip(raw[:, 0], -1.0, 1.0), np.log(raw[:, 1])
     features[:, 0] = options.pov_scale * ((1.0001 - correlation) ** 0.15 - 1) + options.pov_offset
-    voiced = voicing_probability(correlation) * (1.0 if weights is None else weights)
+    voiced = voicing_probability(correlation)
     features[:, 1] = options.pitch_scale * (log_pitch - _local_mean(log_pitch, voiced, options))
+    noise = slope_noise(options, seed_id).standard_normal(len(raw))
     features[:, 2] = options.delta_pitch_scale * (
-        _slope(log_pitch, options.delta_window) + _noise(len(raw), options, seed_id))
+        _slope(log_pitch, options.delta_window) + options.delta_pitch_noise_stddev * noise)
     return features
 
 
-def voicing_probability(correlation: np.ndarray) -> np.ndarray:
-    """Return how probable it is that a frame is voiced, float64, of its correlation (-1..1).
+def slope_noise(options: ProcessPitchOptions, seed_id: str) -> np.random.Generator:
+    """Return what draws the noise of the slope, a value a frame."""
+    seed = zlib.crc32(seed_id.encode(errors="surrogatepass"))  # file names may be no UTF-8
+    return np.random.default_rng([options.seed, seed, _NOISE_STREAM])
+
+
+@numba.njit(cache=True, nogil=True)
+def voicing_probability(correlation):
+    """Return how probable it is that frames are voiced, float64, of their correlations (-1..1).
 
     Log odds fitted by the paper's authors to the Keele database; 0 is the least voiced.
     """
@@ -137,14 +143,6 @@ def _slope(values: np.ndarray, window: int) -> np.ndarray:
     return slope / (2 * sum(step * step for step in range(1, window + 1)))
 
 
-def _noise(size: int, options: ProcessPitchOptions, seed_id: str) -> np.ndarray | float:
-    if options.delta_pitch_noise_stddev == 0:
-        return 0.0
-    seed = zlib.crc32(seed_id.encode(errors="surrogatepass"))  # file names may be no UTF-8
-    generator = np.random.default_rng([options.seed, seed, _NOISE_STREAM])
-    return options.delta_pitch_noise_stddev * generator.standard_normal(size)
-
-
 def cheapest_path(costs: Iterable[np.ndarray], num_frames: int, num_states: int,
                   penalty: float) -> np.ndarray:
     """Find the path of least cost, where a change of state costs `penalty` times its square.
@@ -167,7 +165,7 @@ def cheapest_path(costs: Iterable[np.ndarray], num_frames: int, num_states: int,
     before = np.empty((num_frames, num_states), dtype=np.int16)
     done = 0
     for block in costs:
-        _advance(block, penalty, forward, before[done:done + len(block)])
+        advance_paths(block, penalty, forward, before[done:done + len(block)])
         done += len(block)
     path = np.empty(num_frames, dtype=np.int64)
     _trace_back(before, int(np.argmin(forward)), path)
@@ -175,7 +173,7 @@ def cheapest_path(costs: Iterable[np.ndarray], num_frames: int, num_states: int,
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _advance(block, penalty, forward, before):
+def advance_paths(block, penalty, forward, before):
     """Take the cheapest paths to each state, `forward` (T,), through the frames of `block`.
 
     Exact in both ways that it finds the best predecessors. In quiet frames the costs are so flat

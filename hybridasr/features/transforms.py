@@ -4,6 +4,8 @@ Frames beyond the ends count as copies of the first and the last one, as in Kald
 (feat/feature-functions.cc, transform/transform-common.cc).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hybridasr.errors import UserError
@@ -74,6 +76,43 @@ def splice(features: np.ndarray, left: int, right: int) -> np.ndarray:
     shift = np.arange(-left, right + 1)
     index = np.clip(np.arange(frames)[:, None] + shift, 0, frames - 1)
     return features[index].reshape(frames, dim * len(shift))
+
+
+class ContextStream:
+    """Applies a function of neighbouring frames to features that come in pieces.
+
+    Parameters
+    ----------
+    function : of float32 (frames, dim), gives a row for each frame
+        A row depends on the frames from `left` before to `right` after; frames beyond the ends
+        count as copies of the first and the last one.
+    dim : int
+        Columns of the features.
+    """
+
+    def __init__(self, function: Callable[[np.ndarray], np.ndarray], left: int, right: int,
+                 dim: int):
+        self._function, self._left, self._right = function, left, right
+        self._held = self._none = np.zeros((0, dim), np.float32)
+
+    def accept(self, features: np.ndarray) -> np.ndarray:
+        """Take the next frames; return the rows of those whose neighbours are all there."""
+        if self._held is self._none:
+            if not len(features):
+                return self._function(features)
+            self._held = np.repeat(features[:1], self._left, axis=0)
+        held = np.concatenate([self._held, features])
+        ready = max(0, len(held) - self._left - self._right)
+        self._held = held[ready:]
+        return self._function(held)[self._left:self._left + ready]
+
+    def finish(self) -> np.ndarray:
+        """Return the rows of the frames that waited for later ones; another signal may begin."""
+        if self._held is self._none:
+            return self._function(self._none)
+        rest = self.accept(np.repeat(self._held[-1:], self._right, axis=0))
+        self._held = self._none
+        return rest
 
 
 def apply_transform(features: np.ndarray, matrix: np.ndarray) -> np.ndarray:

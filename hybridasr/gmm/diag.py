@@ -103,6 +103,10 @@ class GmmScorer:
             part += np.log(sums[:size])
         return out
 
+    def stream(self) -> "ScoreStream":
+        """Begin an utterance whose features come in pieces."""
+        return ScoreStream(self)
+
     def accumulate(self, feats: np.ndarray, frame_pdfs: np.ndarray, stats: "GmmStats",
                    others: np.ndarray | None = None) -> None:
         """Add the statistics of aligned frames to `stats`, in place.
@@ -122,6 +126,21 @@ class GmmScorer:
             self.rows, self.offsets, stats.occupancy, stats.first, stats.second)
         stats.loglike += total
         stats.frames += frames
+
+
+class ScoreStream:
+    """What `GmmScorer.loglikes` gives of features that come in pieces; no frame waits."""
+
+    def __init__(self, scorer: GmmScorer):
+        self._scorer = scorer
+
+    def accept(self, feats: np.ndarray) -> np.ndarray:
+        """Take the next frames (num_frames, dim); return their scores."""
+        return self._scorer.loglikes(feats)
+
+    def finish(self) -> np.ndarray:
+        """End the utterance: return the scores that waited, float32 (0, num_pdfs)."""
+        return self._scorer.loglikes(np.zeros((0, self._scorer.dim), np.float32))
 
 
 @dataclass

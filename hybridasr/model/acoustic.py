@@ -49,6 +49,18 @@ class Adaptation:
         return self.gmm.scorer()
 
 
+class ScoreStream(Protocol):
+    """Scores the frames of an utterance as they come; together as `Scorer.loglikes`."""
+
+    def accept(self, feats: np.ndarray) -> np.ndarray:
+        """Take the next frames; return the scores that are ready, float32 (frames, num_pdfs)."""
+        ...
+
+    def finish(self) -> np.ndarray:
+        """End the utterance: return the scores that waited for later frames."""
+        ...
+
+
 class Scorer(Protocol):
     """What the search and the aligner need of an acoustic model."""
 
@@ -56,6 +68,10 @@ class Scorer(Protocol):
 
     def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
         """Score the frames of an utterance, float32 (num_frames, num_pdfs or len(pdfs))."""
+        ...
+
+    def stream(self) -> ScoreStream:
+        """Begin an utterance whose frames come in pieces."""
         ...
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridasr.errors import UserError
+from hybridasr.nnet.loss import log_softmax
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.quantize import network_from_arrays, quantize
 
@@ -70,6 +71,10 @@ class NnetAcoustics:
         scores -= self.log_priors
         return scores if pdfs is None else np.ascontiguousarray(scores[:, pdfs])
 
+    def stream(self) -> "ScoreStream":
+        """Begin an utterance whose features come in pieces."""
+        return ScoreStream(self)
+
     def quantized(self) -> "NnetAcoustics":
         """Return the same with int8 weights."""
         return replace(self, network=quantize(self.network))
@@ -78,6 +83,30 @@ class NnetAcoustics:
         """Return everything but the network's text."""
         return {**{name: getattr(self, name) for name in OWN_ARRAYS},
                 **{f"nnet.{name}": array for name, array in self.network.to_arrays().items()}}
+
+
+class ScoreStream:
+    """What `NnetAcoustics.loglikes` gives, to rounding, of features that come in pieces.
+
+    The network keeps its state and waits for its right context.
+    """
+
+    def __init__(self, acoustics: NnetAcoustics):
+        self._acoustics, self._stream = acoustics, acoustics.network.stream()
+
+    def accept(self, feats: np.ndarray) -> np.ndarray:
+        """Take the next frames (num_frames, dim); return the scores that are ready."""
+        if feats.ndim != 2 or feats.shape[1] != self._acoustics.dim:
+            raise ValueError(f"features {feats.shape}, the network has {self._acoustics.dim} "
+                             "columns")
+        return self._scores(self._stream.push(self._acoustics.scaled(feats)))
+
+    def finish(self) -> np.ndarray:
+        """End the utterance: return the scores that waited, float32 (num_frames, num_pdfs)."""
+        return self._scores(self._stream.finish())
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        return log_softmax(logits) - self._acoustics.log_priors
 
 
 def acoustics_from_arrays(text: str, arrays: Mapping[str, np.ndarray],

@@ -249,7 +249,7 @@ class Stream:
         if not len(feats):
             return np.empty((0, network.output_dim), feats.dtype)
         if self._last is None:
-            feats = np.pad(feats, ((network.left_context, 0), (0, 0)), mode="edge")
+            feats = np.concatenate([np.repeat(feats[:1], network.left_context, axis=0), feats])
         self._last = feats[-1:].copy()
         x = feats[None]
         for number, layer in enumerate(network.layers):

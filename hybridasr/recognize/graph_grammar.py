@@ -3,17 +3,19 @@
 The other kind, a command list, is `confidence.command_grammar.CommandGrammar`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from hybridasr.confidence.decoded import Decoded
+from hybridasr.confidence.decoded import Decoded, GrammarSearch
 from hybridasr.confidence.verify import NO_SPEECH, TOO_SHORT
 from hybridasr.corpus.command_list import Command
-from hybridasr.decode.latgen import LatticeOptions, decode_lattice
-from hybridasr.decode.search import BestPath, SearchOptions, search
+from hybridasr.decode.latgen import LatticeOptions, finish_lattice
+from hybridasr.decode.search import BestPath, Ending, Search, SearchOptions
 from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError, shell_command
 from hybridasr.graph.arrays import DecodingGraph
@@ -26,6 +28,8 @@ from hybridasr.storage import PathLike
 
 # Seconds that hold a word: longer audio in which no word even begins has no speech.
 SHORTEST_WORD = 0.25
+# Frames after which the words that no path disputes are settled, and their tokens freed.
+SETTLED = 100
 # Alternatives worse than the best words by more than this are not given.
 NBEST_BEAM = 10.0
 
@@ -43,15 +47,11 @@ class Grammar(Protocol):
         """Words and phrases that are no commands, as the user gave them."""
         ...
 
-    def decode(self, loglikes: np.ndarray, levels: np.ndarray, options: SearchOptions,
-               nbest: int = 0) -> Decoded:
-        """Decode one utterance.
+    def begin(self, options: SearchOptions, nbest: int = 0) -> GrammarSearch:
+        """Begin an utterance.
 
         Parameters
         ----------
-        loglikes : float32 (num_frames, num_pdfs)
-        levels : float64 (num_frames,)
-            How loud the frames are.
         options : SearchOptions
             With the acoustic scale of the model.
         nbest : int
@@ -70,8 +70,7 @@ class NoGrammar:
     commands: tuple[Command, ...] = ()
     fillers: tuple[str, ...] = ()
 
-    def decode(self, loglikes: np.ndarray, levels: np.ndarray, options: SearchOptions,
-               nbest: int = 0) -> Decoded:
+    def begin(self, options: SearchOptions, nbest: int = 0) -> GrammarSearch:
         """Raise `UserError`: there is nothing to decode with."""
         raise UserError("no graph and no commands; give --commands FILE, or run 'hybridasr "
                         "mkgraph'")
@@ -106,47 +105,96 @@ class GraphGrammar:
         """Return the grammar of a graph that was made for the model; by default of its words."""
         return cls(model, graph, lang or model.lang, model.transitions.tid_pdf[graph.ilabel])
 
-    def decode(self, loglikes: np.ndarray, levels: np.ndarray, options: SearchOptions,
-               nbest: int = 0) -> Decoded:
-        """Decode one utterance; see `Grammar.decode`."""
-        del levels
-        # A lattice costs time, and only the alternatives need one.
-        if nbest == 0:
-            path, lattice = search(self.graph, self.arc_pdfs, loglikes, options), None
-        else:
-            path, lattice = decode_lattice(self.graph, self.arc_pdfs, loglikes, options,
-                                           LatticeOptions(NBEST_BEAM)) or (None, None)
-        shift, lang = self.model.features.frame_shift_ms / 1000, self.lang
-        if path is None:
-            return self.empty(_reason_incomplete(len(loglikes) * shift), False)
-        words = path.words.tolist()
-        # Words that do not match their phones have no times.
-        segments = word_segments(phone_segments(path.transition_ids, self.model.transitions),
-                                 words, lang)
-        times = [(lang.word_name(word.label), word.begin * shift, word.end * shift)
-                 for word in segments]
-        reason = None
-        if not path.complete:
-            reason = TOO_SHORT if words else _reason_incomplete(len(loglikes) * shift)
-        elif not words:
-            reason = NO_SPEECH
-        return Decoded([lang.word_name(word) for word in words], times, path.complete, path,
-                       reason=reason,
-                       alternatives=self._alternatives(path, lattice, options, nbest))
+    @cached_property
+    def silent(self) -> np.ndarray:
+        """Which arcs read silence, bool (num_arcs,)."""
+        return np.isin(self.model.transitions.tid_phone[self.graph.ilabel],
+                       self.model.lang.silence_phones)
+
+    def begin(self, options: SearchOptions, nbest: int = 0) -> GrammarSearch:
+        """Begin an utterance; see `Grammar.begin`."""
+        return _GraphSearch(self, options, nbest)
 
     def empty(self, reason: str, complete: bool) -> Decoded:
         """Return the result of an utterance in which there is nothing to search."""
         return Decoded([], [], complete, None, reason=reason)
 
-    def _alternatives(self, path: BestPath, lattice: CompactLattice | None,
-                      options: SearchOptions, nbest: int) -> tuple[tuple[str, ...], ...]:
+
+class _GraphSearch:
+    """An utterance in a graph; what no path disputes any more is settled as it goes."""
+
+    def __init__(self, grammar: GraphGrammar, options: SearchOptions, nbest: int):
+        self._grammar, self._options, self._nbest = grammar, options, nbest
+        self._lattice = LatticeOptions(NBEST_BEAM)
+        self._frames = self._unsettled = 0
+        # A lattice costs time, and only the alternatives need one. A graph may be empty.
+        self._search = Search(grammar.graph, grammar.arc_pdfs, options,
+                              lattice_beam=NBEST_BEAM if nbest else None) \
+            if grammar.graph.num_states else None
+
+    def accept(self, loglikes: np.ndarray) -> None:
+        self._frames += len(loglikes)
+        if self._search is None:
+            return
+        self._search.advance(loglikes)
+        self._unsettled += len(loglikes)
+        if self._unsettled >= SETTLED and not self._nbest:
+            self._search.settle()
+            self._unsettled = 0
+
+    def partial(self) -> list[str]:
+        if self._search is None:
+            return []
+        path = self._search.partial()
+        return [] if path is None else self._names(path.words.tolist())
+
+    def ending(self) -> Ending:
+        if self._search is None:
+            return Ending(self._frames, 0, np.inf, np.inf)
+        return self._search.ending(self._grammar.silent)
+
+    def finish(self, levels: np.ndarray) -> Decoded:
+        del levels
+        path, lattice = self._best()
+        grammar = self._grammar
+        shift, lang = grammar.model.features.frame_shift_ms / 1000, grammar.lang
+        if path is None:
+            return grammar.empty(_reason_incomplete(self._frames * shift), False)
+        words = path.words.tolist()
+        # Words that do not match their phones have no times.
+        segments = word_segments(phone_segments(path.transition_ids, grammar.model.transitions),
+                                 words, lang)
+        times = [(lang.word_name(word.label), word.begin * shift, word.end * shift)
+                 for word in segments]
+        reason = None
+        if not path.complete:
+            reason = TOO_SHORT if words else _reason_incomplete(self._frames * shift)
+        elif not words:
+            reason = NO_SPEECH
+        return Decoded(self._names(words), times, path.complete, path, reason=reason,
+                       alternatives=self._alternatives(path, lattice))
+
+    def _best(self) -> tuple[BestPath | None, CompactLattice | None]:
+        if self._search is None or self._frames == 0:
+            return None, None
+        if not self._nbest:
+            return self._search.finish()[0], None
+        return finish_lattice(self._search, self._grammar.graph, self._options,
+                              self._lattice) or (None, None)
+
+    def _alternatives(self, path: BestPath, lattice: CompactLattice | None
+                      ) -> tuple[tuple[str, ...], ...]:
         if lattice is None:
             return ()
         # One more than asked for: the best words are among them.
         best = tuple(path.words.tolist())
-        others = [other.words for other in n_best(lattice, nbest + 1, options.acoustic_scale)
+        others = [other.words for other in n_best(lattice, self._nbest + 1,
+                                                  self._options.acoustic_scale)
                   if other.words != best]
-        return tuple(tuple(map(self.lang.word_name, words)) for words in others[:nbest])
+        return tuple(tuple(self._names(words)) for words in others[:self._nbest])
+
+    def _names(self, words: Iterable[int]) -> list[str]:
+        return [self._grammar.lang.word_name(word) for word in words]
 
 
 def _reason_incomplete(seconds: float) -> str:

@@ -32,6 +32,7 @@ from hybridasr.confidence.grammar_maker import GrammarMaker
 from hybridasr.confidence.measures import NAMES
 from hybridasr.corpus.audio import FULL_SCALE
 from hybridasr.corpus.command_list import Command, Item, read_commands
+from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import Frames, feature_dim
@@ -39,9 +40,10 @@ from hybridasr.lexicon.lexicon import Lexicon, read_own_lexicon
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
 from hybridasr.model.directory import load_model
+from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.graph_grammar import Grammar, GraphGrammar, NoGrammar, read_graph
-from hybridasr.recognize.samples import Audio, read_samples
-from hybridasr.recognize.session import Decoder, Session, Speaker
+from hybridasr.recognize.samples import Audio, RawFormat, read_samples
+from hybridasr.recognize.session import Session, Speaker
 from hybridasr.storage import PathLike
 
 __all__ = ["Decoded", "Recognizer", "Speaker", "bare_recognizer", "load"]
@@ -170,19 +172,32 @@ class Recognizer:
                                 + ", ".join(command.text for command in self.commands[:10]))
             self.set_commands(others, self.fillers)
 
-    def session(self, full_scale: float = 1.0, nbest: int | None = None,
-                speaker: Speaker | None = None) -> Session:
-        """Begin a stream of audio, with the commands of this moment; see `Session`."""
-        return Session(self._decoder, full_scale, nbest, speaker)
-
-    def recognize(self, audio: Audio, rate: int | None = None, channel: str | int = "mix",
-                  strict_rate: bool = False, nbest: int | None = None,
-                  speaker: Speaker | None = None) -> dict[str, Any]:
-        """Recognise one recording.
+    def session(self, rate: int | None = None, full_scale: float = 1.0,
+                nbest: int | None = None, speaker: Speaker | None = None,
+                endpoint: EndpointOptions | str | None = "default", partials: bool = True,
+                channel: str | int = "mix", raw: RawFormat | str | None = None) -> Session:
+        """Begin a stream of audio, with the commands of this moment.
 
         Parameters
         ----------
-        audio, rate, channel, strict_rate
+        endpoint : EndpointOptions, or "short", "default" or "long", optional
+            The rules by which utterances end, or their mode; None: by `Session.finish` alone.
+        rate, full_scale, nbest, speaker, partials, channel, raw
+            See `Session`.
+        """
+        rules = EndpointOptions.of_mode(endpoint) if isinstance(endpoint, str) else endpoint
+        return Session(self._decoder, rate, full_scale, nbest, speaker, rules, partials, channel,
+                       raw)
+
+    def recognize(self, audio: Audio, rate: int | None = None, channel: str | int = "mix",
+                  strict_rate: bool = False, nbest: int | None = None,
+                  speaker: Speaker | None = None, raw: RawFormat | str | None = None
+                  ) -> dict[str, Any]:
+        """Recognise one recording, as one utterance.
+
+        Parameters
+        ----------
+        audio, rate, channel, strict_rate, raw
             A path, the contents of a file, a file object, or samples at `rate` hertz, which must
             be the model's; see `samples.read_samples`.
         nbest : int, optional
@@ -202,11 +217,23 @@ class Recognizer:
         UserError
             if the audio cannot be read, is not finite, or `rate` is not the model's.
         """
-        samples = read_samples(audio, rate, self.model.features.sample_rate, channel, strict_rate)
+        return self.utterances(audio, rate, channel, strict_rate, nbest, speaker, raw)[0]
+
+    def utterances(self, audio: Audio, rate: int | None = None, channel: str | int = "mix",
+                   strict_rate: bool = False, nbest: int | None = None,
+                   speaker: Speaker | None = None, raw: RawFormat | str | None = None,
+                   endpoint: EndpointOptions | str | None = None) -> list[dict[str, Any]]:
+        """Recognise one recording, utterance by utterance.
+
+        Parameters and errors as of `recognize`, and `endpoint` as of `session`; without it, the
+        recording is one utterance.
+        """
+        samples = read_samples(audio, rate, self.model.features.sample_rate, channel, strict_rate,
+                               raw)
         # The samples are in 16-bit range by now.
-        session = self.session(FULL_SCALE, nbest, speaker)
-        session.accept(samples)
-        return session.finish()
+        session = self.session(full_scale=FULL_SCALE, nbest=nbest, speaker=speaker,
+                               endpoint=endpoint, partials=False)
+        return session.accept(samples) + session.finish()
 
     def decode(self, frames: Frames) -> Decoded:
         """Decode one utterance, which counts as its own speaker.

@@ -9,6 +9,11 @@
     alternatives    other texts, best first, each with its confidence
     id              with a command list: the id of the command
 
+Results of a stream whose utterances end by rules also have
+
+    start, end      seconds of the utterance within the stream, as all its times are
+    end_reason      the rule that ended it: rule1 to rule5, speech; or finish
+
 A command that is not accepted for its low confidence is in text nevertheless.
 """
 
@@ -18,13 +23,16 @@ from hybridasr.confidence.decoded import Decoded
 from hybridasr.confidence.verify import LOW
 
 
-def make_result(decoded: Decoded, nbest: int | None = None) -> dict[str, Any]:
+def make_result(decoded: Decoded, nbest: int | None = None, start: float = 0.0
+                ) -> dict[str, Any]:
     """Return the result of an utterance.
 
     Parameters
     ----------
     nbest : int, optional
         Give at most so many alternatives; None: all that there are.
+    start : float
+        Where the utterance begins, in seconds.
 
     Examples
     --------
@@ -40,27 +48,27 @@ def make_result(decoded: Decoded, nbest: int | None = None) -> dict[str, Any]:
     result = {
         "text": " ".join(decoded.words), "confidence": None,
         "accepted": decoded.reason is None, "reason": decoded.reason,
-        "partial": not decoded.complete, "result": _words(decoded),
+        "partial": not decoded.complete, "result": _words(decoded, start),
         "alternatives": [{"text": " ".join(words), "confidence": None}
                          for words in decoded.alternatives]}
     if decoded.decision is not None:
-        result |= _command_fields(decoded)
+        result |= _command_fields(decoded, start)
     result["alternatives"] = result["alternatives"][:nbest]
     return result
 
 
-def _words(decoded: Decoded) -> list[dict[str, Any]]:
-    return [{"word": word, "start": round(start, 3), "end": round(end, 3), "conf": None}
-            for word, start, end in decoded.times]
+def _words(decoded: Decoded, start: float) -> list[dict[str, Any]]:
+    return [{"word": word, "start": round(start + begin, 3), "end": round(start + end, 3),
+             "conf": None} for word, begin, end in decoded.times]
 
 
-def _command_fields(decoded: Decoded) -> dict[str, Any]:
+def _command_fields(decoded: Decoded, start: float) -> dict[str, Any]:
     """Return the fields that are different with a command list."""
     decision = decoded.decision
     assert decision is not None
     # What is taken for no command is not shown as one; which of two it was may be asked back.
     shown = decision.command if decision.reason in (None, LOW) else None
-    words = _words(decoded) if shown else []
+    words = _words(decoded, start) if shown else []
     # Without a calibration there are no probabilities, and conf stays null.
     for entry, probability in zip(words, decision.word_probabilities, strict=False):
         entry["conf"] = round(probability, 4)

@@ -12,11 +12,23 @@ from typing import IO, Any
 
 import numpy as np
 
-from hybridasr.corpus.audio import FULL_SCALE, LARGEST_PEAK, load_audio, mix_channels
+from hybridasr.corpus.audio import (
+    FULL_SCALE,
+    LARGEST_PEAK,
+    channel_index,
+    load_audio,
+    mix_channels,
+    resample,
+)
+from hybridasr.corpus.raw_audio import RawFormat, read_raw
+from hybridasr.corpus.recording import HIGHEST_RATE, LOWEST_RATE
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
+__all__ = ["Audio", "Piece", "PieceReader", "RawFormat", "read_samples", "to_16_bit_range"]
+
+Piece = bytes | bytearray | memoryview | np.ndarray | list | tuple
 Audio = PathLike | bytes | bytearray | memoryview | IO[bytes] | np.ndarray | list | tuple
 
 # Floats up to this are taken for -1 to 1. Resampled audio may go a little beyond 1; a recording in
@@ -26,7 +38,7 @@ MOST_CHANNELS = 64
 
 
 def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int = "mix",
-                 strict_rate: bool = False) -> np.ndarray:
+                 strict_rate: bool = False, raw: RawFormat | str | None = None) -> np.ndarray:
     """Return the samples of one recording.
 
     Parameters
@@ -42,6 +54,9 @@ def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int
         What to do with several channels.
     strict_rate : bool
         Refuse a file of another sampling rate instead of resampling it.
+    raw : RawFormat or str, optional
+        The path, bytes or file object holds nothing but samples of this form, such as
+        "s16le:16000:1".
 
     Returns
     -------
@@ -53,6 +68,13 @@ def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int
         if the audio cannot be read, is not finite, of no known form or range, or `rate` is not
         `wanted`.
     """
+    if raw is not None:
+        form = RawFormat.of(raw)
+        if strict_rate and form.rate != wanted:
+            raise UserError(f"raw audio of {form.rate} Hz, the model wants {wanted} Hz; convert "
+                            "it, or leave out --strict-rate to have it resampled")
+        samples = mix_channels(read_raw(audio, form), channel, "raw audio")
+        return resample(samples, form.rate, wanted)
     if isinstance(audio, bytes | bytearray | memoryview):
         return load_audio(io.BytesIO(audio), wanted, channel, strict_rate=strict_rate)
     if isinstance(audio, str | Path):
@@ -65,6 +87,69 @@ def read_samples(audio: Audio, rate: int | None, wanted: int, channel: str | int
     if rate != wanted:
         raise UserError(f"array of {rate} Hz, the model wants {wanted} Hz; resample it")
     return mix_channels(to_16_bit_range(_in_columns(array)), channel, "array")
+
+
+class PieceReader:
+    """Turns the pieces of a stream into samples of one channel, float32 in 16-bit range.
+
+    Parameters
+    ----------
+    rate : int, optional
+        Hertz; default: that of `raw`, or `wanted`.
+    wanted : int
+        The model's, for the default.
+    full_scale, channel, raw
+        As for `recognize.session.Session`.
+
+    Attributes
+    ----------
+    rate : int
+    """
+
+    def __init__(self, rate: int | None, wanted: int, full_scale: float,
+                 channel: str | int = "mix", raw: RawFormat | str | None = None):
+        form = None if raw is None else RawFormat.of(raw)
+        if form is not None and rate not in (None, form.rate):
+            raise UserError(f"a stream of {rate} Hz whose bytes are of {form.rate} Hz; leave the "
+                            "rate out")
+        self.rate = form.rate if form else wanted if rate is None else rate
+        if not isinstance(self.rate, int | np.integer) or not (
+                LOWEST_RATE <= self.rate <= HIGHEST_RATE):
+            raise UserError(f"a stream of {self.rate} Hz; give a whole number from {LOWEST_RATE} "
+                            f"to {HIGHEST_RATE}")
+        self._form = form or RawFormat("s16le", int(self.rate), 1)
+        self._full_scale, self._channel = full_scale, channel
+        self._rest = b""  # of a sample that is not whole yet
+
+    def read(self, piece: Piece, rate: int | None = None) -> np.ndarray:
+        """Return the samples of the next piece, float32 (num_samples,); nothing of a faulty one.
+
+        Raises
+        ------
+        UserError
+            if the piece is not finite, of no known form or range, or `rate` is another.
+        """
+        if rate is not None and rate != self.rate:
+            raise UserError(f"a piece of {rate} Hz in a stream of {self.rate} Hz; begin another "
+                            "session for it")
+        if isinstance(piece, bytes | bytearray | memoryview):
+            contents = self._rest + bytes(piece)
+            whole = len(contents) // self._form.bytes * self._form.bytes
+            samples = self._form.decode(contents[:whole])
+            mixed = self._mixed(samples)
+            self._rest = contents[whole:]
+            return mixed
+        array = _as_array(piece)
+        if array.ndim == 2 and array.size == 0:
+            return np.zeros(0, np.float32)
+        return self._mixed(to_16_bit_range(_in_columns(array), self._full_scale))
+
+    def _mixed(self, samples: np.ndarray) -> np.ndarray:
+        # Whether channels cancel each other cannot be told from one piece: the mean is the mean.
+        column = channel_index(self._channel, samples.shape[1], "stream")
+        if column is None and samples.shape[1] > 1:
+            return samples.mean(axis=1, dtype=np.float32)
+        return samples[:, column or 0]
 
 
 def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.ndarray:
@@ -116,7 +201,9 @@ def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.
         # Unsigned samples are around the middle of their range.
         middle = 0.0 if kind == "i" else 2.0 ** (8 * size - 1)
         values = (values - middle) * (FULL_SCALE / 2.0 ** (8 * size - 1))
-        if samples.dtype == np.int32 and 0 < np.abs(samples.astype(np.int64)).max() <= FULL_SCALE:
+        # Of a stream, one piece says nothing of the others.
+        reached = np.abs(samples.astype(np.int64)).max() if samples.dtype == np.int32 else 0
+        if full_scale is None and 0 < reached <= FULL_SCALE:
             logger.warning("int32 samples reach only %d and are taken as 16-bit values; give "
                            "int16", np.abs(values).max() * 65536)
             values = samples.astype(np.float64)

@@ -1,80 +1,40 @@
-"""Owns a stream of audio: samples in, as they come; a result out when an utterance ends.
+"""Owns a stream of audio: pieces in, as they come; events out.
 
-    session = recognizer.session()
-    for samples in microphone:
-        session.accept(samples)
-    result = session.finish()
+    session = recognizer.session(rate=16000)
+    for piece in microphone:
+        for event in session.accept(piece):
+            print(event)
 
-A session belongs to one thread at a time; model and grammar behind it are shared by all.
+An event is what is new: ``{"partial": "words so far"}``, or a result (`recognize.results`) where an
+utterance has ended. A session belongs to one thread at a time; model and grammar behind it are
+shared by all.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
 from hybridasr.confidence.verify import NO_SPEECH, TOO_SHORT
-from hybridasr.decode.search import SearchOptions
+from hybridasr.corpus.resample import Resampler
+from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.errors import UserError
+from hybridasr.features.mfcc import FeatureStream
 from hybridasr.features.online_cmvn import SpeechStats
-from hybridasr.features.pipeline import Frames
-from hybridasr.model.acoustic import AcousticModel
-from hybridasr.model.adaptation import AdaptOptions, speaker_adaptation
-from hybridasr.recognize.graph_grammar import Grammar
+from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.results import make_result
-from hybridasr.recognize.samples import to_16_bit_range
+from hybridasr.recognize.samples import Piece, PieceReader, RawFormat
+from hybridasr.recognize.utterance import Utterance
+
+Event = dict[str, Any]
 
 # A recording whose loudest sample is below this (16-bit range) holds nothing but rounding.
 SILENT_PEAK = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Decoder:
-    """What sessions decode with; nothing in it changes, so that threads share it.
-
-    Attributes
-    ----------
-    options : SearchOptions
-        With an acoustic scale.
-    """
-
-    model: AcousticModel
-    grammar: Grammar
-    options: SearchOptions
-    adapt: AdaptOptions
-
-    def decode(self, utterances: Sequence[Frames], nbest: int = 0) -> list[Decoded]:
-        """Decode utterances of one speaker; a system that adapts does so to all of them.
-
-        Parameters
-        ----------
-        utterances : sequence of Frames
-            As from `features.feature_set.FeatureBlock.frames`.
-        nbest : int
-            As for `Grammar.decode`.
-        """
-        model = self.model
-        speaker = speaker_adaptation(
-            model, [model.final_features(frames.features) for frames in utterances], self.adapt)
-        while True:
-            results = []
-            for feats, frames in zip(speaker.features, utterances, strict=True):
-                loglikes = speaker.scorer.loglikes(feats)
-                results.append(self.grammar.decode(loglikes, frames.levels, self.options, nbest))
-            if not speaker.adapt([self._senones(decoded) for decoded in results]):
-                return results
-
-    def _senones(self, decoded: Decoded) -> np.ndarray | None:
-        """Return the transition-ids that were decoded; None if they are not all the model's.
-
-        The filler says nothing of how the speaker says a phone.
-        """
-        path = decoded.path
-        if path is None or path.transition_ids.max() > self.model.transitions.num_tids:
-            return None
-        return path.transition_ids
+# Seconds that are worked on at a time, whatever pieces come: so that the result is the same to the
+# last bit however the audio is cut. A result waits for so much at most.
+CHUNK = 0.08
+# Chunks from one look at the words so far to the next.
+PARTIAL_CHUNKS = 3
 
 
 class Speaker:
@@ -101,12 +61,16 @@ class Speaker:
 
 
 class Session:
-    """A stream of audio, utterance by utterance; each is recognised when it ends.
+    """A stream of audio, utterance by utterance.
 
-    For now it holds the samples until then; the result does not depend on how they were cut.
+    Whatever the pieces are, they give the same events, to the last bit. Memory does not grow with
+    the stream; that of an utterance does, which the rules of its end bound (rule5: 20 seconds).
 
     Parameters
     ----------
+    decoder : Decoder
+    rate : int, optional
+        Hertz of the samples; default: the model's. Others are resampled.
     full_scale : float
         What samples that are floats have at full scale. As there is no looking ahead in a stream,
         it is not told by the values.
@@ -115,59 +79,155 @@ class Session:
     speaker : Speaker, optional
         Who speaks. What was heard of the speaker helps with what is said next; without one, each
         utterance is recognised on its own.
+    endpoint : EndpointOptions, optional
+        The rules by which an utterance ends; the next one begins there. None: it ends with
+        `finish` alone.
+    partials : bool
+        Give the words so far, where they change.
+    channel : "mix" or channel number
+        What to do with several channels.
+    raw : RawFormat or str, optional
+        What bytes are; default: 16-bit little-endian samples of one channel.
     """
 
-    def __init__(self, decoder: Decoder, full_scale: float = 1.0, nbest: int | None = None,
-                 speaker: Speaker | None = None):
+    def __init__(self, decoder: Decoder, rate: int | None = None, full_scale: float = 1.0,
+                 nbest: int | None = None, speaker: Speaker | None = None,
+                 endpoint: EndpointOptions | None = None, partials: bool = True,
+                 channel: str | int = "mix", raw: RawFormat | str | None = None):
         if nbest is not None and nbest < 0:
             raise UserError(f"nbest is {nbest}; give 0 or more")
-        self._decoder, self._full_scale, self._nbest = decoder, full_scale, nbest
-        self._speaker = speaker
-        self._parts: list[np.ndarray] = []
+        self._decoder, self._nbest, self._speaker = decoder, nbest, speaker
+        self._endpoint, self._partials = endpoint, partials
+        self._reader = PieceReader(rate, decoder.model.features.sample_rate, full_scale, channel,
+                                   raw)
+        self._size = max(1, round(self._reader.rate * CHUNK))
+        self._begin_stream()
 
-    def accept(self, samples: np.ndarray) -> None:
-        """Take the next samples of the utterance.
+    def _begin_stream(self) -> None:
+        features = self._decoder.model.features
+        self._pieces: list[np.ndarray] = []
+        self._waiting = 0  # samples in the pieces
+        self._resampler = Resampler(self._reader.rate, features.sample_rate)
+        self._features = FeatureStream(features)
+        self._chunks = self._results = 0
+        self._silent = False  # whether the last result was of silence
+        self._begin_utterance(0)
+
+    def _begin_utterance(self, frame: int) -> None:
+        before = self._speaker.stats if self._speaker else None
+        watched = self._partials or self._endpoint is not None
+        self._utterance = Utterance(self._decoder, before, self._nbest or 0, self._endpoint,
+                                    watched)
+        self._start = frame  # in the stream
+        self._peak = 0.0
+        self._heard = False  # whether there was a sample
+        self._text = ""
+
+    def accept(self, piece: Piece, rate: int | None = None) -> list[Event]:
+        """Take the next piece of the stream; return what is new.
 
         Parameters
         ----------
-        samples : array (num_samples,)
-            At the rate of the model, of one channel; any number of them. Integers as for
-            `samples.to_16_bit_range`, floats up to the full scale of the session.
+        piece : bytes, or array (num_samples,) or (num_samples, channels)
+            Any number of samples. Integers as for `samples.to_16_bit_range`, floats up to the
+            full scale of the session, bytes as its raw format says.
+        rate : int, optional
+            Hertz, if the caller knows: a rate other than the session's is refused.
 
         Raises
         ------
         UserError
-            if the samples are not finite or not in range.
+            if the samples are not finite or not in range, or the rate is another. Nothing of the
+            piece is taken then, and the stream goes on with the next one.
         """
-        samples = np.asarray(samples)
-        if samples.ndim != 1:
-            raise UserError(f"array of shape {samples.shape}; give the samples of one channel")
-        self._parts.append(to_16_bit_range(samples, self._full_scale))
+        samples = self._reader.read(piece, rate)
+        self._pieces.append(samples)
+        self._waiting += len(samples)
+        if self._waiting < self._size:
+            return []
+        samples = np.concatenate(self._pieces)
+        whole = len(samples) // self._size * self._size
+        self._pieces, self._waiting = [samples[whole:]], len(samples) - whole
+        events: list[Event] = []
+        for chunk in samples[:whole].reshape(-1, self._size):
+            events += self._advance(chunk)
+        return events
 
-    def finish(self) -> dict[str, Any]:
-        """End the utterance and return its result (`results.make_result`); the next may begin.
+    def finish(self) -> list[Event]:
+        """End the stream: return the last results; another stream may begin.
+
+        One result at least, if there was none before.
 
         Raises
         ------
         UserError
             if there is nothing to decode with.
         """
-        # The empty array is for an utterance without any piece.
-        samples = np.concatenate([np.zeros(0, np.float32), *self._parts])
-        self._parts = []
-        decoder = self._decoder
-        # Dither would make noise of digital silence, and a search would hear something in it.
-        if len(samples) and np.abs(samples).max() < SILENT_PEAK:
-            return make_result(decoder.grammar.empty(NO_SPEECH, True), self._nbest)
-        before = self._speaker.stats if self._speaker else None
-        frames, stats = decoder.model.front_end.recording(samples, before)
-        result = make_result(decoder.decode([frames], self._nbest or 0)[0], self._nbest)
+        rest = np.concatenate([np.zeros(0, np.float32), *self._pieces])
+        self._look_at(rest)
+        resampled = np.concatenate([self._resampler.accept(rest), self._resampler.finish()])
+        self._utterance.accept(np.concatenate([self._features.accept(resampled),
+                                               self._features.finish()]))
+        decoded, stats = self._utterance.finish()
+        found = self._result(decoded, stats, "finish", self._utterance.length)
+        # What is left behind the last utterance is no other one, if nothing was said.
+        if self._results and found["reason"] in (NO_SPEECH, TOO_SHORT):
+            found = None
+        self._begin_stream()
+        return [] if found is None else [found]
+
+    def forget(self) -> None:
+        """Forget the speaker, if the session remembers one; another goes on.
+
+        An utterance that has begun is not changed.
+        """
+        if self._speaker:
+            self._speaker.forget()
+        if not self._heard:
+            self._begin_utterance(self._start)
+
+    def _advance(self, chunk: np.ndarray) -> list[Event]:
+        """Take one chunk through all steps."""
+        self._look_at(chunk)
+        self._utterance.accept(self._features.accept(self._resampler.accept(chunk)))
+        self._chunks += 1
+        if self._endpoint is not None and (rule := self._utterance.rule()) is not None:
+            frames = self._utterance.frames
+            decoded, stats, rest = self._utterance.cut()
+            result = self._result(decoded, stats, rule, frames)
+            self._begin_utterance(self._start + frames)
+            self._utterance.accept(rest)
+            # Of a silence that goes on one result is enough.
+            silent = result["reason"] == NO_SPEECH
+            told, self._silent = not (silent and self._silent), silent
+            self._results += told
+            return [result] if told else []
+        return self._partial() if self._partials and self._chunks % PARTIAL_CHUNKS == 0 else []
+
+    def _partial(self) -> list[Event]:
+        """Return the words so far, if there are new ones."""
+        text = " ".join(self._utterance.words())
+        if text == self._text:
+            return []
+        self._text = text
+        return [{"partial": text}]
+
+    def _look_at(self, samples: np.ndarray) -> None:
+        if len(samples):
+            self._heard = True
+            self._peak = max(self._peak, float(np.abs(samples).max()))
+
+    def _result(self, decoded: Decoded, stats: SpeechStats | None, rule: str,
+                frames: int) -> Event:
+        # Dither makes noise of digital silence, and a search may hear something in it.
+        if self._heard and self._peak < SILENT_PEAK:
+            decoded = self._decoder.grammar.empty(NO_SPEECH, True)
+        shift = self._decoder.model.features.frame_shift_ms / 1000
+        result = make_result(decoded, self._nbest, self._start * shift)
         # A noise says nothing of the speaker.
         if self._speaker and result["reason"] not in (NO_SPEECH, TOO_SHORT):
             self._speaker.remember(stats)
+        if self._endpoint is not None:
+            result |= {"start": round(self._start * shift, 3),
+                       "end": round((self._start + frames) * shift, 3), "end_reason": rule}
         return result
-
-    def forget(self) -> None:
-        """Forget the speaker, if the session remembers one; another goes on."""
-        if self._speaker:
-            self._speaker.forget()

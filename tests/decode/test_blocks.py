@@ -168,3 +168,63 @@ def test_no_frames_and_dead_ends():
         assert utterance.partial() is None
         assert utterance.settled().tolist() == []
         assert utterance.finish() == (None, None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 5), cuts=st.lists(st.integers(0, FRAMES), max_size=12))
+def test_settling_changes_nothing(seed, cuts):
+    graph, pdfs, loglikes = world(seed)
+    silent = np.zeros(graph.num_arcs, bool)
+    silent[::3] = True
+    utterance, plain = (Search(graph, pdfs, NARROW) for _ in range(2))
+    words = []
+    for block in np.split(loglikes, sorted(cuts)):
+        utterance.advance(block)
+        plain.advance(block)
+        words += utterance.settle().tolist()
+        assert words == utterance.settled().tolist() == plain.settled().tolist()
+        assert_same([utterance.partial()], [plain.partial()])
+        assert utterance.ending(silent) == plain.ending(silent)
+    assert_same(utterance.finish(), plain.finish())
+
+
+def test_settled_tokens_are_freed(monkeypatch):
+    monkeypatch.setattr(viterbi, "FIRST_TOKENS", 16)
+    for name in ("start", "advance"):
+        monkeypatch.setattr(f"hybridasr.decode.search.{name}", getattr(viterbi, name).py_func)
+    graph = tangle(20, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    options = SearchOptions(acoustic_scale=1.0, beam=3.0, max_active=100, min_active=1)
+    utterance, plain = (Search(graph, graph.ilabel - 1, options) for _ in range(2))
+    rooms = []
+    for _ in range(20):
+        block = rng.normal(size=(40, 8)).astype(np.float32)
+        utterance.advance(block)
+        plain.advance(block)
+        utterance.settle()
+        rooms.append(len(utterance._progress.tokens.arc))
+    assert rooms[-1] == rooms[5] < len(plain._progress.tokens.arc)
+    assert_same(utterance.finish(), plain.finish())
+    with pytest.raises(ValueError, match="keeps alternatives"):
+        Search(graph, graph.ilabel - 1, options, lattice_beam=1.0).settle()
+
+
+def test_how_the_best_path_ends():
+    # Word 1 for a frame or more, then silence (column 2) for a frame or more, which is final.
+    graph = DecodingGraph.from_arcs(0, [0, 1, 1, 2], [1, 1, 2, 2], [1, 0, 0, 0], [0.5] * 4,
+                                    [1, 1, 2, 2], [np.inf, np.inf, 1.5])
+    silent = graph.ilabel == 2
+    utterance = Search(graph, graph.ilabel - 1, SCALED)
+    assert utterance.ending(silent).frames == utterance.ending(silent).silence == 0
+    found = []
+    for column in (0, 0, 1, 1, 1):
+        row = np.full((1, 2), -90.0, np.float32)
+        row[0, column] = 0.0
+        utterance.advance(row)
+        end = utterance.ending(silent)
+        found.append((end.frames, end.silence))
+    assert found == [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3)]
+    assert end.relative_cost == pytest.approx(1.5)
+    assert end.cost == pytest.approx(2.5)
+    with pytest.raises(ValueError, match="silent"):
+        utterance.ending(silent[:2])

@@ -9,12 +9,10 @@ import soundfile
 
 from hybridasr.errors import UserError
 from hybridasr.features.archives import read_ark
-from hybridasr.features.frames import FeatureOptions, num_frames
 from hybridasr.features.pitch import (
     PitchOptions,
     ProcessPitchOptions,
     compute_pitch,
-    pitch_features,
     process_pitch,
 )
 from hybridasr.features.pitch_process import MAX_STATES, cheapest_path
@@ -245,10 +243,6 @@ def test_short_recordings(samples):
     resampled = -(-samples // 4)
     assert found.shape == (max(0, 1 + (resampled - 100) // 40), 2)
     assert np.isfinite(found).all()
-    wanted = num_frames(samples, FeatureOptions())
-    features = pitch_features(tone()[0][:samples], 16000, 25.0, 10.0, wanted, "a")
-    assert features.shape == (wanted, 3)
-    assert np.isfinite(features).all()
 
 
 @pytest.mark.parametrize("samples", [
@@ -332,39 +326,6 @@ def test_noise_is_seeded_and_of_the_wanted_strength():
         assert abs(np.corrcoef(pair)[0, 1]) < 0.05
 
 
-@pytest.mark.parametrize("around", ["zeros", "hiss"])
-def test_silence_around_a_word_changes_nothing_within_it(around):
-    """Kaldi's pitch, whose ballast and mean are of all frames, is another one there."""
-    rng = np.random.default_rng(1)
-    word = tone(seconds=0.6)[0] + rng.normal(0, 30, 9600)
-    samples = np.concatenate([rng.normal(0, 30, 4800), word, rng.normal(0, 30, 4800)])
-    quiet = np.zeros(64000) if around == "zeros" else rng.normal(0, 3, 64000)
-    longer = np.concatenate([quiet, samples, quiet])
-    found = [pitch_features(part.astype(np.float32), 16000, 25.0, 10.0, count, "x")[begin:][30:90]
-             for part, count, begin in ((samples, 118, 0), (longer, 918, 400))]
-    np.testing.assert_allclose(found[1][:, :2], found[0][:, :2], atol=0.01)
-    kaldi = [process_pitch(compute_pitch(part.astype(np.float32)))[begin:][30:90, :2]
-             for part, begin in ((samples, 0), (longer, 400))]
-    assert np.abs(kaldi[1] - kaldi[0]).max() > 0.03
-
-
-def test_both_steps_in_one_are_the_steps_one_by_one():
-    samples = tone(8000)[0]
-    raw = compute_pitch(samples, PitchOptions(sample_rate=8000), by_speech=True)
-    size = PitchOptions().frame_length_ms * 8
-    powers = [np.square(samples[t * 80:t * 80 + int(size)] - samples.mean()).mean()
-              for t in range(len(raw))]
-    expected = process_pitch(raw, seed_id="x", weights=np.sqrt(powers / max(powers)))
-    for wanted in (0, 1, len(raw), len(raw) + 3):
-        found = pitch_features(samples, 8000, 25.0, 10.0, wanted, "x")
-        assert found.shape == (wanted, 3)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found[:len(raw)], expected[:wanted], atol=1e-5)
-        np.testing.assert_array_equal(found[len(raw):], np.repeat(
-            found[len(raw) - 1:len(raw)], max(0, wanted - len(raw)), axis=0))
-    np.testing.assert_array_equal(pitch_features(samples[:10], 8000, 25.0, 10.0, 2, "x"), 0)
-
-
 @pytest.mark.parametrize(("options", "name"), [
     ({"sample_rate": 4000}, "sample_rate"), ({"sample_rate": 2000}, "sample_rate"),
     ({"min_f0": 400.0}, "min_f0"), ({"max_f0": 2000.0}, "max_f0"),
@@ -389,10 +350,6 @@ def test_bad_input_is_refused():
     bad[7] = np.nan
     with pytest.raises(UserError, match="the samples: sample 7 is nan"):
         compute_pitch(bad)
-    with pytest.raises(UserError, match="utterance 'u1': sample 7 is nan"):
-        pitch_features(bad, 16000, 25.0, 10.0, 98, "u1")
-    with pytest.raises(UserError, match=r"option sample_rate is 4000; give a rate above"):
-        pitch_features(tone()[0], 4000, 25.0, 10.0, 98, "u1")
     with pytest.raises(UserError, match=r"of shape \(5, 3\)"):
         process_pitch(np.ones((5, 3)))
     with pytest.raises(UserError, match="frame 2 of the pitch track"):

@@ -23,7 +23,9 @@ import numba
 import numpy as np
 import soundfile
 
-from hybridasr.features.pitch import PitchOptions, compute_pitch, pitch_features
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.pitch import PitchOptions, compute_pitch
+from hybridasr.features.pitch_stream import pitch_features
 
 LENGTH_MS, SHIFT_MS = 25.0, 10.0
 
@@ -47,8 +49,8 @@ def main() -> None:
         return compute_pitch(samples, options)
 
     def features(samples: np.ndarray) -> np.ndarray:
-        frames = int(len(samples) / rate * 1000 / SHIFT_MS)
-        return pitch_features(samples, rate, LENGTH_MS, SHIFT_MS, frames, "utterance")
+        return pitch_features(samples, rate, LENGTH_MS, SHIFT_MS,
+                              FeatureOptions().pitch_look_ahead, "utterance")
 
     start = time.perf_counter()
     features(np.zeros(rate, dtype=np.float32))

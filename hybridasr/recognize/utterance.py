@@ -1,0 +1,146 @@
+"""Owns one utterance of a stream: raw features in, as they come; what was decoded out.
+
+All that belongs to an utterance begins with it: normalisation, network and search. So it is decoded
+as it would be on its own, wherever in a stream it is.
+"""
+
+import numpy as np
+
+from hybridasr.confidence.decoded import Decoded
+from hybridasr.decode.endpoint import EndpointOptions
+from hybridasr.features.online_cmvn import SpeechStats
+from hybridasr.features.pipeline import Frames
+from hybridasr.recognize.decoder import Decoder
+
+# Frames that the probability of speech is averaged over.
+SMOOTHING = 8.0
+
+
+class Utterance:
+    """An utterance that is decoded as its frames come, or, where it must be, when it ends.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    before : SpeechStats, optional
+        What is known of the speaker.
+    nbest : int
+        As for `Grammar.begin`.
+    endpoint : EndpointOptions, optional
+        The rules of `rule`.
+    watched : bool
+        Whether somebody asks for `words` or `rule`. Where an utterance has to be waited for, it
+        is then also decoded as it comes, as well as that can be done: the words and the end are of
+        this, the result is of the whole.
+    """
+
+    def __init__(self, decoder: Decoder, before: SpeechStats | None = None, nbest: int = 0,
+                 endpoint: EndpointOptions | None = None, watched: bool = True):
+        self._decoder, self._before, self._nbest = decoder, before, nbest
+        self._endpoint = endpoint or EndpointOptions()
+        self._waits = decoder.waits
+        self._pass = _Pass(decoder, before, nbest, self._endpoint) \
+            if watched or not self._waits else None
+        # Raw frames: all, if they are waited for, otherwise those that are not decoded yet.
+        self._raw = np.zeros((0, decoder.model.features.dim), np.float32)
+        self._levels: list[np.ndarray] = []
+
+    def accept(self, raw: np.ndarray) -> None:
+        """Take the next raw features, float32 (num_frames, dim)."""
+        self._levels.append(self._decoder.model.front_end.levels(raw))
+        self._raw = np.concatenate([self._raw, raw])
+        if self._pass is None:
+            return
+        decoded = self._pass.accept(raw)
+        if not self._waits:
+            self._raw = self._raw[decoded:]
+
+    def words(self) -> list[str]:
+        """Return the words so far, which may change."""
+        return [] if self._pass is None else self._pass.search.partial()
+
+    def rule(self) -> str | None:
+        """Return the name of the rule by which the utterance has ended, None if it goes on."""
+        if self._pass is None:
+            return None
+        shift = self._decoder.model.features.frame_shift_ms / 1000
+        return self._endpoint.rule(self._pass.search.ending(), self._pass.quiet, shift)
+
+    def cut(self) -> tuple[Decoded, SpeechStats | None, np.ndarray]:
+        """End the utterance with the frames that are decoded.
+
+        Returns
+        -------
+        (Decoded, what was heard of the speaker, raw features of the frames after it)
+        """
+        assert self._pass is not None
+        if self._waits:
+            count = self._pass.frames
+            decoded, stats = self._whole(self._raw[:count])
+            return decoded, stats, self._raw[count:]
+        levels = np.concatenate(self._levels)[:self._pass.frames]
+        return self._pass.search.finish(levels), self._pass.input.stats, self._raw
+
+    def finish(self) -> tuple[Decoded, SpeechStats | None]:
+        """End the utterance with all of its frames: (Decoded, what was heard of the speaker)."""
+        if self._waits:
+            return self._whole(self._raw)
+        assert self._pass is not None
+        self._pass.finish()
+        levels = np.concatenate([np.zeros(0), *self._levels])
+        return self._pass.search.finish(levels), self._pass.input.stats
+
+    @property
+    def frames(self) -> int:
+        """Frames that are decoded."""
+        return 0 if self._pass is None else self._pass.frames
+
+    @property
+    def length(self) -> int:
+        """Frames that were taken."""
+        return sum(map(len, self._levels))
+
+    def _whole(self, raw: np.ndarray) -> tuple[Decoded, SpeechStats | None]:
+        front_end = self._decoder.model.front_end
+        stream = front_end.stream(self._before)
+        features = np.concatenate([stream.accept(raw), stream.finish()])
+        frames = Frames(features, front_end.levels(raw))
+        return self._decoder.decode([frames], self._nbest)[0], stream.stats
+
+
+class _Pass:
+    """From raw features to the search, as they come."""
+
+    def __init__(self, decoder: Decoder, before: SpeechStats | None, nbest: int,
+                 endpoint: EndpointOptions):
+        self._model = model = decoder.model
+        self.input = model.front_end.stream(before, provisional=True)
+        # What is not adapted yet has its own mixtures.
+        scorer = model.scorer() if model.adaptation is None else model.adaptation.scorer
+        self._scores = scorer.stream()
+        self.search = decoder.grammar.begin(decoder.options, nbest)
+        self.frames = 0
+        self.quiet = 0  # last frames without speech
+        self._least = endpoint.speech.max_probability
+        self._speech = 0.0
+
+    def accept(self, raw: np.ndarray) -> int:
+        """Take raw features; return how many frames were decoded."""
+        features = self._model.final_features(self.input.accept(raw))
+        return self._advance(self._scores.accept(features))
+
+    def finish(self) -> None:
+        """Decode the frames that waited for later ones."""
+        self._advance(self._scores.accept(self._model.final_features(self.input.finish())))
+        self._advance(self._scores.finish())
+
+    def _advance(self, loglikes: np.ndarray) -> int:
+        self.search.accept(loglikes)
+        self.frames += len(loglikes)
+        nnet, silence = self._model.nnet, self._model.silence_pdfs
+        if nnet is not None and silence:
+            posteriors = np.exp(loglikes[:, silence] + nnet.log_priors[silence])
+            for probability in (1.0 - posteriors.sum(axis=1, dtype=np.float64)).tolist():
+                self._speech += (probability - self._speech) / SMOOTHING
+                self.quiet = self.quiet + 1 if self._speech <= self._least else 0
+        return len(loglikes)
