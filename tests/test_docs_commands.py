@@ -60,7 +60,7 @@ def test_python_of_the_page_runs_as_written(place, capsys, page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_verbs_and_options_exist(page):
     lines = re.findall(r"^    hybridasr (.*)$", page.read_text(encoding="utf-8"), re.M)
-    assert len(lines) > 5
+    assert len(lines) > 2
     for line in lines:
         verb, *words = shlex.split(line, comments=True)
         parser = Parser(prog=verb, allow_abbrev=False)

@@ -75,13 +75,13 @@ class SpeechRule:
                             f"probability of {self.max_probability}; give seconds from 0, and a "
                             "probability")
 
-    def holds(self, ending: Ending, quiet: int, shift: float) -> bool:
-        """Return whether an utterance with `quiet` last frames without speech has ended.
+    def holds(self, ending: Ending, speechless: int, shift: float) -> bool:
+        """Return whether an utterance with `speechless` last frames without speech has ended.
 
         The search must have found something before them.
         """
-        return (0 < self.min_trailing_silence <= quiet * shift + 1e-9
-                and ending.frames - ending.silence > 0 and ending.frames > quiet)
+        return (0 < self.min_trailing_silence <= speechless * shift + 1e-9
+                and ending.frames - ending.silence > 0 and ending.frames > speechless)
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,14 @@ class EndpointOptions:
             options, name).min_trailing_silence) for name in ("rule2", "rule3", "rule4", "speech")}
         return replace(options, **scaled)
 
-    def rule(self, ending: Ending, quiet: int, shift: float) -> str | None:
+    def rule(self, ending: Ending, speechless: int, shift: float) -> str | None:
         """Return the name of the first rule by which an utterance has ended, None if it goes on.
 
         Parameters
         ----------
         ending : Ending
             Of the search.
-        quiet : int
+        speechless : int
             Last frames without speech, as of `SpeechRule`.
         shift : float
             Seconds a frame.
@@ -126,4 +126,4 @@ class EndpointOptions:
         for name in ("rule1", "rule2", "rule3", "rule4", "rule5"):
             if getattr(self, name).holds(ending, shift):
                 return name
-        return "speech" if self.speech.holds(ending, quiet, shift) else None
+        return "speech" if self.speech.holds(ending, speechless, shift) else None

@@ -103,9 +103,9 @@ class GmmScorer:
             part += np.log(sums[:size])
         return out
 
-    def stream(self) -> "ScoreStream":
+    def stream(self) -> "GmmScores":
         """Begin an utterance whose features come in pieces."""
-        return ScoreStream(self)
+        return GmmScores(self)
 
     def accumulate(self, feats: np.ndarray, frame_pdfs: np.ndarray, stats: "GmmStats",
                    others: np.ndarray | None = None) -> None:
@@ -128,7 +128,7 @@ class GmmScorer:
         stats.frames += frames
 
 
-class ScoreStream:
+class GmmScores:
     """What `GmmScorer.loglikes` gives of features that come in pieces; no frame waits."""
 
     def __init__(self, scorer: GmmScorer):

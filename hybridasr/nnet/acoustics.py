@@ -71,9 +71,9 @@ class NnetAcoustics:
         scores -= self.log_priors
         return scores if pdfs is None else np.ascontiguousarray(scores[:, pdfs])
 
-    def stream(self) -> "ScoreStream":
+    def stream(self) -> "NetworkScores":
         """Begin an utterance whose features come in pieces."""
-        return ScoreStream(self)
+        return NetworkScores(self)
 
     def quantized(self) -> "NnetAcoustics":
         """Return the same with int8 weights."""
@@ -85,7 +85,7 @@ class NnetAcoustics:
                 **{f"nnet.{name}": array for name, array in self.network.to_arrays().items()}}
 
 
-class ScoreStream:
+class NetworkScores:
     """What `NnetAcoustics.loglikes` gives, to rounding, of features that come in pieces.
 
     The network keeps its state and waits for its right context.

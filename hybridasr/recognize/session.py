@@ -24,7 +24,7 @@ from hybridasr.features.online_cmvn import SpeechStats
 from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.results import make_result
 from hybridasr.recognize.samples import Piece, PieceReader, RawFormat
-from hybridasr.recognize.utterance import Utterance
+from hybridasr.recognize.utterance import SpokenUtterance
 
 Event = dict[str, Any]
 
@@ -116,7 +116,7 @@ class Session:
     def _begin_utterance(self, frame: int) -> None:
         before = self._speaker.stats if self._speaker else None
         watched = self._partials or self._endpoint is not None
-        self._utterance = Utterance(self._decoder, before, self._nbest or 0, self._endpoint,
+        self._utterance = SpokenUtterance(self._decoder, before, self._nbest or 0, self._endpoint,
                                     watched)
         self._start = frame  # in the stream
         self._peak = 0.0
@@ -169,12 +169,11 @@ class Session:
         self._utterance.accept(np.concatenate([self._features.accept(resampled),
                                                self._features.finish()]))
         decoded, stats = self._utterance.finish()
-        found = self._result(decoded, stats, "finish", self._utterance.length)
+        result = self._result(decoded, stats, "finish", self._utterance.length)
         # What is left behind the last utterance is no other one, if nothing was said.
-        if self._results and found["reason"] in (NO_SPEECH, TOO_SHORT):
-            found = None
+        nothing = self._results > 0 and result["reason"] in (NO_SPEECH, TOO_SHORT)
         self._begin_stream()
-        return [] if found is None else [found]
+        return [] if nothing else [result]
 
     def forget(self) -> None:
         """Forget the speaker, if the session remembers one; another goes on.

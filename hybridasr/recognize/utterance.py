@@ -16,7 +16,7 @@ from hybridasr.recognize.decoder import Decoder
 SMOOTHING = 8.0
 
 
-class Utterance:
+class SpokenUtterance:
     """An utterance that is decoded as its frames come, or, where it must be, when it ends.
 
     Parameters
@@ -64,7 +64,7 @@ class Utterance:
         if self._pass is None:
             return None
         shift = self._decoder.model.features.frame_shift_ms / 1000
-        return self._endpoint.rule(self._pass.search.ending(), self._pass.quiet, shift)
+        return self._endpoint.rule(self._pass.search.ending(), self._pass.speechless, shift)
 
     def cut(self) -> tuple[Decoded, SpeechStats | None, np.ndarray]:
         """End the utterance with the frames that are decoded.
@@ -120,7 +120,7 @@ class _Pass:
         self._scores = scorer.stream()
         self.search = decoder.grammar.begin(decoder.options, nbest)
         self.frames = 0
-        self.quiet = 0  # last frames without speech
+        self.speechless = 0  # last frames without speech
         self._least = endpoint.speech.max_probability
         self._speech = 0.0
 
@@ -142,5 +142,5 @@ class _Pass:
             posteriors = np.exp(loglikes[:, silence] + nnet.log_priors[silence])
             for probability in (1.0 - posteriors.sum(axis=1, dtype=np.float64)).tolist():
                 self._speech += (probability - self._speech) / SMOOTHING
-                self.quiet = self.quiet + 1 if self._speech <= self._least else 0
+                self.speechless = self.speechless + 1 if self._speech <= self._least else 0
         return len(loglikes)

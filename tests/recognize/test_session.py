@@ -131,7 +131,7 @@ def test_silence_says_nothing_of_a_speaker(recognizer):
 
 
 def test_the_way_to_the_kernels_is_short(recognizer, monkeypatch):
-    """Six calls of recognition, and then the search's own."""
+    """Seven calls of recognition, and then the search's own."""
     recognizer.recognize(SAMPLES, RATE)
     calls = {}
 
@@ -149,5 +149,5 @@ def test_the_way_to_the_kernels_is_short(recognizer, monkeypatch):
     watch(search_module, "advance")
     assert recognizer.recognize(SAMPLES, RATE)["accepted"]
     # Commands and filler. The model normalises by whole utterances: nothing is searched before.
-    way = ["recognize", "finish", "finish", "_whole", "decode", "accept", "advance"]
+    way = ["recognize", "utterances", "finish", "finish", "_whole", "decode", "accept", "advance"]
     assert calls["advance"] == [way, way]
