@@ -59,10 +59,8 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     fit = recipe.options["calibrate"]
 
     def fit_calibration() -> str:
-        judges = network / JUDGES
-        data = (read_datadir(judges) if judges.is_dir() else
-                held_out(model, read_datadir(network / "train")))
-        _, report = calibrate(model, data, pool, commands, fit=fit, spot=options)
+        _, report = calibrate(model, _judges(model, network), pool, commands, fit=fit,
+                              spot=options)
         figures = report.figures
         return (f"{model}: of speech held out {figures['accepted_right']} % of commands accepted "
                 f"and right, {figures['false_accept']} % of outside words accepted, threshold "
@@ -109,6 +107,13 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
             logger.warning("no commands that were never trained: %s", error)
             return
         test("new_commands", outside, new, "new commands and filler", False)
+
+
+def _judges(model: Path, network: Path) -> DataDir:
+    """Return the speech held out, with silence around it too if the recipe wrote that."""
+    if (network / JUDGES).is_dir():
+        return read_datadir(network / JUDGES)
+    return held_out(model, read_datadir(network / "train"))
 
 
 def _decision_rows(model: Path, sets: list[DataDir], commands: CommandList, folder: str,
