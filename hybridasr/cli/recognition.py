@@ -9,33 +9,26 @@ from pathlib import Path
 
 from hybridasr.cli.endpoint_options import add_endpoint, endpoint_from
 from hybridasr.cli.search_options import (
-    add_commands,
+    add_audio,
     add_known,
+    add_recognizer,
     add_search,
     check_adaptation,
-    check_commands,
-    read_fillers,
+    check_recognizer,
+    load_recognizer,
 )
 from hybridasr.cli.verb import Verb, add_nj
 
 
 def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
-    add_search(parser)
-    add_commands(parser)
-    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
-    parser.add_argument("--channel", default="mix",
-                        help="mix, or the channel's number from 0 (mix)")
-    parser.add_argument("--raw", metavar="FORM", help="the recordings are nothing but samples, as "
-                        "ENCODING:RATE:CHANNELS, such as s16le:16000:1 (u8 s8 s16le s16be s24le "
-                        "s32le s32be f32le f64le)")
+    add_recognizer(parser)
+    add_audio(parser, "the recordings are")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
     parser.add_argument("--speaker-from", choices=("none", "name", "dir"), default="none",
                         help="who speaks, to be remembered from file to file: name: the part of "
                         "the file's name before the first - or _; dir: its folder; none: every "
                         "file is recognised on its own (none)")
-    parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
-                        "(default: those commands that came near; of a graph none)")
     add_endpoint(parser)
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads; - is the "
@@ -43,22 +36,14 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recognize(args: argparse.Namespace) -> None:
-    from hybridasr.confidence.command_grammar import RejectOptions
     from hybridasr.corpus.raw_audio import RawFormat
-    from hybridasr.decode.search import SearchOptions
     from hybridasr.errors import ResourceError, UserError
-    from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.options import from_args
-    from hybridasr.recognize.recognizer import Speaker, load
+    from hybridasr.recognize.recognizer import Speaker
 
-    # All options before the model is loaded, which takes seconds.
-    check_commands(args, ("graph",))
-    check_adaptation(args, args.model)
+    check_recognizer(args)
     raw = None if args.raw is None else RawFormat.of(args.raw)
     endpoint = endpoint_from(args)
-    recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
-                      from_args(AdaptOptions, args), args.commands, read_fillers(args),
-                      from_args(RejectOptions, args), args.lexicon)
+    recognizer = load_recognizer(args)
     if args.speaker_from != "none" and recognizer.model.pipeline.cmvn != "online":
         raise UserError(f"--speaker-from has no effect on {args.model}, whose cmvn is "
                         f"{recognizer.model.pipeline.cmvn}; leave it out")
