@@ -23,6 +23,7 @@ LEVELS = (
     ("score", "output"),
     ("confidence",),
     ("recognize",),
+    ("live",),
     ("batch",),
     ("train",),
     ("plots",),

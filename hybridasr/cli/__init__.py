@@ -29,6 +29,7 @@ from hybridasr.cli import (
     kernels,
     language,
     lattice_tools,
+    live,
     recipes,
     recognition,
     train,
@@ -37,8 +38,8 @@ from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
-                          **recognition.VERBS, **evaluation.VERBS, **lattice_tools.VERBS,
-                          **inspection.VERBS, **command_lists.VERBS}
+                          **recognition.VERBS, **live.VERBS, **evaluation.VERBS,
+                          **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 

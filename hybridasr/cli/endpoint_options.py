@@ -16,14 +16,18 @@ _HELP = {
 }
 
 
-def add_endpoint(parser: argparse.ArgumentParser) -> None:
-    """Add ``--endpoint MODE`` and ``--endpoint.rule1.min-trailing-silence`` and its like."""
+def add_endpoint(parser: argparse.ArgumentParser,
+                 note: str = "Any of these options switches the rules on.") -> None:
+    """Add ``--endpoint MODE`` and ``--endpoint.rule1.min-trailing-silence`` and its like.
+
+    `note` says when the rules hold.
+    """
     from hybridasr.decode.endpoint import MODES, EndpointOptions
     from hybridasr.options import parse_bool
 
     group = parser.add_argument_group(
         "end of speech", "An utterance ends where one rule holds, and the next one begins; a line "
-        "for each. Any of these options switches the rules on.")
+        f"for each. {note}")
     group.add_argument("--endpoint", choices=tuple(MODES), help="how long the waits are")
     for rule in fields(EndpointOptions):
         default = getattr(EndpointOptions(), rule.name)

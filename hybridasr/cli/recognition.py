@@ -1,90 +1,124 @@
 """Owns the verbs that turn speech into words: recordings, and whole data directories."""
 
 import argparse
-import json
 import re
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridasr.cli.endpoint_options import add_endpoint, endpoint_from
 from hybridasr.cli.search_options import (
-    add_commands,
+    add_audio,
     add_known,
+    add_recognizer,
     add_search,
     check_adaptation,
-    check_commands,
-    read_fillers,
+    check_recognizer,
+    load_recognizer,
 )
-from hybridasr.cli.verb import Verb, add_nj
+from hybridasr.cli.verb import Verb, add_nj, refuse
+
+if TYPE_CHECKING:
+    from hybridasr.recognize.transcript import Transcript
 
 
 def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
-    add_search(parser)
-    add_commands(parser)
-    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
-    parser.add_argument("--channel", default="mix",
-                        help="mix, or the channel's number from 0 (mix)")
-    parser.add_argument("--raw", metavar="FORM", help="the recordings are nothing but samples, as "
-                        "ENCODING:RATE:CHANNELS, such as s16le:16000:1 (u8 s8 s16le s16be s24le "
-                        "s32le s32be f32le f64le)")
+    add_recognizer(parser)
+    add_audio(parser, "the recordings are")
     parser.add_argument("--strict-rate", action="store_true",
                         help="refuse another sampling rate instead of resampling")
     parser.add_argument("--speaker-from", choices=("none", "name", "dir"), default="none",
                         help="who speaks, to be remembered from file to file: name: the part of "
                         "the file's name before the first - or _; dir: its folder; none: every "
                         "file is recognised on its own (none)")
-    parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
-                        "(default: those commands that came near; of a graph none)")
-    add_endpoint(parser)
+    parser.add_argument("--continuous", action="store_true",
+                        help="find every command of --commands in the recordings: a line for each, "
+                        "with start and end, and none for anything else")
+    parser.add_argument("--output", choices=("json", "srt", "vtt", "ctm", "textgrid"),
+                        default="json", help="form of the results; all but json have what was "
+                        "accepted, with the times of its words (json)")
+    parser.add_argument("--output-dir", type=Path, metavar="DIR",
+                        help="write a file for each recording there, in place of standard output; "
+                        "textgrid needs it, and srt and vtt of several recordings")
+    add_endpoint(parser, "Any of these options switches the rules on; without --commands, the "
+                 "default rules hold for a recording of more than 30 s.")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads; - is the "
                         "standard input")
 
 
 def _recognize(args: argparse.Namespace) -> None:
-    from hybridasr.confidence.command_grammar import RejectOptions
     from hybridasr.corpus.raw_audio import RawFormat
-    from hybridasr.decode.search import SearchOptions
     from hybridasr.errors import ResourceError, UserError
-    from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.options import from_args
-    from hybridasr.recognize.recognizer import Speaker, load
+    from hybridasr.recognize.recognizer import Speaker
+    from hybridasr.recognize.transcript import TranscriptOptions, transcribe
 
-    # All options before the model is loaded, which takes seconds.
-    check_commands(args, ("graph",))
-    check_adaptation(args, args.model)
-    raw = None if args.raw is None else RawFormat.of(args.raw)
-    endpoint = endpoint_from(args)
-    recognizer = load(args.model, from_args(SearchOptions, args), args.graph,
-                      from_args(AdaptOptions, args), args.commands, read_fillers(args),
-                      from_args(RejectOptions, args), args.lexicon)
+    check_recognizer(args)
+    if args.commands is None:
+        refuse(args, ["continuous"], "without a command list", "give --commands FILE too")
+    targets = _targets(args)
+    options = TranscriptOptions(
+        args.channel, args.strict_rate, None if args.raw is None else RawFormat.of(args.raw),
+        args.nbest, endpoint_from(args), args.continuous)
+    recognizer = load_recognizer(args)
     if args.speaker_from != "none" and recognizer.model.pipeline.cmvn != "online":
         raise UserError(f"--speaker-from has no effect on {args.model}, whose cmvn is "
                         f"{recognizer.model.pipeline.cmvn}; leave it out")
     failures: list[str] = []
     speakers: dict[str, Speaker] = defaultdict(Speaker)
-    for path in args.audio:
+    for path, target in targets:
         speaker = None
         if args.speaker_from != "none":
             speaker = speakers[_speaker_of(Path(path), args.speaker_from)]
         try:
-            results = recognizer.utterances(path, channel=args.channel,
-                                            strict_rate=args.strict_rate, nbest=args.nbest,
-                                            speaker=speaker, raw=raw, endpoint=endpoint)
+            _put(transcribe(recognizer, path, options, speaker, path), path, args.output, target)
         except ResourceError:
             raise  # a machine that is out of memory or disk fails for every file
         except UserError as error:
             # The other files are still worth their lines.
             failures.append(str(error))
-            continue
-        for result in results:
-            print(json.dumps({"file": path, **result}, ensure_ascii=False), flush=True)
     # All failures are told, the last one by the exit code as well.
     for line in failures[:-1]:
         sys.stderr.write(f"error: {line}\n")
     if failures:
         raise UserError(failures[-1])
+
+
+def _targets(args: argparse.Namespace) -> list[tuple[str, Path | None]]:
+    """Return each recording with the file that its results go to; None: standard output."""
+    from hybridasr.errors import UserError
+    from hybridasr.output.transcript_formats import EXTENSIONS
+
+    if args.output_dir is None:
+        if args.output == "textgrid" or args.output in ("srt", "vtt") and len(args.audio) > 1:
+            raise UserError(f"--output {args.output} is a file for each recording; give "
+                            "--output-dir DIR too")
+        return [(path, None) for path in args.audio]
+    sources: dict[Path, str] = {}
+    for path in args.audio:
+        target = args.output_dir / (_recording_name(path) + EXTENSIONS[args.output])
+        if target in sources:
+            raise UserError(f"{sources[target]} and {path} would both be written to {target}; "
+                            "recognise them into two directories")
+        sources[target] = path
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    return [(path, target) for target, path in sources.items()]
+
+
+def _put(transcript: "Transcript", path: str, form: str, target: Path | None) -> None:
+    from hybridasr.output.transcript_formats import FORMATS, write_transcript
+
+    name = path if form == "json" else _recording_name(path)
+    if target is None:
+        sys.stdout.write(FORMATS[form](name, transcript.results, transcript.seconds))
+        sys.stdout.flush()
+    else:
+        write_transcript(target, form, name, transcript.results, transcript.seconds)
+
+
+def _recording_name(path: str) -> str:
+    return "stdin" if path == "-" else Path(path).stem
 
 
 def _speaker_of(path: Path, source: str) -> str:
@@ -132,7 +166,7 @@ def _decode(args: argparse.Namespace) -> None:
 
 
 VERBS = {
-    "recognize": Verb("recognise recordings; one line of JSON each",
+    "recognize": Verb("recognise recordings; a line of JSON for each utterance",
                       _recognize_arguments, _recognize),
     "decode": Verb("decode a data directory: GRAPH DATA DECODE", _decode_arguments, _decode),
 }

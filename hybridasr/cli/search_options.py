@@ -11,8 +11,46 @@ from hybridasr.cli.verb import field_names, refuse
 
 if TYPE_CHECKING:
     from hybridasr.batch.spot_set import SpotOptions
+    from hybridasr.recognize.recognizer import Recognizer
 
 _FMLLR = ("fmllr_passes", "fmllr_update", "prior_frames")
+
+
+def add_recognizer(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `load_recognizer`: search, adaptation, commands, --graph, --nbest."""
+    add_search(parser)
+    add_commands(parser)
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
+    parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
+                        "(default: those commands that came near; of a graph none)")
+
+
+def add_audio(parser: argparse.ArgumentParser, raw: str) -> None:
+    """Add --channel and --raw; `raw` says what is raw then."""
+    parser.add_argument("--channel", default="mix",
+                        help="mix, or the channel's number from 0 (mix)")
+    parser.add_argument("--raw", metavar="FORM", help=f"{raw} nothing but samples, as "
+                        "ENCODING:RATE:CHANNELS, such as s16le:16000:1 (u8 s8 s16le s16be s24le "
+                        "s32le s32be f32le f64le)")
+
+
+def check_recognizer(args: argparse.Namespace) -> None:
+    """Refuse options without effect, before the model is loaded, which takes seconds."""
+    check_commands(args, ("graph",))
+    check_adaptation(args, args.model)
+
+
+def load_recognizer(args: argparse.Namespace) -> "Recognizer":
+    """Load the model with the graph or the commands that the options say."""
+    from hybridasr.confidence.command_grammar import RejectOptions
+    from hybridasr.decode.search import SearchOptions
+    from hybridasr.model.adaptation import AdaptOptions
+    from hybridasr.options import from_args
+    from hybridasr.recognize.recognizer import load
+
+    return load(args.model, from_args(SearchOptions, args), args.graph,
+                from_args(AdaptOptions, args), args.commands, read_fillers(args),
+                from_args(RejectOptions, args), args.lexicon)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:

@@ -57,6 +57,20 @@ def make_result(decoded: Decoded, nbest: int | None = None, start: float = 0.0
     return result
 
 
+def shift_times(result: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return a result whose times are `seconds` later.
+
+    >>> shift_times({"text": "on", "start": 0.0, "end": 1.5, "result": [
+    ...     {"word": "on", "start": 0.5, "end": 1.0, "conf": None}]}, 10)["result"]
+    [{'word': 'on', 'start': 10.5, 'end': 11.0, 'conf': None}]
+    """
+    def moved(entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {name: round(entry[name] + seconds, 3) for name in ("start", "end")
+                        if name in entry}
+
+    return moved(result) | {"result": [moved(word) for word in result["result"]]}
+
+
 def _words(decoded: Decoded, start: float) -> list[dict[str, Any]]:
     return [{"word": word, "start": round(start + begin, 3), "end": round(start + end, 3),
              "conf": None} for word, begin, end in decoded.times]

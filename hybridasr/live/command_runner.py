@@ -1,0 +1,94 @@
+"""Owns the programs started for accepted commands: never through a shell, not waited for."""
+
+import shlex
+import shutil
+import subprocess
+import time
+from typing import Any
+
+from hybridasr.errors import UserError
+from hybridasr.live.ring_buffer import Notice
+
+MOST_RUNNING = 16
+PLACES = ("{id}", "{text}")
+
+
+class CommandRunner:
+    """Starts a program for each accepted command.
+
+    Parameters
+    ----------
+    line : str
+        Program and arguments, split as a shell does. ``{id}`` and ``{text}`` in the arguments are
+        replaced; where neither is there, id and text come as the last two arguments.
+
+    Raises
+    ------
+    UserError
+        if the line cannot be split, or there is no such program.
+    """
+
+    def __init__(self, line: str):
+        try:
+            self._words = shlex.split(line)
+        except ValueError as error:
+            raise UserError(f"the program `{line}` cannot be split into arguments ({error}); mend "
+                            "its quotes") from None
+        if not self._words or shutil.which(self._words[0]) is None:
+            raise UserError(f"no program '{self._words[0] if self._words else line}' to run; give "
+                            "one that is on the PATH, or its path")
+        self._running: list[tuple[str, subprocess.Popen]] = []
+
+    def arguments(self, result: dict[str, Any]) -> list[str]:
+        """Return program and arguments for a result.
+
+        >>> CommandRunner("echo").arguments({"id": "on", "text": "打开 空调"})
+        ['echo', 'on', '打开 空调']
+        >>> CommandRunner("echo --id={id} now").arguments({"id": "on", "text": "打开 空调"})
+        ['echo', '--id=on', 'now']
+        """
+        values = (str(result["id"]), result["text"])
+        program, *words = self._words
+        if not any(place in word for place in PLACES for word in words):
+            return [program, *words, *values]
+        return [program, *(_filled(word, *values) for word in words)]
+
+    def start(self, result: dict[str, Any]) -> list[Notice]:
+        """Start the program for a result; return what went wrong at once."""
+        if len(self._running) >= MOST_RUNNING:
+            return [_failure(result["text"], f"is not started: {MOST_RUNNING} are still running")]
+        try:
+            # What it prints goes to standard error, so that events stay alone on standard output;
+            # in a session of its own, Ctrl-C does not end it.
+            process = subprocess.Popen(self.arguments(result), stdin=subprocess.DEVNULL, stdout=2,
+                                       start_new_session=True)
+        except (OSError, ValueError) as error:
+            return [_failure(result["text"], f"cannot be started ({error})")]
+        self._running.append((result["text"], process))
+        return []
+
+    def poll(self) -> list[Notice]:
+        """Return the failures of programs that have ended since."""
+        ended = [(text, process) for text, process in self._running if process.poll() is not None]
+        self._running = [entry for entry in self._running if entry not in ended]
+        return [_failure(text, f"ended with exit code {process.returncode}")
+                for text, process in ended if process.returncode]
+
+    def finish(self, patience: float = 2.0) -> list[Notice]:
+        """Give the last programs `patience` seconds to end; those that go on are left alone."""
+        deadline = time.monotonic() + patience
+        for _, process in self._running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                break
+        return self.poll()
+
+
+def _filled(word: str, identity: str, text: str) -> str:
+    # Split first: a text that holds "{id}" stays what it is.
+    return text.join(part.replace("{id}", identity) for part in word.split("{text}"))
+
+
+def _failure(text: str, what: str) -> Notice:
+    return Notice("program", f"the program for '{text}' {what}")
