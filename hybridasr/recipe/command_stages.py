@@ -52,15 +52,14 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     for name in outside:
         data = combine([without_features(read_datadir(work / "data" / name))], network / name)
         features(f"{name} for the network", data.path, recipe.options["dnn_features"])
-    # Commands come one by one, from people who were never heard: calibrated for that, and judged.
-    # A network that is fitted to a whole speaker has other measures than the calibration knows.
+    # As in use: nobody was heard before, and the network is not fitted to whom it hears.
     options = SpotOptions(recipe.options["search"], recipe.options["adapt"].for_one_utterance(),
                           recipe.options["reject"], known="none")
     fit = recipe.options["calibrate"]
 
     def fit_calibration() -> str:
-        _, report = calibrate(model, _judges(model, network), pool, commands, fit=fit,
-                              spot=options)
+        data = _judges(model, network)
+        _, report = calibrate(model, data, pool, commands, fit=fit, spot=options)
         figures = report.figures
         return (f"{model}: of speech held out {figures['accepted_right']} % of commands accepted "
                 f"and right, {figures['false_accept']} % of outside words accepted, threshold "
