@@ -51,7 +51,7 @@ class FeatureOptions:
     dither: float = option(1.0, "standard deviation of the noise added, in 16-bit units; 0: none")
     seed: int = option(0, "seed of the dither", needs="dither")
     pitch: bool = option(False, "append voicing, pitch and its slope (for tones), three columns")
-    pitch_look_ahead: int = option(20, "frames after a frame that its pitch is decided by",
+    pitch_look_ahead: int = option(15, "frames after a frame that its pitch is decided by",
                                    needs="pitch")
 
     def __post_init__(self):
