@@ -72,7 +72,8 @@ def test_dsp20(data_root, tmp_path):
         assert info.get("unaligned", 0) <= 3
     row = decisions(tmp_path)
     assert (row["commands"], row["outside"]) == (320, 320)
-    assert row["accepted_right"] >= 88, row
+    # The recipe lets one outside word in a hundred pass: the small network loses commands by it.
+    assert row["accepted_right"] >= 85, row
     assert row["false_accept"] <= 5, row
     assert row["ece"] <= 0.06, row
     assert word_rows(tmp_path, "none")["dnn"]["wer"] <= 8.0
