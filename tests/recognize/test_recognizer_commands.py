@@ -184,7 +184,7 @@ def test_a_list_that_cannot_be_set_leaves_the_old_one(recognizer):
 
 def test_given_fillers_take_up_their_word(spoken_world):
     """With a penalty that lets everything pass, but for what is a filler phrase itself."""
-    lax = RejectOptions(filler_penalty=4.0, near_fillers=0)
+    lax = RejectOptions(filler_penalty=8.0, near_fillers=0)
     recognizer = load(spoken_world.mono, NEAR, commands=["da1ti1"], reject=lax)
     assert hear(recognizer, "ta1ti1")["accepted"]
     ratio = decision(recognizer, "ta1ti1").measures[0]
