@@ -217,20 +217,29 @@ class Recognizer:
         UserError
             if the audio cannot be read, is not finite, or `rate` is not the model's.
         """
-        return self.utterances(audio, rate, channel, strict_rate, nbest, speaker, raw)[0]
-
-    def utterances(self, audio: Audio, rate: int | None = None, channel: str | int = "mix",
-                   strict_rate: bool = False, nbest: int | None = None,
-                   speaker: Speaker | None = None, raw: RawFormat | str | None = None,
-                   endpoint: EndpointOptions | str | None = None) -> list[dict[str, Any]]:
-        """Recognise one recording, utterance by utterance.
-
-        Parameters and errors as of `recognize`, and `endpoint` as of `session`; without it, the
-        recording is one utterance.
-        """
         samples = read_samples(audio, rate, self.model.features.sample_rate, channel, strict_rate,
                                raw)
-        # The samples are in 16-bit range by now.
+        return self.utterances(samples, nbest, speaker)[0]
+
+    def utterances(self, samples: np.ndarray, nbest: int | None = None,
+                   speaker: Speaker | None = None,
+                   endpoint: EndpointOptions | str | None = None) -> list[dict[str, Any]]:
+        """Recognise a whole recording, utterance by utterance.
+
+        Parameters
+        ----------
+        samples : float32 (num_samples,)
+            As from `samples.read_samples`: at the model's rate, in 16-bit range.
+        nbest, speaker
+            As of `recognize`.
+        endpoint
+            As of `session`; without it, the recording is one utterance.
+
+        Returns
+        -------
+        list of dict
+            See `hybridasr.recognize.results`.
+        """
         session = self.session(full_scale=FULL_SCALE, nbest=nbest, speaker=speaker,
                                endpoint=endpoint, partials=False)
         return session.accept(samples) + session.finish()

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hybridasr.corpus.audio import FULL_SCALE
 from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.progress import logger
 from hybridasr.recognize.recognizer import Recognizer
@@ -75,10 +74,7 @@ def transcribe(recognizer: Recognizer, audio: Audio, options: TranscriptOptions 
         else:
             logger.warning("%s: %.0f s are taken for one command; give --continuous to find every "
                            "command in it", name, seconds)
-    # The samples are in 16-bit range by now.
-    session = recognizer.session(full_scale=FULL_SCALE, nbest=options.nbest, speaker=speaker,
-                                 endpoint=endpoint, partials=False)
-    results = session.accept(samples) + session.finish()
+    results = recognizer.utterances(samples, options.nbest, speaker, endpoint)
     if options.continuous:
         results = [_without_pauses(result) for result in results if result["accepted"]]
     return Transcript(seconds, results)
