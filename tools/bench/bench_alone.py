@@ -59,8 +59,9 @@ def main() -> None:
         line = f"{title:22} {len(utterances):10d} {100 * wrong / len(utterances):6.2f}"
         if spotter is not None:
             figures = decisions(recognized(spotter, utterances, rate, remember), names)
-            line += (f" {figures['accepted_right']:6.2f} {figures['false_accept']:8.2f}"
-                     f" {figures['ece']:6.3f}")
+            line += "".join(" " + ("-" if figures[name] is None else f"{figures[name]:.{digits}f}"
+                                   ).rjust(width) for name, width, digits in
+                            (("accepted_right", 6, 2), ("false_accept", 8, 2), ("ece", 6, 3)))
         print(line, flush=True)
 
 
