@@ -31,6 +31,8 @@ class RejectOptions:
     near_fillers: int = option(5, "near-sounding fillers for each command of a list of up to 200")
     reject_beam: float = option(10.0, "commands worse than the best by more than this are not "
                                       "compared with it")
+    anywhere: bool = option(False, "a command counts in the middle of other speech too, not only "
+                                   "with silence around it")
     threshold: float | None = option(None, "least probability of an accepted command; none: the "
                                      "model's own, or the command's")
 

@@ -23,6 +23,7 @@ from hybridasr.confidence.verify import Verifier
 from hybridasr.corpus.command_list import Command, Item
 from hybridasr.decode.search import SearchOptions, search
 from hybridasr.decode.words import phone_segments
+from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.command_graph import Phrase, command_graph
 from hybridasr.graph.command_set import build_commands
 from hybridasr.graph.filler import (
@@ -33,6 +34,7 @@ from hybridasr.graph.filler import (
     filler_units,
     join_graphs,
     silence_graph,
+    surround_graph,
     unit_bigram,
 )
 from hybridasr.graph.self_loops import GraphOptions
@@ -75,8 +77,8 @@ class GrammarMaker:
         # A GMM does not know how often its senones are used; all count equally then.
         priors = model.nnet.log_priors if model.nnet is not None else None
         self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
-        self.verifier = Verifier(self.units, model.lang.silence_phones, model.durations,
-                                 calibration, self._reject.threshold, penalty,
+        others = [*model.lang.silence_phones, *self.units.names]
+        self.verifier = Verifier(self.units, others, model.durations, calibration, self._reject.threshold, penalty,
                                  self._reject.reject_beam)
         costs = self.units.transitions.scaled_costs(self._options.transition_scale,
                                                     self._options.self_loop_scale)
@@ -130,14 +132,17 @@ class GrammarMaker:
         outside = _outside(texts, listed.commands, lang)
         if outside:
             lang, phrases = _marked(lang, outside)
-            graphs.append(command_graph(phrases, lang, self._model.transitions, self._model.tree,
-                                        self._options))
-        filler = join_graphs(graphs)
+            graphs.append(self._placed(command_graph(phrases, lang, self._model.transitions,
+                                                     self._model.tree, self._options)))
+        graph, filler = self._placed(listed.graph), join_graphs(graphs)
         pdfs = self.units.transitions.tid_pdf
         return CommandGrammar(
-            listed.commands, tuple(fillers), lang, listed.graph, pdfs[listed.graph.ilabel],
-            filler, pdfs[filler.ilabel], self.verifier,
+            listed.commands, tuple(fillers), lang, graph, pdfs[graph.ilabel], filler, pdfs[filler.ilabel], self.verifier,
             self._model.features.frame_shift_ms / 1000, near, filler_lang)
+
+    def _placed(self, graph: DecodingGraph) -> DecodingGraph:
+        """Return a graph of phrases as they may stand in an utterance."""
+        return surround_graph(graph, self._loop) if self._reject.anywhere else graph
 
     def phones(self, loglikes: np.ndarray, options: SearchOptions) -> list[str]:
         """Recognise the phones of an utterance, by the loop of the filler alone.

@@ -107,7 +107,7 @@ def compare_commands(lattice: CompactLattice, phrases: Mapping[Phrase, Command],
 
 
 def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray,
-                   transitions: TransitionModel, silence: Sequence[int],
+                   transitions: TransitionModel, others: Sequence[int],
                    durations: np.ndarray | None) -> np.ndarray:
     """Compare a path, phone by phone, with the best senone of each frame.
 
@@ -116,7 +116,8 @@ def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray
     scores : float32 (num_frames, num_pdfs + num_mixtures)
         As from `FillerUnits.scores`.
     transition_ids : int32 (num_frames,)
-    silence : phones left out
+    others : sequence of int
+        Phones that are left out: silence, and units of what is said around a command.
     durations : float32 (num_phones, 2), optional
         As from `hmm.durations.estimate_durations`.
 
@@ -128,6 +129,8 @@ def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray
     starts = transitions.phone_starts(transition_ids)
     ends = np.append(starts[1:], len(transition_ids))
     phones = transitions.tid_phone[transition_ids[starts]]
+    spoken = ~np.isin(phones, others)
+    starts, ends, phones = starts[spoken], ends[spoken], phones[spoken]
     frames = np.arange(len(transition_ids))
     ratios = (scores[frames, transitions.tid_pdf[transition_ids]]
               - scores[:, :num_pdfs].max(axis=1)).astype(np.float64)
@@ -138,11 +141,11 @@ def phone_measures(scores: np.ndarray, num_pdfs: int, transition_ids: np.ndarray
     if durations is not None:
         deviations = np.minimum(
             np.abs(standard_deviations(phones, ends - starts, durations)), LARGEST_DEVIATION)
-    spoken = ~np.isin(phones, silence)
-    return np.stack([starts, ends, means, deviations], axis=1)[spoken]
+    return np.stack([starts, ends, means, deviations], axis=1)
 
 
-def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
+def level_contrast(levels: np.ndarray, phones: np.ndarray, counted: np.ndarray | None = None
+                   ) -> float:
     """Return how much louder the frames of speech are than the others, on average.
 
     At most `LARGEST_CONTRAST`: deep silence around a recording makes nothing in it more probable.
@@ -153,6 +156,8 @@ def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
     levels : float64 (num_frames,)
     phones : float64 (num_phones, 4)
         From `phone_measures`.
+    counted : bool (num_frames,), optional
+        The frames that are looked at; default: all.
 
     Examples
     --------
@@ -163,9 +168,10 @@ def level_contrast(levels: np.ndarray, phones: np.ndarray) -> float:
     spoken = np.zeros(len(levels), bool)
     for begin, end in phones[:, :2].astype(np.int64):
         spoken[begin:end] = True
-    if spoken.sum() < LEAST_FRAMES or (~spoken).sum() < LEAST_FRAMES:
+    quiet = ~spoken if counted is None else ~spoken & counted
+    if spoken.sum() < LEAST_FRAMES or quiet.sum() < LEAST_FRAMES:
         return np.nan
-    return min(float(levels[spoken].mean() - levels[~spoken].mean()), LARGEST_CONTRAST)
+    return min(float(levels[spoken].mean() - levels[quiet].mean()), LARGEST_CONTRAST)
 
 
 def measures(commands: CompetingCommands, phones: np.ndarray, contrast: float, begin: int = 0,

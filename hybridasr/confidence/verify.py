@@ -73,8 +73,8 @@ class Verifier:
 
     Attributes
     ----------
-    silence : sequence of int
-        Silence phones, which no measure looks at.
+    others : sequence of int
+        Phones that no measure looks at: silence, and the units of what is said around a command.
     durations : float32 (num_phones, 2), optional
         As from `hmm.durations.estimate_durations`.
     calibration : Calibration, optional
@@ -88,7 +88,7 @@ class Verifier:
     """
 
     units: FillerUnits
-    silence: Sequence[int]
+    others: Sequence[int]
     durations: np.ndarray | None
     calibration: Calibration | None = None
     threshold: float | None = None
@@ -132,10 +132,14 @@ class Verifier:
             return self.nothing(_reason_outside(filler))
         # Phone by phone, along the path of the best command.
         path, transitions = competing.best.transition_ids, self.units.transitions
-        phones = phone_measures(scores, len(self.units.mixing), path, transitions, self.silence,
+        phones = phone_measures(scores, len(self.units.mixing), path, transitions, self.others,
                                 self.durations)
-        words = word_segments(phone_segments(path, transitions), list(competing.best.words), lang)
-        contrast = level_contrast(levels, phones)
+        # What is said around the command belongs to none of its words, and is no quiet either.
+        segments = [segment for segment in phone_segments(path, transitions)
+                    if segment.label not in self.units.names]
+        words = word_segments(segments, list(competing.best.words), lang)
+        around = np.isin(transitions.tid_phone[path], list(self.units.names))
+        contrast = level_contrast(levels, phones, ~around)
         # First those of the whole command, then those of each word.
         rows = np.array([measures(competing, phones, contrast),
                          *(measures(competing, phones, contrast, word.begin, word.end)

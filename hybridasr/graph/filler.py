@@ -11,7 +11,7 @@ ids behind the model's own, so that search, lattices and times need not know of 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -198,6 +198,53 @@ def join_graphs(graphs: Sequence[DecodingGraph]) -> DecodingGraph:
         np.concatenate([nothing, *(graph.olabel for graph in graphs)]),
         np.concatenate([nothing, *(graph.weight for graph in graphs)]), target,
         np.concatenate([[np.inf], *(graph.final for graph in graphs)]))
+
+
+def surround_graph(graph: DecodingGraph, loop: DecodingGraph) -> DecodingGraph:
+    """Let a graph be spoken in the middle of anything else: loop or nothing on either side of it.
+
+    Parameters
+    ----------
+    loop : DecodingGraph
+        As from `filler_graph`; its label is left out, so that the words are those of `graph`.
+
+    Examples
+    --------
+    >>> word = DecodingGraph.from_arcs(0, [0], [1], [7], [0.5], [1], [np.inf, 0.0])
+    >>> loop = DecodingGraph.from_arcs(0, [0, 1], [2, 2], [9, 0], [1.0, 1.0], [1, 1], [np.inf, 0.0])
+    >>> inside = surround_graph(word, loop)
+    >>> inside.num_states, inside.num_arcs, sorted(inside.olabel[inside.olabel > 0].tolist())
+    (6, 8, [7])
+    """
+    silent = replace(loop, olabel=np.zeros_like(loop.olabel))
+    parts = (silent, graph, silent)
+    first, begin, last = np.cumsum([0, loop.num_states, graph.num_states]).tolist()
+    num_states = last + loop.num_states
+    # (source, target, cost) of the epsilon arcs between the parts: a final cost is paid on them.
+    joints = [(first + loop.start, begin + graph.start, 0.0)]
+    joints += [(first + state, begin + graph.start, cost) for state, cost in _finals(loop)]
+    joints += [(begin + state, last + loop.start, cost) for state, cost in _finals(graph)]
+    final = np.full(num_states, np.inf, np.float32)
+    final[begin:last] = graph.final
+    final[last:] = loop.final
+    source = [offset + np.repeat(np.arange(part.num_states), np.diff(part.arc_offsets))
+              for offset, part in zip((first, begin, last), parts, strict=True)]
+    target = [offset + part.nextstate
+              for offset, part in zip((first, begin, last), parts, strict=True)]
+    sources, targets, costs = (np.array(column) for column in zip(*joints, strict=True))
+    nothing = np.zeros(len(joints), np.int32)
+    return DecodingGraph.from_arcs(
+        first + loop.start, np.concatenate([*source, sources]),
+        np.concatenate([*(part.ilabel for part in parts), nothing]),
+        np.concatenate([*(part.olabel for part in parts), nothing]),
+        np.concatenate([*(part.weight for part in parts), costs]),
+        np.concatenate([*target, targets]), final)
+
+
+def _finals(graph: DecodingGraph) -> list[tuple[int, float]]:
+    """Return the final states with their costs."""
+    states = np.flatnonzero(np.isfinite(graph.final))
+    return list(zip(states.tolist(), graph.final[states].tolist(), strict=True))
 
 
 def _silence(lang: Lang, transitions: TransitionModel, tree: ContextTree) -> Template:

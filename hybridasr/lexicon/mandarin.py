@@ -160,7 +160,7 @@ def hanzi_readings(text: str) -> list[Syllables] | None:
     and each is read as a whole.
     """
     choices: list[list[Syllables]] = []
-    for word in _cut(text):
+    for word in cut_words(text):
         # Without OpenCC pypinyin would give a traditional character a wrong or rare reading.
         if len(word) == 1 and needs_converter(word):
             return None
@@ -225,7 +225,7 @@ def _read_word(word: str) -> Syllables | None:
     return tuple(syllables)
 
 
-def _cut(text: str) -> list[str]:
+def cut_words(text: str) -> list[str]:
     """Cut a run of hanzi into known words, longest first from the left, in simplified hanzi.
 
     A phrase that is known as it is written stays: 乾坤 is not 干坤.

@@ -1,0 +1,1 @@
+"""Wake words: a cheap first stage that always listens, and the full model that confirms."""

@@ -1,0 +1,109 @@
+"""Writes the data directories of the benchmark of wake words.
+
+    tools/bench/wake_corpus.py DATA DESTINATION [--without-phrases]
+
+DATA holds wakewords, ljspeech, dsp20 and common_voice_zh, and for the background also audio-cmn,
+fsdd, yesno and noise, as in their public originals. DESTINATION gets ``train`` and ``test``, for
+``egs/run.sh --recipe wake --corpus DESTINATION``, and ``background/<folder>``: speech without the
+phrases, none of it trained on. Every fifth speaker of common_voice_zh, three of four sentences of
+ljspeech, and every other repetition of dsp20's training speakers train; of the wake words the even
+files, unless they are left out.
+"""
+
+import argparse
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hybridasr.corpus.datadir import Utterance, write_datadir
+from hybridasr.corpus.readers import READERS, ReaderOptions
+from hybridasr.corpus.readers.base import audio_files, utterance
+from hybridasr.lexicon.mandarin import cut_words, is_hanzi
+
+EVERY_SPEAKER, EVERY_SENTENCE = 5, 4
+
+
+def main() -> None:
+    """Write every set and print its size."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("destination", type=Path)
+    parser.add_argument("--without-phrases", action="store_true",
+                        help="train without recordings of the wake words")
+    args = parser.parse_args()
+    phrases = list(wake_words(args.data / "wakewords"))
+    common_voice = list(sentences_zh(args.data / "common_voice_zh", "train"))
+    speakers = sorted({one.speaker for one in common_voice})[::EVERY_SPEAKER]
+    english = list(sentences_en(args.data / "ljspeech"))
+    dsp20 = READERS["dsp20"].read(args.data / "dsp20", ReaderOptions())
+    words = dsp20["train"]
+    train = [one for one in common_voice if one.speaker in speakers]
+    train += [one for number, one in enumerate(english) if number % EVERY_SENTENCE]
+    train += words[::2]
+    if not args.without_phrases:
+        train += [one for one in phrases if number_of(one) % 2 == 0]
+    write(args.destination / "train", train)
+    write(args.destination / "test", [one for one in phrases if number_of(one) % 2])
+    background = args.destination / "background"
+    write(background / "common_voice_zh", [
+        *(one for one in common_voice if one.speaker not in speakers),
+        *sentences_zh(args.data / "common_voice_zh", "test")])
+    write(background / "ljspeech", english[::EVERY_SENTENCE])
+    write(background / "dsp20", [*words[1::2], *dsp20["test"]])
+    for folder in ("audio-cmn", "fsdd", "yesno", "noise"):
+        write(background / folder, recordings(args.data / folder, folder))
+
+
+def number_of(one: Utterance) -> int:
+    """Return the number of a wake word's file."""
+    return int(one.utterance.rpartition("-")[2])
+
+
+def wake_words(folder: Path) -> Iterable[Utterance]:
+    """Yield the recordings of wake words; nobody knows their speakers."""
+    for word in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for path in audio_files(word):
+            name = f"{word.name}-{path.stem}"
+            yield utterance(name, name, word.name, path)
+
+
+def sentences_zh(folder: Path, name: str) -> Iterable[Utterance]:
+    """Yield the sentences of a table of Common Voice, cut into words at known ones."""
+    with (folder / f"{name}.tsv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+            runs = re.findall(r"\w+", row["sentence"])
+            if not all(is_hanzi(character) for run in runs for character in run):
+                continue
+            words = " ".join(word for run in runs for word in cut_words(run))
+            path = folder / "clips" / row["path"]
+            yield utterance(f"{row['client_id']}-{path.stem}", row["client_id"], words, path)
+
+
+def sentences_en(folder: Path) -> Iterable[Utterance]:
+    """Yield the sentences of LJ Speech that there are recordings of."""
+    for line in (folder / "metadata.csv").read_text(encoding="utf-8").splitlines():
+        name, _, text = line.split("|")
+        path = folder / "wavs" / f"{name}.opus"
+        words = re.findall(r"[a-z']+", text.lower().replace("\u2019", "'"))
+        if path.exists() and words and not re.search(r"[^\x00-\x7f]", "".join(words)):
+            yield utterance(name, "lj", " ".join(words), path)
+
+
+def recordings(folder: Path, speaker: str) -> Iterable[Utterance]:
+    """Yield all recordings below a folder, without words."""
+    for inner in sorted({path.parent for path in folder.rglob("*.*")}):
+        for path in audio_files(inner):
+            name = "-".join(path.relative_to(folder).with_suffix("").parts)
+            yield utterance(f"{speaker}-{name}", speaker, "", path)
+
+
+def write(directory: Path, utterances: Iterable[Utterance]) -> None:
+    """Write a data directory and print how much is in it."""
+    data = write_datadir(directory, sorted(utterances, key=lambda one: one.utterance.encode()))
+    print(f"{directory}: {len(data)} utterances of {len(data.speakers)} speakers")
+
+
+if __name__ == "__main__":
+    main()
