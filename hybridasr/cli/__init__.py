@@ -33,12 +33,13 @@ from hybridasr.cli import (
     recipes,
     recognition,
     train,
+    wake,
 )
 from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
-                          **recognition.VERBS, **live.VERBS, **evaluation.VERBS,
+                          **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))

@@ -111,6 +111,11 @@ class WakeDetector:
         """The texts of the phrases."""
         return [command.text for command in self._recognizer.commands]
 
+    @property
+    def rate(self) -> int:
+        """Hertz at which the models hear."""
+        return self._rate
+
     def warm_up(self) -> None:
         """Compile or load the kernels, so that the first phrase is found as quickly as others."""
         self._recognizer.warm_up()
@@ -198,7 +203,7 @@ class WakeDetector:
         return {"wake": decision.command.text, "id": decision.command.id,
                 "start": round(start + decision.words[0].begin * shift, 3),
                 "end": round(start + decision.words[-1].end * shift, 3),
-                "confidence": round(decision.probability, 4)}
+                "confidence": decision.probability}
 
 
 def _first_stage(recognizer: Recognizer, small: Path | None, least: float) -> FirstStage:

@@ -1,0 +1,185 @@
+"""Owns the sensitivity of wake words: from recordings to a threshold for each phrase.
+
+What is chosen is how often an hour a device may wake for nothing. That is counted on speech without
+the phrase, hours of it if it is to be seldom; how often the phrase is missed then, on recordings of
+it, where there are any.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hybridasr.batch.driver import directory_stamp, once_a_worker
+from hybridasr.corpus.audio import FULL_SCALE, load_audio
+from hybridasr.corpus.command_list import Command, make_commands
+from hybridasr.corpus.readers.base import AUDIO_SUFFIXES
+from hybridasr.errors import UserError
+from hybridasr.parallel import run_blocks
+from hybridasr.storage import PathLike, read_json, write_json
+from hybridasr.wake.detector import WakeDetector, WakeOptions
+
+# False accepts an hour that the table has a row for.
+RATES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# Nothing that the second stage hears is left out of the counts.
+ALL_HEARD = 0.0
+_BLOCK = 8  # recordings a job
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How probable phrases were in one recording.
+
+    Attributes
+    ----------
+    seconds : float
+        Of the recording.
+    probabilities : dict text -> list of float
+        Of each time that the second stage took something for the phrase.
+    """
+
+    seconds: float
+    probabilities: dict[str, list[float]] = field(default_factory=dict)
+
+
+def hear(model: Path, phrases: Sequence[Command], recordings: Sequence[Path],
+         first_threshold: float, pool: Executor, desc: str = "recordings") -> Iterator[Heard]:
+    """Yield what a detector hears in each recording, in their order.
+
+    Raises
+    ------
+    UserError
+        as `WakeDetector`, and if a recording cannot be read.
+    """
+    options = WakeOptions(first_threshold, ALL_HEARD)
+    plain = tuple(Command(phrase.text, phrase.id) for phrase in phrases)
+    blocks = [(model, directory_stamp(model), plain, options, recordings[start:start + _BLOCK])
+              for start in range(0, len(recordings), _BLOCK)]
+    for block in run_blocks(pool, _hear_block, blocks, desc=desc):
+        yield from block
+
+
+def _hear_block(model: Path, stamp: tuple, phrases: tuple[Command, ...], options: WakeOptions,
+                recordings: Sequence[Path]) -> list[Heard]:
+    del stamp  # so that a new model is loaded again
+    detector = once_a_worker(_detector, model, phrases, options)
+    heard = []
+    for path in recordings:
+        samples = load_audio(path, detector.rate)
+        probabilities: dict[str, list[float]] = {}
+        for event in detector.accept(samples) + detector.finish():
+            probabilities.setdefault(event["wake"], []).append(event["confidence"])
+        heard.append(Heard(len(samples) / detector.rate, probabilities))
+    return heard
+
+
+def _detector(model: Path, phrases: tuple[Command, ...], options: WakeOptions) -> WakeDetector:
+    return WakeDetector(model, phrases, options, full_scale=FULL_SCALE)
+
+
+def choose_threshold(probabilities: Iterable[float], hours: float, false_accepts_per_hour: float
+                     ) -> float:
+    """Return the least threshold with no more false accepts an hour than allowed.
+
+    Parameters
+    ----------
+    probabilities : iterable of float
+        Of what was taken for the phrase in speech without it.
+    hours : float
+        Of that speech.
+
+    Raises
+    ------
+    UserError
+        if the speech is too short to tell: less than one false accept would be allowed in it.
+
+    Examples
+    --------
+    >>> choose_threshold([0.2, 0.9, 0.6], hours=2.0, false_accepts_per_hour=0.5) > 0.6
+    True
+    """
+    allowed = int(hours * false_accepts_per_hour + 1e-9)
+    if false_accepts_per_hour < 0:
+        raise UserError(f"false-accepts-per-hour is {false_accepts_per_hour:g}; give 0 or more")
+    if not allowed and false_accepts_per_hour > 0:
+        raise UserError(f"{hours:.2f} hours of background cannot tell {false_accepts_per_hour:g} "
+                        f"false accepts an hour; give {1 / false_accepts_per_hour:.1f} hours, or "
+                        "allow more")
+    ordered = sorted(probabilities, reverse=True)
+    return float(np.nextafter(ordered[allowed], 2.0)) if len(ordered) > allowed else 0.0
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """One line of the table: false accepts an hour that are allowed, and what follows."""
+
+    rate: float
+    threshold: float
+    missed: float | None  # per cent; None without recordings of the phrase
+
+
+def rate_table(background: Sequence[Heard], spoken: Sequence[Heard], phrase: str
+               ) -> list[RateRow]:
+    """Return a row for each of `RATES` that the background is long enough for.
+
+    Parameters
+    ----------
+    background : sequence of Heard
+        Recordings without the phrase.
+    spoken : sequence of Heard
+        Recordings with it, once each; may be empty.
+    """
+    hours = sum(heard.seconds for heard in background) / 3600
+    false = [value for heard in background for value in heard.probabilities.get(phrase, ())]
+    best = np.array([max(heard.probabilities.get(phrase, ()), default=-1.0) for heard in spoken])
+    rows = []
+    for rate in RATES:
+        if hours * rate >= 1 - 1e-9:
+            threshold = choose_threshold(false, hours, rate)
+            missed = float(100 * np.mean(best < threshold)) if len(best) else None
+            rows.append(RateRow(rate, threshold, missed))
+    return rows
+
+
+def sound_files(places: Iterable[Path]) -> list[Path]:
+    """Return recordings, and those below folders, in the order of their names.
+
+    Raises
+    ------
+    UserError
+        if a place holds none.
+    """
+    found: list[Path] = []
+    for place in places:
+        files = [place] if place.is_file() else sorted(
+            path for path in place.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+        if not files:
+            raise UserError(f"no recordings ({' '.join(AUDIO_SUFFIXES)}) there; check the path",
+                            place)
+        found += files
+    return found
+
+
+def write_profile(path: PathLike, phrases: Sequence[Command], first_threshold: float) -> None:
+    """Write phrases with their thresholds, for `read_profile`."""
+    write_json(path, {"first_threshold": first_threshold, "phrases": [
+        {"text": phrase.text, "id": phrase.id, "threshold": phrase.threshold}
+        for phrase in phrases]})
+
+
+def read_profile(path: PathLike) -> tuple[list[Command], float]:
+    """Read what `write_profile` has written: (phrases, threshold of the first stage).
+
+    Raises
+    ------
+    UserError
+        if there is no such file, or it is damaged.
+    """
+    contents = read_json(path)
+    try:
+        return make_commands(contents["phrases"], path), float(contents["first_threshold"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError("no profile of wake words; write it with 'hybridasr wake --background'",
+                        path) from None
