@@ -22,6 +22,7 @@ from hybridasr.cli.verb import Verb, refuse
 if TYPE_CHECKING:
     from hybridasr.live.capture import AudioSource
     from hybridasr.live.listener import Listener
+    from hybridasr.wake.detector import WakeDetector
 
 _OF_INPUT = ("raw", "channel", "real_time")
 
@@ -48,6 +49,11 @@ def _listen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exec", metavar="CMD", help="run a program for each accepted command, "
                         "with its id and text as last arguments, or in place of {id} and {text}; "
                         "no shell, and it is not waited for")
+    parser.add_argument("--wake", action="append", default=[], metavar="TEXT",
+                        help="listen for this phrase first, and then to one utterance; may be "
+                        "given again")
+    parser.add_argument("--wake-profile", type=Path, metavar="FILE", help="phrases and thresholds "
+                        "in place of --wake, from 'hybridasr wake --background'")
     add_recognizer(parser)
     add_endpoint(parser, "The default rules hold unless others are given.")
     parser.add_argument("model", type=Path, nargs="?", help="model directory, e.g. exp/dnn")
@@ -73,18 +79,33 @@ def _listen(args: argparse.Namespace) -> None:
     if args.input is None:
         load_sounddevice()
     recognizer = load_recognizer(args)
+    detector = _detector(args)
     # Before audio comes, which would be lost meanwhile.
     recognizer.warm_up()
+    if detector is not None:
+        detector.warm_up()
     source: AudioSource
     if args.input is None:
         source = Microphone(args.device, recognizer.model.features.sample_rate)
     else:
         source = RecordedAudio(args.input, form, args.real_time)
     meter = LevelMeter(sys.stderr) if args.level else None
-    listener = Listener(recognizer, options, runner, meter.show if meter else None)
+    listener = Listener(recognizer, options, runner, detector,
+                        meter.show if meter else None)
     # A file waits where it may; a microphone, and what is paced like one, does not.
     _print_events(listener, source, args.input is not None and not args.real_time, args.json,
                   meter.clear if meter else lambda: None)
+
+
+def _detector(args: argparse.Namespace) -> "WakeDetector | None":
+    from hybridasr.wake.detector import WakeDetector, WakeOptions
+    from hybridasr.wake.tune import read_profile
+
+    if args.wake_profile is not None:
+        refuse(args, ["wake"], "with --wake-profile")
+        phrases, least = read_profile(args.wake_profile)
+        return WakeDetector(args.model, phrases, WakeOptions(first_threshold=least))
+    return WakeDetector(args.model, args.wake) if args.wake else None
 
 
 def _list_devices(args: argparse.Namespace) -> None:

@@ -95,7 +95,9 @@ def _tune(args: argparse.Namespace) -> None:
 
     from hybridasr.corpus.command_list import make_commands
     from hybridasr.errors import UserError
+    from hybridasr.options import from_args
     from hybridasr.parallel import executor
+    from hybridasr.wake.detector import WakeOptions
     from hybridasr.wake.tune import (
         choose_threshold,
         hear,
@@ -105,14 +107,13 @@ def _tune(args: argparse.Namespace) -> None:
     )
 
     phrases = make_commands(_given(args.phrase))
-    background = sound_files(args.background)
+    background, least = sound_files(args.background), from_args(WakeOptions, args).first_threshold
     chosen = []
     with executor(args.nj) as pool:
-        spoken = {phrase.text: list(hear(args.model, phrases, files, args.first_threshold, pool,
+        spoken = {phrase.text: list(hear(args.model, phrases, files, least, pool,
                                          f"recordings of {phrase.text}"))
                   for phrase, files in _recordings(args, phrases)}
-        heard = list(hear(args.model, phrases, background, args.first_threshold, pool,
-                          "background"))
+        heard = list(hear(args.model, phrases, background, least, pool, "background"))
     hours = sum(one.seconds for one in heard) / 3600
     print(f"background: {len(background)} recordings, {hours:.2f} hours")
     for phrase in phrases:
@@ -128,7 +129,7 @@ def _tune(args: argparse.Namespace) -> None:
                             "longer phrase, or allow more")
         chosen.append(replace(phrase, threshold=threshold))
     if args.profile is not None:
-        write_profile(args.profile, chosen, args.first_threshold)
+        write_profile(args.profile, chosen, least)
         print(f"\nwrote {args.profile}; hybridasr wake --profile {args.profile} {args.model} FILE")
 
 

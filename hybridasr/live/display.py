@@ -30,9 +30,14 @@ def format_event(event: Event) -> str:
     '...  打开'
     >>> format_event({"notice": "device", "message": "the microphone is gone"})
     'notice: the microphone is gone'
+    >>> format_event({"wake": "小度小度", "start": 1.0, "end": 1.8, "confidence": 0.97})
+    '1.00-1.80  * 小度小度  (0.97)'
     """
     if "notice" in event:
         return f"notice: {event['message']}"
+    if "wake" in event:
+        return (f"{event['start']:.2f}-{event['end']:.2f}  * {event['wake']}  "
+                f"({event['confidence']:.2f})")
     if "text" not in event:
         return f"...  {event['partial']}"
     notes = [event["reason"], event.get("id") if event["text"] else None,

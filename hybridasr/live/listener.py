@@ -1,6 +1,7 @@
 """Owns the loop from blocks of audio to events.
 
-Events are those of a session (`recognize.session`), and notices: ``{"notice": kind, "message":
+Events are those of a session (`recognize.session`), wake words where there is a detector
+(`live.woken_session`), and notices: ``{"notice": kind, "message":
 line}`` where blocks were lost, the device went or came back, the rate changed, a block is faulty or
 a program failed. Whatever happens to the audio, the loop goes on until the audio ends. Times are
 seconds since its begin; lost blocks count, the time without a device does not.
@@ -9,6 +10,7 @@ seconds since its begin; lost blocks count, the time without a device does not.
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from hybridasr.corpus.audio import channel_index
 from hybridasr.corpus.raw_audio import RawFormat
@@ -18,7 +20,9 @@ from hybridasr.live.command_runner import CommandRunner
 from hybridasr.live.ring_buffer import AudioBlock, Notice, RingBuffer
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.recognize.results import shift_times
+from hybridasr.live.woken_session import WokenSession
 from hybridasr.recognize.session import Event, Session
+from hybridasr.wake.detector import WakeDetector
 
 WAIT_SECONDS = 0.1  # for the next block, until other things are looked at
 
@@ -53,16 +57,18 @@ class Listener:
     options : ListenOptions, optional
     runner : CommandRunner, optional
         Starts a program for each accepted command.
+    detector : WakeDetector, optional
+        Nothing is recognised until it finds a wake word; then one utterance is.
     watch : function of a AudioBlock, optional
         Called with each block before it is recognised.
     """
 
     def __init__(self, recognizer: Recognizer, options: ListenOptions | None = None,
-                 runner: CommandRunner | None = None,
+                 runner: CommandRunner | None = None, detector: WakeDetector | None = None,
                  watch: Callable[[AudioBlock], None] | None = None):
         self._recognizer, self._options = recognizer, options or ListenOptions()
-        self._runner, self._watch = runner, watch
-        self._session: Session | None = None
+        self._runner, self._watch, self._detector = runner, watch, detector
+        self._session: Session | WokenSession | None = None
         self._form: RawFormat | None = None
         self._begin = 0.0  # seconds at which the stream of the session begins
         self._seconds = 0.0  # of audio since then
@@ -120,9 +126,11 @@ class Listener:
         options, self._form = self._options, form
         # Raised here: it is no fault of one block.
         channel_index(options.channel, form.channels, "audio")
-        self._session = self._recognizer.session(
-            raw=form, endpoint=options.endpoint, partials=options.partials, nbest=options.nbest,
-            channel=options.channel)
+        make_session = partial(self._recognizer.session, raw=form, endpoint=options.endpoint,
+                               partials=options.partials, nbest=options.nbest,
+                               channel=options.channel)
+        self._session = make_session() if self._detector is None else WokenSession(
+            self._detector, make_session, form, options.channel)
 
     def _finish(self) -> Iterator[Event]:
         """End the stream, if there is one; the session goes on with another."""
@@ -136,5 +144,5 @@ class Listener:
                 yield event
                 continue
             yield shift_times(event, self._begin)
-            if self._runner and event["accepted"]:
+            if self._runner and event.get("accepted"):
                 yield from (notice.event() for notice in self._runner.start(event))

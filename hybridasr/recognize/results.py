@@ -58,7 +58,7 @@ def make_result(decoded: Decoded, nbest: int | None = None, start: float = 0.0
 
 
 def shift_times(result: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Return a result whose times are `seconds` later.
+    """Return a result, or a wake word, whose times are `seconds` later.
 
     >>> shift_times({"text": "on", "start": 0.0, "end": 1.5, "result": [
     ...     {"word": "on", "start": 0.5, "end": 1.0, "conf": None}]}, 10)["result"]
@@ -68,7 +68,8 @@ def shift_times(result: dict[str, Any], seconds: float) -> dict[str, Any]:
         return entry | {name: round(entry[name] + seconds, 3) for name in ("start", "end")
                         if name in entry}
 
-    return moved(result) | {"result": [moved(word) for word in result["result"]]}
+    words = {"result": [moved(word) for word in result["result"]]} if "result" in result else {}
+    return moved(result) | words
 
 
 def _words(decoded: Decoded, start: float) -> list[dict[str, Any]]:

@@ -102,8 +102,17 @@ class WakeDetector:
         if self._stage.model.features.sample_rate != own:
             raise UserError(f"made for {self._stage.model.features.sample_rate} Hz, its model for "
                             f"{own} Hz; train both on the same features", small)
-        self._reader = PieceReader(rate, own, full_scale, channel, raw)
-        self._rate, self._size = own, max(1, round(self._reader.rate * CHUNK))
+        self._rate = own
+        self.begin(rate, full_scale, channel, raw)
+
+    def begin(self, rate: int | None = None, full_scale: float = 1.0,
+              channel: str | int = "mix", raw: RawFormat | str | None = None) -> None:
+        """Begin another stream, of this form; what was heard of the last one is forgotten.
+
+        Parameters as of `recognize.session.Session`.
+        """
+        self._reader = PieceReader(rate, self._rate, full_scale, channel, raw)
+        self._size = max(1, round(self._reader.rate * CHUNK))
         self._begin()
 
     @property
