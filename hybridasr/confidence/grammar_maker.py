@@ -78,8 +78,8 @@ class GrammarMaker:
         priors = model.nnet.log_priors if model.nnet is not None else None
         self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
         others = [*model.lang.silence_phones, *self.units.names]
-        self.verifier = Verifier(self.units, others, model.durations, calibration, self._reject.threshold, penalty,
-                                 self._reject.reject_beam)
+        self.verifier = Verifier(self.units, others, model.durations, calibration,
+                                 self._reject.threshold, penalty, self._reject.reject_beam)
         costs = self.units.transitions.scaled_costs(self._options.transition_scale,
                                                     self._options.self_loop_scale)
         filler = max(model.lang.words.values()) + 1
@@ -137,8 +137,9 @@ class GrammarMaker:
         graph, filler = self._placed(listed.graph), join_graphs(graphs)
         pdfs = self.units.transitions.tid_pdf
         return CommandGrammar(
-            listed.commands, tuple(fillers), lang, graph, pdfs[graph.ilabel], filler, pdfs[filler.ilabel], self.verifier,
-            self._model.features.frame_shift_ms / 1000, near, filler_lang)
+            listed.commands, tuple(fillers), lang, graph, pdfs[graph.ilabel], filler,
+            pdfs[filler.ilabel], self.verifier, self._model.features.frame_shift_ms / 1000, near,
+            filler_lang)
 
     def _placed(self, graph: DecodingGraph) -> DecodingGraph:
         """Return a graph of phrases as they may stand in an utterance."""

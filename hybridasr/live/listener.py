@@ -18,9 +18,9 @@ from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.errors import UserError
 from hybridasr.live.command_runner import CommandRunner
 from hybridasr.live.ring_buffer import AudioBlock, Notice, RingBuffer
+from hybridasr.live.woken_session import WokenSession
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.recognize.results import shift_times
-from hybridasr.live.woken_session import WokenSession
 from hybridasr.recognize.session import Event, Session
 from hybridasr.wake.detector import WakeDetector
 

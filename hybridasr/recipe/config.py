@@ -31,6 +31,7 @@ DNN = "dnn"  # the system that is a network
 # use, and as Kaldi's recipes do. What the line of a stage calls it, and the end of a folder's name.
 CONDITIONS = {"none": "one at a time", "all": "whole speakers"}
 SUFFIXES = {"none": "_alone", "all": ""}
+WAKE = "wake"  # the first stage of wake words, a small network below the other
 JUDGES = "held_out"  # the set that scale and calibration are chosen on
 DRAWN = "drawn"  # commands are drawn from the transcripts
 GRAMMARS = ("commands", "loop")
@@ -39,6 +40,7 @@ _OPTIONAL = ("alignments", "lexicon", "commands", "outside", "homophones")
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
             **{name: rung.options for name, rung in LADDER.items()},
             "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
+            WAKE: DnnOptions,
             "graph": GraphOptions, "search": SearchOptions, "adapt": AdaptOptions,
             "reject": RejectOptions, "calibrate": CalibrationOptions}
 
@@ -114,7 +116,7 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
                         path, options)
     for name in overrides:
         # The copies and the network's features belong to the network.
-        system = DNN if name in ("augment", "dnn_features") else name
+        system = DNN if name in ("augment", "dnn_features", WAKE) else name
         if system in (*LADDER, DNN) and system not in recipe.systems:
             raise UserError(f"[{name}] has no effect: the recipe trains {' '.join(recipe.systems)};"
                             " leave it out", path)

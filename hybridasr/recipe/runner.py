@@ -26,12 +26,12 @@ from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
-from hybridasr.model.directory import ARRAY_FILES, load_model
+from hybridasr.model.directory import ARRAY_FILES, load_model, save_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
-from hybridasr.recipe.config import CONDITIONS, DNN, JUDGES, SUFFIXES, Recipe
+from hybridasr.recipe.config import CONDITIONS, DNN, JUDGES, SUFFIXES, WAKE, Recipe
 from hybridasr.recipe.corpus import find_corpus, listing
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
@@ -52,6 +52,7 @@ STAGES = {
     "copies": "copies of the training set at other speeds and with noise; the network's features",
     DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
     "commands": "commands and fillers: calibrate the network, accept and reject",
+    WAKE: "first stage of wake words, where the recipe has one: train exp/dnn/wake, int8",
 }
 
 
@@ -97,10 +98,12 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= run.stop_stage:
                 # The copies feed the network only, and commands are accepted by it.
-                wanted = DNN if name in ("copies", "commands") else name
+                wanted = DNN if name in ("copies", "commands", WAKE) else name
                 if wanted in (*LADDER, DNN) and wanted not in recipe.systems:
                     continue
                 if name == "commands" and not (recipe.commands or run.commands):
+                    continue
+                if name == WAKE and not recipe.options[WAKE].network:
                     continue
                 logger.info("stage %d: %s", number, STAGES[name])
                 if name in LADDER:
@@ -222,8 +225,22 @@ class _Runner:
 
     def dnn(self) -> None:
         """Train a network on alignments, build its graph, recognise and score the test sets."""
-        options, destination = self.options[DNN], self.exp / DNN
-        source, train = self.exp / self.recipe.alignments, self.network_data / "train"
+        destination = self.exp / DNN
+        self._train_network(DNN, self.recipe.alignments, destination)
+        self._graph(destination)
+        self._judges(destination)
+        self._tune(destination)
+        for test_set in self.recipe.test:
+            self._decode(destination, self.network_data / test_set)
+
+    def wake(self) -> None:
+        """Train the first stage of wake words: states of phones alone, with int8 weights."""
+        self._train_network(WAKE, "mono", self.exp / DNN / WAKE)
+
+    def _train_network(self, name: str, alignments: str, destination: Path) -> None:
+        """Train a network on the alignments of a system."""
+        options = self.options[name]
+        source, train = self.exp / alignments, self.network_data / "train"
         if options.network:
             options = replace(options, network=str(self.recipe.directory / options.network))
 
@@ -232,19 +249,16 @@ class _Runner:
             shutil.rmtree(destination / "tune", ignore_errors=True)
             model = train_dnn(read_datadir(train), read_lang(self.lang_dir), source, destination,
                               self.pool, options, self.run.nj)
+            if name == WAKE and model.nnet is not None:
+                save_model(replace(model, nnet=model.nnet.quantized()), destination)
             return network_line(destination, model.info)
 
         inputs = [train / file for file in ("text", "feats.ark", "cmvn.ark")]
-        inputs += [source / "gmm.npz", source / "ali.ark", self.options[DNN]]
+        inputs += [source / "gmm.npz", source / "ali.ark", self.options[name]]
         inputs += [self.lang_dir / "lexiconp.txt"]  # which goes with the model
         inputs += [Path(options.network)] if options.network else []
-        self._stage(DNN, inputs, [destination / "model.json"], write,
+        self._stage(name, inputs, [destination / "model.json"], write,
                     destination / "log" / "train.log", options)
-        self._graph(destination)
-        self._judges(destination)
-        self._tune(destination)
-        for test_set in self.recipe.test:
-            self._decode(destination, self.network_data / test_set)
 
     def commands(self) -> None:
         """Calibrate the network on held-out speech; accept and reject in the test sets."""

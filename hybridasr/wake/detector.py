@@ -5,9 +5,9 @@
         for event in detector.accept(piece):
             print(event["wake"], event["start"], event["end"], event["confidence"])
 
-Two stages, as products have. The first (`wake.first_stage`) runs always and is cheap. Where it finds
-what may be a phrase, the full model hears the same audio again and decides between the phrases and
-everything else, as it does for a command list (`confidence.verify`).
+Two stages, as products have. The first (`wake.first_stage`) runs always and is cheap. Where it
+finds what may be a phrase, the full model hears the same audio again and decides between the
+phrases and everything else, as it does for a command list (`confidence.verify`).
 """
 
 from collections.abc import Iterable

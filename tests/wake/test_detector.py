@@ -10,12 +10,12 @@ from command_world import COMMANDS, OUTSIDE, RATE, make_network, speak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybridasr.batch.spot_set import CommandList
 from hybridasr.cli import main
-from hybridasr.corpus.raw_audio import RawFormat
 from hybridasr.corpus.command_list import make_commands
+from hybridasr.corpus.raw_audio import RawFormat
 from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
-from hybridasr.batch.spot_set import CommandList
 from hybridasr.live.woken_session import WokenSession
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import load
