@@ -18,6 +18,7 @@ from hybridasr.graph.filler import (
     filler_units,
     join_graphs,
     silence_graph,
+    surround_graph,
     unit_bigram,
 )
 from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, read_topology
@@ -327,3 +328,27 @@ def test_a_union_is_as_good_as_its_best_part():
         assert found.words.tolist() == alone[best].words.tolist()
         assert found.transition_ids.tolist() == alone[best].transition_ids.tolist()
     assert winners == {0, 1, 2}
+
+
+def test_a_graph_in_the_middle_of_a_loop_is_the_best_of_all_cuts():
+    """Loop, word, loop; each of the two loops may be left out."""
+    rng = np.random.default_rng(8)
+    word = DecodingGraph.from_arcs(0, [0, 1, 1], [1, 1, 2], [7, 0, 0], [0.5, 0.25, 0.75], [1, 1, 2],
+                                   [np.inf, np.inf, 0.125])
+    loop = DecodingGraph.from_arcs(0, [0, 1], [3, 3], [9, 0], [1.0, 1.5], [1, 1], [np.inf, 0.375])
+    inside = surround_graph(word, loop)
+    options = SearchOptions(beam=1e9, acoustic_scale=1.0)
+
+    def cost(graph, scores):
+        if len(scores) == 0:
+            return 0.0
+        path = search(graph, graph.ilabel - 1, scores, options)
+        return path.total_cost if path is not None and path.complete else np.inf
+
+    for _ in range(20):
+        scores = -rng.exponential(size=(7, 3)).astype(np.float32)
+        path = search(inside, inside.ilabel - 1, scores, options)
+        assert path.words.tolist() == [7]
+        assert path.total_cost == pytest.approx(min(
+            cost(loop, scores[:a]) + cost(word, scores[a:b]) + cost(loop, scores[b:])
+            for a in range(7) for b in range(a + 1, 8)), abs=1e-4)

@@ -395,3 +395,21 @@ def test_a_calibration_by_hand_says_the_confidence(spoken_world, tmp_path):
     assert result["confidence"] == round(1 / (1 + np.exp(-1)), 4)
     assert not result["accepted"]
     assert {entry["conf"] for entry in result["result"]} <= {result["confidence"]}
+
+
+def test_a_command_in_the_middle_of_speech(spoken_world):
+    """Found with `anywhere`, with its times; nothing is found where it is not."""
+    rng = np.random.default_rng(12)
+    before, command, behind = (speak(text, rng)[2000:-2000] for text in (
+        OUTSIDE[0], COMMANDS[0], OUTSIDE[3]))
+    options = SearchOptions(acoustic_scale=0.03)
+    anywhere = load(spoken_world.mono, options, commands=COMMANDS,
+                    reject=RejectOptions(anywhere=True))
+    result = anywhere.recognize(np.concatenate([before, command, behind]), RATE)
+    assert result["text"] == COMMANDS[0]
+    assert result["result"][0]["start"] == pytest.approx(len(before) / RATE, abs=0.08)
+    assert result["result"][-1]["end"] == pytest.approx(
+        (len(before) + len(command)) / RATE, abs=0.08)
+    assert anywhere.recognize(np.concatenate([before, behind]), RATE)["text"] == ""
+    # Alone it is found as before.
+    assert anywhere.recognize(speak(COMMANDS[1], rng), RATE)["text"] == COMMANDS[1]
