@@ -2,11 +2,11 @@
 
     tools/bench/bench_endpoint.py [--commands FILE] [--mode MODE] [--snr DB] MODEL DATA NOISE
 
-Each recording of DATA is cut right behind its speech (the last 10 ms of at least 3 % of the largest
-amplitude), and goes on with two seconds of the second half of NOISE, DB below the speech (15). Prints
-how many utterances ended within 0.7 seconds of the end of speech, before it, or not by a rule at all;
-the place of the end and the time of the result behind the end of speech, as median and 95 %; and how
-many are recognised as in the whole recording.
+Each recording of DATA is cut right behind its speech (the last sample of at least 3 % of the
+largest amplitude), and goes on with two seconds of the second half of NOISE, DB below the speech
+(15). Prints how many utterances ended within 0.7 seconds of the end of speech, before it, or not by
+a rule at all; the place of the end and the time of the result behind the end of speech, as median
+and 95 %; and how many are recognised as in the whole recording.
 """
 
 import argparse
@@ -76,8 +76,8 @@ def main() -> None:
     print(f"ended within {WITHIN} s {100 * np.mean((late >= 0) & (late <= WITHIN)):.1f} %, before "
           f"the end of speech {100 * np.mean(late < 0):.1f} %, by a rule "
           f"{100 * ruled / len(utterances):.1f} % ({dict(reasons)})")
-    print(f"place of the end: median {np.median(late):.2f} s, 95 % {np.percentile(late, 95):.2f} s; "
-          f"result: median {np.median(told):.2f} s, 95 % {np.percentile(told, 95):.2f} s")
+    for title, values in (("place of the end", late), ("result", told)):
+        print(f"{title}: median {np.median(values):.2f} s, 95 % {np.percentile(values, 95):.2f} s")
     print(f"recognised as in the whole recording: {100 * same / len(utterances):.1f} %")
 
 
