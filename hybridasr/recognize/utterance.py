@@ -4,6 +4,8 @@ All that belongs to an utterance begins with it: normalisation, network and sear
 as it would be on its own, wherever in a stream it is.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
@@ -14,6 +16,9 @@ from hybridasr.recognize.decoder import Decoder
 
 # Frames that the probability of speech is averaged over.
 SMOOTHING = 8.0
+# Frames that wait for later ones count as silence too where they are as quiet: no louder than the
+# silence before them (natural log of power), of which there must be so many frames.
+NO_LOUDER, LEAST_SILENCE = 0.5, 15
 
 
 class SpokenUtterance:
@@ -64,7 +69,31 @@ class SpokenUtterance:
         if self._pass is None:
             return None
         shift = self._decoder.model.features.frame_shift_ms / 1000
-        return self._endpoint.rule(self._pass.search.ending(), self._pass.speechless, shift)
+        ending, speechless = self._pass.search.ending(), self._pass.speechless
+        quiet = self._quiet(ending.silence)
+        # They follow the last frames that are decoded, whose silence goes on.
+        ending = replace(ending, frames=ending.frames + quiet, silence=ending.silence + quiet)
+        return self._endpoint.rule(ending, speechless + quiet * (speechless > 0), shift)
+
+    def _quiet(self, silence: int) -> int:
+        """Return how many of the frames that are not decoded yet go on with the silence.
+
+        The network looks ahead at them, which the end of speech need not wait for.
+        """
+        count = self.length - self.frames
+        if silence < LEAST_SILENCE or count == 0:
+            return 0
+        last, parts = 0, []
+        for levels in reversed(self._levels):
+            parts.append(levels)
+            last += len(levels)
+            if last >= silence + count:
+                break
+        levels = np.concatenate(parts[::-1])
+        # The first of them may still be of the word that dies away.
+        before, waiting = levels[-silence - count:-count][silence // 3:], levels[-count:]
+        loud = np.flatnonzero(waiting > before.max() + NO_LOUDER)
+        return int(loud[0]) if len(loud) else count
 
     def cut(self) -> tuple[Decoded, SpeechStats | None, np.ndarray]:
         """End the utterance with the frames that are decoded.
