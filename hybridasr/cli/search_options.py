@@ -17,9 +17,13 @@ _FMLLR = ("fmllr_passes", "fmllr_update", "prior_frames")
 
 
 def add_recognizer(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `load_recognizer`: search, adaptation, commands, --graph, --nbest."""
+    """Add the options of `load_recognizer`, and --nbest."""
+    from hybridasr.corpus.enhance import EnhanceOptions
+    from hybridasr.options import add_options
+
     add_search(parser)
     add_commands(parser)
+    add_options(parser, EnhanceOptions)
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
@@ -43,6 +47,7 @@ def check_recognizer(args: argparse.Namespace) -> None:
 def load_recognizer(args: argparse.Namespace) -> "Recognizer":
     """Load the model with the graph or the commands that the options say."""
     from hybridasr.confidence.command_grammar import RejectOptions
+    from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
@@ -50,7 +55,7 @@ def load_recognizer(args: argparse.Namespace) -> "Recognizer":
 
     return load(args.model, from_args(SearchOptions, args), args.graph,
                 from_args(AdaptOptions, args), args.commands, read_fillers(args),
-                from_args(RejectOptions, args), args.lexicon)
+                from_args(RejectOptions, args), args.lexicon, from_args(EnhanceOptions, args))
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
+from hybridasr.corpus.enhance import EnhanceOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.features.pipeline import Frames
 from hybridasr.model.acoustic import AcousticModel
@@ -21,12 +22,15 @@ class Decoder:
     ----------
     options : SearchOptions
         With an acoustic scale.
+    enhance : EnhanceOptions
+        What sessions do to the samples.
     """
 
     model: AcousticModel
     grammar: Grammar
     options: SearchOptions
     adapt: AdaptOptions
+    enhance: EnhanceOptions = EnhanceOptions()
 
     @property
     def waits(self) -> bool:

@@ -32,6 +32,7 @@ from hybridasr.confidence.grammar_maker import GrammarMaker
 from hybridasr.confidence.measures import NAMES
 from hybridasr.corpus.audio import FULL_SCALE
 from hybridasr.corpus.command_list import Command, Item, read_commands
+from hybridasr.corpus.enhance import EnhanceOptions, Enhancer
 from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
@@ -64,16 +65,23 @@ class Recognizer:
         Say which fillers sound near; by default the table of phones does.
     lexicon : Lexicon or path, optional
         Pronunciations of words of command lists and fillers, which win over all others.
+    enhance : EnhanceOptions, optional
+        What is done to the samples before they are recognised; default: nothing.
     """
 
     def __init__(self, model: AcousticModel, grammar: GraphGrammar | None = None,
                  options: SearchOptions | None = None, adapt: AdaptOptions | None = None,
                  calibration: Calibration | None = None, reject: RejectOptions | None = None,
                  confusions: Confusions | None = None,
-                 lexicon: Lexicon | PathLike | None = None):
+                 lexicon: Lexicon | PathLike | None = None,
+                 enhance: EnhanceOptions | None = None):
+        enhance = enhance or EnhanceOptions()
+        # What it lacks is told before audio comes.
+        Enhancer(enhance, model.features.sample_rate)
         options = (options or SearchOptions()).resolved(model.acoustic_scale)
         # All that a result depends on; replaced as a whole, so that nobody sees half a change.
-        self._decoder = Decoder(model, grammar or NoGrammar(), options, adapt or AdaptOptions())
+        self._decoder = Decoder(model, grammar or NoGrammar(), options, adapt or AdaptOptions(),
+                                enhance)
         self._changing = threading.RLock()
         self._confusions = confusions
         # Read at once: a faulty line is told before anything is recognised.
@@ -285,7 +293,8 @@ def load(model: PathLike, options: SearchOptions | None = None,
          graph: PathLike | None = None, adapt: AdaptOptions | None = None,
          commands: PathLike | Iterable[Item] | None = None, fillers: Iterable[str] = (),
          reject: RejectOptions | None = None,
-         lexicon: Lexicon | PathLike | None = None) -> Recognizer:
+         lexicon: Lexicon | PathLike | None = None,
+         enhance: EnhanceOptions | None = None) -> Recognizer:
     """Load a model directory with its graph, or with a command list in its place.
 
     Parameters
@@ -301,6 +310,8 @@ def load(model: PathLike, options: SearchOptions | None = None,
     lexicon : Lexicon or path, optional
         Own pronunciations of the words of commands and fillers, in the model's phones; they win
         over all others. A graph has its words from `mkgraph`.
+    enhance : EnhanceOptions, optional
+        What is done to the samples before they are recognised; default: nothing.
 
     Raises
     ------
@@ -312,28 +323,31 @@ def load(model: PathLike, options: SearchOptions | None = None,
         if graph is not None:
             raise UserError("graph has no effect with commands, which are a grammar of their own; "
                             "give one of the two", graph)
-        recognizer = bare_recognizer(model, options, adapt, reject, lexicon)
+        recognizer = bare_recognizer(model, options, adapt, reject, lexicon, enhance)
         recognizer.set_commands(commands, fillers)
         return recognizer
     # Before the model is read, which takes longer.
     refuse_without_commands(reject, tuple(fillers), lexicon is not None)
     loaded = load_model(model)
     directory = Path(graph) if graph else Path(model) / "graph"
-    return _assembled(model, loaded, read_graph(directory, loaded, model), options, adapt, reject)
+    return _assembled(model, loaded, read_graph(directory, loaded, model), options, adapt, reject,
+                      enhance=enhance)
 
 
 def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
                     adapt: AdaptOptions | None = None,
                     reject: RejectOptions | None = None,
-                    lexicon: Lexicon | PathLike | None = None) -> Recognizer:
+                    lexicon: Lexicon | PathLike | None = None,
+                    enhance: EnhanceOptions | None = None) -> Recognizer:
     """Load a model directory for command lists that are set later."""
-    return _assembled(model, load_model(model), None, options, adapt, reject, lexicon)
+    return _assembled(model, load_model(model), None, options, adapt, reject, lexicon, enhance)
 
 
 def _assembled(model: PathLike, loaded: AcousticModel, grammar: GraphGrammar | None,
                options: SearchOptions | None, adapt: AdaptOptions | None,
                reject: RejectOptions | None,
-               lexicon: Lexicon | PathLike | None = None) -> Recognizer:
+               lexicon: Lexicon | PathLike | None = None,
+               enhance: EnhanceOptions | None = None) -> Recognizer:
     """Put a model together with the calibration and the confusions of its directory."""
     calibration = load_calibration(model)
     if calibration is not None:
@@ -341,4 +355,4 @@ def _assembled(model: PathLike, loaded: AcousticModel, grammar: GraphGrammar | N
     # Both are there only where the model was calibrated.
     path = Path(model) / CONFUSIONS
     return Recognizer(loaded, grammar, options, adapt, calibration, reject,
-                      load_confusions(path) if path.is_file() else None, lexicon)
+                      load_confusions(path) if path.is_file() else None, lexicon, enhance)

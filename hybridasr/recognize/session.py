@@ -16,6 +16,7 @@ import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
 from hybridasr.confidence.verify import NO_SPEECH, TOO_SHORT
+from hybridasr.corpus.enhance import Enhancer
 from hybridasr.corpus.resample import Resampler
 from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.errors import UserError
@@ -108,6 +109,7 @@ class Session:
         self._pieces: list[np.ndarray] = []
         self._waiting = 0  # samples in the pieces
         self._resampler = Resampler(self._reader.rate, features.sample_rate)
+        self._enhancer = Enhancer(self._decoder.enhance, features.sample_rate)
         self._features = FeatureStream(features)
         self._chunks = self._results = 0
         self._silent = False  # whether the last result was of silence
@@ -166,7 +168,8 @@ class Session:
         rest = np.concatenate([np.zeros(0, np.float32), *self._pieces])
         self._look_at(rest)
         resampled = np.concatenate([self._resampler.accept(rest), self._resampler.finish()])
-        self._utterance.accept(np.concatenate([self._features.accept(resampled),
+        enhanced = np.concatenate([self._enhancer.accept(resampled), self._enhancer.finish()])
+        self._utterance.accept(np.concatenate([self._features.accept(enhanced),
                                                self._features.finish()]))
         decoded, stats = self._utterance.finish()
         result = self._result(decoded, stats, "finish", self._utterance.length)
@@ -188,7 +191,8 @@ class Session:
     def _advance(self, chunk: np.ndarray) -> list[Event]:
         """Take one chunk through all steps."""
         self._look_at(chunk)
-        self._utterance.accept(self._features.accept(self._resampler.accept(chunk)))
+        enhanced = self._enhancer.accept(self._resampler.accept(chunk))
+        self._utterance.accept(self._features.accept(enhanced))
         self._chunks += 1
         if self._endpoint is not None and (rule := self._utterance.rule()) is not None:
             frames = self._utterance.frames
