@@ -1,7 +1,7 @@
 """Owns speech enhancement before the features: a high-pass, noise suppression, gain control.
 
-Takes samples in 16-bit range as they come and gives as many, at the same places in time; the same to
-the last bit however they are cut. The high-pass is a Butterworth filter of second order. Noise
+Takes samples in 16-bit range as they come and gives as many, at the same places in time; the same
+to the last bit however they are cut. The high-pass is a Butterworth filter of second order. Noise
 suppression and gain control are those of WebRTC, through the package `webrtc-noise-gain`, which
 the extra ``enhance`` installs; whoever asks for one of them also gets WebRTC's own high-pass.
 """
@@ -15,10 +15,13 @@ from hybridasr.corpus.resample import Resampler
 from hybridasr.errors import UserError, require_extra
 from hybridasr.options import option
 
-# WebRTC's, of the audio that it takes: hertz, samples of a block, samples that it gives late.
+# WebRTC's, of the audio that it takes: hertz, samples of a block, and samples for which noise
+# suppression holds its output back; gain control alone does not.
 WEBRTC_RATE = 16000
 WEBRTC_BLOCK = 160
 WEBRTC_DELAY = 96
+# The package wants a target level, which changes nothing of what it does.
+_TARGET_LEVEL = 3
 _ORDER = 2
 _NOTHING = np.zeros(0, np.float32)
 
@@ -27,16 +30,15 @@ _NOTHING = np.zeros(0, np.float32)
 class EnhanceOptions:
     """What is done to audio before it is recognised; by default nothing."""
 
-    noise_suppression: int = option(0, "how much noise WebRTC takes out, 1 (6 dB) to 4 (20 dB); 0: "
+    noise_suppression: int = option(0, "how much noise WebRTC takes out, 1 (a little) to 4; 0: "
                                     "none")
-    auto_gain: int = option(0, "level that WebRTC brings speech to, 1 to 31 decibels below full "
-                            "scale; 0: as it is")
+    auto_gain: bool = option(False, "let WebRTC turn soft speech up")
     high_pass: float = option(0.0, "hertz below which a filter takes the audio out, such as 60; 0: "
                               "no filter")
 
     def __post_init__(self):
         """Refuse values outside their range."""
-        for name, most in (("noise_suppression", 4), ("auto_gain", 31), ("high_pass", 1000)):
+        for name, most in (("noise_suppression", 4), ("high_pass", 1000)):
             if not 0 <= getattr(self, name) <= most:
                 raise UserError(f"option {name} is {getattr(self, name)}; give 0 to {most}")
 
@@ -59,7 +61,8 @@ class Enhancer:
     Attributes
     ----------
     delay : float
-        Seconds for which a sample waits, at most, until it comes out.
+        Seconds for which a sample waits, at most, until it comes out; at rates other than
+        `WEBRTC_RATE` also for the reach of two resampling filters, some milliseconds.
 
     Raises
     ------
@@ -78,8 +81,7 @@ class Enhancer:
             self._stages.append(_HighPass(options.high_pass, rate))
         if options.noise_suppression or options.auto_gain:
             self._stages.append(_WebRtc(options, rate))
-            # Both resamplers wait for the reach of their filters, a few milliseconds.
-            self.delay = (WEBRTC_BLOCK + WEBRTC_DELAY) / WEBRTC_RATE
+            self.delay = (WEBRTC_BLOCK + _late_samples(options)) / WEBRTC_RATE
 
     def accept(self, samples: np.ndarray) -> np.ndarray:
         """Take the next samples, float32 (num_samples,); return those that are ready, float32."""
@@ -122,6 +124,10 @@ class _HighPass:
         return _NOTHING
 
 
+def _late_samples(options: EnhanceOptions) -> int:
+    return WEBRTC_DELAY if options.noise_suppression else 0
+
+
 class _WebRtc:
     """Noise suppression and gain control, block by block at `WEBRTC_RATE`."""
 
@@ -137,9 +143,11 @@ class _WebRtc:
     def _begin(self) -> None:
         from webrtc_noise_gain import AudioProcessor
 
-        self._processor = AudioProcessor(self._options.auto_gain, self._options.noise_suppression)
+        options = self._options
+        self._processor = AudioProcessor(_TARGET_LEVEL * options.auto_gain,
+                                         options.noise_suppression)
         self._held = _NOTHING  # samples of a block that is not whole yet
-        self._late = WEBRTC_DELAY  # samples to come that are before the first one
+        self._late = _late_samples(options)  # samples to come that are before the first one
         self._waiting = 0  # samples that came in and are not out yet
 
     def accept(self, samples: np.ndarray) -> np.ndarray:

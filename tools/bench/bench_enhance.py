@@ -26,8 +26,7 @@ from hybridasr.corpus.perturb import add_noise
 from hybridasr.options import from_strings
 
 SETTINGS = ["none", "high_pass=60", *(f"noise_suppression={level}" for level in (1, 2, 3, 4)),
-            *(f"auto_gain={level}" for level in (3, 15, 31)),
-            "high_pass=60,noise_suppression=2,auto_gain=15"]
+            "auto_gain=true", "high_pass=60,noise_suppression=1,auto_gain=true"]
 
 
 def main() -> None:
