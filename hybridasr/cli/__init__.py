@@ -33,13 +33,15 @@ from hybridasr.cli import (
     recipes,
     recognition,
     train,
+    voice,
 )
 from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
                           **recognition.VERBS, **live.VERBS, **evaluation.VERBS,
-                          **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS}
+                          **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS,
+                          **voice.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 

@@ -12,6 +12,7 @@ from hybridasr.features.pipeline import Frames
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, speaker_adaptation, works_by_speaker
 from hybridasr.recognize.graph_grammar import Grammar
+from hybridasr.recognize.voice_gate import VoiceGate
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,8 @@ class Decoder:
         With an acoustic scale.
     enhance : EnhanceOptions
         What sessions do to the samples.
+    voice : VoiceGate, optional
+        Whose voice sessions look for.
     """
 
     model: AcousticModel
@@ -31,6 +34,7 @@ class Decoder:
     options: SearchOptions
     adapt: AdaptOptions
     enhance: EnhanceOptions = EnhanceOptions()
+    voice: VoiceGate | None = None
 
     @property
     def waits(self) -> bool:

@@ -9,6 +9,7 @@ with a probability where the model is calibrated. Needs numpy and numba (and sou
 not pynini.
 """
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -45,7 +46,9 @@ from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.graph_grammar import Grammar, GraphGrammar, NoGrammar, read_graph
 from hybridasr.recognize.samples import Audio, RawFormat, read_samples
 from hybridasr.recognize.session import Session, Speaker
+from hybridasr.recognize.voice_gate import VoiceGate
 from hybridasr.storage import PathLike
+from hybridasr.voice.speaker_check import VoiceProfile, load_profile
 
 __all__ = ["Decoded", "Recognizer", "Speaker", "bare_recognizer", "load"]
 
@@ -179,6 +182,35 @@ class Recognizer:
                 raise UserError(f"no command has the id or text '{name}'; the list has "
                                 + ", ".join(command.text for command in self.commands[:10]))
             self.set_commands(others, self.fillers)
+
+    def set_profile(self, profile: VoiceProfile | PathLike | None,
+                    threshold: float | None = None) -> None:
+        """Give every result from now on a `speaker_score`, of how much it is this speaker's voice.
+
+        Parameters
+        ----------
+        profile : VoiceProfile or path, optional
+            As from `SpeakerCheck.enrol`; None: no scores any more.
+        threshold : float, optional
+            Results whose score is below it are not accepted; their reason is "speaker".
+
+        Raises
+        ------
+        UserError
+            if the file cannot be read, the profile has another rate than the model, or the
+            threshold is not finite.
+        """
+        if isinstance(profile, str | Path):
+            profile = load_profile(profile)
+        rate = self.model.features.sample_rate
+        if profile is not None and profile.check.rate != rate:
+            raise UserError(f"a profile of {profile.check.rate} Hz, the model wants {rate} Hz; "
+                            f"train a speaker check with --sample-rate {rate}")
+        if threshold is not None and not math.isfinite(threshold):
+            raise UserError(f"a speaker threshold of {threshold}; give a finite number")
+        with self._changing:
+            self._decoder = replace(self._decoder, voice=None if profile is None
+                                    else VoiceGate(profile, threshold))
 
     def session(self, rate: int | None = None, full_scale: float = 1.0,
                 nbest: int | None = None, speaker: Speaker | None = None,
