@@ -22,6 +22,7 @@ LEVELS = (
     ("kaldi",),
     ("score", "output"),
     ("confidence",),
+    ("voice",),
     ("recognize",),
     ("live",),
     ("batch",),

@@ -33,6 +33,7 @@ from hybridasr.cli import (
     recipes,
     recognition,
     train,
+    voice,
     wake,
 )
 from hybridasr.cli.verb import Parser, Verb
@@ -40,7 +41,8 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
-                          **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS}
+                          **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS,
+                          **voice.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 

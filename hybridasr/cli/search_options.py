@@ -17,12 +17,25 @@ _FMLLR = ("fmllr_passes", "fmllr_update", "prior_frames")
 
 
 def add_recognizer(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `load_recognizer`: search, adaptation, commands, --graph, --nbest."""
+    """Add the options of `load_recognizer`, and --nbest."""
+    from hybridasr.corpus.enhance import EnhanceOptions
+    from hybridasr.options import add_options
+
     add_search(parser)
     add_commands(parser)
+    add_options(parser, EnhanceOptions)
+    _add_profile(parser)
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--speaker-profile", type=Path, metavar="FILE", help="profile of a "
+                        "speaker, as from enrol: results have a speaker_score, log odds that it is "
+                        "this voice")
+    parser.add_argument("--speaker-threshold", type=float, metavar="X", help="accept nothing with "
+                        "a lower speaker_score, such as 0; no security feature")
 
 
 def add_audio(parser: argparse.ArgumentParser, raw: str) -> None:
@@ -38,19 +51,25 @@ def check_recognizer(args: argparse.Namespace) -> None:
     """Refuse options without effect, before the model is loaded, which takes seconds."""
     check_commands(args, ("graph",))
     check_adaptation(args, args.model)
+    if args.speaker_profile is None:
+        refuse(args, ["speaker_threshold"], "without a profile", "give --speaker-profile FILE too")
 
 
 def load_recognizer(args: argparse.Namespace) -> "Recognizer":
     """Load the model with the graph or the commands that the options say."""
     from hybridasr.confidence.command_grammar import RejectOptions
+    from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.recognize.recognizer import load
 
-    return load(args.model, from_args(SearchOptions, args), args.graph,
-                from_args(AdaptOptions, args), args.commands, read_fillers(args),
-                from_args(RejectOptions, args), args.lexicon)
+    recognizer = load(
+        args.model, from_args(SearchOptions, args), args.graph,
+        from_args(AdaptOptions, args), args.commands, read_fillers(args),
+        from_args(RejectOptions, args), args.lexicon, from_args(EnhanceOptions, args))
+    recognizer.set_profile(args.speaker_profile, args.speaker_threshold)
+    return recognizer
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:

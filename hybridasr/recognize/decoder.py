@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
+from hybridasr.corpus.enhance import EnhanceOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.features.pipeline import Frames
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, speaker_adaptation, works_by_speaker
 from hybridasr.recognize.graph_grammar import Grammar
+from hybridasr.recognize.voice_gate import VoiceGate
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +23,18 @@ class Decoder:
     ----------
     options : SearchOptions
         With an acoustic scale.
+    enhance : EnhanceOptions
+        What sessions do to the samples.
+    voice : VoiceGate, optional
+        Whose voice sessions look for.
     """
 
     model: AcousticModel
     grammar: Grammar
     options: SearchOptions
     adapt: AdaptOptions
+    enhance: EnhanceOptions = EnhanceOptions()
+    voice: VoiceGate | None = None
 
     @property
     def waits(self) -> bool:

@@ -9,6 +9,7 @@ with a probability where the model is calibrated. Needs numpy and numba (and sou
 not pynini.
 """
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ from hybridasr.confidence.grammar_maker import GrammarMaker
 from hybridasr.confidence.measures import NAMES
 from hybridasr.corpus.audio import FULL_SCALE
 from hybridasr.corpus.command_list import Command, Item, read_commands
+from hybridasr.corpus.enhance import EnhanceOptions, Enhancer
 from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
@@ -44,7 +46,9 @@ from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.graph_grammar import Grammar, GraphGrammar, NoGrammar, read_graph
 from hybridasr.recognize.samples import Audio, RawFormat, read_samples
 from hybridasr.recognize.session import Session, Speaker
+from hybridasr.recognize.voice_gate import VoiceGate
 from hybridasr.storage import PathLike
+from hybridasr.voice.speaker_check import VoiceProfile, load_profile
 
 __all__ = ["Decoded", "Recognizer", "Speaker", "bare_recognizer", "load"]
 
@@ -64,16 +68,23 @@ class Recognizer:
         Say which fillers sound near; by default the table of phones does.
     lexicon : Lexicon or path, optional
         Pronunciations of words of command lists and fillers, which win over all others.
+    enhance : EnhanceOptions, optional
+        What is done to the samples before they are recognised; default: nothing.
     """
 
     def __init__(self, model: AcousticModel, grammar: GraphGrammar | None = None,
                  options: SearchOptions | None = None, adapt: AdaptOptions | None = None,
                  calibration: Calibration | None = None, reject: RejectOptions | None = None,
                  confusions: Confusions | None = None,
-                 lexicon: Lexicon | PathLike | None = None):
+                 lexicon: Lexicon | PathLike | None = None,
+                 enhance: EnhanceOptions | None = None):
+        enhance = enhance or EnhanceOptions()
+        # What it lacks is told before audio comes.
+        Enhancer(enhance, model.features.sample_rate)
         options = (options or SearchOptions()).resolved(model.acoustic_scale)
         # All that a result depends on; replaced as a whole, so that nobody sees half a change.
-        self._decoder = Decoder(model, grammar or NoGrammar(), options, adapt or AdaptOptions())
+        self._decoder = Decoder(model, grammar or NoGrammar(), options, adapt or AdaptOptions(),
+                                enhance)
         self._changing = threading.RLock()
         self._confusions = confusions
         # Read at once: a faulty line is told before anything is recognised.
@@ -171,6 +182,35 @@ class Recognizer:
                 raise UserError(f"no command has the id or text '{name}'; the list has "
                                 + ", ".join(command.text for command in self.commands[:10]))
             self.set_commands(others, self.fillers)
+
+    def set_profile(self, profile: VoiceProfile | PathLike | None,
+                    threshold: float | None = None) -> None:
+        """Give every result from now on a `speaker_score`, of how much it is this speaker's voice.
+
+        Parameters
+        ----------
+        profile : VoiceProfile or path, optional
+            As from `SpeakerCheck.enrol`; None: no scores any more.
+        threshold : float, optional
+            Results whose score is below it are not accepted; their reason is "speaker".
+
+        Raises
+        ------
+        UserError
+            if the file cannot be read, the profile has another rate than the model, or the
+            threshold is not finite.
+        """
+        if isinstance(profile, str | Path):
+            profile = load_profile(profile)
+        rate = self.model.features.sample_rate
+        if profile is not None and profile.check.rate != rate:
+            raise UserError(f"a profile of {profile.check.rate} Hz, the model wants {rate} Hz; "
+                            f"train a speaker check with --sample-rate {rate}")
+        if threshold is not None and not math.isfinite(threshold):
+            raise UserError(f"a speaker threshold of {threshold}; give a finite number")
+        with self._changing:
+            self._decoder = replace(self._decoder, voice=None if profile is None
+                                    else VoiceGate(profile, threshold))
 
     def session(self, rate: int | None = None, full_scale: float = 1.0,
                 nbest: int | None = None, speaker: Speaker | None = None,
@@ -285,7 +325,8 @@ def load(model: PathLike, options: SearchOptions | None = None,
          graph: PathLike | None = None, adapt: AdaptOptions | None = None,
          commands: PathLike | Iterable[Item] | None = None, fillers: Iterable[str] = (),
          reject: RejectOptions | None = None,
-         lexicon: Lexicon | PathLike | None = None) -> Recognizer:
+         lexicon: Lexicon | PathLike | None = None,
+         enhance: EnhanceOptions | None = None) -> Recognizer:
     """Load a model directory with its graph, or with a command list in its place.
 
     Parameters
@@ -301,6 +342,8 @@ def load(model: PathLike, options: SearchOptions | None = None,
     lexicon : Lexicon or path, optional
         Own pronunciations of the words of commands and fillers, in the model's phones; they win
         over all others. A graph has its words from `mkgraph`.
+    enhance : EnhanceOptions, optional
+        What is done to the samples before they are recognised; default: nothing.
 
     Raises
     ------
@@ -312,28 +355,31 @@ def load(model: PathLike, options: SearchOptions | None = None,
         if graph is not None:
             raise UserError("graph has no effect with commands, which are a grammar of their own; "
                             "give one of the two", graph)
-        recognizer = bare_recognizer(model, options, adapt, reject, lexicon)
+        recognizer = bare_recognizer(model, options, adapt, reject, lexicon, enhance)
         recognizer.set_commands(commands, fillers)
         return recognizer
     # Before the model is read, which takes longer.
     refuse_without_commands(reject, tuple(fillers), lexicon is not None)
     loaded = load_model(model)
     directory = Path(graph) if graph else Path(model) / "graph"
-    return _assembled(model, loaded, read_graph(directory, loaded, model), options, adapt, reject)
+    return _assembled(model, loaded, read_graph(directory, loaded, model), options, adapt, reject,
+                      enhance=enhance)
 
 
 def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
                     adapt: AdaptOptions | None = None,
                     reject: RejectOptions | None = None,
-                    lexicon: Lexicon | PathLike | None = None) -> Recognizer:
+                    lexicon: Lexicon | PathLike | None = None,
+                    enhance: EnhanceOptions | None = None) -> Recognizer:
     """Load a model directory for command lists that are set later."""
-    return _assembled(model, load_model(model), None, options, adapt, reject, lexicon)
+    return _assembled(model, load_model(model), None, options, adapt, reject, lexicon, enhance)
 
 
 def _assembled(model: PathLike, loaded: AcousticModel, grammar: GraphGrammar | None,
                options: SearchOptions | None, adapt: AdaptOptions | None,
                reject: RejectOptions | None,
-               lexicon: Lexicon | PathLike | None = None) -> Recognizer:
+               lexicon: Lexicon | PathLike | None = None,
+               enhance: EnhanceOptions | None = None) -> Recognizer:
     """Put a model together with the calibration and the confusions of its directory."""
     calibration = load_calibration(model)
     if calibration is not None:
@@ -341,4 +387,4 @@ def _assembled(model: PathLike, loaded: AcousticModel, grammar: GraphGrammar | N
     # Both are there only where the model was calibrated.
     path = Path(model) / CONFUSIONS
     return Recognizer(loaded, grammar, options, adapt, calibration, reject,
-                      load_confusions(path) if path.is_file() else None, lexicon)
+                      load_confusions(path) if path.is_file() else None, lexicon, enhance)

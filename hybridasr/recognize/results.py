@@ -3,18 +3,20 @@
     text            the words, or the command as the list has it
     confidence      probability that the command is right; null without a calibration
     accepted        whether to act on it
-    reason          null, or why not: filler, low-confidence, no-speech, too-short
+    reason          null, or why not: filler, low-confidence, no-speech, too-short, speaker
     partial         whether the audio ended before a whole sentence of the grammar
     result          the words, each with start and end in seconds and conf
     alternatives    other texts, best first, each with its confidence
     id              with a command list: the id of the command
+    speaker_score   with a profile: log odds that its speaker speaks; null if nobody does, or the
+                    speech is too short
 
 Results of a stream whose utterances end by rules also have
 
     start, end      seconds of the utterance within the stream, as all its times are
     end_reason      the rule that ended it: rule1 to rule5, speech; or finish
 
-A command that is not accepted for its low confidence is in text nevertheless.
+A command that is not accepted for its low confidence, or its speaker, is in text nevertheless.
 """
 
 from typing import Any

@@ -16,6 +16,7 @@ import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
 from hybridasr.confidence.verify import NO_SPEECH, TOO_SHORT
+from hybridasr.corpus.enhance import Enhancer
 from hybridasr.corpus.resample import Resampler
 from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.errors import UserError
@@ -25,6 +26,7 @@ from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.results import make_result
 from hybridasr.recognize.samples import Piece, PieceReader, RawFormat
 from hybridasr.recognize.utterance import SpokenUtterance
+from hybridasr.recognize.voice_gate import SPEAKER
 
 Event = dict[str, Any]
 
@@ -108,9 +110,11 @@ class Session:
         self._pieces: list[np.ndarray] = []
         self._waiting = 0  # samples in the pieces
         self._resampler = Resampler(self._reader.rate, features.sample_rate)
+        self._enhancer = Enhancer(self._decoder.enhance, features.sample_rate)
         self._features = FeatureStream(features)
         self._chunks = self._results = 0
         self._silent = False  # whether the last result was of silence
+        self._spoken: list[np.ndarray] = []  # samples of the utterance, if its voice is looked at
         self._begin_utterance(0)
 
     def _begin_utterance(self, frame: int) -> None:
@@ -166,7 +170,9 @@ class Session:
         rest = np.concatenate([np.zeros(0, np.float32), *self._pieces])
         self._look_at(rest)
         resampled = np.concatenate([self._resampler.accept(rest), self._resampler.finish()])
-        self._utterance.accept(np.concatenate([self._features.accept(resampled),
+        self._keep(resampled)
+        enhanced = np.concatenate([self._enhancer.accept(resampled), self._enhancer.finish()])
+        self._utterance.accept(np.concatenate([self._features.accept(enhanced),
                                                self._features.finish()]))
         decoded, stats = self._utterance.finish()
         result = self._result(decoded, stats, "finish", self._utterance.length)
@@ -188,7 +194,10 @@ class Session:
     def _advance(self, chunk: np.ndarray) -> list[Event]:
         """Take one chunk through all steps."""
         self._look_at(chunk)
-        self._utterance.accept(self._features.accept(self._resampler.accept(chunk)))
+        resampled = self._resampler.accept(chunk)
+        self._keep(resampled)
+        enhanced = self._enhancer.accept(resampled)
+        self._utterance.accept(self._features.accept(enhanced))
         self._chunks += 1
         if self._endpoint is not None and (rule := self._utterance.rule()) is not None:
             frames = self._utterance.frames
@@ -216,15 +225,25 @@ class Session:
             self._heard = True
             self._peak = max(self._peak, float(np.abs(samples).max()))
 
+    def _keep(self, samples: np.ndarray) -> None:
+        if self._decoder.voice is not None:
+            self._spoken.append(samples)
+
     def _result(self, decoded: Decoded, stats: SpeechStats | None, rule: str,
                 frames: int) -> Event:
         # Dither makes noise of digital silence, and a search may hear something in it.
         if self._heard and self._peak < SILENT_PEAK:
             decoded = self._decoder.grammar.empty(NO_SPEECH, True)
-        shift = self._decoder.model.features.frame_shift_ms / 1000
+        features = self._decoder.model.features
+        shift = features.frame_shift_ms / 1000
         result = make_result(decoded, self._nbest, self._start * shift)
-        # A noise says nothing of the speaker.
-        if self._speaker and result["reason"] not in (NO_SPEECH, TOO_SHORT):
+        if self._decoder.voice is not None:
+            spoken, end = np.concatenate(self._spoken), frames * features.shift_samples
+            result = self._decoder.voice.checked(
+                result, spoken if rule == "finish" else spoken[:end])
+            self._spoken = [spoken[end:]]
+        # A noise says nothing of the speaker, and another speaker's voice nothing of this one's.
+        if self._speaker and result["reason"] not in (NO_SPEECH, TOO_SHORT, SPEAKER):
             self._speaker.remember(stats)
         if self._endpoint is not None:
             result |= {"start": round(self._start * shift, 3),

@@ -130,6 +130,8 @@ def test_the_list_of_devices(capsys, monkeypatch):
     (["--commands", "commands.txt", "--input", "x.wav", "mono"], "x.wav: no such recording"),
     (["--commands", "commands.txt", "--input", "three.wav", "--channel", "2", "mono"],
      "channel 2 asked for"),
+    (["--input", "x.wav", "--noise-suppression", "5", "mono"],
+     "option noise_suppression is 5; give 0 to 4"),
 ])
 def test_error_lines(place, capsys, words, line):
     out, err = listen(capsys, *words, code=1)

@@ -1,0 +1,1 @@
+"""Owns the check of who speaks: the voice in numbers, the model of voices, profiles."""
