@@ -24,6 +24,7 @@ LEVELS = (
     ("confidence",),
     ("voice",),
     ("recognize",),
+    ("wake",),
     ("live",),
     ("batch",),
     ("train",),

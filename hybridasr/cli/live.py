@@ -99,7 +99,7 @@ def _listen(args: argparse.Namespace) -> None:
 
 def _detector(args: argparse.Namespace) -> "WakeDetector | None":
     from hybridasr.wake.detector import WakeDetector, WakeOptions
-    from hybridasr.wake.tune import read_profile
+    from hybridasr.wake.profile import read_profile
 
     if args.wake_profile is not None:
         refuse(args, ["wake"], "with --wake-profile")

@@ -66,7 +66,7 @@ def _find(args: argparse.Namespace) -> None:
     from hybridasr.options import from_args
     from hybridasr.recognize.samples import read_samples
     from hybridasr.wake.detector import WakeDetector, WakeOptions
-    from hybridasr.wake.tune import read_profile
+    from hybridasr.wake.profile import read_profile
 
     options = from_args(WakeOptions, args)
     phrases: list = args.phrase
@@ -95,16 +95,11 @@ def _tune(args: argparse.Namespace) -> None:
 
     from hybridasr.corpus.command_list import make_commands
     from hybridasr.errors import UserError
+    from hybridasr.evaluation.wake_rates import hear, rate_table, rate_threshold, sound_files
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
     from hybridasr.wake.detector import WakeOptions
-    from hybridasr.wake.tune import (
-        choose_threshold,
-        hear,
-        rate_table,
-        sound_files,
-        write_profile,
-    )
+    from hybridasr.wake.profile import write_profile
 
     phrases = make_commands(_given(args.phrase))
     background, least = sound_files(args.background), from_args(WakeOptions, args).first_threshold
@@ -113,16 +108,16 @@ def _tune(args: argparse.Namespace) -> None:
         spoken = {phrase.text: list(hear(args.model, phrases, files, least, pool,
                                          f"recordings of {phrase.text}"))
                   for phrase, files in _recordings(args, phrases)}
-        heard = list(hear(args.model, phrases, background, least, pool, "background"))
-    hours = sum(one.seconds for one in heard) / 3600
+        trials = list(hear(args.model, phrases, background, least, pool, "background"))
+    hours = sum(one.seconds for one in trials) / 3600
     print(f"background: {len(background)} recordings, {hours:.2f} hours")
     for phrase in phrases:
         print(f"\n{phrase.text}\n{'false/h':>8} {'threshold':>10} {'missed %':>9}")
-        for row in rate_table(heard, spoken.get(phrase.text, ()), phrase.text):
+        for row in rate_table(trials, spoken.get(phrase.text, ()), phrase.text):
             missed = "-" if row.missed is None else f"{row.missed:.1f}"
             print(f"{row.rate:8g} {row.threshold:10.6f} {missed:>9}")
-        false = [value for one in heard for value in one.probabilities.get(phrase.text, ())]
-        threshold = choose_threshold(false, hours, args.false_accepts_per_hour)
+        false = [value for one in trials for value in one.probabilities.get(phrase.text, ())]
+        threshold = rate_threshold(false, hours, args.false_accepts_per_hour)
         if threshold > 1:
             raise UserError(f"no threshold keeps '{phrase.text}' to "
                             f"{args.false_accepts_per_hour:g} false accepts an hour; choose a "
@@ -135,7 +130,7 @@ def _tune(args: argparse.Namespace) -> None:
 
 def _recordings(args: argparse.Namespace, phrases: "list[Command]"
                 ) -> "list[tuple[Command, list[Path]]]":
-    from hybridasr.wake.tune import sound_files
+    from hybridasr.evaluation.wake_rates import sound_files
 
     if args.calibrate is None:
         return []

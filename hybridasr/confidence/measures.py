@@ -168,10 +168,10 @@ def level_contrast(levels: np.ndarray, phones: np.ndarray, counted: np.ndarray |
     spoken = np.zeros(len(levels), bool)
     for begin, end in phones[:, :2].astype(np.int64):
         spoken[begin:end] = True
-    quiet = ~spoken if counted is None else ~spoken & counted
-    if spoken.sum() < LEAST_FRAMES or quiet.sum() < LEAST_FRAMES:
+    rest = ~spoken if counted is None else ~spoken & counted
+    if spoken.sum() < LEAST_FRAMES or rest.sum() < LEAST_FRAMES:
         return np.nan
-    return min(float(levels[spoken].mean() - levels[quiet].mean()), LARGEST_CONTRAST)
+    return min(float(levels[spoken].mean() - levels[rest].mean()), LARGEST_CONTRAST)
 
 
 def measures(commands: CompetingCommands, phones: np.ndarray, contrast: float, begin: int = 0,

@@ -48,11 +48,11 @@ class WokenSession:
         """
         if self._session is not None:
             return self._awake(contents, len(contents) // self._form.bytes)
-        found = self._detector.accept(contents)
+        words = self._detector.accept(contents)
         size = round(KEPT * self._form.rate) * self._form.bytes
         self._kept = (self._kept + contents)[-size:]
         self._place += len(contents) // self._form.bytes
-        return self._woken(found)
+        return self._woken(words)
 
     def finish(self) -> list[Event]:
         """End the stream: return the last events; another may begin."""
@@ -66,11 +66,11 @@ class WokenSession:
         self._sleep()
         return events
 
-    def _woken(self, found: list[Event]) -> list[Event]:
+    def _woken(self, words: list[Event]) -> list[Event]:
         """Begin to listen behind the first of the wake words that were found."""
-        if not found:
+        if not words:
             return []
-        event = shift_times(found[0], self._slept)
+        event = shift_times(words[0], self._slept)
         event["confidence"] = round(event["confidence"], 4)
         # From the end of the wake word on, as far as it is kept.
         behind = self._place - round(event["end"] * self._form.rate)

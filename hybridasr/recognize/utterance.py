@@ -70,12 +70,12 @@ class SpokenUtterance:
             return None
         shift = self._decoder.model.features.frame_shift_ms / 1000
         ending, speechless = self._pass.search.ending(), self._pass.speechless
-        quiet = self._quiet(ending.silence)
+        pending = self._pending_silence(ending.silence)
         # They follow the last frames that are decoded, whose silence goes on.
-        ending = replace(ending, frames=ending.frames + quiet, silence=ending.silence + quiet)
-        return self._endpoint.rule(ending, speechless + quiet * (speechless > 0), shift)
+        ending = replace(ending, frames=ending.frames + pending, silence=ending.silence + pending)
+        return self._endpoint.rule(ending, speechless + pending * (speechless > 0), shift)
 
-    def _quiet(self, silence: int) -> int:
+    def _pending_silence(self, silence: int) -> int:
         """Return how many of the frames that are not decoded yet go on with the silence.
 
         The network looks ahead at them, which the end of speech need not wait for.

@@ -184,8 +184,8 @@ class WakeDetector:
         """Let the second stage hear the hits around which enough audio is there."""
         events = []
         shift = self._stage.model.features.frame_shift_ms / 1000
-        heard = (self._place + len(self._kept)) / self._rate
-        while self._hits and (ended or self._hits[0].end * shift + AFTER <= heard):
+        seconds = (self._place + len(self._kept)) / self._rate
+        while self._hits and (ended or self._hits[0].end * shift + AFTER <= seconds):
             hit = self._hits.pop(0)
             event = self._second(hit.begin * shift, hit.end * shift)
             # Two hits of one phrase, or of two that sound alike, are one.

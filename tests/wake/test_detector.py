@@ -16,11 +16,12 @@ from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.raw_audio import RawFormat
 from hybridasr.errors import UserError
 from hybridasr.evaluation.calibrate import calibrate
+from hybridasr.evaluation.wake_rates import hear, rate_table, rate_threshold
 from hybridasr.live.woken_session import WokenSession
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import load
 from hybridasr.wake.detector import FIRST, WakeDetector, WakeOptions
-from hybridasr.wake.tune import choose_threshold, hear, rate_table, read_profile, write_profile
+from hybridasr.wake.profile import read_profile, write_profile
 
 PHRASE = COMMANDS[0]
 POOL = SerialExecutor()
@@ -130,15 +131,15 @@ def test_thresholds_from_background(network, spoken_world, tmp_path):
     table = rate_table(sets["without"], sets["with"], PHRASE)
     assert table == []  # far too little background to tell
     false = [p for heard in sets["without"] for p in heard.probabilities.get(PHRASE, ())]
-    assert choose_threshold(false, hours, 0.0) > max(false, default=-1.0)
+    assert rate_threshold(false, hours, 0.0) > max(false, default=-1.0)
     with pytest.raises(UserError, match="hours of background cannot tell"):
-        choose_threshold(false, hours, 0.5)
+        rate_threshold(false, hours, 0.5)
 
 
 def test_a_threshold_leaves_as_many_as_allowed():
     values = [0.1, 0.5, 0.7, 0.9]
     for allowed in range(5):
-        threshold = choose_threshold(values, 1.0, allowed)
+        threshold = rate_threshold(values, 1.0, allowed)
         assert sum(value >= threshold for value in values) == allowed
 
 

@@ -23,9 +23,9 @@ from hybridasr.corpus.audio import FULL_SCALE, load_audio
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import DataDir, read_datadir
 from hybridasr.corpus.perturb import add_noise
+from hybridasr.evaluation.wake_rates import Heard, hear, rate_threshold
 from hybridasr.parallel import executor
 from hybridasr.wake.detector import WakeDetector, WakeOptions
-from hybridasr.wake.tune import Heard, choose_threshold, hear
 
 RATE = 16000
 SNR = 10.0
@@ -94,7 +94,7 @@ def print_curves(words: list[str], said: list[str], phrases: dict[str, list[Hear
         speech = others + extra
         false = [value for one in speech for value in one.probabilities.get(word, ())]
         for row, allowed in enumerate(ALLOWED):
-            threshold = choose_threshold(false, hours_of(speech), allowed / 10)
+            threshold = rate_threshold(false, hours_of(speech), allowed / 10)
             missed = [missed_share(part, said, word, threshold) for part in phrases.values()]
             sums[row] += missed
             print(f"{word:12} {allowed:10d} {threshold:10.6f} {missed[0]:7.1f} {missed[1]:7.1f}")

@@ -14,11 +14,10 @@ import numpy as np
 
 from hybridasr.batch.driver import directory_stamp, once_a_worker
 from hybridasr.corpus.audio import FULL_SCALE, load_audio
-from hybridasr.corpus.command_list import Command, make_commands
+from hybridasr.corpus.command_list import Command
 from hybridasr.corpus.readers.base import AUDIO_SUFFIXES
 from hybridasr.errors import UserError
 from hybridasr.parallel import run_blocks
-from hybridasr.storage import PathLike, read_json, write_json
 from hybridasr.wake.detector import WakeDetector, WakeOptions
 
 # False accepts an hour that the table has a row for.
@@ -65,21 +64,21 @@ def _hear_block(model: Path, stamp: tuple, phrases: tuple[Command, ...], options
                 recordings: Sequence[Path]) -> list[Heard]:
     del stamp  # so that a new model is loaded again
     detector = once_a_worker(_detector, model, phrases, options)
-    heard = []
+    results = []
     for path in recordings:
         samples = load_audio(path, detector.rate)
         probabilities: dict[str, list[float]] = {}
         for event in detector.accept(samples) + detector.finish():
             probabilities.setdefault(event["wake"], []).append(event["confidence"])
-        heard.append(Heard(len(samples) / detector.rate, probabilities))
-    return heard
+        results.append(Heard(len(samples) / detector.rate, probabilities))
+    return results
 
 
 def _detector(model: Path, phrases: tuple[Command, ...], options: WakeOptions) -> WakeDetector:
     return WakeDetector(model, phrases, options, full_scale=FULL_SCALE)
 
 
-def choose_threshold(probabilities: Iterable[float], hours: float, false_accepts_per_hour: float
+def rate_threshold(probabilities: Iterable[float], hours: float, false_accepts_per_hour: float
                      ) -> float:
     """Return the least threshold with no more false accepts an hour than allowed.
 
@@ -97,7 +96,7 @@ def choose_threshold(probabilities: Iterable[float], hours: float, false_accepts
 
     Examples
     --------
-    >>> choose_threshold([0.2, 0.9, 0.6], hours=2.0, false_accepts_per_hour=0.5) > 0.6
+    >>> rate_threshold([0.2, 0.9, 0.6], hours=2.0, false_accepts_per_hour=0.5) > 0.6
     True
     """
     allowed = int(hours * false_accepts_per_hour + 1e-9)
@@ -131,13 +130,13 @@ def rate_table(background: Sequence[Heard], spoken: Sequence[Heard], phrase: str
     spoken : sequence of Heard
         Recordings with it, once each; may be empty.
     """
-    hours = sum(heard.seconds for heard in background) / 3600
-    false = [value for heard in background for value in heard.probabilities.get(phrase, ())]
-    best = np.array([max(heard.probabilities.get(phrase, ()), default=-1.0) for heard in spoken])
+    hours = sum(one.seconds for one in background) / 3600
+    false = [value for one in background for value in one.probabilities.get(phrase, ())]
+    best = np.array([max(one.probabilities.get(phrase, ()), default=-1.0) for one in spoken])
     rows = []
     for rate in RATES:
         if hours * rate >= 1 - 1e-9:
-            threshold = choose_threshold(false, hours, rate)
+            threshold = rate_threshold(false, hours, rate)
             missed = float(100 * np.mean(best < threshold)) if len(best) else None
             rows.append(RateRow(rate, threshold, missed))
     return rows
@@ -151,35 +150,12 @@ def sound_files(places: Iterable[Path]) -> list[Path]:
     UserError
         if a place holds none.
     """
-    found: list[Path] = []
+    recordings: list[Path] = []
     for place in places:
         files = [place] if place.is_file() else sorted(
             path for path in place.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
         if not files:
             raise UserError(f"no recordings ({' '.join(AUDIO_SUFFIXES)}) there; check the path",
                             place)
-        found += files
-    return found
-
-
-def write_profile(path: PathLike, phrases: Sequence[Command], first_threshold: float) -> None:
-    """Write phrases with their thresholds, for `read_profile`."""
-    write_json(path, {"first_threshold": first_threshold, "phrases": [
-        {"text": phrase.text, "id": phrase.id, "threshold": phrase.threshold}
-        for phrase in phrases]})
-
-
-def read_profile(path: PathLike) -> tuple[list[Command], float]:
-    """Read what `write_profile` has written: (phrases, threshold of the first stage).
-
-    Raises
-    ------
-    UserError
-        if there is no such file, or it is damaged.
-    """
-    contents = read_json(path)
-    try:
-        return make_commands(contents["phrases"], path), float(contents["first_threshold"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError("no profile of wake words; write it with 'hybridasr wake --background'",
-                        path) from None
+        recordings += files
+    return recordings
