@@ -14,6 +14,7 @@ from hybridasr.cli.endpoint_options import add_endpoint, endpoint_from
 from hybridasr.cli.search_options import (
     add_audio,
     add_recognizer,
+    check_memory,
     check_recognizer,
     load_recognizer,
 )
@@ -49,6 +50,8 @@ def _listen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exec", metavar="CMD", help="run a program for each accepted command, "
                         "with its id and text as last arguments, or in place of {id} and {text}; "
                         "no shell, and it is not waited for")
+    parser.add_argument("--one-speaker", action="store_true", help="one speaker uses the device, "
+                        "and is remembered from utterance to utterance")
     parser.add_argument("--wake", action="append", default=[], metavar="TEXT",
                         help="listen for this phrase first, and then to one utterance; may be "
                         "given again")
@@ -75,10 +78,12 @@ def _listen(args: argparse.Namespace) -> None:
     form = None if args.raw is None else RawFormat.of(args.raw)
     runner = None if args.exec is None else CommandRunner(args.exec)
     options = ListenOptions(endpoint_from(args) or EndpointOptions(), args.partial, args.nbest,
-                            args.channel)
+                            args.channel, args.one_speaker)
     if args.input is None:
         load_sounddevice()
     recognizer = load_recognizer(args)
+    if args.one_speaker:
+        check_memory(recognizer.model, "--one-speaker", args.model)
     detector = _detector(args)
     # Before audio comes, which would be lost meanwhile.
     recognizer.warm_up()

@@ -14,6 +14,7 @@ from hybridasr.cli.search_options import (
     add_recognizer,
     add_search,
     check_adaptation,
+    check_memory,
     check_recognizer,
     load_recognizer,
 )
@@ -62,9 +63,8 @@ def _recognize(args: argparse.Namespace) -> None:
         args.channel, args.strict_rate, None if args.raw is None else RawFormat.of(args.raw),
         args.nbest, endpoint_from(args), args.continuous)
     recognizer = load_recognizer(args)
-    if args.speaker_from != "none" and recognizer.model.pipeline.cmvn != "online":
-        raise UserError(f"--speaker-from has no effect on {args.model}, whose cmvn is "
-                        f"{recognizer.model.pipeline.cmvn}; leave it out")
+    if args.speaker_from != "none":
+        check_memory(recognizer.model, "--speaker-from", args.model)
     failures: list[str] = []
     speakers: dict[str, Speaker] = defaultdict(Speaker)
     for path, target in targets:

@@ -11,6 +11,7 @@ from hybridasr.cli.verb import field_names, refuse
 
 if TYPE_CHECKING:
     from hybridasr.batch.spot_set import SpotOptions
+    from hybridasr.model.acoustic import AcousticModel
     from hybridasr.recognize.recognizer import Recognizer
 
 _FMLLR = ("fmllr_passes", "fmllr_update", "prior_frames")
@@ -53,6 +54,15 @@ def check_recognizer(args: argparse.Namespace) -> None:
     check_adaptation(args, args.model)
     if args.speaker_profile is None:
         refuse(args, ["speaker_threshold"], "without a profile", "give --speaker-profile FILE too")
+
+
+def check_memory(model: "AcousticModel", option: str, path: Path) -> None:
+    """Refuse an option to remember a speaker, of whom a model has no use."""
+    from hybridasr.errors import UserError
+
+    if model.pipeline.cmvn != "online":
+        raise UserError(f"{option} has no effect on {path}, whose cmvn is {model.pipeline.cmvn}; "
+                        "leave it out")
 
 
 def load_recognizer(args: argparse.Namespace) -> "Recognizer":

@@ -21,7 +21,7 @@ from hybridasr.live.ring_buffer import AudioBlock, Notice, RingBuffer
 from hybridasr.live.woken_session import WokenSession
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.recognize.results import shift_times
-from hybridasr.recognize.session import Event, Session
+from hybridasr.recognize.session import Event, Session, Speaker
 from hybridasr.wake.detector import WakeDetector
 
 WAIT_SECONDS = 0.1  # for the next block, until other things are looked at
@@ -40,12 +40,15 @@ class ListenOptions:
     nbest : int or None
         As for `Recognizer.recognize`.
     channel : "mix" or channel number
+    one_speaker : bool
+        All that is said is by one speaker, who is remembered from utterance to utterance.
     """
 
     endpoint: EndpointOptions = EndpointOptions()
     partials: bool = False
     nbest: int | None = None
     channel: str | int = "mix"
+    one_speaker: bool = False
 
 
 class Listener:
@@ -68,6 +71,7 @@ class Listener:
                  watch: Callable[[AudioBlock], None] | None = None):
         self._recognizer, self._options = recognizer, options or ListenOptions()
         self._runner, self._watch, self._detector = runner, watch, detector
+        self._speaker = Speaker() if self._options.one_speaker else None
         self._session: Session | WokenSession | None = None
         self._form: RawFormat | None = None
         self._begin = 0.0  # seconds at which the stream of the session begins
@@ -128,7 +132,7 @@ class Listener:
         channel_index(options.channel, form.channels, "audio")
         make_session = partial(self._recognizer.session, raw=form, endpoint=options.endpoint,
                                partials=options.partials, nbest=options.nbest,
-                               channel=options.channel)
+                               channel=options.channel, speaker=self._speaker)
         self._session = make_session() if self._detector is None else WokenSession(
             self._detector, make_session, form, options.channel)
 

@@ -93,11 +93,6 @@ class FirstStageStream:
         self._search = PhraseSearch(self._stage.chains, self._stage.least, SETTLE)
         self._silent = 0  # last frames of silence
 
-    @property
-    def settled(self) -> int:
-        """Frames of the stream in which no hit that is to come begins to be looked for."""
-        return self._start + self._search.num_frames
-
     def accept(self, samples: np.ndarray) -> list[Hit]:
         """Take the next samples; return the hits, in frames of the stream.
 

@@ -16,7 +16,7 @@ from hybridasr.errors import UserError
 from hybridasr.live.capture import RecordedAudio, capturing
 from hybridasr.live.listener import Listener, ListenOptions
 from hybridasr.live.ring_buffer import AudioBlock, Notice, RingBuffer
-from hybridasr.recognize.recognizer import load
+from hybridasr.recognize.recognizer import Speaker, load
 
 FORM = RawFormat("s16le", RATE)
 FLOATS = RawFormat("f32le", RATE)
@@ -180,3 +180,13 @@ def test_a_file_that_is_not_there(recognizer, tmp_path):
     for form in (None, FORM):
         with pytest.raises(UserError, match="no such recording"):
             recorded(recognizer, RecordedAudio(str(tmp_path / "x"), form))
+
+
+def test_one_speaker_is_remembered(recognizer):
+    """The events are those of sessions that share a speaker."""
+    speaker = Speaker()
+    session = recognizer.session(speaker=speaker, partials=False)
+    samples = np.concatenate(AUDIO)
+    expected = session.accept(samples) + session.finish()
+    assert heard_in(recognizer, blocks_of(samples),
+                    options=ListenOptions(one_speaker=True)) == expected
