@@ -18,7 +18,7 @@ DIM = 2 * NUM_CEPS
 # trials 40 % in place of 32 %.
 SPEECH_RANGE = 3.0
 LOUD_PERCENTILE = 95
-LEAST_FRAMES = 20  # of speech; the spread of fewer says nothing
+LEAST_FRAMES = 10  # of speech; the spread of fewer says nothing
 SMALLEST_SPREAD = 1e-3
 
 

@@ -55,7 +55,8 @@ def test_from_training_to_a_rejection(place, check, capsys):
              "--speaker-profile", "mei.npz"]
     result = json.loads(run(capsys, *words, "mono", "one.wav")[0][0])
     assert (result["text"], result["accepted"]) == (COMMANDS[0], True)
-    threshold = result["speaker_score"] + 1
+    # The chord of a single vowel may be too short for a score; then it is nobody's.
+    threshold = (result["speaker_score"] or 0.0) + 1
     result = json.loads(run(capsys, *words, "--speaker-threshold", threshold, "mono",
                             "one.wav")[0][0])
     assert (result["text"], result["reason"]) == (COMMANDS[0], "speaker")
@@ -71,7 +72,7 @@ def test_from_training_to_a_rejection(place, check, capsys):
       "one.wav"], "check.npz: is a speaker check, not the profile of a speaker"),
     (["recognize", "--commands", "commands.txt", "--speaker-profile", "none.npz", "mono",
       "one.wav"], "none.npz: no such profile; make it with 'hybridasr enrol'"),
-    (["enrol", "check.npz", "mei.npz", "short.wav"], "short.wav: less than 0.2 s of speech"),
+    (["enrol", "check.npz", "mei.npz", "short.wav"], "short.wav: less than 0.1 s of speech"),
     (["enrol", "check.npz", "mei.npz", "none.wav"], "none.wav: no such recording"),
     (["enrol", "none.npz", "mei.npz", "one.wav"], "none.npz: no such file"),
     (["train-speaker-check", "--shrinkage", "2", "voices", "x.npz"],

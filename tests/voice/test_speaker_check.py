@@ -112,7 +112,7 @@ def test_what_is_too_little(trained, tmp_path):
     check = trained[0]
     with pytest.raises(NotEnoughData, match="no recording to enrol; give three or more"):
         check.enrol([])
-    with pytest.raises(NotEnoughData, match=r"b.wav: less than 0.2 s of speech; say something"):
+    with pytest.raises(NotEnoughData, match=r"b.wav: less than 0.1 s of speech; say something"):
         check.enrol([*said(1, WORDS[:1]), np.zeros(RATE // 10)], ["a.wav", "b.wav"])
     with pytest.raises(NotEnoughData, match="3 speakers with enough speech; a speaker check needs"):
         train_speaker_check([write_voices(tmp_path, range(3))], SerialExecutor())

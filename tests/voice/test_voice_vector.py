@@ -25,7 +25,7 @@ def test_level_and_silence_change_nothing():
 def test_what_is_not_too_little():
     assert voice_vector(word()[:100], RATE) is None
     assert voice_vector(np.zeros(0), RATE) is None
-    assert voice_vector(word()[3200:3200 + RATE // 10], RATE) is None
+    assert voice_vector(word()[3200:3200 + RATE // 12], RATE) is None
 
 
 def test_a_filter_moves_the_means_alone():
