@@ -40,7 +40,7 @@ class PhraseSearch:
     >>> scores = np.full((8, 3), -3.0, np.float32)
     >>> scores[2:4, 1] = scores[4:6, 2] = 0.0
     >>> search.accept(scores)
-    [Hit(phrase=0, begin=2, end=6, score=0.0)]
+    [Hit(phrase=0, begin=2, end=5, score=0.0)]
     """
 
     def __init__(self, chains: Sequence[tuple[int, Sequence[int]]], least: float, settle: int):
