@@ -46,7 +46,7 @@ KEPT = 8.0
 class WakeOptions:
     """When a phrase counts as said."""
 
-    first_threshold: float = option(-1.5, "least score of the first stage, whose best is 0: lower "
+    first_threshold: float = option(-2.0, "least score of the first stage, whose best is 0: lower "
                                           "lets the second stage hear more")
     wake_threshold: float = option(0.5, "least probability of a phrase in the second stage")
 
