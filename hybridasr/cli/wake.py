@@ -36,7 +36,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, WakeOptions)
     add_audio(parser, "the recordings are")
     add_nj(parser)
-    parser.add_argument("model", type=Path, help="model directory, calibrated, e.g. exp/dnn")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
     parser.add_argument("audio", nargs="*", help="recordings; - is the standard input")
 
 
@@ -116,7 +116,7 @@ def _tune(args: argparse.Namespace) -> None:
         for row in rate_table(trials, spoken.get(phrase.text, ()), phrase.text):
             missed = "-" if row.missed is None else f"{row.missed:.1f}"
             print(f"{row.rate:8g} {row.threshold:10.6f} {missed:>9}")
-        false = [value for one in trials for value in one.probabilities.get(phrase.text, ())]
+        false = [value for one in trials for value in one.confidences.get(phrase.text, ())]
         threshold = rate_threshold(false, hours, args.false_accepts_per_hour)
         if threshold > 1:
             raise UserError(f"no threshold keeps '{phrase.text}' to "

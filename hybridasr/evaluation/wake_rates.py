@@ -29,18 +29,18 @@ _BLOCK = 8  # recordings a job
 
 @dataclass(frozen=True)
 class Heard:
-    """How probable phrases were in one recording.
+    """How sure of phrases a detector was in one recording.
 
     Attributes
     ----------
     seconds : float
         Of the recording.
-    probabilities : dict text -> list of float
+    confidences : dict text -> list of float
         Of each time that the second stage took something for the phrase.
     """
 
     seconds: float
-    probabilities: dict[str, list[float]] = field(default_factory=dict)
+    confidences: dict[str, list[float]] = field(default_factory=dict)
 
 
 def hear(model: Path, phrases: Sequence[Command], recordings: Sequence[Path],
@@ -67,10 +67,10 @@ def _hear_block(model: Path, stamp: tuple, phrases: tuple[Command, ...], options
     results = []
     for path in recordings:
         samples = load_audio(path, detector.rate)
-        probabilities: dict[str, list[float]] = {}
+        confidences: dict[str, list[float]] = {}
         for event in detector.accept(samples) + detector.finish():
-            probabilities.setdefault(event["wake"], []).append(event["confidence"])
-        results.append(Heard(len(samples) / detector.rate, probabilities))
+            confidences.setdefault(event["wake"], []).append(event["confidence"])
+        results.append(Heard(len(samples) / detector.rate, confidences))
     return results
 
 
@@ -78,13 +78,13 @@ def _detector(model: Path, phrases: tuple[Command, ...], options: WakeOptions) -
     return WakeDetector(model, phrases, options, full_scale=FULL_SCALE)
 
 
-def rate_threshold(probabilities: Iterable[float], hours: float, false_accepts_per_hour: float
+def rate_threshold(confidences: Iterable[float], hours: float, false_accepts_per_hour: float
                      ) -> float:
     """Return the least threshold with no more false accepts an hour than allowed.
 
     Parameters
     ----------
-    probabilities : iterable of float
+    confidences : iterable of float
         Of what was taken for the phrase in speech without it.
     hours : float
         Of that speech.
@@ -106,7 +106,7 @@ def rate_threshold(probabilities: Iterable[float], hours: float, false_accepts_p
         raise UserError(f"{hours:.2f} hours of background cannot tell {false_accepts_per_hour:g} "
                         f"false accepts an hour; give {1 / false_accepts_per_hour:.1f} hours, or "
                         "allow more")
-    ordered = sorted(probabilities, reverse=True)
+    ordered = sorted(confidences, reverse=True)
     return float(np.nextafter(ordered[allowed], 2.0)) if len(ordered) > allowed else 0.0
 
 
@@ -131,8 +131,8 @@ def rate_table(background: Sequence[Heard], spoken: Sequence[Heard], phrase: str
         Recordings with it, once each; may be empty.
     """
     hours = sum(one.seconds for one in background) / 3600
-    false = [value for one in background for value in one.probabilities.get(phrase, ())]
-    best = np.array([max(one.probabilities.get(phrase, ()), default=-1.0) for one in spoken])
+    false = [value for one in background for value in one.confidences.get(phrase, ())]
+    best = np.array([max(one.confidences.get(phrase, ()), default=-1.0) for one in spoken])
     rows = []
     for rate in RATES:
         if hours * rate >= 1 - 1e-9:

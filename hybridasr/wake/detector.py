@@ -6,8 +6,9 @@
             print(event["wake"], event["start"], event["end"], event["confidence"])
 
 Two stages, as products have. The first (`wake.first_stage`) runs always and is cheap. Where it
-finds what may be a phrase, the full model hears the same audio again and decides between the
-phrases and everything else, as it does for a command list (`confidence.verify`).
+finds what may be a phrase, the full model hears the same audio again, and looks for the phrases in
+the middle of anything else. How sure it is, is how likely the sounds of the phrase are beside the
+best sounds of each frame, as a geometric mean over the frames: 1 at most.
 """
 
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hybridasr.confidence.command_grammar import RejectOptions
+from hybridasr.confidence.measures import NAMES
 from hybridasr.confidence.spoken import lexicon_of, spoken_commands
 from hybridasr.corpus.command_list import Item
 from hybridasr.corpus.resample import Resampler
@@ -34,6 +36,8 @@ from hybridasr.wake.phrase_search import Hit
 
 Event = dict[str, Any]
 
+# Of the measures of a command, the mean log likelihood ratio of its frames.
+_RATIO = NAMES.index("phone_ratio")
 # The first stage of a model, where its directory has one.
 FIRST = "wake"
 # Seconds around a phrase that the second stage hears.
@@ -48,14 +52,14 @@ class WakeOptions:
 
     first_threshold: float = option(-2.0, "least score of the first stage, whose best is 0: lower "
                                           "lets the second stage hear more")
-    wake_threshold: float = option(0.5, "least probability of a phrase in the second stage")
+    wake_threshold: float = option(0.3, "least confidence of a phrase in the second stage, 0 to 1")
 
     def __post_init__(self):
         if not -100 <= self.first_threshold <= 0:
             raise UserError(f"first-threshold is {self.first_threshold}; give a number from -100 "
                             "to 0")
         if not 0 <= self.wake_threshold <= 1:
-            raise UserError(f"wake-threshold is {self.wake_threshold}; give a probability, 0 to 1")
+            raise UserError(f"wake-threshold is {self.wake_threshold}; give a number from 0 to 1")
 
 
 class WakeDetector:
@@ -66,11 +70,11 @@ class WakeDetector:
     Parameters
     ----------
     model : path
-        Directory of a network that is calibrated for commands. Its sub-directory ``wake``, if it
-        has one, is the model of the first stage: a small network with the same lexicon. Otherwise
-        the model itself is.
+        Directory of a network. Its sub-directory ``wake``, if it has one, is the model of the
+        first stage: a small network with the same lexicon. Otherwise the model itself is.
     phrases : iterable of texts or commands
-        As for `Recognizer.set_commands`: hanzi, pinyin or English.
+        As for `Recognizer.set_commands`: hanzi, pinyin or English; their own thresholds are of
+        the confidence.
     options : WakeOptions, optional
     lexicon : Lexicon or path, optional
         As for `recognize.recognizer.load`.
@@ -80,8 +84,7 @@ class WakeDetector:
     Raises
     ------
     UserError
-        if a phrase cannot be said with the phones of the models, one of them is no network, or
-        the model is not calibrated.
+        if a phrase cannot be said with the phones of the models, or one of them is no network.
     """
 
     def __init__(self, model: PathLike, phrases: Iterable[Item],
@@ -91,9 +94,6 @@ class WakeDetector:
         self._options = options or WakeOptions()
         self._recognizer = bare_recognizer(model, reject=RejectOptions(anywhere=True),
                                            lexicon=lexicon)
-        if self._recognizer.calibration is None:
-            raise UserError("not calibrated, so that no phrase has a probability; run 'hybridasr "
-                            "calibrate' first", model)
         self._recognizer.set_commands(phrases)
         small = Path(model) / FIRST
         self._stage = _first_stage(self._recognizer, small if small.is_dir() else None,
@@ -202,17 +202,18 @@ class WakeDetector:
         frames, _ = model.front_end.recording(self._kept[first:last])
         decoded = self._recognizer.decode(frames)
         decision = decoded.decision
-        if decision is None or decision.command is None or not decision.words:
+        if decision is None or decision.command is None or decision.measures is None:
             return None
         least = decision.command.threshold
         least = self._options.wake_threshold if least is None else least
-        if decision.probability is None or decision.probability < least:
+        confidence = float(np.exp(decision.measures[_RATIO]))
+        if not confidence >= least or not decision.words:
             return None
         start, shift = (self._place + first) / self._rate, model.features.frame_shift_ms / 1000
         return {"wake": decision.command.text, "id": decision.command.id,
                 "start": round(start + decision.words[0].begin * shift, 3),
                 "end": round(start + decision.words[-1].end * shift, 3),
-                "confidence": decision.probability}
+                "confidence": confidence}
 
 
 def _first_stage(recognizer: Recognizer, small: Path | None, least: float) -> FirstStage:

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, metavar="N",
                         help="take every Nth recording only (1)")
     parser.add_argument("--first-threshold", type=float, default=WakeOptions().first_threshold)
-    parser.add_argument("--scores", type=Path, help="write all probabilities there, as JSON")
+    parser.add_argument("--scores", type=Path, help="write all confidences there, as JSON")
     parser.add_argument("--pocketsphinx", action="store_true",
                         help="the keyword search of pocketsphinx in place of MODEL")
     parser.add_argument("model", type=Path)
@@ -92,7 +92,7 @@ def print_curves(words: list[str], said: list[str], phrases: dict[str, list[Hear
     for word in words:
         extra = [one for one, name in zip(phrases["clean"], said, strict=True) if name != word]
         speech = others + extra
-        false = [value for one in speech for value in one.probabilities.get(word, ())]
+        false = [value for one in speech for value in one.confidences.get(word, ())]
         for row, allowed in enumerate(ALLOWED):
             threshold = rate_threshold(false, hours_of(speech), allowed / 10)
             missed = [missed_share(part, said, word, threshold) for part in phrases.values()]
@@ -104,7 +104,7 @@ def print_curves(words: list[str], said: list[str], phrases: dict[str, list[Hear
 
 def missed_share(part: list[Heard], said: list[str], word: str, threshold: float) -> float:
     """Return the per cent of the recordings of a word in which it is not found."""
-    best = [max(one.probabilities.get(word, ()), default=-1.0)
+    best = [max(one.confidences.get(word, ()), default=-1.0)
             for one, name in zip(part, said, strict=False) if name == word]
     return 100 * float(np.mean(np.array(best) < threshold)) if best else np.nan
 
@@ -152,12 +152,12 @@ def hours_of(part: list[Heard]) -> float:
 
 
 def count_over(part: list[Heard], word: str, least: float) -> int:
-    """Return how often a phrase was heard with such a probability."""
-    return sum(value >= least for one in part for value in one.probabilities.get(word, ()))
+    """Return how often a phrase was heard with such a confidence."""
+    return sum(value >= least for one in part for value in one.confidences.get(word, ()))
 
 
 def sphinx_hears(path: Path, words: list[str]) -> Heard:
-    """Return what pocketsphinx's keyword search hears; its score stands for a probability."""
+    """Return what pocketsphinx's keyword search hears; its score stands for a confidence."""
     from pocketsphinx import Decoder
 
     # A threshold that lets nearly all pass: those that are asked for are chosen from the scores.
