@@ -50,7 +50,7 @@ KEPT = 8.0
 class WakeOptions:
     """When a phrase counts as said."""
 
-    first_threshold: float = option(-2.0, "least score of the first stage, whose best is 0: lower "
+    first_threshold: float = option(-2.5, "least score of the first stage, whose best is 0: lower "
                                           "lets the second stage hear more")
     wake_threshold: float = option(0.3, "least confidence of a phrase in the second stage, 0 to 1")
 

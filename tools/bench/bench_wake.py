@@ -5,9 +5,10 @@
 CORPUS is what wake_corpus.py wrote: ``test`` has recordings of the phrases, ``background`` hours
 without them. The second half of FILE is added to the phrases, and to a further copy of the longest
 set of the background, 10 dB below the speech. A phrase counts once for each recording of it; all
-other recordings of phrases are background too. Prints, for each phrase and for the sum of all, the
-false accepts that are allowed in ten hours, the threshold, and the per cent of missed phrases,
-clean and in noise; then how much of one core the first stage alone takes, and both.
+other recordings of phrases are background too. Prints, for each phrase and for the mean of all, the
+false accepts that are allowed in ten hours (as far as the background can tell), the threshold, and
+the per cent of missed phrases, clean and in noise; then how much of one core the first stage alone
+takes, and both.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--noise", type=Path, help="recording of noise")
     parser.add_argument("--nj", type=int, default=2, help="parallel jobs (2)")
     parser.add_argument("--every", type=int, default=1, metavar="N",
-                        help="take every Nth recording only (1)")
+                        help="take every Nth recording of the background only (1)")
     parser.add_argument("--first-threshold", type=float, default=WakeOptions().first_threshold)
     parser.add_argument("--scores", type=Path, help="write all confidences there, as JSON")
     parser.add_argument("--pocketsphinx", action="store_true",
@@ -58,16 +59,16 @@ def main() -> None:
                 return [sphinx_hears(path, words) for path in paths]
             return list(hear(args.model, make_commands(words), paths, args.first_threshold, pool))
 
-        clean = files_of(test, args.every)
+        clean = files_of(test, 1)
         sets = {name: files_of(data, args.every) for name, data in background.items()}
         noise = None if args.noise is None else load_audio(args.noise, RATE)
         noisy: list[Path] = []
+        longest = max(sets, key=lambda name: seconds_of(sets[name]))
         if noise is not None:
             noise = noise[len(noise) // 2:]
-            longest = max(sets, key=lambda name: seconds_of(sets[name]))
             sets[f"{longest} in noise"] = in_noise(sets[longest], noise, Path(folder) / "speech")
             noisy = in_noise(clean, noise, Path(folder) / "phrases")
-        said = [" ".join(u.words) for u in list(test.utterances.values())[::args.every]]
+        said = [" ".join(u.words) for u in test.utterances.values()]
         phrases = {"clean": heard(clean), "noise": heard(noisy)}
         others: list[Heard] = []
         for name, paths in sets.items():
@@ -81,7 +82,7 @@ def main() -> None:
             **{name: [one.__dict__ for one in part] for name, part in phrases.items()}}))
     print_curves(words, said, phrases, others)
     if not args.pocketsphinx:
-        print_cost(args.model, words, sets[min(sets)][:200])
+        print_cost(args.model, words, sets[longest][:100])
 
 
 def print_curves(words: list[str], said: list[str], phrases: dict[str, list[Heard]],
@@ -94,12 +95,16 @@ def print_curves(words: list[str], said: list[str], phrases: dict[str, list[Hear
         speech = others + extra
         false = [value for one in speech for value in one.confidences.get(word, ())]
         for row, allowed in enumerate(ALLOWED):
+            if hours_of(speech) * allowed < 10:
+                sums[row] = np.nan  # so little speech cannot tell
+                continue
             threshold = rate_threshold(false, hours_of(speech), allowed / 10)
             missed = [missed_share(part, said, word, threshold) for part in phrases.values()]
             sums[row] += missed
             print(f"{word:12} {allowed:10d} {threshold:10.6f} {missed[0]:7.1f} {missed[1]:7.1f}")
     for allowed, missed in zip(ALLOWED, sums / len(words), strict=True):
-        print(f"{'mean':12} {allowed:10d} {'':10} {missed[0]:7.1f} {missed[1]:7.1f}")
+        if np.isfinite(missed[0]):
+            print(f"{'mean':12} {allowed:10d} {'':10} {missed[0]:7.1f} {missed[1]:7.1f}")
 
 
 def missed_share(part: list[Heard], said: list[str], word: str, threshold: float) -> float:
