@@ -62,8 +62,8 @@ def hear(model: Path, phrases: Sequence[Command], recordings: Sequence[Path],
 
 def _hear_block(model: Path, stamp: tuple, phrases: tuple[Command, ...], options: WakeOptions,
                 recordings: Sequence[Path]) -> list[Heard]:
-    del stamp  # so that a new model is loaded again
-    detector = once_a_worker(_detector, model, phrases, options)
+    # With the stamp, a new model in the old place is loaded again.
+    detector = once_a_worker(_detector, model, stamp, phrases, options)
     results = []
     for path in recordings:
         samples = load_audio(path, detector.rate)
@@ -74,12 +74,14 @@ def _hear_block(model: Path, stamp: tuple, phrases: tuple[Command, ...], options
     return results
 
 
-def _detector(model: Path, phrases: tuple[Command, ...], options: WakeOptions) -> WakeDetector:
+def _detector(model: Path, stamp: tuple, phrases: tuple[Command, ...], options: WakeOptions
+              ) -> WakeDetector:
+    del stamp
     return WakeDetector(model, phrases, options, full_scale=FULL_SCALE)
 
 
 def rate_threshold(confidences: Iterable[float], hours: float, false_accepts_per_hour: float
-                     ) -> float:
+                   ) -> float:
     """Return the least threshold with no more false accepts an hour than allowed.
 
     Parameters

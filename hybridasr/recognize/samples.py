@@ -26,7 +26,8 @@ from hybridasr.errors import UserError
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
-__all__ = ["Audio", "Piece", "PieceReader", "RawFormat", "read_samples", "to_16_bit_range"]
+__all__ = ["Audio", "Chunker", "Piece", "PieceReader", "RawFormat", "read_samples",
+           "to_16_bit_range"]
 
 Piece = bytes | bytearray | memoryview | np.ndarray | list | tuple
 Audio = PathLike | bytes | bytearray | memoryview | IO[bytes] | np.ndarray | list | tuple
@@ -150,6 +151,39 @@ class PieceReader:
         if column is None and samples.shape[1] > 1:
             return samples.mean(axis=1, dtype=np.float32)
         return samples[:, column or 0]
+
+
+class Chunker:
+    """Cuts samples that come in pieces of any size into chunks of one size.
+
+    >>> chunker = Chunker(2)
+    >>> [chunk.tolist() for chunk in chunker.accept(np.arange(5, dtype=np.float32))]
+    [[0.0, 1.0], [2.0, 3.0]]
+    >>> chunker.finish().tolist()
+    [4.0]
+    """
+
+    def __init__(self, size: int):
+        self._size = size
+        self._pieces: list[np.ndarray] = []
+        self._waiting = 0  # samples in the pieces
+
+    def accept(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples; return the chunks that are whole, float32 (chunks, size)."""
+        self._pieces.append(samples)
+        self._waiting += len(samples)
+        if self._waiting < self._size:
+            return np.zeros((0, self._size), np.float32)
+        joined = np.concatenate(self._pieces)
+        whole = len(joined) // self._size * self._size
+        self._pieces, self._waiting = [joined[whole:]], len(joined) - whole
+        return joined[:whole].reshape(-1, self._size)
+
+    def finish(self) -> np.ndarray:
+        """Return the samples that fill no chunk, float32 (num_samples,)."""
+        rest = np.concatenate([np.zeros(0, np.float32), *self._pieces])
+        self._pieces, self._waiting = [], 0
+        return rest
 
 
 def to_16_bit_range(samples: np.ndarray, full_scale: float | None = None) -> np.ndarray:

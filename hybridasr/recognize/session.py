@@ -24,7 +24,7 @@ from hybridasr.features.mfcc import FeatureStream
 from hybridasr.features.online_cmvn import SpeechStats
 from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.results import make_result
-from hybridasr.recognize.samples import Piece, PieceReader, RawFormat
+from hybridasr.recognize.samples import Chunker, Piece, PieceReader, RawFormat
 from hybridasr.recognize.utterance import SpokenUtterance
 from hybridasr.recognize.voice_gate import SPEAKER
 
@@ -102,13 +102,11 @@ class Session:
         self._endpoint, self._partials = endpoint, partials
         self._reader = PieceReader(rate, decoder.model.features.sample_rate, full_scale, channel,
                                    raw)
-        self._size = max(1, round(self._reader.rate * CHUNK))
         self._begin_stream()
 
     def _begin_stream(self) -> None:
         features = self._decoder.model.features
-        self._pieces: list[np.ndarray] = []
-        self._waiting = 0  # samples in the pieces
+        self._chunker = Chunker(max(1, round(self._reader.rate * CHUNK)))
         self._resampler = Resampler(self._reader.rate, features.sample_rate)
         self._enhancer = Enhancer(self._decoder.enhance, features.sample_rate)
         self._features = FeatureStream(features)
@@ -144,16 +142,8 @@ class Session:
             if the samples are not finite or not in range, or the rate is another. Nothing of the
             piece is taken then, and the stream goes on with the next one.
         """
-        samples = self._reader.read(piece, rate)
-        self._pieces.append(samples)
-        self._waiting += len(samples)
-        if self._waiting < self._size:
-            return []
-        samples = np.concatenate(self._pieces)
-        whole = len(samples) // self._size * self._size
-        self._pieces, self._waiting = [samples[whole:]], len(samples) - whole
         events: list[Event] = []
-        for chunk in samples[:whole].reshape(-1, self._size):
+        for chunk in self._chunker.accept(self._reader.read(piece, rate)):
             events += self._advance(chunk)
         return events
 
@@ -167,7 +157,7 @@ class Session:
         UserError
             if there is nothing to decode with.
         """
-        rest = np.concatenate([np.zeros(0, np.float32), *self._pieces])
+        rest = self._chunker.finish()
         self._look_at(rest)
         resampled = np.concatenate([self._resampler.accept(rest), self._resampler.finish()])
         self._keep(resampled)

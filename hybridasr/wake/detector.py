@@ -28,7 +28,7 @@ from hybridasr.lexicon.lexicon import Lexicon
 from hybridasr.model.directory import load_model
 from hybridasr.options import option
 from hybridasr.recognize.recognizer import Recognizer, bare_recognizer
-from hybridasr.recognize.samples import Piece, PieceReader, RawFormat
+from hybridasr.recognize.samples import Chunker, Piece, PieceReader, RawFormat
 from hybridasr.recognize.session import CHUNK
 from hybridasr.storage import PathLike
 from hybridasr.wake.first_stage import FirstStage
@@ -112,7 +112,6 @@ class WakeDetector:
         Parameters as of `recognize.session.Session`.
         """
         self._reader = PieceReader(rate, self._rate, full_scale, channel, raw)
-        self._size = max(1, round(self._reader.rate * CHUNK))
         self._begin()
 
     @property
@@ -141,22 +140,14 @@ class WakeDetector:
             ``wake`` (the text), ``id``, ``start`` and ``end`` (seconds of the stream),
             ``confidence``.
         """
-        samples = self._reader.read(piece, rate)
-        self._pieces.append(samples)
-        self._waiting += len(samples)
-        if self._waiting < self._size:
-            return []
-        samples = np.concatenate(self._pieces)
-        whole = len(samples) // self._size * self._size
-        self._pieces, self._waiting = [samples[whole:]], len(samples) - whole
         events: list[Event] = []
-        for chunk in samples[:whole].reshape(-1, self._size):
+        for chunk in self._chunker.accept(self._reader.read(piece, rate)):
             events += self._advance(self._resampler.accept(chunk))
         return events
 
     def finish(self) -> list[Event]:
         """End the stream: return what is still found; another stream may begin."""
-        rest = np.concatenate([np.zeros(0, np.float32), *self._pieces])
+        rest = self._chunker.finish()
         events = self._advance(np.concatenate([self._resampler.accept(rest),
                                                self._resampler.finish()]))
         self._hits += self._first.finish()
@@ -165,8 +156,7 @@ class WakeDetector:
         return events
 
     def _begin(self) -> None:
-        self._pieces: list[np.ndarray] = []
-        self._waiting = 0  # samples in the pieces
+        self._chunker = Chunker(max(1, round(self._reader.rate * CHUNK)))
         self._resampler = Resampler(self._reader.rate, self._rate)
         self._first = self._stage.stream()
         self._kept, self._place = np.zeros(0, np.float32), 0  # last samples, where they begin
