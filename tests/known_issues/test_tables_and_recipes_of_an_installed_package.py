@@ -66,13 +66,13 @@ def test_tables_recipes_and_lists(installed):
     path, phones, names, network, has_network, has_list = done.stdout.splitlines()
     assert Path(path).is_relative_to(installed)
     assert phones == "SIL SPN a3 ai1 d k"
-    assert names == "commands_zh digits dsp20 own words_zh yesno"
+    assert names == "commands_zh digits dsp20 own wake words_zh yesno"
     assert (network, has_network, has_list) == ("../networks/relu8.conf", "True", "True")
 
 
 def test_verb_offers_its_recipes(installed):
     done = run(installed, "-m", "hybridasr.cli", "run-recipe", "--help")
-    assert "commands_zh, digits, dsp20, own, words_zh, yesno" in " ".join(done.stdout.split())
+    assert "commands_zh, digits, dsp20, own, wake, words_zh, yesno" in " ".join(done.stdout.split())
     done = run(installed, "-m", "hybridasr.cli", "run-recipe", "--recipe", "timit")
     assert done.returncode == 1
     assert "no recipe 'timit'; choose one of commands_zh, digits, " in done.stderr
