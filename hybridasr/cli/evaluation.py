@@ -120,6 +120,9 @@ def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     add_nj(parser)
     parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
                         "the utterances that the network was not trained on")
+    parser.add_argument("--background", type=Path, action="append", default=[], metavar="PATH",
+                        help="recordings in which nobody says a command, an hour or more of other "
+                        "speech and noise: files, folders or data directories; may be given again")
     parser.add_argument("--plots", type=Path, metavar="DIR",
                         help="draw reliability, DET and ROC curves there")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
@@ -130,6 +133,7 @@ def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
 def _calibrate(args: argparse.Namespace) -> None:
     from hybridasr.batch.spot_set import CommandList
     from hybridasr.confidence.calibrator import CalibrationOptions
+    from hybridasr.corpus.background import background_utterances
     from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.errors import require_extra
@@ -142,6 +146,8 @@ def _calibrate(args: argparse.Namespace) -> None:
     if args.plots:
         require_extra("matplotlib", "plots", "pictures")
     refuse(args, ["threshold"], "on calibrate, which chooses it")
+    if not args.background:
+        refuse(args, ["false_accepts_per_hour"], "without --background")
     check_adaptation(args, args.model)
     commands = None
     if args.commands:
@@ -155,7 +161,8 @@ def _calibrate(args: argparse.Namespace) -> None:
     with executor(args.nj) as pool:
         _, report = calibrate(args.model, held_out(args.model, data) if args.held_out else data,
                               pool, commands, from_args(DrawOptions, args),
-                              from_args(CalibrationOptions, args), spot_options(args))
+                              from_args(CalibrationOptions, args), spot_options(args),
+                              background_utterances(args.background))
     if args.plots:
         from hybridasr.plots import draw_det, draw_reliability, draw_roc
 

@@ -93,11 +93,13 @@ def _given(phrases: list) -> list:
 def _tune(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
+    from hybridasr.corpus.background import sound_files
     from hybridasr.corpus.command_list import make_commands
     from hybridasr.errors import UserError
-    from hybridasr.evaluation.wake_rates import hear, rate_table, rate_threshold, sound_files
+    from hybridasr.evaluation.wake_rates import hear, rate_table
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
+    from hybridasr.score.detection import rate_threshold
     from hybridasr.wake.detector import WakeOptions
     from hybridasr.wake.profile import write_profile
 
@@ -130,7 +132,7 @@ def _tune(args: argparse.Namespace) -> None:
 
 def _recordings(args: argparse.Namespace, phrases: "list[Command]"
                 ) -> "list[tuple[Command, list[Path]]]":
-    from hybridasr.evaluation.wake_rates import sound_files
+    from hybridasr.corpus.background import sound_files
 
     if args.calibrate is None:
         return []

@@ -15,7 +15,7 @@ from hybridasr.confidence.calibration import Calibration
 from hybridasr.confidence.logistic import fit_logistic, grouped_folds, held_out_probabilities
 from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.options import option, to_dict
-from hybridasr.score.detection import TrialKind, Trials, choose_threshold
+from hybridasr.score.detection import TrialKind, Trials, choose_threshold, rate_threshold
 
 logger = logging.getLogger("hybridasr")
 MIN_UTTERANCES = 10  # of those that should be accepted, and of those that should not
@@ -27,6 +27,8 @@ class CalibrationOptions:
 
     false_accept_rate: float = option(0.05, "largest share of outside utterances to accept, a "
                                             "fraction")
+    false_accepts_per_hour: float = option(2.0, "commands to accept an hour in background, where "
+                                                "there is some, at most")
     least_threshold: float = option(0.5, "the threshold is at least this, however few outside "
                                          "utterances would be accepted below it")
     l2: float = option(1.0, "penalty on the weights of the logistic regression")
@@ -38,6 +40,9 @@ class CalibrationOptions:
         if not 0 <= self.false_accept_rate < 1:
             raise UserError(f"false-accept-rate is {self.false_accept_rate}; give a fraction from "
                             "0 to below 1 (0.05 for 5 %)")
+        if not 0 <= self.false_accepts_per_hour < np.inf:
+            raise UserError(f"false-accepts-per-hour is {self.false_accepts_per_hour}; give 0 or "
+                            "more")
         if not 0 <= self.least_threshold <= 1:
             raise UserError(f"least-threshold is {self.least_threshold}; give a probability, 0 to "
                             "1")
@@ -78,8 +83,8 @@ class CalibrationReport:
 def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarray,
                     groups: Sequence[str], options: CalibrationOptions | None = None,
                     signs: Mapping[str, int] | None = None, filler_penalty: float = 0.0,
-                    info: Mapping[str, Any] | None = None
-                    ) -> tuple[Calibration, CalibrationReport]:
+                    info: Mapping[str, Any] | None = None, background: np.ndarray | None = None,
+                    hours: float = 0.0) -> tuple[Calibration, CalibrationReport]:
     """Fit the probability that the top command is right, and the threshold for accepting it.
 
     The order of the rows changes nothing. Where there are too few speakers to hold one out, the
@@ -99,6 +104,11 @@ def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarra
         Of measures of which more never lowers (1) or never raises (-1) the probability.
     filler_penalty, info
         Recorded in the calibration; `info` gets the options and the figures.
+    background : bool (n,), optional
+        Rows of background, outside utterances all: they are weighed as many as the other outside
+        ones, and the threshold lets so few of them pass an hour as `options` says.
+    hours : float
+        Of background.
 
     Raises
     ------
@@ -115,22 +125,29 @@ def fit_calibration(features: np.ndarray, names: Sequence[str], kinds: np.ndarra
     # Sums in one order give the same bits, whatever the order of the rows.
     order = np.lexsort((*features.T, kinds, np.unique(np.asarray(groups), return_inverse=True)[1]))
     rows, row_kinds, near = features[order], kinds[order], near[order]
+    behind = np.zeros(len(rows), bool) if background is None else np.asarray(background)[order]
     folds, warnings = _folds([groups[row] for row in order], row_kinds, near, options.folds)
     labels = row_kinds[near] == TrialKind.RIGHT
     fit = (options.l2, [signs.get(name, 0) for name in names],
-           np.where(labels, 1.0, options.wrong_weight))
+           np.where(labels, 1.0, options.wrong_weight) * _shares(row_kinds, behind)[near])
     probabilities = np.zeros(len(rows))
     probabilities[near] = held_out_probabilities(rows[near], labels, folds[near], *fit)
     regression = fit_logistic(rows[near], labels, *fit)
     # Chosen on probabilities of speakers that the regression had not seen.
-    threshold = _threshold(probabilities, row_kinds, options)
-    warnings += _rate_warnings(int((kinds == TrialKind.OUTSIDE).sum()), options.false_accept_rate)
+    threshold = _threshold(probabilities, row_kinds, options, behind, hours)
+    words = ~behind
+    warnings += _rate_warnings(int((row_kinds[words] == TrialKind.OUTSIDE).sum()),
+                               options.false_accept_rate)
+    warnings += _hour_warnings(hours, options.false_accepts_per_hour)
     for warning in warnings:
         logger.warning("%s", warning)
-    figures = {**Trials(probabilities, row_kinds).figures(threshold),
-               **_held_out_figures(probabilities, row_kinds, folds, options),
+    figures = {**Trials(probabilities[words], row_kinds[words]).figures(threshold),
+               **_held_out_figures(probabilities, row_kinds, folds, options, behind, hours),
                "threshold": threshold, "speakers": len(set(groups)),
                "folds": len(np.unique(folds))}
+    if hours:
+        figures |= {"background_hours": round(hours, 3), "background_accepts_per_hour": round(
+            int((probabilities[behind] >= threshold).sum()) / hours, 3)}
     calibration = Calibration(
         tuple(names), regression, threshold, filler_penalty,
         {**(info or {}), "options": to_dict(options), "figures": figures})
@@ -186,6 +203,13 @@ def _folds(groups: Sequence[str], kinds: np.ndarray, near: np.ndarray, num_folds
         "others"]
 
 
+def _hour_warnings(hours: float, rate: float) -> list[str]:
+    if rate == 0 or not hours or rate * hours >= 1:
+        return []
+    return [f"{hours:.2f} hours of background cannot show {rate:g} false accepts an hour, so that "
+            f"the threshold accepts nothing in it; give {1 / rate:.1f} hours"]
+
+
 def _rate_warnings(outside: int, rate: float) -> list[str]:
     # With n utterances the smallest rate above 0 is 1 / n.
     if rate == 0 or 1 / outside <= rate:
@@ -195,20 +219,37 @@ def _rate_warnings(outside: int, rate: float) -> list[str]:
             f"{int(np.ceil(1 / rate))} at least"]
 
 
-def _threshold(probabilities: np.ndarray, kinds: np.ndarray,
-               options: CalibrationOptions) -> float:
-    return max(choose_threshold(probabilities, kinds, options.false_accept_rate),
-               options.least_threshold)
+def _shares(kinds: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Return how often each row counts: background as much as the other outside utterances."""
+    outside = int((kinds[~background] == TrialKind.OUTSIDE).sum())
+    share = min(1.0, outside / max(int(background.sum()), 1))
+    return np.where(background, share, 1.0)
+
+
+def _threshold(probabilities: np.ndarray, kinds: np.ndarray, options: CalibrationOptions,
+               background: np.ndarray, hours: float) -> float:
+    by_rate = choose_threshold(probabilities[~background], kinds[~background],
+                               options.false_accept_rate)
+    if not hours:
+        return max(by_rate, options.least_threshold)
+    # Of little background nothing may be accepted, which the user is told.
+    allowed = options.false_accepts_per_hour
+    by_hour = rate_threshold(probabilities[background], hours,
+                             allowed if allowed * hours >= 1 else 0.0)
+    return max(by_rate, by_hour, options.least_threshold)
 
 
 def _held_out_figures(probabilities: np.ndarray, kinds: np.ndarray, folds: np.ndarray,
-                      options: CalibrationOptions) -> dict[str, float | None]:
+                      options: CalibrationOptions, background: np.ndarray, hours: float
+                      ) -> dict[str, float | None]:
     """Return the rates, in per cent, of thresholds that were chosen on the other folds."""
     accepted = np.zeros(len(kinds))
     for fold in np.unique(folds):
         out = folds == fold
-        threshold = _threshold(probabilities[~out], kinds[~out], options)
+        share = (background & ~out).sum() / max(background.sum(), 1)
+        threshold = _threshold(probabilities[~out], kinds[~out], options, background[~out],
+                               hours * share)
         accepted[out] = probabilities[out] >= threshold
-    figures = Trials(accepted, kinds).figures(1.0)
+    figures = Trials(accepted[~background], kinds[~background]).figures(1.0)
     return {f"held_out_{name}": figures[name]
             for name in ("false_accept", "accepted_right", "accepted_wrong")}

@@ -29,6 +29,7 @@ from hybridasr.graph.command_set import build_commands
 from hybridasr.graph.filler import (
     FILLER_WORD,
     GARBAGE,
+    SPOKEN_NOISE,
     FillerUnits,
     filler_graph,
     filler_units,
@@ -76,7 +77,8 @@ class GrammarMaker:
             penalty = calibration.filler_penalty if calibration else 0.0
         # A GMM does not know how often its senones are used; all count equally then.
         priors = model.nnet.log_priors if model.nnet is not None else None
-        self.units: FillerUnits = filler_units(model.lang, model.transitions, priors)
+        self.units: FillerUnits = filler_units(model.lang, model.transitions, priors,
+                                                model.noise_pdf)
         others = [*model.lang.silence_phones, *self.units.names]
         self.verifier = Verifier(self.units, others, model.durations, calibration,
                                  self._reject.threshold, penalty, self._reject.reject_beam)
@@ -157,7 +159,7 @@ class GrammarMaker:
             return []
         names = [self.units.names.get(segment.label) for segment
                  in phone_segments(path.transition_ids, self.units.transitions)]
-        return [name for name in names if name is not None and name != GARBAGE]
+        return [name for name in names if name not in (None, GARBAGE, SPOKEN_NOISE)]
 
     @cached_property
     def filler_source(self) -> FillerSource:

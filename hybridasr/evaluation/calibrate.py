@@ -2,11 +2,12 @@
 
 Without a command list, lists are drawn from the transcripts: a text in the list is a command,
 any other is outside. So the probability does not depend on the commands that a user will bring.
-Noise made by the program is outside as well, because nobody speaks in it.
+Noise made by the program is outside as well, because nobody speaks in it, and so is background of
+the user's, cut at its pauses as a device does it.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,8 +36,10 @@ from hybridasr.confidence.confusion import estimate_confusions
 from hybridasr.confidence.measures import LARGEST_RATIO, NAMES
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import DataDir
+from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.corpus.noises import event_noises, synthetic_noises
 from hybridasr.errors import NotEnoughData, UserError
+from hybridasr.evaluation.background import Background, spot_background
 from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.directory import OF_THIS_MODEL
@@ -67,7 +70,8 @@ class DrawOptions:
 
 def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList | None = None,
               draw: DrawOptions | None = None, fit: CalibrationOptions | None = None,
-              spot: SpotOptions | None = None) -> tuple[Calibration, CalibrationReport]:
+              spot: SpotOptions | None = None, background: Sequence[Utterance] = ()
+              ) -> tuple[Calibration, CalibrationReport]:
     """Fit probability, threshold and filler penalty; store them in the model directory.
 
     The confusions of phones, which say what fillers sound near, are counted first and stored too.
@@ -77,6 +81,8 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
     ----------
     data : DataDir
         With transcripts, of speakers that the model was not trained on.
+    background : sequence of Utterance, optional
+        Recordings in which nobody says a command.
 
     Raises
     ------
@@ -99,15 +105,18 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
                                 "that are not in the command list", data.path)
         # Any list will do: no list has noise among its commands.
         trials += noise_trials(model, lists[0], spot)
-        calibration, report = _fitted(trials, fit, spot.reject.filler_penalty,
+        behind = (spot_background(model, background, lists, pool, spot) if background
+                  else Background([], 0.0))
+        calibration, report = _fitted(trials, behind, fit, spot.reject.filler_penalty,
                                       {"utterances": len(data), "lists": len(lists)})
         save_calibration(calibration, model)
     return calibration, report
 
 
-def _fitted(trials: list[Trial], fit: CalibrationOptions | None, penalty: float | None,
-            info: dict[str, int]) -> tuple[Calibration, CalibrationReport]:
+def _fitted(words: list[Trial], background: Background, fit: CalibrationOptions | None,
+            penalty: float | None, info: dict[str, int]) -> tuple[Calibration, CalibrationReport]:
     """Fit a calibration to trials, with the given penalty or one that balances the errors."""
+    trials = [*words, *background.trials]
     kinds = np.array([trial.kind for trial in trials])
     features = np.array([trial.measures for trial in trials])
     # A measure that is missing in every trial (such as one of a network, for a GMM) cannot be
@@ -116,10 +125,12 @@ def _fitted(trials: list[Trial], fit: CalibrationOptions | None, penalty: float 
     names = [name for name, keep in zip(NAMES, kept, strict=True) if keep]
     calibration, report = fit_calibration(
         features[:, kept], names, kinds, [trial.speaker for trial in trials], fit,
-        dict.fromkeys(names, 1), info=info)
+        dict.fromkeys(names, 1), info=info, background=np.arange(len(trials)) >= len(words),
+        hours=background.hours)
     if penalty is None:
         # A missing ratio is the worst one: no command came near.
-        penalty = _balance(np.nan_to_num(features[:, 0], nan=-LARGEST_RATIO), kinds)
+        ratios = np.nan_to_num(features[:len(words), 0], nan=-LARGEST_RATIO)
+        penalty = _balance(ratios, kinds[:len(words)])
     return replace(calibration, filler_penalty=penalty), report
 
 

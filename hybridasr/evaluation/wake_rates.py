@@ -5,7 +5,7 @@ the phrase, hours of it if it is to be seldom; how often the phrase is missed th
 it, where there are any.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,8 @@ import numpy as np
 from hybridasr.batch.driver import directory_stamp, once_a_worker
 from hybridasr.corpus.audio import FULL_SCALE, load_audio
 from hybridasr.corpus.command_list import Command
-from hybridasr.corpus.readers.base import AUDIO_SUFFIXES
-from hybridasr.errors import UserError
 from hybridasr.parallel import run_blocks
+from hybridasr.score.detection import rate_threshold
 from hybridasr.wake.detector import WakeDetector, WakeOptions
 
 # False accepts an hour that the table has a row for.
@@ -80,38 +79,6 @@ def _detector(model: Path, stamp: tuple, phrases: tuple[Command, ...], options: 
     return WakeDetector(model, phrases, options, full_scale=FULL_SCALE)
 
 
-def rate_threshold(confidences: Iterable[float], hours: float, false_accepts_per_hour: float
-                   ) -> float:
-    """Return the least threshold with no more false accepts an hour than allowed.
-
-    Parameters
-    ----------
-    confidences : iterable of float
-        Of what was taken for the phrase in speech without it.
-    hours : float
-        Of that speech.
-
-    Raises
-    ------
-    UserError
-        if the speech is too short to tell: less than one false accept would be allowed in it.
-
-    Examples
-    --------
-    >>> rate_threshold([0.2, 0.9, 0.6], hours=2.0, false_accepts_per_hour=0.5) > 0.6
-    True
-    """
-    allowed = int(hours * false_accepts_per_hour + 1e-9)
-    if false_accepts_per_hour < 0:
-        raise UserError(f"false-accepts-per-hour is {false_accepts_per_hour:g}; give 0 or more")
-    if not allowed and false_accepts_per_hour > 0:
-        raise UserError(f"{hours:.2f} hours of background cannot tell {false_accepts_per_hour:g} "
-                        f"false accepts an hour; give {1 / false_accepts_per_hour:.1f} hours, or "
-                        "allow more")
-    ordered = sorted(confidences, reverse=True)
-    return float(np.nextafter(ordered[allowed], 2.0)) if len(ordered) > allowed else 0.0
-
-
 @dataclass(frozen=True)
 class RateRow:
     """One line of the table: false accepts an hour that are allowed, and what follows."""
@@ -142,22 +109,3 @@ def rate_table(background: Sequence[Heard], spoken: Sequence[Heard], phrase: str
             missed = float(100 * np.mean(best < threshold)) if len(best) else None
             rows.append(RateRow(rate, threshold, missed))
     return rows
-
-
-def sound_files(places: Iterable[Path]) -> list[Path]:
-    """Return recordings, and those below folders, in the order of their names.
-
-    Raises
-    ------
-    UserError
-        if a place holds none.
-    """
-    recordings: list[Path] = []
-    for place in places:
-        files = [place] if place.is_file() else sorted(
-            path for path in place.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-        if not files:
-            raise UserError(f"no recordings ({' '.join(AUDIO_SUFFIXES)}) there; check the path",
-                            place)
-        recordings += files
-    return recordings

@@ -5,8 +5,9 @@ senones, weighted by how often each is used; one more unit, the garbage model GB
 senones of all speech. A loop over the units with a phone bigram takes up words that are not in the
 list (Rose and Paul, "A hidden Markov model based keyword recognition system", ICASSP 1990; the
 mixture in place of a separate training: Bourlard, D'hoore and Boite, "Optimizing recognition and
-rejection performance in wordspotting systems", ICASSP 1994). The units get phone and transition
-ids behind the model's own, so that search, lattices and times need not know of them.
+rejection performance in wordspotting systems", ICASSP 1994). A network that has heard other speech
+adds a unit for it, spoken noise. The units get phone and transition ids behind the model's own, so
+that search, lattices and times need not know of them.
 """
 
 import math
@@ -24,9 +25,10 @@ from hybridasr.lexicon.phones import base_phone
 from hybridasr.lm.ngram import BEGIN, END, NgramModel, estimate_ngram
 from hybridasr.tree.tree import ContextTree
 
-GARBAGE = "GBG"
+# Units that are no phone: any senone, and what a network has learned as other speech.
+GARBAGE, SPOKEN_NOISE = "GBG", "SPN"
 FILLER_WORD = "<filler>"
-GARBAGE_SHARE = 0.05  # of the probability of the next unit, after any
+UNIT_SHARE = 0.05  # of the probability of the next unit, after any: for each that is no phone
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class FillerUnits:
     transitions : TransitionModel
         The model's own, with the units as further phones and their mixtures as further pdfs.
     names : dict unit -> name
-        The phone that a unit stands for, without the mark of its place in the word; GBG.
+        The phone that a unit stands for, without the mark of its place in the word; GBG and,
+        of a network that has heard other speech, SPN.
     mixing : float32 (num_pdfs, num_mixtures)
         Weights of the senones in each mixture; columns sum to one.
     """
@@ -57,13 +60,16 @@ class FillerUnits:
 
 
 def filler_units(lang: Lang, transitions: TransitionModel,
-                 log_priors: np.ndarray | None = None) -> FillerUnits:
+                 log_priors: np.ndarray | None = None, noise_pdf: int | None = None
+                 ) -> FillerUnits:
     """Make the units of a model's speech phones.
 
     Parameters
     ----------
     log_priors : float (num_pdfs,), optional
         How often each senone is used; without it all count equally.
+    noise_pdf : int, optional
+        The pdf that stands for other speech, if the network has heard any.
     """
     num_pdfs = transitions.num_pdfs
     priors = np.full(num_pdfs, 1.0) if log_priors is None else np.exp(
@@ -73,6 +79,9 @@ def filler_units(lang: Lang, transitions: TransitionModel,
     for phone in lang.nonsilence_phones:
         groups.setdefault(base_phone(lang.phone_name(phone)), []).append(phone)
     groups[GARBAGE] = lang.nonsilence_phones
+    if noise_pdf is not None:
+        groups[SPOKEN_NOISE] = lang.nonsilence_phones  # as long as any phone
+    names = list(groups)
     # Behind all phones and disambiguation symbols.
     first = 1 + max(*lang.phones.values(), *transitions.topology.phones)
     entries: dict[int, list[int]] = {}  # topology entry -> its units
@@ -89,6 +98,8 @@ def filler_units(lang: Lang, transitions: TransitionModel,
             # Several phones may share a senone; it counts once.
             np.maximum.at(weights, own[states, 2], priors[own[states, 2]])
             rows.append((unit, state, num_pdfs + len(columns)))
+            if names[unit - first] == SPOKEN_NOISE:
+                weights = np.eye(1, num_pdfs, noise_pdf)[0]
             columns.append(weights / weights.sum())
             log_probs.append(_average(transitions, own[states], priors))
     topology = Topology(tuple(
@@ -160,7 +171,8 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
         pdfs = tuple(tuples[tuples[:, 0] == unit, 2].tolist())
         builder.phone(into[name], out[name], phone_template(unit, pdfs, units.transitions))
     any_unit = builder.state()
-    own = -math.log(1 - GARBAGE_SHARE)
+    others = [name for name in numbers if name in (GARBAGE, SPOKEN_NOISE)]
+    own = -math.log(1 - UNIT_SHARE * len(others))
     histories = {BEGIN: builder.state(), **out}
     builder.arc(speech, histories[BEGIN], label)
     for (history,), (_, backoff) in bigram.ngrams[0].items():
@@ -172,12 +184,13 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
     for (history, name), (probability, _) in bigram.ngrams[1].items():
         builder.arc(histories[history], after if name == END else into[name],
                     cost=own - probability * math.log(10))
-    # Any unit may be the last, and garbage may come anywhere.
+    # Any unit may be the last, and what is no phone may come anywhere.
     last = -math.log(10) * bigram.log10_prob(END)
     builder.arc(any_unit, after, cost=last)
-    for state in histories.values():
-        builder.arc(state, into[GARBAGE], cost=-math.log(GARBAGE_SHARE))
-    builder.arc(out[GARBAGE], any_unit, cost=own)
+    for other in others:
+        for state in histories.values():
+            builder.arc(state, into[other], cost=-math.log(UNIT_SHARE))
+        builder.arc(out[other], any_unit, cost=own)
     return builder.graph(end)
 
 

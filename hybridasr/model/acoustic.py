@@ -127,12 +127,17 @@ class AcousticModel:
 
     @cached_property
     def silence_pdfs(self) -> list[int]:
-        """The pdfs of silence phones that no other phone has."""
+        """The pdfs of silence phones that no other phone has; other speech is no silence."""
         silent, spoken = set(), set()
         for phone, _, pdf in self.transitions.tuples.tolist():
             (silent if phone in self.lang.silence_phones else spoken).add(pdf)
         # A pdf that speech shares with silence (by the tree) must not be weighed as silence.
-        return sorted(silent - spoken)
+        return sorted(silent - spoken - {self.noise_pdf})
+
+    @property
+    def noise_pdf(self) -> int | None:
+        """The pdf of speech that is none of the words; None if the network heard none of it."""
+        return self.info.get("noise_pdf")
 
     def final_features(self, expanded: np.ndarray) -> np.ndarray:
         """Apply the transform to spliced frames or frames with deltas, float32 (frames, dim)."""

@@ -19,7 +19,15 @@ from hybridasr.features.feature_set import without_features
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
-from hybridasr.recipe.config import CONDITIONS, DNN, DRAWN, JUDGES, SUFFIXES, Recipe
+from hybridasr.recipe.config import (
+    BACKGROUND,
+    CONDITIONS,
+    DNN,
+    DRAWN,
+    JUDGES,
+    SUFFIXES,
+    Recipe,
+)
 from hybridasr.score.result_table import add_result
 
 logger = logging.getLogger("hybridasr")
@@ -27,7 +35,8 @@ Stage = Callable[[str, list, list[Path], Callable[[], str], Path, Any], bool]
 
 
 def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Executor,
-                   stage: Stage, features: Callable[[str, Path, FeatureOptions], None]) -> None:
+                   stage: Stage, features: Callable[[str, Path, FeatureOptions], None],
+                   background: bool = False) -> None:
     """Calibrate the network, then accept and reject in the test sets.
 
     Parameters
@@ -38,6 +47,8 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
         Runs (name, inputs, outputs, function, log, options) unless it is done; tells if it ran.
     features : callable
         Makes the features of (set, directory) with the options given.
+    background : bool
+        Whether there is a set of other speech that judges the calibration too.
     """
     model, network = work / "exp" / DNN, work / "data" / "network"
     commands = _commands(recipe, user_list)
@@ -56,20 +67,26 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     options = SpotOptions(recipe.options["search"], recipe.options["adapt"].for_one_utterance(),
                           recipe.options["reject"], known="none")
     fit = recipe.options["calibrate"]
+    behind = work / "data" / f"{BACKGROUND}_{JUDGES}"
 
     def fit_calibration() -> str:
         data = _judges(model, network)
-        _, report = calibrate(model, data, pool, commands, fit=fit, spot=options)
+        pieces = tuple(read_datadir(behind).utterances.values()) if background else ()
+        _, report = calibrate(model, data, pool, commands, fit=fit, spot=options,
+                              background=pieces)
         figures = report.figures
         return (f"{model}: of speech held out {figures['accepted_right']} % of commands accepted "
                 f"and right, {figures['false_accept']} % of outside words accepted, threshold "
-                f"{figures['threshold']:.3f}")
+                f"{figures['threshold']:.3f}"
+                + (f"; {figures['background_accepts_per_hour']:g} accepted an hour in "
+                   f"{figures['background_hours']:.2f} h of background" if background else ""))
 
     inputs = [model / ARRAY_FILES["nnet"], model / "model.json", options.search, options.adapt,
               options.reject, recipe.options["graph"]]
     warn = commands is not None  # of commands that sound alike; those drawn are no fault
     try:
-        if stage("calibrate", [*inputs, fit, _list_values(test_commands)],
+        if stage("calibrate", [*inputs, fit, _list_values(test_commands),
+                               *([behind / "wav.scp"] if background else [])],
                  [model / name for name in OF_THIS_MODEL], fit_calibration,
                  model / "log" / "calibrate.log", fit):
             warn = False

@@ -33,6 +33,7 @@ CONDITIONS = {"none": "one at a time", "all": "whole speakers"}
 SUFFIXES = {"none": "_alone", "all": ""}
 WAKE = "wake"  # the first stage of wake words, a small network below the other
 JUDGES = "held_out"  # the set that scale and calibration are chosen on
+BACKGROUND = "background"  # the set of other speech; a fifth of it, apart, is for the calibration
 DRAWN = "drawn"  # commands are drawn from the transcripts
 GRAMMARS = ("commands", "loop")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")

@@ -61,7 +61,8 @@ def _own_reader(recipe: Recipe, folder: Path) -> Reader:
 
 
 def listing(folder: Path) -> str:
-    """Digest of the names and sizes of all files below a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Digest of the names and sizes of all files below a folder, or of one file."""
+    files = [folder] if folder.is_file() else sorted(
+        path for path in folder.rglob("*") if path.is_file())
     # Names and sizes: to read hours of audio at every start would take too long.
     return digest([[str(path.relative_to(folder)), path.stat().st_size] for path in files])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.augment import AugmentOptions, augment_datadir
+from hybridasr.corpus.background import background_utterances
 from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
 from hybridasr.corpus.readers import ReaderOptions
 from hybridasr.corpus.subsets import combine, copy_datadir
@@ -26,12 +27,21 @@ from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
+from hybridasr.lexicon.lexicon import UNKNOWN_WORD
 from hybridasr.model.directory import ARRAY_FILES, load_model, save_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
-from hybridasr.recipe.config import CONDITIONS, DNN, JUDGES, SUFFIXES, WAKE, Recipe
+from hybridasr.recipe.config import (
+    BACKGROUND,
+    CONDITIONS,
+    DNN,
+    JUDGES,
+    SUFFIXES,
+    WAKE,
+    Recipe,
+)
 from hybridasr.recipe.corpus import find_corpus, listing
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
@@ -56,6 +66,7 @@ STAGES = {
 }
 
 
+BACKGROUND_SHARE = 5  # one piece of so many judges the calibration
 # A word as a product hears it: silence of any length and level around it, near or far.
 IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, max_silence=5.0,
                         noise_share=0.0, reverb_share=0.0)
@@ -76,6 +87,7 @@ class RunOptions:
     oov: str = "error"
     allow_pipes: bool = False
     channel: str = "mix"
+    background: tuple[Path, ...] = ()
 
 
 def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
@@ -89,6 +101,9 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
     if not 1 <= run.stage <= run.stop_stage <= len(STAGES):
         raise UserError(f"--stage {run.stage} and --stop-stage {run.stop_stage} must be in order "
                         f"and from 1 to {len(STAGES)}")
+    if run.background and DNN not in recipe.systems:
+        raise UserError("--background is for the network, and the recipe trains "
+                        f"{' '.join(recipe.systems)} alone; leave it out")
     require_extra("rapidfuzz", "score", "error rates")
     logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
                 run.nj)
@@ -152,6 +167,30 @@ class _Runner:
         self._stage("corpus", [source, *([commands] if commands else [])],
                     self._files("wav.scp", "text", "utt2spk", "spk2utt"), write,
                     self.data / "log" / "corpus.log", options)
+        if self.run.background:
+            self._background()
+
+    def _background(self) -> None:
+        """Write the sets of other speech: what the network hears of it, and what judges it."""
+        places = self.run.background
+
+        def write() -> str:
+            pieces = background_utterances(places, (UNKNOWN_WORD,))
+            # The end, and not one here and there: one recording's pieces and voices stay together.
+            count = len(pieces) - max(1, len(pieces) // BACKGROUND_SHARE)
+            if count < 1:
+                raise UserError("a single piece of background, and some has to be kept to judge "
+                                "by; give a minute or more", places[0])
+            for name, part in ((BACKGROUND, pieces[:count]),
+                               (f"{BACKGROUND}_{JUDGES}", pieces[count:])):
+                check_datadir(write_datadir(self.data / name, part).path, check_audio=True)
+            return f"{count} pieces to learn from, {len(pieces) - count} to judge by"
+
+        sources = {str(place): listing(place) for place in places}
+        self._stage(BACKGROUND, [{"background": sources}],
+                    [self.data / name / "wav.scp" for name in (BACKGROUND,
+                                                               f"{BACKGROUND}_{JUDGES}")],
+                    write, self.data / "log" / f"{BACKGROUND}.log", AugmentOptions())
 
     def lang(self) -> None:
         """Find the pronunciation of every word; write data/lang."""
@@ -200,14 +239,19 @@ class _Runner:
             if options.copies or set(options.factors) - {1.0}:
                 sets.append(augment_datadir(data, altered, options, self.pool,
                                             self.run.allow_pipes, self.run.channel))
+            copies = sum(map(len, sets)) - len(data)
+            if self.run.background:
+                sets.append(read_datadir(self.data / BACKGROUND))
             combine([without_features(part) for part in sets], joined)
             # Test sets are copied unchanged: only their features are made anew.
             for name in self.recipe.test:
                 copy_datadir(without_features(read_datadir(self.data / name)),
                              self.network_data / name)
-            return f"{len(data)} utterances, {sum(map(len, sets)) - len(data)} copies"
+            return f"{len(data)} utterances, {copies} copies"
 
         files = self._files("wav.scp", "text", "utt2spk", "segments")
+        if self.run.background:
+            files += [self.data / BACKGROUND / name for name in ("wav.scp", "segments")]
         files += map(Path, read_datadir(train).recordings.values())
         self._stage("copies", [*(path for path in files if path.is_file()), options,
                                {"channel": self.run.channel}],
@@ -263,7 +307,7 @@ class _Runner:
     def commands(self) -> None:
         """Calibrate the network on held-out speech; accept and reject in the test sets."""
         command_stages(self.recipe, self.run.commands, self.run.work, self.pool, self._stage,
-                       self._features)
+                       self._features, bool(self.run.background))
 
     def _train(self, name: str) -> None:
         rung, options, destination = LADDER[name], self.options[name], self.exp / name

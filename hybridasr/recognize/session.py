@@ -102,6 +102,7 @@ class Session:
         self._endpoint, self._partials = endpoint, partials
         self._reader = PieceReader(rate, decoder.model.features.sample_rate, full_scale, channel,
                                    raw)
+        self.decoded: Decoded | None = None  # what the last result was made of
         self._begin_stream()
 
     def _begin_stream(self) -> None:
@@ -224,6 +225,7 @@ class Session:
         # Dither makes noise of digital silence, and a search may hear something in it.
         if self._heard and self._peak < SILENT_PEAK:
             decoded = self._decoder.grammar.empty(NO_SPEECH, True)
+        self.decoded = decoded
         features = self._decoder.model.features
         shift = features.frame_shift_ms / 1000
         result = make_result(decoded, self._nbest, self._start * shift)

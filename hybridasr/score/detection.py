@@ -5,6 +5,7 @@ of functions and curves are fractions, those of `Trials.figures` per cent, as in
 """
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,6 +146,38 @@ def choose_threshold(scores: np.ndarray, kinds: np.ndarray, false_accept_rate: f
     while allowed / len(outside) > false_accept_rate:
         allowed -= 1
     return float(np.nextafter(outside[allowed], np.inf))
+
+
+def rate_threshold(confidences: Iterable[float], hours: float, false_accepts_per_hour: float
+                   ) -> float:
+    """Return the least threshold with no more false accepts an hour than allowed.
+
+    Parameters
+    ----------
+    confidences : iterable of float
+        Of what was taken for the command in speech without it.
+    hours : float
+        Of that speech.
+
+    Raises
+    ------
+    UserError
+        if the speech is too short to tell: less than one false accept would be allowed in it.
+
+    Examples
+    --------
+    >>> rate_threshold([0.2, 0.9, 0.6], hours=2.0, false_accepts_per_hour=0.5) > 0.6
+    True
+    """
+    allowed = int(hours * false_accepts_per_hour + 1e-9)
+    if false_accepts_per_hour < 0:
+        raise UserError(f"false-accepts-per-hour is {false_accepts_per_hour:g}; give 0 or more")
+    if not allowed and false_accepts_per_hour > 0:
+        raise UserError(f"{hours:.2f} hours of background cannot tell {false_accepts_per_hour:g} "
+                        f"false accepts an hour; give {1 / false_accepts_per_hour:.1f} hours, or "
+                        "allow more")
+    ordered = sorted(confidences, reverse=True)
+    return float(np.nextafter(ordered[allowed], 2.0)) if len(ordered) > allowed else 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 Every frame's class is its pdf in the alignment; tree, transitions and lexicon are the earlier
 system's, and so is the graph. The features may be of another kind, as long as the frames are the
-same; altered copies of recordings (see `hybridasr.corpus.augment`) need no alignments of their own.
+same; altered copies of recordings (see `hybridasr.corpus.augment`) need no alignments of their own,
+nor does other speech, which is nothing but the unknown word.
 """
 
 import logging
@@ -30,7 +31,7 @@ from hybridasr.options import to_dict
 from hybridasr.parallel import training_process
 from hybridasr.storage import PathLike, read_text, write_text
 from hybridasr.train.blocks import remove_blocks, write_blocks
-from hybridasr.train.minibatch import FrameSet, gather_frames
+from hybridasr.train.minibatch import FrameSet, gather_frames, spoken_noise_pdf
 from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.nnet_trainer import fit
 from hybridasr.train.start import read_source
@@ -56,6 +57,8 @@ def train_dnn(data: DataDir, lang: Lang, source: PathLike, destination: PathLike
     ----------
     data : DataDir
         With features; altered copies (``utt2uniq``) take the alignments of their originals.
+        Utterances without alignment that are nothing but the unknown word are other speech: the
+        network learns them as spoken noise, which a filler of commands makes use of.
     threads : int
         Of the matrix products, if there is one job; the result does not depend on it.
 
@@ -98,7 +101,9 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
         cmvn_prior_frames=PRIOR_FRAMES if options.cmvn == "online" else 50)
     # The network meets what it will be used with: nothing known of a speaker, a little, much.
     known = "drawn" if pipeline.cmvn == "online" else "all"
-    normalization = set_normalization(data, features, pipeline, known=known, seed=options.seed)
+    normalization = set_normalization(
+        data, features, pipeline, set_normalization(_with_words(data, lang), features,
+                                                    pipeline).prior, known, options.seed)
     # Tree and transitions stay the earlier system's, so that its graph fits.
     model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
                     adaptation=None, gmm=None, info={}, cmvn=normalization.prior,
@@ -110,10 +115,16 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                            features.frame_shift_ms / 1000, refs[0].directory / "frames.npy")
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
                  frames.num_frames)
+    if frames.noise:
+        model = replace(model, info={"noise_pdf": spoken_noise_pdf(model)})
     acoustics, figures = _fit(frames, text, model, options, pool, threads,
                               destination / "checkpoint.npz")
     _write_held_out(destination / "held_out", frames, options)
-    info = dict(figures, train_seconds=round(time.perf_counter() - begun, 2),
+    noise = [name in frames.noise for name in frames.utterances]
+    if frames.noise:
+        figures["noise_hours"] = round(np.diff(frames.starts)[noise].sum()
+                                       * features.frame_shift_ms / 3.6e6, 4)
+    info = dict(model.info, **figures, train_seconds=round(time.perf_counter() - begun, 2),
                 pdfs=model.tree.num_pdfs, parameters=acoustics.network.num_parameters,
                 utterances=len(frames.utterances), options=to_dict(options),
                 hours=round(frames.num_frames * features.frame_shift_ms / 3.6e6, 4))
@@ -156,6 +167,13 @@ def _originals(data: DataDir) -> DataDir:
     return replace(data, utterances=originals) if originals else data
 
 
+def _with_words(data: DataDir, lang: Lang) -> DataDir:
+    """Return the set without other speech, whose mean says nothing of the words."""
+    unknown = lang.word_name(lang.oov)
+    return replace(data, utterances={name: one for name, one in data.utterances.items()
+                                     if set(one.words) != {unknown}})
+
+
 def _write_held_out(path: Path, frames: FrameSet, options: DnnOptions) -> None:
     held_out = frames.held_out(options.held_out)
     names = [name for name, original, held in
@@ -176,7 +194,8 @@ def _check_frames(ours: FeatureOptions, theirs: FeatureOptions, path: Path) -> N
 def network_line(directory: Path, info: dict[str, Any]) -> str:
     """Return the health line of a trained network."""
     held = info["held_out_accuracy"]
-    return (f"{directory}: {info['hours']:.2f} h, {info['pdfs']} pdfs, {info['parameters']} "
+    other = f" ({info['noise_hours']:.2f} h of other speech)" if "noise_hours" in info else ""
+    return (f"{directory}: {info['hours']:.2f} h{other}, {info['pdfs']} pdfs, {info['parameters']} "
             f"parameters, frames right {info['accuracy']:.1f} %"
             + (f", of those held out {held:.1f} %" if held is not None else "")
             + f", {info['frames_a_second']} frames a second, {info['train_seconds']:.1f} s")

@@ -5,7 +5,8 @@ into memory, so that a corpus is read once whatever the number of epochs. A chun
 to classify with the context to both sides that the network sees; beyond the ends of an utterance
 its first and last frame are repeated. Altered copies of an utterance (``utt2uniq``) take the
 alignment of their original, stretched to their length, with silence where some was put around them
-(``utt2silence``).
+(``utt2silence``). Other speech, whose transcript is nothing but the unknown word, needs no
+alignment: where it is loud it is spoken noise, the phone of that word, and elsewhere nothing.
 """
 
 import errno
@@ -21,10 +22,16 @@ import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import DamagedFile, UserError
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.online_cmvn import level_columns
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.storage import write_error
-from hybridasr.train.blocks import BlockRef, expanded, read_block
+from hybridasr.train.blocks import BlockRef, expanded, read_base, read_block
+
+# Other speech is learned where it is no softer than its loud frames by more than this (natural log
+# of power): the pauses in it are nobody's speech, and nobody says where they are.
+LOUD_PERCENTILE, QUIETER = 90, 3.0
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,13 @@ class FrameSet:
     path : Path
         Of the features, float32 (num_frames, dim), in numpy's file form.
     pdfs : int32 (num_frames,)
-        The class of each frame.
+        The class of each frame; -1: of none.
     starts : int64 (num_utterances + 1,)
         First frame of each utterance; the last entry is the number of frames.
     utterances, originals, speakers : list of str
         A copy's original and its speaker are those of the recording that it is a copy of.
+    noise : frozenset of str
+        The utterances of other speech.
     """
 
     path: Path
@@ -49,6 +58,7 @@ class FrameSet:
     utterances: list[str]
     originals: list[str]
     speakers: list[str]
+    noise: frozenset[str] = frozenset()
 
     @property
     def feats(self) -> np.ndarray:
@@ -64,22 +74,24 @@ class FrameSet:
         """Choose utterances to watch a training with, copies as their originals: bool (num_utts,).
 
         Whole speakers if `share` of the speakers is one or more, otherwise utterances; drawn by a
-        hash of their names.
+        hash of their names. Other speech is never among them.
         """
+        spoken = np.array([name not in self.noise for name in self.utterances])
         # By a hash: who is held out does not change when speakers are added.
-        speakers = sorted(set(self.speakers), key=_draw)
+        speakers = sorted({speaker for speaker, counts in zip(self.speakers, spoken, strict=True)
+                           if counts}, key=_draw)
         # A share such as 0.2 of 5 speakers must not round down to none.
         watched = set(speakers[:int(share * len(speakers) + 1e-9)])
         if watched:
-            return np.array([speaker in watched for speaker in self.speakers])
-        return np.array([_draw(original) < share for original in self.originals])
+            return spoken & np.array([speaker in watched for speaker in self.speakers])
+        return spoken & np.array([_draw(original) < share for original in self.originals])
 
     def chunks(self, width: int, utterances: np.ndarray) -> np.ndarray:
         """Return the chunks of these utterances: int64 (num_chunks, 2).
 
         Each row is an utterance and the chunk's first frame. The last chunk of an utterance is
         moved back to end with it; an utterance shorter than a chunk gives one, the frames beyond
-        its end being left out.
+        its end being left out. Chunks of frames without a class are left out.
         """
         rows = []
         for utterance in utterances.tolist():
@@ -88,7 +100,8 @@ class FrameSet:
             # Rather a few frames twice than a chunk that is padded.
             firsts[-1] = max(begin, end - width)
             rows.append(np.column_stack([np.full(len(firsts), utterance), firsts]))
-        return np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)
+        chunks = np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)
+        return chunks[~self.chunks_within(chunks, width, np.array([-1]))]
 
     def chunks_within(self, chunks: np.ndarray, width: int, classes: np.ndarray) -> np.ndarray:
         """Return which chunks hold frames of these classes only, bool (num_chunks,)."""
@@ -145,7 +158,7 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
         What is appended to the blocks' features (deltas, neighbouring frames).
     alignments : mapping of str to int32 (num_frames,)
         Transition-ids by utterance; an utterance without, or with another number of frames, is
-        left out unless it is a copy of one.
+        left out unless it is a copy of one, or other speech.
     model : AcousticModel
         That the alignments are of.
     data : DataDir
@@ -159,8 +172,9 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
         if no utterance is aligned, or features are not finite.
     """
     unique, around = data.tables.get("utt2uniq", {}), silence_frames(data, frame_shift)
-    silence = silence_tid(model)
-    places, ids, names, lengths = [], [], [], []
+    silence, tid_pdf = silence_tid(model), model.transitions.tid_pdf
+    unknown, noise_pdf = {model.lang.oov}, spoken_noise_pdf(model)
+    places, pdfs, names, lengths, noise = [], [], [], [], set()
     for ref in refs:
         block = read_block(ref)
         for number, name in enumerate(block.utterances):
@@ -174,11 +188,17 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
                     inside = stretched(alignments[unique[name]], length - before - after)
                     alignment = np.pad(inside, (before, after), constant_values=silence)
             if length and alignment is not None and len(alignment) == length:
-                places.append((ref, rows))
-                ids.append(alignment)
-                names.append(name)
-                lengths.append(length)
-    if not names:
+                pdfs.append(tid_pdf[alignment].astype(np.int32))
+            elif length and noise_pdf is not None and set(block.words[number]) == unknown:
+                loud = loud_frames(read_base(ref)[rows], model.features)
+                pdfs.append(np.where(loud, noise_pdf, -1).astype(np.int32))
+                noise.add(name)
+            else:
+                continue
+            places.append((ref, rows))
+            names.append(name)
+            lengths.append(length)
+    if len(names) == len(noise):
         raise UserError("none of the utterances has an alignment; align this set first", data.path)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     feats = None
@@ -200,8 +220,42 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     originals = [unique.get(name, name) for name in names]
     speakers = [data.utterances[original if original in data.utterances else name].speaker
                 for name, original in zip(names, originals, strict=True)]
-    pdfs = model.transitions.tid_pdf[np.concatenate(ids)].astype(np.int32)
-    return FrameSet(path, pdfs, starts, names, originals, speakers)
+    return FrameSet(path, np.concatenate(pdfs), starts, names, originals, speakers,
+                    frozenset(noise))
+
+
+def spoken_noise_pdf(model: AcousticModel) -> int | None:
+    """Return the pdf that stands for spoken noise, the phone of the unknown word.
+
+    That of the phone's first state; None if another phone has it too.
+    """
+    lang, tuples = model.lang, model.transitions.tuples
+    phones = {phone for _, pron in lang.pronunciations.get(lang.oov, ()) for phone in pron}
+    if len(phones) != 1 or not phones <= {*lang.silence_phones} - {lang.optional_silence}:
+        return None
+    own = tuples[:, 0] == phones.pop()
+    pdf = int(tuples[own & (tuples[:, 1] == 0), 2][0])
+    return None if np.any(tuples[~own, 2] == pdf) else pdf
+
+
+def loud_frames(feats: np.ndarray, options: FeatureOptions) -> np.ndarray:
+    """Return which frames of a recording are as loud as speech in it, bool (num_frames,).
+
+    Parameters
+    ----------
+    feats : float32 (num_frames, dim)
+        Nothing appended; the mean may be taken off.
+
+    Examples
+    --------
+    >>> levels = np.array([0, 0, 9, 8, 9, 1], np.float32)
+    >>> options = FeatureOptions(kind="fbank", num_mel_bins=4, use_energy=False)
+    >>> loud_frames(np.repeat(levels[:, None], 4, axis=1), options).tolist()
+    [False, False, True, True, True, False]
+    """
+    levels = np.asarray(feats, np.float64) @ level_columns(options)[0]
+    # Not the loudest frame itself: it may be a knock.
+    return levels >= np.percentile(levels, LOUD_PERCENTILE) - QUIETER
 
 
 def silence_frames(data: DataDir, frame_shift: float) -> dict[str, tuple[int, int]]:

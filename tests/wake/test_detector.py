@@ -14,10 +14,11 @@ from hybridasr.cli import main
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.raw_audio import RawFormat
 from hybridasr.errors import UserError
-from hybridasr.evaluation.wake_rates import hear, rate_table, rate_threshold
+from hybridasr.evaluation.wake_rates import hear, rate_table
 from hybridasr.live.woken_session import WokenSession
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import load
+from hybridasr.score.detection import rate_threshold
 from hybridasr.wake.detector import FIRST, WakeDetector, WakeOptions
 from hybridasr.wake.profile import read_profile, write_profile
 

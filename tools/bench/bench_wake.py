@@ -24,8 +24,9 @@ from hybridasr.corpus.audio import FULL_SCALE, load_audio
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import DataDir, read_datadir
 from hybridasr.corpus.perturb import add_noise
-from hybridasr.evaluation.wake_rates import Heard, hear, rate_threshold
+from hybridasr.evaluation.wake_rates import Heard, hear
 from hybridasr.parallel import executor
+from hybridasr.score.detection import rate_threshold
 from hybridasr.wake.detector import WakeDetector, WakeOptions
 
 RATE = 16000
