@@ -39,7 +39,7 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.corpus.noises import event_noises, synthetic_noises
 from hybridasr.errors import NotEnoughData, UserError
-from hybridasr.evaluation.background import Background, spot_background
+from hybridasr.evaluation.false_accepts import Background, spot_background
 from hybridasr.lexicon.extend import with_words
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.directory import OF_THIS_MODEL

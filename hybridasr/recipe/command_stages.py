@@ -70,16 +70,10 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     behind = work / "data" / f"{BACKGROUND}_{JUDGES}"
 
     def fit_calibration() -> str:
-        data = _judges(model, network)
         pieces = tuple(read_datadir(behind).utterances.values()) if background else ()
-        _, report = calibrate(model, data, pool, commands, fit=fit, spot=options,
-                              background=pieces)
-        figures = report.figures
-        return (f"{model}: of speech held out {figures['accepted_right']} % of commands accepted "
-                f"and right, {figures['false_accept']} % of outside words accepted, threshold "
-                f"{figures['threshold']:.3f}"
-                + (f"; {figures['background_accepts_per_hour']:g} accepted an hour in "
-                   f"{figures['background_hours']:.2f} h of background" if background else ""))
+        _, report = calibrate(model, _judges(model, network), pool, commands, fit=fit,
+                              spot=options, background=pieces)
+        return f"{model}: of speech held out {_calibration_line(report.figures)}"
 
     inputs = [model / ARRAY_FILES["nnet"], model / "model.json", options.search, options.adapt,
               options.reject, recipe.options["graph"]]
@@ -138,6 +132,16 @@ def _decision_rows(model: Path, sets: list[DataDir], commands: CommandList, fold
     return [evaluate_commands(model, sets, commands, model / f"{folder}{SUFFIXES[known]}", pool,
                               replace(options, known=known), warn and number == 0)
             for number, known in enumerate(CONDITIONS)]
+
+
+def _calibration_line(figures: Mapping[str, Any]) -> str:
+    line = (f"{figures['accepted_right']} % of commands accepted and right, "
+            f"{figures['false_accept']} % of outside words accepted, threshold "
+            f"{figures['threshold']:.3f}")
+    if "background_hours" in figures:
+        line += (f"; {figures['background_accepts_per_hour']:g} commands accepted an hour in "
+                 f"{figures['background_hours']:.2f} h of background")
+    return line
 
 
 def _decision_line(row: Mapping[str, Any]) -> str:

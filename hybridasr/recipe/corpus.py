@@ -1,13 +1,21 @@
-"""Owns where the recordings of a recipe are: a folder, a download, or made by the recipe."""
+"""Owns where the recordings of a recipe are: a folder, a download, or made by the recipe.
 
+And the background that its user gives, cut in two.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
+from hybridasr.corpus.background import background_utterances
 from hybridasr.corpus.download import download_corpus
+from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.corpus.readers import Reader, detect_reader, find_reader, missing_corpus_message
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
 from hybridasr.recipe.config import Recipe
 from hybridasr.storage import digest
+
+JUDGES_SHARE = 5  # one piece of background of so many judges the calibration
 
 
 def find_corpus(recipe: Recipe, folder: Path | None, download: bool, work: Path
@@ -66,3 +74,26 @@ def listing(folder: Path) -> str:
         path for path in folder.rglob("*") if path.is_file())
     # Names and sizes: to read hours of audio at every start would take too long.
     return digest([[str(path.relative_to(folder)), path.stat().st_size] for path in files])
+
+
+def background_sets(places: Sequence[Path], words: tuple[str, ...]
+                    ) -> tuple[list[Utterance], list[Utterance]]:
+    """Return the pieces of background that a network learns, and those that judge it.
+
+    Parameters
+    ----------
+    places, words
+        As for `corpus.background.background_utterances`.
+
+    Raises
+    ------
+    UserError
+        if there is too little for both.
+    """
+    pieces = background_utterances(places, words)
+    count = len(pieces) - max(1, len(pieces) // JUDGES_SHARE)
+    if count < 1:
+        raise UserError("a single piece of background, and some has to be kept to judge by; give "
+                        "a minute or more", places[0])
+    # The end, not one here and there: the pieces of a recording, and a voice, stay together.
+    return pieces[:count], pieces[count:]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.augment import AugmentOptions, augment_datadir
-from hybridasr.corpus.background import background_utterances
 from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
 from hybridasr.corpus.readers import ReaderOptions
 from hybridasr.corpus.subsets import combine, copy_datadir
@@ -42,7 +41,7 @@ from hybridasr.recipe.config import (
     WAKE,
     Recipe,
 )
-from hybridasr.recipe.corpus import find_corpus, listing
+from hybridasr.recipe.corpus import background_sets, find_corpus, listing
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.result_table import add_result, read_results
@@ -66,7 +65,6 @@ STAGES = {
 }
 
 
-BACKGROUND_SHARE = 5  # one piece of so many judges the calibration
 # A word as a product hears it: silence of any length and level around it, near or far.
 IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, max_silence=5.0,
                         noise_share=0.0, reverb_share=0.0)
@@ -175,16 +173,10 @@ class _Runner:
         places = self.run.background
 
         def write() -> str:
-            pieces = background_utterances(places, (UNKNOWN_WORD,))
-            # The end, and not one here and there: one recording's pieces and voices stay together.
-            count = len(pieces) - max(1, len(pieces) // BACKGROUND_SHARE)
-            if count < 1:
-                raise UserError("a single piece of background, and some has to be kept to judge "
-                                "by; give a minute or more", places[0])
-            for name, part in ((BACKGROUND, pieces[:count]),
-                               (f"{BACKGROUND}_{JUDGES}", pieces[count:])):
+            learned, judges = background_sets(places, (UNKNOWN_WORD,))
+            for name, part in ((BACKGROUND, learned), (f"{BACKGROUND}_{JUDGES}", judges)):
                 check_datadir(write_datadir(self.data / name, part).path, check_audio=True)
-            return f"{count} pieces to learn from, {len(pieces) - count} to judge by"
+            return f"{len(learned)} pieces to learn from, {len(judges)} to judge by"
 
         sources = {str(place): listing(place) for place in places}
         self._stage(BACKGROUND, [{"background": sources}],

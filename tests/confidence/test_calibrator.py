@@ -52,6 +52,38 @@ def test_truth_is_recovered():
     assert fresh["ece"] < 0.02
 
 
+def test_background_limits_the_threshold_and_does_not_outweigh_words():
+    features, kinds, groups = world(2000)
+    rng = np.random.default_rng(7)
+    behind = rng.standard_normal((6000, 3)) * [1.0, 0.5, 2.0]
+    rows, all_kinds = np.concatenate([features, behind]), np.append(kinds, [OUTSIDE] * 6000)
+    speakers = [*groups, *(f"b{number % 9}" for number in range(6000))]
+    mask = np.arange(8000) >= 2000
+    fits = {}
+    for rate in (0.0, 3.0, 30.0):
+        options = replace(OPTIONS, false_accepts_per_hour=rate)
+        calibration, report = fit_calibration(rows, NAMES, all_kinds, speakers, options,
+                                              background=mask, hours=10.0)
+        fits[rate] = calibration.threshold
+        figures = report.figures
+        accepted = (report.trials.probabilities[mask] >= calibration.threshold).sum()
+        assert figures["background_accepts_per_hour"] == pytest.approx(accepted / 10)
+        assert figures["background_accepts_per_hour"] <= rate
+        assert figures["outside"] == (kinds == OUTSIDE).sum()
+    assert fits[0.0] > fits[3.0] > fits[30.0]
+    # It weighs as much as the other outside ones, however much of it there is.
+    twice, _ = fit_calibration(np.concatenate([rows, behind]), NAMES,
+                               np.append(all_kinds, [OUTSIDE] * 6000), [*speakers, *speakers[2000:]],
+                               OPTIONS, background=np.arange(14000) >= 2000, hours=20.0)
+    np.testing.assert_allclose(twice.probability(features), calibration.probability(features),
+                               atol=0.01)
+    short, report = fit_calibration(rows, NAMES, all_kinds, speakers,
+                                    replace(OPTIONS, false_accepts_per_hour=3.0),
+                                    background=mask, hours=0.2)
+    assert "cannot show 3 false accepts an hour" in " ".join(report.warnings)
+    assert report.figures["background_accepts_per_hour"] == 0
+
+
 def test_figures_are_those_of_speakers_held_out():
     # The first feature tells right from outside by the speaker's own rule: worthless for others.
     rng = np.random.default_rng(0)

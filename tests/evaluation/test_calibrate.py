@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from command_world import COMMANDS
+import soundfile
+from command_world import COMMANDS, OUTSIDE, RATE, speak
 
 from hybridasr.batch.spot_set import CommandList, SpotOptions, phone_pairs, spot_set
 from hybridasr.confidence.calibration import load_calibration
@@ -14,8 +15,10 @@ from hybridasr.confidence.calibrator import CalibrationOptions
 from hybridasr.confidence.command_grammar import RejectOptions
 from hybridasr.confidence.confusion import estimate_confusions, load_confusions
 from hybridasr.confidence.measures import NAMES
+from hybridasr.corpus.background import background_utterances
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.errors import UserError
+from hybridasr.evaluation.false_accepts import spot_background
 from hybridasr.evaluation.calibrate import (
     NOISE_LEVELS,
     DrawOptions,
@@ -199,3 +202,36 @@ def test_what_is_lacking_is_said_and_the_old_calibration_stays(spoken_world, mod
         calibrate(fresh, of(data, lambda text: text in COMMANDS), POOL, LIST)
     assert sorted(path.name for path in fresh.iterdir()) == sorted(
         path.name for path in spoken_world.mono.iterdir())
+
+
+# Background.
+
+def test_background_is_cut_at_its_pauses_and_judges_the_threshold(model, spoken_world, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        # Ten outside words with pauses between them, as a device hears them.
+        parts = [part for text in (OUTSIDE * 3)[:10] for part in (
+            speak(text, rng), np.round(40 * rng.normal(size=RATE)).astype(np.int16))]
+        soundfile.write(tmp_path / f"radio{number}.wav", np.concatenate(parts), RATE)
+    pieces = background_utterances([tmp_path / f"radio{number}.wav" for number in range(3)])
+    behind = spot_background(model, pieces, [LIST], POOL)
+    seconds = sum(soundfile.info(tmp_path / f"radio{number}.wav").duration for number in range(3))
+    assert behind.hours == pytest.approx(seconds / 3600, abs=1e-6)
+    assert 24 <= len(behind.trials) <= 36
+    assert {trial.kind for trial in behind.trials} == {TrialKind.OUTSIDE}
+    assert [trial.utterance for trial in behind.trials] == sorted(
+        trial.utterance for trial in behind.trials)
+    fit = CalibrationOptions(false_accepts_per_hour=0.0)
+    plain, _ = calibrate(model, spoken_world.test, POOL, LIST, fit=fit)
+    calibration, report = calibrate(model, spoken_world.test, POOL, LIST, fit=fit,
+                                    background=pieces)
+    assert report.figures["background_accepts_per_hour"] == 0
+    assert report.figures["outside"] == plain.info["figures"]["outside"]
+    assert load_calibration(model).threshold == calibration.threshold
+    # Nothing in the background passes the threshold that was chosen.
+    again = spot_background(model, pieces, [LIST], POOL)
+    assert sum(trial.reason is None for trial in again.trials) <= 1
+    with executor(2) as pool:
+        jobs = spot_background(model, pieces, [LIST], pool)
+    assert [trial.probability for trial in jobs.trials] == [
+        trial.probability for trial in again.trials]

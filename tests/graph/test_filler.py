@@ -14,6 +14,7 @@ from hybridasr.decode.words import phone_segments
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.filler import (
     GARBAGE,
+    SPOKEN_NOISE,
     filler_graph,
     filler_units,
     join_graphs,
@@ -125,6 +126,33 @@ def test_units_mix_and_average_what_their_phones_have(system, weighted):
                 assert math.exp(theirs.log_probs[tid]) == pytest.approx(
                     (share * own).sum() / share.sum(), rel=1e-5)
     assert len(theirs.tuples) == len(ours.tuples) + 9
+
+
+def test_other_speech_is_a_unit_of_one_pdf(system):
+    plain = filler_units(system.lang, system.transitions)
+    units = filler_units(system.lang, system.transitions, noise_pdf=4)
+    assert {*units.names.values()} == {*plain.names.values(), SPOKEN_NOISE}
+    (unit,) = [unit for unit, name in units.names.items() if name == SPOKEN_NOISE]
+    loglikes = (4 * system.rng.normal(size=(5, 9))).astype(np.float32)
+    scores = units.scores(loglikes)
+    np.testing.assert_array_equal(scores[:, :18], plain.scores(loglikes))
+    for _, _, pdf in units.transitions.tuples[units.transitions.tuples[:, 0] == unit].tolist():
+        np.testing.assert_allclose(scores[:, pdf], loglikes[:, 4], atol=1e-4)
+    # What goes on after any unit, and to garbage and noise, is all that may happen.
+    bigram = unit_bigram(system.lang, units)
+    assert not any(SPOKEN_NOISE in ngram for table in bigram.ngrams for ngram in table)
+
+
+def test_other_speech_is_nearest_to_its_own_unit(small):
+    units = filler_units(small.lang, small.transitions, noise_pdf=4)
+    costs = units.transitions.scaled_costs(0.7, 0.3)
+    graph = filler_graph(small.lang, units, small.tree, small.bigram, LABEL, costs)
+    loglikes = np.full((12, 9), -5.0, np.float32)
+    loglikes[:, 4] = 0.0
+    path = search(graph, units.transitions.tid_pdf[graph.ilabel], units.scores(loglikes),
+                  SearchOptions(acoustic_scale=1.0, beam=50.0))
+    phones = units.transitions.tid_phone[path.transition_ids]
+    assert {units.names.get(phone) for phone in phones.tolist()} == {SPOKEN_NOISE}
 
 
 def test_the_models_own_ids_stay(system):

@@ -9,6 +9,7 @@ from small_world import FEATURES, PIPELINE, build_graph, write_set
 
 from hybridasr.batch.align_set import align_set
 from hybridasr.batch.decode_set import decode_set
+from hybridasr.corpus.datadir import in_order
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluation.tune import held_out, tune_scale
@@ -303,6 +304,49 @@ def test_held_out_are_whole_speakers_or_utterances_copies_with_their_originals(f
         assert 0 < held.sum() < 20
         whole = {s for s in ("s", "t") if held[[x == s for x in both.speakers]].all()}
         assert len(whole) == speakers
+
+
+def test_other_speech_is_never_held_out_and_frames_without_class_are_not_drawn(frames):
+    pdfs = frames.pdfs.copy()
+    pdfs[240:] = 2
+    pdfs[270:300] = -1
+    noisy = replace(frames, pdfs=pdfs, noise=frozenset(["u8", "u9"]),
+                    speakers=["s"] * 4 + ["t"] * 4 + ["n"] * 2)
+    for share in (0.5, 0.3, 0.9):
+        assert not noisy.held_out(share)[8:].any()
+    chunks = noisy.chunks(8, np.arange(10))
+    assert {*chunks[:, 0].tolist()} == set(range(9))
+    assert noisy.class_counts(chunks, 8, 3).sum() >= 270
+
+
+def test_other_speech_needs_no_alignment(world, mono, tmp_path):
+    """Utterances of the unknown word alone: loud frames are its phone, the others nothing."""
+    data, lang = world[0], world[2]
+    names = list(data.utterances)[:4]
+    other = {f"other-{name}": replace(data.utterances[name], utterance=f"other-{name}",
+                                      speaker="other", words=(lang.word_name(lang.oov),))
+             for name in names}
+    tables = {table: {**rows, **{f"other-{name}": rows[name] for name in names if name in rows}}
+              for table, rows in data.tables.items()}
+    both = replace(data, utterances=in_order([*data.utterances.values(), *other.values()]),
+                   tables=tables)
+    (tmp_path / "net").write_text(SMALL)
+    model = train_dnn(both, lang, mono / "mono", tmp_path / "dnn", SerialExecutor(),
+                      DnnOptions(network=str(tmp_path / "net"), num_epochs=8, held_out=0.3,
+                                 cmvn="none", initial_learning_rate=0.01,
+                                 final_learning_rate=0.001))
+    (pdf,) = {pdf for phone, state, pdf in model.transitions.tuples.tolist()
+              if lang.phone_name(phone) == "SPN" and state == 0}
+    assert load_model(tmp_path / "dnn").noise_pdf == pdf
+    assert pdf not in model.silence_pdfs
+    assert 0 < model.info["noise_hours"] < model.info["hours"]
+    held = (tmp_path / "dnn" / "held_out").read_text().split()
+    assert held
+    assert not any(name.startswith("other-") for name in held)
+    plain = train_dnn(data, lang, mono / "mono", tmp_path / "plain", SerialExecutor(),
+                      DnnOptions(network=str(tmp_path / "net"), num_epochs=1, cmvn="none"))
+    assert plain.noise_pdf is None
+    assert pdf in plain.silence_pdfs
 
 
 def test_copies_take_the_alignment_of_their_original():
