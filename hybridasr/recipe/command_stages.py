@@ -19,15 +19,7 @@ from hybridasr.features.feature_set import without_features
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
-from hybridasr.recipe.config import (
-    BACKGROUND,
-    CONDITIONS,
-    DNN,
-    DRAWN,
-    JUDGES,
-    SUFFIXES,
-    Recipe,
-)
+from hybridasr.recipe.config import CONDITIONS, DNN, DRAWN, JUDGES, SUFFIXES, Recipe
 from hybridasr.score.result_table import add_result
 
 logger = logging.getLogger("hybridasr")
@@ -36,7 +28,7 @@ Stage = Callable[[str, list, list[Path], Callable[[], str], Path, Any], bool]
 
 def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Executor,
                    stage: Stage, features: Callable[[str, Path, FeatureOptions], None],
-                   background: bool = False) -> None:
+                   background: Path | None = None) -> None:
     """Calibrate the network, then accept and reject in the test sets.
 
     Parameters
@@ -47,8 +39,8 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
         Runs (name, inputs, outputs, function, log, options) unless it is done; tells if it ran.
     features : callable
         Makes the features of (set, directory) with the options given.
-    background : bool
-        Whether there is a set of other speech that judges the calibration too.
+    background : path, optional
+        A set of other speech, which judges the calibration too.
     """
     model, network = work / "exp" / DNN, work / "data" / "network"
     commands = _commands(recipe, user_list)
@@ -67,12 +59,11 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     options = SpotOptions(recipe.options["search"], recipe.options["adapt"].for_one_utterance(),
                           recipe.options["reject"], known="none")
     fit = recipe.options["calibrate"]
-    behind = work / "data" / f"{BACKGROUND}_{JUDGES}"
 
     def fit_calibration() -> str:
-        pieces = tuple(read_datadir(behind).utterances.values()) if background else ()
-        _, report = calibrate(model, _judges(model, network), pool, commands, fit=fit,
-                              spot=options, background=pieces)
+        pieces = tuple(read_datadir(background).utterances.values()) if background else ()
+        report = calibrate(model, _judges(model, network), pool, commands, None, fit, options,
+                           pieces)[1]
         return f"{model}: of speech held out {_calibration_line(report.figures)}"
 
     inputs = [model / ARRAY_FILES["nnet"], model / "model.json", options.search, options.adapt,
@@ -80,12 +71,12 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     warn = commands is not None  # of commands that sound alike; those drawn are no fault
     try:
         if stage("calibrate", [*inputs, fit, _list_values(test_commands),
-                               *([behind / "wav.scp"] if background else [])],
+                               *([background / "wav.scp"] if background else [])],
                  [model / name for name in OF_THIS_MODEL], fit_calibration,
                  model / "log" / "calibrate.log", fit):
             warn = False
     except NotEnoughData as error:
-        # A user's corpus may have nothing but commands. An earlier list says nothing of them.
+        # Of nothing but commands. An earlier list says nothing of them.
         for name in OF_THIS_MODEL:
             (model / name).unlink(missing_ok=True)
         logger.warning("%s is not calibrated, so commands have no probability: %s", model, error)

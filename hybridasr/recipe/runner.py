@@ -299,7 +299,8 @@ class _Runner:
     def commands(self) -> None:
         """Calibrate the network on held-out speech; accept and reject in the test sets."""
         command_stages(self.recipe, self.run.commands, self.run.work, self.pool, self._stage,
-                       self._features, bool(self.run.background))
+                       self._features, self.data / f"{BACKGROUND}_{JUDGES}"
+                       if self.run.background else None)
 
     def _train(self, name: str) -> None:
         rung, options, destination = LADDER[name], self.options[name], self.exp / name

@@ -73,8 +73,9 @@ def test_background_limits_the_threshold_and_does_not_outweigh_words():
     assert fits[0.0] > fits[3.0] > fits[30.0]
     # It weighs as much as the other outside ones, however much of it there is.
     twice, _ = fit_calibration(np.concatenate([rows, behind]), NAMES,
-                               np.append(all_kinds, [OUTSIDE] * 6000), [*speakers, *speakers[2000:]],
-                               OPTIONS, background=np.arange(14000) >= 2000, hours=20.0)
+                               np.append(all_kinds, [OUTSIDE] * 6000),
+                               [*speakers, *speakers[2000:]], OPTIONS,
+                               background=np.arange(14000) >= 2000, hours=20.0)
     np.testing.assert_allclose(twice.probability(features), calibration.probability(features),
                                atol=0.01)
     short, report = fit_calibration(rows, NAMES, all_kinds, speakers,

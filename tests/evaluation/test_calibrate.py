@@ -18,7 +18,6 @@ from hybridasr.confidence.measures import NAMES
 from hybridasr.corpus.background import background_utterances
 from hybridasr.corpus.command_list import make_commands
 from hybridasr.errors import UserError
-from hybridasr.evaluation.false_accepts import spot_background
 from hybridasr.evaluation.calibrate import (
     NOISE_LEVELS,
     DrawOptions,
@@ -27,6 +26,7 @@ from hybridasr.evaluation.calibrate import (
     draw_lists,
     noise_trials,
 )
+from hybridasr.evaluation.false_accepts import spot_background
 from hybridasr.model.directory import load_model, save_model
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.score.detection import TrialKind
