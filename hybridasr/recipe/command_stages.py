@@ -50,11 +50,7 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     except NotEnoughData as error:
         logger.warning("no commands to accept and reject: %s", error)
         return
-    # A corpus of the user's own may lack the sets of outside words.
-    outside = [name for name in recipe.outside if (work / "data" / name / "text").is_file()]
-    for name in outside:
-        data = combine([without_features(read_datadir(work / "data" / name))], network / name)
-        features(f"{name} for the network", data.path, recipe.options["dnn_features"])
+    outside = _outside_sets(recipe, work, features)
     # As in use: nobody was heard before, and the network is not fitted to whom it hears.
     options = SpotOptions(recipe.options["search"], recipe.options["adapt"].for_one_utterance(),
                           recipe.options["reject"], known="none")
@@ -62,8 +58,8 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
 
     def fit_calibration() -> str:
         pieces = tuple(read_datadir(background).utterances.values()) if background else ()
-        report = calibrate(model, _judges(model, network), pool, commands, None, fit, options,
-                           pieces)[1]
+        judges = _judges(model, network)
+        report = calibrate(model, judges, pool, commands, None, fit, options, pieces)[1]
         return f"{model}: of speech held out {_calibration_line(report.figures)}"
 
     inputs = [model / ARRAY_FILES["nnet"], model / "model.json", options.search, options.adapt,
@@ -108,6 +104,18 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
             logger.warning("no commands that were never trained: %s", error)
             return
         test("new_commands", outside, new, "new commands and filler", False)
+
+
+def _outside_sets(recipe: Recipe, work: Path,
+                  features: Callable[[str, Path, FeatureOptions], None]) -> list[str]:
+    """Return the sets of outside words that there are, with features for the network."""
+    # A user's corpus may lack them.
+    sets = [name for name in recipe.outside if (work / "data" / name / "text").is_file()]
+    for name in sets:
+        data = combine([without_features(read_datadir(work / "data" / name))],
+                       work / "data" / "network" / name)
+        features(f"{name} for the network", data.path, recipe.options["dnn_features"])
+    return sets
 
 
 def _judges(model: Path, network: Path) -> DataDir:
