@@ -15,7 +15,7 @@ from hybridasr.progress import logger
 from hybridasr.recipe.config import Recipe
 from hybridasr.storage import digest
 
-JUDGES_SHARE = 5  # one piece of background of so many judges the calibration
+JUDGES_SHARE = 3  # one piece of background of so many judges the calibration
 
 
 def find_corpus(recipe: Recipe, folder: Path | None, download: bool, work: Path
