@@ -99,6 +99,16 @@ def test_yesno_and_the_number_of_jobs(data_root, tmp_path):
     assert rows["dnn"]["wer"] <= 1.5
     assert {row["wer"] for system, row in rows.items() if system != "dnn"} == {0.0}
     assert rows["mono"]["utterances"] == 29
+    # Digits in English are neither: the network learns them as spoken noise.
+    more, messages = run("yesno", tmp_path / "two", "--corpus", data_root / "yesno",
+                         "--background", data_root / "fsdd" / "recordings")
+    assert "tri1 skipped: done" in messages
+    assert more["dnn"]["wer"] <= 1.5
+    info = json.loads((tmp_path / "two/exp/dnn/model.json").read_text())["info"]
+    assert info["noise_hours"] > 0.05
+    held_out = (tmp_path / "two/data/background_held_out/text").read_text().splitlines()
+    assert len(held_out) == 666
+    assert all(line.endswith(" <UNK>") for line in held_out)
     run("yesno", tmp_path / "one", "--corpus", data_root / "yesno", nj=1)
     for system in rows.keys() - {"dnn"}:
         ours, theirs = (np.load(tmp_path / name / "exp" / system / "gmm.npz")
