@@ -105,8 +105,8 @@ def modified_discounts(values: np.ndarray) -> tuple[float, float, float] | None:
     >>> modified_discounts(np.array([1] * 8 + [2] * 4 + [3] * 3 + [4] * 2))
     (0.5, 0.875, 1.6666666666666665)
     """
-    times = np.bincount(np.minimum(values, 5), minlength=6)[1:5].astype(float)
-    if not times.all():
+    times = np.bincount(np.minimum(values, 5), minlength=6)[1:5].tolist()
+    if not all(times):
         return None
     share = times[0] / (times[0] + 2 * times[1])
     discounts = [k - (k + 1) * share * times[k] / times[k - 1] for k in (1, 2, 3)]
