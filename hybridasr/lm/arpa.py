@@ -43,12 +43,12 @@ def read_arpa(path: PathLike) -> NgramModel:
         as from `read_arpa_lines`, or if the sentence's begin or end is no word of the model.
     """
     data = read_packed(path).removeprefix(b"\xef\xbb\xbf")
-    tables = _read_sections(data)
-    if tables is not None:
-        try:
+    try:
+        tables = _read_sections(data)
+        if tables is not None:
             return _make_model(tables, path)
-        except ValueError:  # an n-gram that is there twice
-            pass
+    except ValueError:  # an n-gram that is there twice, bytes that are not UTF-8
+        pass
     return _make_model(read_arpa_lines(data, path), path)
 
 
