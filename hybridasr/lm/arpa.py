@@ -193,7 +193,7 @@ def _split_lines(block: bytes, order: int
     begins = ~space
     begins[1:] &= space[:-1]
     # Fields in front of each line end, then in each line.
-    ends = np.cumsum(begins)[np.flatnonzero(codes == 10)]
+    ends = np.searchsorted(np.flatnonzero(begins), np.flatnonzero(codes == 10))
     sizes = np.diff(ends, prepend=0)
     first = (ends - sizes)[sizes > 0]
     sizes = sizes[sizes > 0]

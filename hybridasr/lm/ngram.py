@@ -259,36 +259,60 @@ def model_of_ngrams(words: Sequence[str], ngrams: Sequence[np.ndarray],
     """
     ngrams = [np.asarray(ids, np.int64) for ids in ngrams]
     probs, backoffs = list(map(np.asarray, log10_probs)), list(map(np.asarray, log10_backoffs))
-    for length in range(len(ngrams), 2, -1):
-        missing = _unlisted(ngrams[length - 1][:, :-1], ngrams[length - 2], len(words))
-        if len(missing):
+    holes: list[int] = []
+    try:
+        keys, orders = _sorted_keys(ngrams, len(words))
+    except KeyError:
+        for length in range(len(ngrams), 2, -1):
+            missing = _unlisted(ngrams[length - 1][:, :-1], ngrams[length - 2], len(words))
+            holes.insert(0, len(missing))
             ngrams[length - 2] = np.concatenate([ngrams[length - 2], missing])
-            probs[length - 2] = np.concatenate([probs[length - 2], np.full(len(missing), np.nan)])
-            backoffs[length - 2] = np.concatenate([backoffs[length - 2], np.zeros(len(missing))])
-    keys: list[np.ndarray] = []
-    for length, ids in enumerate(ngrams, 1):
-        rows = np.zeros(len(ids), np.int64)
-        for place in range(length):
-            rows = rows * len(words) + ids[:, place]
-            if place < length - 1 and place:
-                rows = find_keys(keys[place], rows)
-        order = np.argsort(rows, kind="stable")
-        keys.append(rows[order])
-        probs[length - 1] = np.asarray(probs[length - 1][order], np.float32)
-        if length < len(ngrams):
-            backoffs[length - 1] = np.asarray(backoffs[length - 1][order], np.float32)
-        if (np.diff(keys[-1]) == 0).any():
-            raise ValueError(f"a {length}-gram is there twice")
-    model = NgramModel(tuple(words), tuple(keys), tuple(probs),
-                       tuple(backoffs[:len(ngrams) - 1]))
-    for length in range(2, len(ngrams)):
-        holes = np.flatnonzero(np.isnan(probs[length - 1]))
-        if len(holes):
-            ids = model.ngram_ids(length, holes)
-            value = model.ngram_log10_probs(ids[:, 1:])
-            rows = model.histories(length)[holes]
-            probs[length - 1][holes] = value + backoffs[length - 2][rows]
+            probs[length - 2] = np.append(probs[length - 2], np.full(len(missing), np.nan))
+            backoffs[length - 2] = np.append(backoffs[length - 2], np.zeros(len(missing)))
+        keys, orders = _sorted_keys(ngrams, len(words))
+    model = NgramModel(tuple(words), tuple(keys), *(
+        tuple(np.asarray(values[order], np.float32)
+              for values, order in zip(columns, orders[:count], strict=False))
+        for columns, count in ((probs, len(ngrams)), (backoffs, len(ngrams) - 1))))
+    for length, count in enumerate(holes, 2):
+        if count:
+            values = model.log10_probs[length - 1]
+            rows = np.flatnonzero(np.isnan(values))
+            values[rows] = (model.ngram_log10_probs(model.ngram_ids(length, rows)[:, 1:])
+                            + model.log10_backoffs[length - 2][model.histories(length)[rows]])
     return model
+
+
+def _sorted_keys(ngrams: Sequence[np.ndarray],
+                 num_words: int) -> tuple[list[np.ndarray], list[np.ndarray | slice]]:
+    """Return the sorted keys of n-grams, and what puts other columns of them into that order.
+
+    Raises
+    ------
+    KeyError
+        if a history is not listed.
+    ValueError
+        if an n-gram is there twice.
+    """
+    keys: list[np.ndarray] = []
+    orders: list[np.ndarray | slice] = []
+    for length, ids in enumerate(ngrams, 1):
+        values = ids[:, 0]
+        for place in range(1, length):
+            values = values * num_words + ids[:, place]
+            if place < length - 1:
+                values = find_keys(keys[place], values)
+                if len(values) and values.min() < 0:
+                    raise KeyError(length)
+        order = slice(None)
+        if not (values[1:] > values[:-1]).all():
+            order = np.argsort(values, kind="stable")
+            values = values[order]
+        if (values[1:] == values[:-1]).any():
+            raise ValueError(f"a {length}-gram is there twice")
+        keys.append(np.ascontiguousarray(values))
+        orders.append(order)
+    return keys, orders
 
 
 def _unlisted(histories: np.ndarray, listed: np.ndarray, num_words: int) -> np.ndarray:
