@@ -28,6 +28,7 @@ from hybridasr.cli import (
     inspection,
     kernels,
     language,
+    language_models,
     lattice_tools,
     live,
     recipes,
@@ -39,8 +40,9 @@ from hybridasr.cli import (
 from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
-VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
-                          **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
+VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
+                          **language_models.VERBS, **train.VERBS, **recognition.VERBS,
+                          **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS,
                           **voice.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.

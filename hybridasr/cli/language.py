@@ -1,4 +1,4 @@
-"""Owns the verbs on language: lexicon and lang directory, language model, decoding graph."""
+"""Owns the verbs on language: lexicon and lang directory, decoding graph."""
 
 import argparse
 from pathlib import Path
@@ -31,25 +31,6 @@ def _prepare_lang(args: argparse.Namespace) -> None:
               args.mix_phones, ("--oov", "--mix-phones"))
 
 
-def _lm_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--order", type=int, default=3, help="longest n-gram, 1 to 3 (3)")
-    parser.add_argument("--ids", choices=("true", "false"), help="whether lines begin with an id "
-                        "(true for a data directory and its text, false for any other file)")
-    parser.add_argument("text", type=Path, help="data directory, or a text of one sentence a line")
-    parser.add_argument("arpa", type=Path, help="the ARPA file to write")
-
-
-def _train_lm(args: argparse.Namespace) -> None:
-    from hybridasr.lm.arpa import write_arpa
-    from hybridasr.lm.ngram import estimate_ngram
-    from hybridasr.lm.sentences import describe_sentences, read_sentences
-    from hybridasr.progress import logger
-
-    sentences = read_sentences(args.text, None if args.ids is None else args.ids == "true")
-    write_arpa(args.arpa, estimate_ngram(sentences, args.order))
-    logger.info("%s: %d-gram of %s", args.arpa, args.order, describe_sentences(sentences))
-
-
 def _graph_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.graph.self_loops import GraphOptions
     from hybridasr.lm import GRAMMARS
@@ -59,7 +40,8 @@ def _graph_arguments(parser: argparse.ArgumentParser) -> None:
                         "an utterance; loop: any number; ngram: from --arpa (commands)")
     parser.add_argument("--commands", type=Path, metavar="FILE",
                         help="command list (default: every word of the lexicon)")
-    parser.add_argument("--arpa", type=Path, metavar="FILE", help="language model for ngram")
+    parser.add_argument("--arpa", type=Path, metavar="FILE", help="language model for ngram, "
+                        "ARPA or binary")
     parser.add_argument("--lexicon", type=Path, metavar="FILE", help="own pronunciations (<word> "
                         "<phone> ...) in the model's phones, which win over all others")
     parser.add_argument("--lang", type=Path, metavar="DIR", help="lang directory whose words take "
@@ -93,7 +75,5 @@ def _mkgraph(args: argparse.Namespace) -> None:
 VERBS = {
     "prepare-lang": Verb("lexicon and lang directory for the words of data and command lists",
                          _lang_arguments, _prepare_lang),
-    "train-lm": Verb("n-gram language model with Witten-Bell smoothing, as ARPA",
-                     _lm_arguments, _train_lm),
     "mkgraph": Verb("build the decoding graph of a model", _graph_arguments, _mkgraph),
 }

@@ -22,7 +22,8 @@ from hybridasr.hmm.topology import Topology, TopologyEntry
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.phones import base_phone
-from hybridasr.lm.ngram import BEGIN, END, NgramModel, estimate_ngram
+from hybridasr.lm.estimate import estimate_ngram
+from hybridasr.lm.ngram import BEGIN, END, NgramModel
 from hybridasr.tree.tree import ContextTree
 
 # Units that are no phone: any senone, and what a network has learned as other speech.
@@ -126,7 +127,7 @@ def unit_bigram(lang: Lang, units: FillerUnits) -> NgramModel:
     sentences = {tuple(base_phone(lang.phone_name(phone)) for phone in phones)
                  for choices in lang.pronunciations.values() for _, phones in choices
                  if speech.issuperset(phones)}
-    return estimate_ngram(sorted(sentences), 2)
+    return estimate_ngram(sorted(sentences), 2, "witten-bell")
 
 
 def silence_graph(lang: Lang, transitions: TransitionModel, tree: ContextTree,
@@ -175,13 +176,13 @@ def filler_graph(lang: Lang, units: FillerUnits, tree: ContextTree, bigram: Ngra
     own = -math.log(1 - UNIT_SHARE * len(others))
     histories = {BEGIN: builder.state(), **out}
     builder.arc(speech, histories[BEGIN], label)
-    for (history,), (_, backoff) in bigram.ngrams[0].items():
+    for (history,), _, backoff in bigram.entries(1):
         if history != END:
             builder.arc(histories[history], any_unit, cost=own - backoff * math.log(10))
-    for (name,), (probability, _) in bigram.ngrams[0].items():
+    for (name,), probability, _ in bigram.entries(1):
         if name not in (BEGIN, END):
             builder.arc(any_unit, into[name], cost=-probability * math.log(10))
-    for (history, name), (probability, _) in bigram.ngrams[1].items():
+    for (history, name), probability, _ in bigram.entries(2):
         builder.arc(histories[history], after if name == END else into[name],
                     cost=own - probability * math.log(10))
     # Any unit may be the last, and what is no phone may come anywhere.

@@ -26,8 +26,8 @@ from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.lexicon.lexicon import RESERVED_WORDS, SPECIAL_WORDS, Lexicon, read_own_lexicon
 from hybridasr.lexicon.own_lexicon import near_by_case
 from hybridasr.lm import GRAMMARS
-from hybridasr.lm.arpa import read_arpa
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
+from hybridasr.lm.model_file import read_ngram
 from hybridasr.lm.ngram import NgramModel
 from hybridasr.options import to_dict
 from hybridasr.progress import logger
@@ -100,7 +100,7 @@ def find_words(lang: Lang, kind: str, sources: WordSources) -> GraphWords:
     if kind == "ngram":
         if sources.arpa is None:
             raise UserError("grammar ngram needs --arpa FILE; make one with 'hybridasr train-lm'")
-        ngram = read_arpa(sources.arpa)
+        ngram = read_ngram(sources.arpa)
         # Marks such as <unk> are no words, and no table has them.
         asked = [word for word in ngram.vocabulary if not word.startswith("<")]
         more, unsaid = with_sayable_words(base, asked, own, phones=phones)

@@ -6,10 +6,12 @@ Costs are negative natural logs in the tropical semiring; labels are ids of word
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from hybridasr.errors import UserError, name_some
 from hybridasr.lexicon.own_lexicon import near_by_case
-from hybridasr.lm.arpa import read_arpa
-from hybridasr.lm.ngram import BEGIN, END, NgramModel
+from hybridasr.lm.model_file import read_ngram
+from hybridasr.lm.ngram import BEGIN, END, NgramModel, find_keys
 from hybridasr.lm.pynini_import import pynini
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
@@ -76,7 +78,7 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int],
 
     Parameters
     ----------
-    model : NgramModel, or the path of an ARPA file
+    model : NgramModel, or the path of an ARPA file or a binary one
     words : dict word -> id
         Of words.txt; n-grams with other words are left out, with a warning.
     reasons : mapping word -> reason, optional
@@ -88,32 +90,33 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int],
         if no word of the model but <UNK> is in `words`.
     """
     if not isinstance(model, NgramModel):
-        model = read_arpa(model)
-    unknown = _unknown_words(model, words, reasons or {})
-    left_out = set(unknown)
-    tables = [{ngram: entry for ngram, entry in table.items() if left_out.isdisjoint(ngram)}
-              for table in model.ngrams]
+        model = read_ngram(model)
+    left_out = set(_unknown_words(model, words, reasons or {}))
+    said = np.array([word not in left_out for word in model.words])
+    labels = [words.get(word, -1) for word in model.words]
+    begin, end = model.ids.get(BEGIN, -1), model.ids[END]
+    used = _without_words(model, said)
+    states, backoffs = _history_states(model, used)
     fst = pynini.Fst()
-    states = {history: fst.add_state() for history in _histories(tables)}
-    fst.set_start(states[_known((BEGIN,), states)])
-    for table in tables:
-        for ngram, (probability, _) in table.items():
-            history, word = ngram[:-1], ngram[-1]
-            if history not in states or word == BEGIN:
-                continue
-            # ARPA files have log10, graphs costs in natural logs.
-            cost = -probability * math.log(10)
-            if word == END:
-                fst.set_final(states[history], cost)
-            else:
-                after = states[_known(ngram, states)]
-                fst.add_arc(states[history], pynini.Arc(words[word], words[word], cost, after))
-    for history, state in states.items():
-        if history:
-            # As in arpa2fst, #0 stands on the input side: it keeps L o G determinizable.
-            backoff = tables[len(history) - 1].get(history, (0.0, 0.0))[1]
-            fst.add_arc(state, pynini.Arc(words["#0"], 0, -backoff * math.log(10),
-                                          states[_known(history[1:], states)]))
+    fst.add_states(1 + sum(len(rows) for rows, _ in states))
+    fst.set_start(int(_state_after(model, states, np.array([[begin]]))[0]) if begin >= 0 else 0)
+    for order in range(1, model.order + 1):
+        rows = used[order - 1]
+        ngrams = model.ngram_ids(order, rows)
+        sources = (np.zeros(len(rows), int) if order == 1
+                   else _numbers(states[order - 2], model.histories(order)[rows]))
+        targets = _state_after(model, states, ngrams)
+        # ARPA files have log10, graphs costs in natural logs.
+        costs = -math.log(10) * model.log10_probs[order - 1][rows].astype(np.float64)
+        for source, target, word, cost in zip(sources.tolist(), targets.tolist(),
+                                              ngrams[:, -1].tolist(), costs.tolist(), strict=True):
+            if word == end:
+                fst.set_final(source, cost)
+            elif word != begin:
+                fst.add_arc(source, pynini.Arc(labels[word], labels[word], cost, target))
+    for source, target, backoff in backoffs:
+        # As in arpa2fst, #0 stands on the input side: it keeps L o G determinizable.
+        fst.add_arc(source, pynini.Arc(words["#0"], 0, -backoff * math.log(10), target))
     return fst.connect().arcsort("ilabel")
 
 
@@ -139,17 +142,58 @@ def _unknown_words(model: NgramModel, words: dict[str, int],
     return unknown
 
 
-def _histories(tables: list[dict]) -> list[tuple[str, ...]]:
-    """List the histories that some n-gram continues, and all their endings."""
-    histories = {()}
-    for table in tables[1:]:
-        for ngram in table:
-            histories.update(ngram[start:-1] for start in range(len(ngram)))
-    return sorted(histories, key=lambda history: (len(history), history))
+def _without_words(model: NgramModel, said: np.ndarray) -> list[np.ndarray]:
+    """Return, order by order, the rows of the n-grams all of whose words can be said."""
+    kept, rows = np.ones(1, bool), []
+    for order in range(1, model.order + 1):
+        kept = kept[model.histories(order)] & said[model.last_words(order)]
+        rows.append(np.flatnonzero(kept))
+    return rows
 
 
-def _known(history: tuple[str, ...], states: dict[tuple[str, ...], int]) -> tuple[str, ...]:
-    """Return the longest ending of `history` that has a state."""
-    while history not in states:
-        history = history[1:]
-    return history
+def _history_states(model: NgramModel, used: list[np.ndarray]
+                    ) -> tuple[list[tuple[np.ndarray, int]], list[tuple[int, int, float]]]:
+    """Give each history that some n-gram continues, and all its listed endings, a state.
+
+    State 0 is the empty history.
+
+    Returns
+    -------
+    states : list of (rows, first)
+        For histories of each length 1, 2, ...: their rows, sorted; state number of the first.
+    backoffs : list of (state, state of the ending, log10 backoff)
+    """
+    chosen = [np.zeros(count, bool) for count in model.num_ngrams[:-1]]
+    for order in range(model.order, 1, -1):
+        chosen[order - 2][model.histories(order)[used[order - 1]]] = True
+    for length in range(model.order - 1, 1, -1):
+        ngrams = model.ngram_ids(length, np.flatnonzero(chosen[length - 1]))
+        for shorter in range(length - 1, 0, -1):
+            endings = model.find(ngrams[:, length - shorter:])
+            chosen[shorter - 1][endings[endings >= 0]] = True
+    states, number = [], 1
+    for mask in chosen:
+        states.append((np.flatnonzero(mask), number))
+        number += len(states[-1][0])
+    backoffs = []
+    for length, (rows, first) in enumerate(states, 1):
+        endings = _state_after(model, states, model.ngram_ids(length, rows)[:, 1:])
+        weights = model.log10_backoffs[length - 1][rows].tolist()
+        backoffs += zip(range(first, first + len(rows)), endings.tolist(), weights, strict=True)
+    return states, backoffs
+
+
+def _state_after(model: NgramModel, states: list[tuple[np.ndarray, int]],
+                 ngrams: np.ndarray) -> np.ndarray:
+    """Return the state of the longest ending of each n-gram (count, n) that has one."""
+    after = np.zeros(len(ngrams), np.int64)
+    for length in range(1, min(ngrams.shape[1], len(states)) + 1):
+        numbers = _numbers(states[length - 1], model.find(ngrams[:, ngrams.shape[1] - length:]))
+        after = np.where(numbers >= 0, numbers, after)
+    return after
+
+
+def _numbers(states: tuple[np.ndarray, int], rows: np.ndarray) -> np.ndarray:
+    """Return the state numbers of histories of one length; -1 for those without."""
+    places = find_keys(states[0], rows)
+    return np.where(places >= 0, places + states[1], -1)

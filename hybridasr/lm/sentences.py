@@ -1,6 +1,5 @@
 """Owns the text that language models are estimated from: lines in, sentences out."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from hybridasr.corpus.text import normalize_text
@@ -26,12 +25,7 @@ def read_sentences(path: PathLike, ids: bool | None = None) -> list[tuple[str, .
     UserError
         if the file cannot be read, or holds no word.
     """
-    path = Path(path)
-    if path.is_dir():
-        path /= "text"
-        ids = True if ids is None else ids
-    if ids is None:
-        ids = path.name == "text" and any((path.parent / name).is_file() for name in _BESIDE)
+    path, ids = find_text(path, ids)
     lines = [normalize_text(line).split() for line in read_text(path).splitlines()]
     sentences = [tuple(words[1:] if ids else words) for words in lines if words]
     # An utterance in which nothing is said is no sentence either.
@@ -42,14 +36,18 @@ def read_sentences(path: PathLike, ids: bool | None = None) -> list[tuple[str, .
     return sentences
 
 
-def describe_sentences(sentences: Sequence[Sequence[str]]) -> str:
-    """Say what was read, so that the user sees an id that was read as a word, or the reverse.
+def find_text(path: PathLike, ids: bool | None = None) -> tuple[Path, bool]:
+    """Return the text file of a data directory, or the file itself, and whether lines have ids.
 
-    >>> describe_sentences([("打开", "空调"), ("关闭", "空调")])
-    '2 sentences, 4 words (3 different); the first words are 打开 关闭'
+    Parameters
+    ----------
+    path, ids
+        As for `read_sentences`.
     """
-    firsts = list(dict.fromkeys(words[0] for words in sentences))
-    words = [word for sentence in sentences for word in sentence]
-    shown = " ".join(firsts[:5]) + (" ..." if len(firsts) > 5 else "")
-    return (f"{len(sentences)} sentences, {len(words)} words ({len(set(words))} different); "
-            f"the first words are {shown}")
+    path = Path(path)
+    if path.is_dir():
+        path /= "text"
+        ids = True if ids is None else ids
+    if ids is None:
+        ids = path.name == "text" and any((path.parent / name).is_file() for name in _BESIDE)
+    return path, ids

@@ -18,8 +18,8 @@ from hybridasr.graph.training import TrainingGraphs, arc_costs
 from hybridasr.kaldi.lang_text import read_kaldi_lang
 from hybridasr.kaldi.model_text import read_model
 from hybridasr.kaldi.tree_text import read_tree
+from hybridasr.lm.estimate import estimate_ngram
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
-from hybridasr.lm.ngram import estimate_ngram
 
 WORDS = ("a", "homo", "ab", "c")
 COMMANDS = [("a",), ("homo",), ("ab", "c"), ("c",), ("a", "c", "a")]
@@ -48,13 +48,14 @@ def grammar_cost(kind, words, lang):
                     best[end] = min(best.get(end, math.inf), cost)
         return best.get(len(words), math.inf) if words else math.inf
     model = estimate_ngram(TEXT, 2)
+    unigrams, bigrams = ({words: values for words, *values in model.entries(order)}
+                         for order in (1, 2))
 
     def step(history, word):
         # A backoff graph may always back off: the cheaper of both ways.
-        backoff = -model.ngrams[0].get((history,), (0, 0.0))[1] if history else 0.0
-        unigram = backoff - model.ngrams[0][(word,)][0]
-        bigram = -model.ngrams[1][(history, word)][0] if (history, word) in model.ngrams[1] else (
-            math.inf)
+        backoff = -unigrams.get((history,), (0, 0.0))[1] if history else 0.0
+        unigram = backoff - unigrams[(word,)][0]
+        bigram = -bigrams[history, word][0] if (history, word) in bigrams else math.inf
         return min(unigram, bigram) * math.log(10)
 
     # After backing off the history is gone only for that word: the state is the word itself.

@@ -19,8 +19,8 @@ from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
 from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.lm.estimate import estimate_ngram
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
-from hybridasr.lm.ngram import estimate_ngram
 from hybridasr.tree.tree import PDF_CLASS, DecisionTree, Leaf, Split, Table
 
 CONTEXTS = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]

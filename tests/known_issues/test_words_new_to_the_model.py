@@ -140,7 +140,7 @@ def test_a_copy_of_a_model_takes_the_words_of_its_graph_along(spoken_world, mode
 @pytest.mark.parametrize("kind", ["loop", "ngram"])
 def test_any_grammar_takes_them(spoken_world, model, tmp_path, kind):
     from hybridasr.lm.arpa import write_arpa
-    from hybridasr.lm.ngram import estimate_ngram
+    from hybridasr.lm.estimate import estimate_ngram
 
     texts = [text.split() for text in TEXTS]
     write_arpa(tmp_path / "lm", estimate_ngram(texts * 2, 2))

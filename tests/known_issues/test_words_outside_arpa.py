@@ -34,7 +34,6 @@ def test_missing_words_are_counted_and_named(tmp_path, caplog):
 
 @pytest.mark.parametrize(("unigrams", "bigrams", "message"), [
     (["<s>", "one"], ["<s> one"], "has no </s> among its 1-grams; make it of sentences"),
-    (["<S>", "</S>", "one"], ["<S> one"], "has no </s> among its 1-grams, but </S>; write </s>"),
     (["</s>", "one"], ["one </s>"], "has no <s> among its 1-grams"),
     (["<s>", "</s>", "<eps>"], ["<s> </s>"], "lm:8: '<eps>' is a word of the model, but a reserv"),
     (["<s>", "</s>", "#0"], ["<s> </s>"], "lm:8: '#0' is a word of the model, but a reserved"),
@@ -44,3 +43,8 @@ def test_missing_words_are_counted_and_named(tmp_path, caplog):
 def test_arpa_is_refused_with_the_true_reason(tmp_path, unigrams, bigrams, message):
     with pytest.raises(UserError, match=message):
         read_arpa(arpa(tmp_path / "lm", unigrams, bigrams))
+
+
+def test_marks_in_the_other_case_are_the_marks(tmp_path):
+    model = read_arpa(arpa(tmp_path / "lm", ["<S>", "</S>", "<Unk>", "one"], ["<S> one"]))
+    assert model.words == ("<s>", "</s>", "<UNK>", "one")

@@ -8,8 +8,9 @@ import pytest
 
 from hybridasr.errors import UserError
 from hybridasr.lm.arpa import write_arpa
+from hybridasr.lm.estimate import estimate_ngram
 from hybridasr.lm.grammar import command_grammar, ngram_grammar
-from hybridasr.lm.ngram import BEGIN, END, estimate_ngram
+from hybridasr.lm.ngram import BEGIN, END
 
 WORDS = {"<eps>": 0, "a": 1, "b": 2, "c": 3, "#0": 4, "<s>": 5, "</s>": 6}
 

@@ -22,8 +22,8 @@ from hybridasr.graph.openfst import read_fst
 from hybridasr.kaldi.lang_text import read_kaldi_lang
 from hybridasr.kaldi.model_text import read_model
 from hybridasr.kaldi.tree_text import read_tree
+from hybridasr.lm.estimate import estimate_ngram
 from hybridasr.lm.grammar import ngram_grammar
-from hybridasr.lm.ngram import estimate_ngram
 
 STEPS = ("lexicon_fst", "_minimized", "_to_flat", "_from_flat", "expand_context", "hmm_fst",
          "add_self_loops")

@@ -26,8 +26,8 @@ from hybridasr.kaldi.model_text import read_model  # noqa: E402
 from hybridasr.kaldi.tree_text import read_tree  # noqa: E402
 from hybridasr.lexicon.langdir import read_symbols  # noqa: E402
 from hybridasr.lm.arpa import read_arpa, write_arpa  # noqa: E402
+from hybridasr.lm.estimate import estimate_ngram  # noqa: E402
 from hybridasr.lm.grammar import ngram_grammar  # noqa: E402
-from hybridasr.lm.ngram import estimate_ngram  # noqa: E402
 from hybridasr.nnet.network_text import read_network  # noqa: E402
 from hybridasr.output.ctm import read_ctm  # noqa: E402
 from hybridasr.output.textgrid import read_textgrid  # noqa: E402

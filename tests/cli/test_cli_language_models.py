@@ -1,0 +1,89 @@
+"""The verbs on language models, as a user calls them."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from hybridasr import cli
+from hybridasr.lm.model_file import read_ngram
+
+
+@pytest.fixture
+def place(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (("text", 300), ("more", 100), ("held_out", 60)):
+        lines = [" ".join(f"w{min(int(x), 40)}" for x in rng.pareto(1.0, rng.integers(1, 9)) * 4)
+                 for _ in range(size)]
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def run(place, *words):
+    return cli.main([str(place / word[1:]) if word.startswith("@") else word for word in words])
+
+
+def perplexity(place, capsys, model, *options):
+    capsys.readouterr()
+    assert run(place, "perplexity", *options, model, "@held_out") == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_train_prune_interpolate_convert_and_score(place, capsys):
+    assert run(place, "train-lm", "--order", "4", "--smoothing", "kneser-ney", "--unknown", "true",
+               "@text", "@lm.bin") == 0
+    assert "kneser-ney 4-gram of 300 sentences" in capsys.readouterr().err
+    assert run(place, "prune-lm", "--threshold", "1e-4", "@lm.bin", "@small.gz") == 0
+    assert run(place, "train-lm", "--smoothing", "katz", "--vocabulary", "@text", "@more",
+               "@more.arpa") == 0
+    assert run(place, "interpolate-lm", "--held-out", "@held_out", "@lm.bin", "@more.arpa",
+               "@mixed.arpa") == 0
+    assert "perplexity of" in capsys.readouterr().err
+    assert run(place, "interpolate-lm", "--weights", "0.5,0.5", "@lm.bin", "@more.arpa",
+               "@half.arpa") == 0
+    assert run(place, "convert-lm", "@mixed.arpa", "@mixed.bin") == 0
+    assert read_ngram(place / "mixed.bin") == read_ngram(place / "mixed.arpa")
+    small = read_ngram(place / "small.gz")
+    assert sum(small.num_ngrams) < sum(read_ngram(place / "lm.bin").num_ngrams)
+    (mixed,), (half,), (whole,) = (perplexity(place, capsys, name)
+                                   for name in ("@mixed.arpa", "@half.arpa", "@lm.bin"))
+    assert mixed["perplexity_without_oovs"] <= half["perplexity_without_oovs"] + 0.01
+    assert mixed["perplexity_without_oovs"] <= whole["perplexity_without_oovs"] + 0.01
+    assert set(mixed) == {"sentences", "words", "oovs", "log10_prob", "perplexity",
+                          "log10_prob_without_oovs", "perplexity_without_oovs"}
+
+
+def test_rows_of_sentences_add_up(place, capsys):
+    assert run(place, "train-lm", "@text", "@lm.arpa") == 0
+    *rows, total = perplexity(place, capsys, "@lm.arpa", "--per-sentence")
+    assert [row["sentence"] for row in rows] == list(range(1, 61))
+    assert sum(row["words"] for row in rows) == total["words"]
+    assert sum(row["log10_prob_without_oovs"] for row in rows) == pytest.approx(
+        total["log10_prob_without_oovs"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("train-lm", "--order", "9", "@text", "@lm"), "n-gram order 9; give 1 to 6"),
+    (("train-lm", "--vocabulary", "@more", "--min-count", "2", "@text", "@lm"),
+     "--min-count has no effect with --vocabulary"),
+    (("train-lm", "@none", "@lm"), "none: no such file"),
+    (("prune-lm", "--threshold", "-1", "@text.arpa", "@lm"), "threshold -1; give"),
+    (("interpolate-lm", "--weights", "1", "@text.arpa", "@lm"), "nothing to be interpolated with"),
+    (("interpolate-lm", "--weights", "1,x", "@text.arpa", "@text.arpa", "@lm"), "give numbers"),
+    (("interpolate-lm", "--weights", "1", "@text.arpa", "@text.arpa", "@lm"), "give one each"),
+    (("interpolate-lm", "--weights", "1,1", "--ids", "true", "@text.arpa", "@text.arpa", "@lm"),
+     "--ids has no effect with --weights"),
+    (("perplexity", "@text.arpa", "@blank"), "blank: holds no word"),
+    (("perplexity", "@text", "@text"), r"\\data\\ is missing"),
+    (("convert-lm", "@text", "@lm"), r"\\data\\ is missing"),
+])
+def test_what_the_user_can_mend_is_one_line(place, capsys, words, message):
+    (place / "blank").write_text("\n")
+    assert run(place, "train-lm", "@text", "@text.arpa") == 0
+    capsys.readouterr()
+    assert run(place, *words) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert re.search(message, lines[0])
+    assert not (place / "lm").exists()
