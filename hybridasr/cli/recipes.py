@@ -30,6 +30,9 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", type=Path, action="append", default=[], metavar="PATH",
                         help="recordings of other speech, hours of it: the network learns what is "
                         "no command; files, folders or data directories; may be given again")
+    parser.add_argument("--text", type=Path, action="append", default=[], metavar="FILE",
+                        help="sentences for the language model, one a line, beside the training "
+                        "transcripts (recipes of sentences); may be given again")
     parser.add_argument("--work", type=_folder, metavar="DIR", help="work directory (work/RECIPE)")
     parser.add_argument("--stage", type=int, default=1, metavar="N", help="first stage (1)")
     parser.add_argument("--stop-stage", type=int, default=len(STAGES), metavar="N",
@@ -57,7 +60,8 @@ def _run_recipe(args: argparse.Namespace) -> None:
     rows = run_recipe(recipe, RunOptions(
         work=work, corpus=args.corpus, download=args.download, commands=args.commands, nj=args.nj,
         stage=args.stage, stop_stage=args.stop_stage, test_speaker=args.test_speaker, oov=args.oov,
-        allow_pipes=args.allow_pipes, channel=args.channel, background=tuple(args.background)))
+        allow_pipes=args.allow_pipes, channel=args.channel,
+        background=tuple(args.background), text=tuple(args.text)))
     # No rows if the stages that score were left out.
     if rows:
         print(f"\n{format_results(rows)}\n\nresults: {work / 'results.json'}\n"

@@ -12,6 +12,7 @@ from hybridasr.errors import UserError
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD
 from hybridasr.lm.counts import NgramCounts, WordChoice, count_ngrams
 from hybridasr.lm.ngram import BEGIN, END, NgramModel, check_order
+from hybridasr.lm.prune_ngram import prune_ngram
 from hybridasr.lm.smoothing import SMOOTHINGS, smooth_counts
 from hybridasr.lm.token_store import BREAK, Scratch, WordIds, file_tokens, sentence_tokens
 from hybridasr.options import option
@@ -33,6 +34,8 @@ class LmOptions:
                            "probability; else n-grams with them are left out")
     cutoffs: str = option("", "one whole number an order, e.g. 0,0,1: n-grams that occur no more "
                           "often are left out; the last is for all longer ones")
+    prune: float = option(0.0, "n-grams that change the perplexity by less than this share are "
+                               "left out at the end, as prune-lm does; 0: none")
     memory: int = option(2000, "megabytes that counting may take; a larger text goes through "
                          "temporary files")
 
@@ -40,6 +43,8 @@ class LmOptions:
         check_order(self.order)
         if self.min_count < 1:
             raise UserError(f"--min-count {self.min_count}; give 1 or more")
+        if not 0 <= self.prune < 1:
+            raise UserError(f"--prune {self.prune}; give 0 to below 1, e.g. 1e-8")
         if self.memory < 1:
             raise UserError(f"--memory {self.memory}; give 1 or more")
         self.cutoff_list()
@@ -94,7 +99,8 @@ def estimate_ngram(sentences: Iterable[Sequence[str]], order: int = 3, smoothing
         counts = count_ngrams(sentence_tokens(sentences, ids), ids, options.order,
                               WordChoice(vocabulary, options.min_count, options.unknown),
                               scratch, options.memory << 20)
-        return smooth_counts(counts, options.smoothing, options.cutoff_list())[0]
+        model = smooth_counts(counts, options.smoothing, options.cutoff_list())[0]
+        return prune_ngram(model, options.prune) if options.prune else model
 
 
 def estimate_from_file(path: PathLike, options: LmOptions, vocabulary: Sequence[str] | None = None,
@@ -132,6 +138,8 @@ def estimate_from_file(path: PathLike, options: LmOptions, vocabulary: Sequence[
                               WordChoice(vocabulary, options.min_count, options.unknown),
                               scratch, memory)
         model, smoothing = smooth_counts(counts, options.smoothing, options.cutoff_list())
+        if options.prune:
+            model = prune_ngram(model, options.prune)
         return model, _describe(counts, model, smoothing, _first_words(first[0], ids))
 
 

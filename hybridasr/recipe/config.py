@@ -20,6 +20,8 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.lexicon.langdir import LangOptions
+from hybridasr.lm import GRAMMARS
+from hybridasr.lm.estimate import LmOptions
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import from_strings
 from hybridasr.storage import PathLike, package_folder, read_text
@@ -35,10 +37,10 @@ WAKE = "wake"  # the first stage of wake words, a small network below the other
 JUDGES = "held_out"  # the set that scale and calibration are chosen on
 BACKGROUND = "background"  # the set of other speech; a third of it, apart, is for the calibration
 DRAWN = "drawn"  # commands are drawn from the transcripts
-GRAMMARS = ("commands", "loop")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")
-_OPTIONAL = ("alignments", "lexicon", "commands", "outside", "homophones")
+_OPTIONAL = ("alignments", "lexicon", "commands", "outside", "homophones", "cut_words")
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
+            "lm": LmOptions,
             **{name: rung.options for name, rung in LADDER.items()},
             "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
             WAKE: DnnOptions,
@@ -55,7 +57,7 @@ class Recipe:
     title: str
     reader: str  # a reader's name, or "auto" for any folder that one of them knows
     test: tuple[str, ...]
-    grammar: str  # commands: one an utterance; loop: any number of them
+    grammar: str  # commands: one an utterance; loop: any number of them; ngram: sentences
     phrases: str  # lexicon: all words; texts: all training transcripts; or a command list's name
     systems: tuple[str, ...]  # those of the ladder that are trained, in order; then the network
     alignments: str  # the system whose alignments the network learns from
@@ -63,7 +65,27 @@ class Recipe:
     commands: str | None = None  # the list that the network is to accept, or "drawn"
     outside: tuple[str, ...] = ()  # further sets, of which nothing is a command
     homophones: bool = False  # whether words of equal pinyin count as right for each other
+    cut_words: bool = False  # whether transcripts and texts are hanzi without spaces between words
     options: dict[str, Any] = field(default_factory=dict)  # section -> options
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the caller of a recipe chooses."""
+
+    work: Path
+    corpus: Path | None = None
+    download: bool = False
+    commands: Path | None = None
+    nj: int = 2
+    stage: int = 1
+    stop_stage: int | None = None
+    test_speaker: str | None = None
+    oov: str = "error"
+    allow_pipes: bool = False
+    channel: str = "mix"
+    background: tuple[Path, ...] = ()
+    text: tuple[Path, ...] = ()
 
 
 def recipes_dir() -> Path:
@@ -188,7 +210,7 @@ def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[
     if lacking:
         raise UserError(f"[recipe] lacks '{lacking[0]}'; add it", path)
     for name, known in (("reader", ("auto", *sorted(READERS))), ("grammar", GRAMMARS),
-                        ("homophones", ("true", "false"))):
+                        ("homophones", ("true", "false")), ("cut_words", ("true", "false"))):
         if main.get(name, known[0]).lower() not in known:
             raise UserError(f"[recipe] {name} is '{main[name]}'; choose one of "
                             f"{', '.join(known)}", path)
@@ -196,7 +218,8 @@ def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[
                   tuple(main["test"].split()), main["grammar"], main["phrases"],
                   *_read_systems(main, path), main.get("lexicon"), main.get("commands"),
                   tuple(main.get("outside", "").split()),
-                  main.get("homophones", "").lower() == "true", options)
+                  main.get("homophones", "").lower() == "true",
+                  main.get("cut_words", "").lower() == "true", options)
 
 
 def _read_systems(main: dict[str, str], path: Path) -> tuple[tuple[str, ...], str]:

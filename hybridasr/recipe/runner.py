@@ -8,7 +8,7 @@ interrupted. Each stage calls the same function as the verb of its name.
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,11 @@ from hybridasr.evaluation.evaluate import evaluate, graph_lang, homophone_classe
 from hybridasr.evaluation.tune import held_out, tune_scale
 from hybridasr.features.feature_set import make_feats, without_features
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD
-from hybridasr.model.directory import ARRAY_FILES, load_model, save_model
+from hybridasr.model.directory import ARRAY_FILES, save_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
@@ -40,9 +39,17 @@ from hybridasr.recipe.config import (
     SUFFIXES,
     WAKE,
     Recipe,
+    RunOptions,
 )
 from hybridasr.recipe.corpus import background_sets, find_corpus, listing
 from hybridasr.recipe.lock import work_lock
+from hybridasr.recipe.recipe_grammar import (
+    make_language_model,
+    make_recipe_graph,
+    phrase_file,
+    recipe_phrases,
+    with_words_cut,
+)
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.result_table import add_result, read_results
 from hybridasr.storage import read_json, read_text, remove_stale_temporaries
@@ -70,24 +77,6 @@ IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, m
                         noise_share=0.0, reverb_share=0.0)
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What the caller of a recipe chooses."""
-
-    work: Path
-    corpus: Path | None = None
-    download: bool = False
-    commands: Path | None = None
-    nj: int = 2
-    stage: int = 1
-    stop_stage: int = len(STAGES)
-    test_speaker: str | None = None
-    oov: str = "error"
-    allow_pipes: bool = False
-    channel: str = "mix"
-    background: tuple[Path, ...] = ()
-
-
 def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
     """Run the stages from `run.stage` to `run.stop_stage`; return the rows of results.json.
 
@@ -96,12 +85,16 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
     UserError
         with the line that says what to mend; what was finished is kept.
     """
-    if not 1 <= run.stage <= run.stop_stage <= len(STAGES):
-        raise UserError(f"--stage {run.stage} and --stop-stage {run.stop_stage} must be in order "
+    last = len(STAGES) if run.stop_stage is None else run.stop_stage
+    if not 1 <= run.stage <= last <= len(STAGES):
+        raise UserError(f"--stage {run.stage} and --stop-stage {last} must be in order "
                         f"and from 1 to {len(STAGES)}")
     if run.background and DNN not in recipe.systems:
         raise UserError("--background is for the network, and the recipe trains "
                         f"{' '.join(recipe.systems)} alone; leave it out")
+    if run.text and recipe.grammar != "ngram":
+        raise UserError(f"--text has no effect: the grammar of recipe {recipe.name} is "
+                        f"{recipe.grammar}; leave it out")
     require_extra("rapidfuzz", "score", "error rates")
     logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
                 run.nj)
@@ -109,7 +102,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
         remove_stale_temporaries(run.work)  # of a run that was killed
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
-            if run.stage <= number <= run.stop_stage:
+            if run.stage <= number <= last:
                 # The copies feed the network only, and commands are accepted by it.
                 wanted = DNN if name in ("copies", "commands", WAKE) else name
                 if wanted in (*LADDER, DNN) and wanted not in recipe.systems:
@@ -136,6 +129,7 @@ class _Runner:
         self.lang_dir = self.data / "lang"
         self.network_data = self.data / "network"  # sets with the network's features
         self.exp = run.work / "exp"
+        self.lm = self.data / "lm" / "ngram.bin"
 
     def corpus(self) -> None:
         """Find, download or synthesise the recordings; write a data directory for each set."""
@@ -157,7 +151,8 @@ class _Runner:
                                     root)
             sizes = []
             for name, utterances in sets.items():
-                data = write_datadir(self.data / name, utterances)
+                cut = with_words_cut(utterances) if self.recipe.cut_words else utterances
+                data = write_datadir(self.data / name, cut)
                 check_datadir(data.path, check_audio=True)
                 sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
             return "; ".join(sizes)
@@ -188,17 +183,31 @@ class _Runner:
         """Find the pronunciation of every word; write data/lang."""
         user = self.recipe.directory / self.recipe.lexicon if self.recipe.lexicon else None
         # Words of the command list need pronunciations even if nobody says them in the data.
-        phrase_file = self._phrase_file()
+        phrases = self._phrase_file()
         inputs = [*self._files("text"), {"oov": self.run.oov}, self.options["lang"],
-                  tables_dir(), *(path for path in (user, phrase_file) if path)]
+                  tables_dir(), *(path for path in (user, phrases) if path)]
 
         def write() -> str:
             sources = [self.data / name for name in self.every_set]
-            return make_lang(sources + ([phrase_file] if phrase_file else []), self.lang_dir,
+            return make_lang(sources + ([phrases] if phrases else []), self.lang_dir,
                              self.options["lang"], self.run.oov, user)
 
         self._stage("lang", inputs, [self.lang_dir / "lang.json", self.lang_dir / "L.fst"], write,
                     self.data / "log" / "lang.log", self.options["lang"])
+        if self.recipe.grammar == "ngram":
+            self._language_model()
+
+    def _language_model(self) -> None:
+        """Estimate the n-gram model of the training transcripts and the user's texts."""
+        texts, options = self.run.text, self.options["lm"]
+
+        def write() -> str:
+            return make_language_model(read_datadir(self.data / "train"), texts, self.lm.parent,
+                                       options, self.recipe.cut_words)
+
+        self._stage("lm", [self.data / "train" / "text", *texts, options,
+                           {"cut words": self.recipe.cut_words}], [self.lm], write,
+                    self.data / "log" / "lm.log", options)
 
     def features(self) -> None:
         """Compute features and CMVN statistics of every set."""
@@ -325,18 +334,16 @@ class _Runner:
                     destination / "log" / "train.log", options)
 
     def _graph(self, model: Path) -> None:
-        phrase_file = self._phrase_file()
+        phrases = self._phrase_file()
 
         def write() -> str:
-            acoustic = load_model(model)
-            # A model's phones come from its own lang directory, never from a newer one.
-            return make_graph(acoustic.lang, acoustic.transitions, acoustic.tree, model / "graph",
-                              self.recipe.grammar, self._phrases(model),
-                              options=self.options["graph"])
+            return make_recipe_graph(self.recipe, self.run.commands, model, self.data / "train",
+                                     self.lm)
 
         inputs = [_arrays(model), model / "lang", self.data / "train" / "text",
                   {"grammar": self.recipe.grammar, "phrases": self.recipe.phrases},
-                  self.options["graph"], *([phrase_file] if phrase_file else [])]
+                  self.options["graph"], *([phrases] if phrases else []),
+                  *([self.lm] if self.recipe.grammar == "ngram" else [])]
         self._stage(f"graph {model.name}", inputs, [model / "graph" / "graph.npz"], write,
                     model / "log" / "mkgraph.log", self.options["graph"])
 
@@ -379,7 +386,10 @@ class _Runner:
 
     def _sayable(self, data: DataDir, model: Path) -> DataDir:
         """Leave out utterances that are no phrase of the grammar, unless none would stay."""
-        phrases = set(self._phrases(model)) if self.recipe.grammar == "commands" else set()
+        phrases = set()
+        if self.recipe.grammar == "commands":
+            phrases = set(recipe_phrases(self.recipe, self.run.commands, read_lang(model / "lang"),
+                                         self.data / "train"))
         sayable = {name: utterance for name, utterance in data.utterances.items()
                    if utterance.words in phrases}
         # If nothing fits, the whole set says more than an error.
@@ -430,21 +440,7 @@ class _Runner:
         return run_stage(self.run.work, name, inputs, outputs, logged)
 
     def _phrase_file(self) -> Path | None:
-        if self.run.commands:
-            return self.run.commands
-        if self.recipe.phrases in ("lexicon", "texts"):
-            return None
-        return self.recipe.directory / self.recipe.phrases
-
-    def _phrases(self, model: Path) -> list[tuple[str, ...]]:
-        if self.recipe.phrases == "texts" and not self.run.commands:
-            train = read_datadir(self.data / "train")
-            phrases = sorted({u.words for u in train.utterances.values() if u.words})
-            if not phrases:
-                raise UserError("no utterance has words; write what is said, or give --commands",
-                                train.path / "text")
-            return phrases
-        return grammar_phrases(read_lang(model / "lang"), self._phrase_file())
+        return phrase_file(self.recipe, self.run.commands)
 
 
 def _arrays(model: Path) -> Path:

@@ -6,11 +6,15 @@ To add a corpus: write a file with a `READER`, and name it in `_ALL`.
 from pathlib import Path
 
 from hybridasr.corpus.readers import (
+    aishell,
     commands_zh,
+    common_voice,
     digits,
     dsp20,
     folder,
     kaldi,
+    ljspeech,
+    thchs30,
     words_zh,
     yesno,
 )
@@ -21,7 +25,8 @@ __all__ = ["READERS", "Reader", "ReaderOptions", "detect_reader", "find_reader",
            "missing_corpus_message"]
 
 # The order of detection: `folder` takes nearly anything, so it comes last.
-_ALL = (kaldi, commands_zh, digits, yesno, words_zh, dsp20, folder)
+_ALL = (kaldi, common_voice, thchs30, aishell, ljspeech, commands_zh, digits, yesno, words_zh,
+        dsp20, folder)
 READERS: dict[str, Reader] = {module.READER.name: module.READER for module in _ALL}
 
 
@@ -37,8 +42,11 @@ def missing_corpus_message(name: str) -> str:
     reader = find_reader(name)
     if not reader.address:
         return f"no recordings given; pass their folder with --corpus ({reader.layout})"
-    return (f"no recordings given; pass --download to fetch {reader.title} ({reader.licence}), or "
-            f"get it from {reader.address} and pass its folder with --corpus ({reader.layout})")
+    fetch = f"pass --download to fetch {reader.title} ({reader.licence}), or get it"
+    if reader.by_hand:
+        fetch = f"get {reader.title} ({reader.licence})"
+    return (f"no recordings given; {fetch} from {reader.address} and pass its folder with --corpus "
+            f"({reader.layout})")
 
 
 def detect_reader(path: str | Path) -> Reader:

@@ -41,6 +41,7 @@ class Reader:
     read_sets: Callable[[Path, ReaderOptions], Sets]
     splits_by_speaker: bool = False  # it heeds `ReaderOptions.test_speaker`
     synthesises: bool = False  # it makes its recordings itself, and heeds `ReaderOptions.commands`
+    by_hand: bool = False  # its archive is too large, or needs an account, to be fetched unasked
 
     def read(self, corpus_dir: str | Path, options: ReaderOptions | None = None) -> Sets:
         """List the corpus: set name ("train", "test", ...) to utterances, sorted by id.

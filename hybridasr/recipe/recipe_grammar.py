@@ -1,0 +1,140 @@
+"""Owns the grammar of a recipe: its phrases or its language model, and the graph of a system.
+
+A recipe of sentences has an n-gram model of its training transcripts and of the user's texts, never
+of the transcripts of a test set.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hybridasr.corpus.datadir import DataDir, Utterance, read_datadir
+from hybridasr.corpus.sentences import written_words
+from hybridasr.errors import UserError
+from hybridasr.graph.mkgraph import (
+    GraphWords,
+    WordSources,
+    find_words,
+    grammar_phrases,
+    make_graph,
+)
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.mandarin import cut_words, is_hanzi
+from hybridasr.lm.estimate import LmOptions, estimate_from_file
+from hybridasr.lm.model_file import write_ngram
+from hybridasr.model.directory import load_model
+from hybridasr.recipe.config import Recipe
+from hybridasr.storage import atomic_write, read_text
+
+
+def cut_sentence(words: Sequence[str]) -> tuple[str, ...]:
+    """Cut runs of hanzi into words of the lexicon, longest first; other words stay.
+
+    >>> cut_sentence(["打开空调", "ok"])
+    ('打开', '空调', 'ok')
+    """
+    return tuple(piece for word in words
+                 for piece in (cut_words(word) if all(map(is_hanzi, word)) else [word]))
+
+
+def with_words_cut(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Return utterances whose transcripts are cut into words by `cut_sentence`."""
+    return [replace(one, words=cut_sentence(one.words)) for one in utterances]
+
+
+def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path,
+                        options: LmOptions, cut: bool) -> str:
+    """Estimate an n-gram model of the training transcripts and of further texts.
+
+    Parameters
+    ----------
+    texts : sequence of path
+        A sentence a line, as people write them; UTF-8.
+    destination : path
+        Gets ``text``, the words of all sentences, and ``ngram.bin``.
+    cut : bool
+        Cut hanzi into words.
+
+    Returns
+    -------
+    str
+        What was read and made.
+    """
+    with atomic_write(destination / "text") as file:
+        for words in _sentences(train, texts, cut):
+            file.write(" ".join(words) + "\n")
+    model, description = estimate_from_file(destination / "text", options)
+    write_ngram(destination / "ngram.bin", model)
+    return description
+
+
+def _sentences(train: DataDir, texts: Sequence[Path], cut: bool) -> Iterator[Sequence[str]]:
+    for one in train.utterances.values():
+        if one.words:
+            yield one.words
+    for path in texts:
+        for line in read_text(path).splitlines():
+            words = written_words(line)
+            if words:
+                yield cut_sentence(words) if cut else words
+
+
+def phrase_file(recipe: Recipe, commands: Path | None) -> Path | None:
+    """Return the command list of the phrases; None if they are of the lexicon or the transcripts.
+
+    Parameters
+    ----------
+    commands : path, optional
+        The user's list, in place of the recipe's.
+    """
+    if commands:
+        return commands
+    return None if recipe.phrases in ("lexicon", "texts") else recipe.directory / recipe.phrases
+
+
+def recipe_phrases(recipe: Recipe, commands: Path | None, lang: Lang, train: Path
+                   ) -> list[tuple[str, ...]]:
+    """Return the phrases of a recipe's grammar, each a sequence of words.
+
+    Parameters
+    ----------
+    commands : path, optional
+        The user's list.
+    lang : Lang
+        Of the system.
+    train : path
+        The training set.
+
+    Raises
+    ------
+    UserError
+        if they are those of the transcripts, and there are none.
+    """
+    if recipe.phrases != "texts" or commands:
+        return grammar_phrases(lang, phrase_file(recipe, commands))
+    phrases = sorted({one.words for one in read_datadir(train).utterances.values() if one.words})
+    if not phrases:
+        raise UserError("no utterance has words; write what is said, or give --commands",
+                        train / "text")
+    return phrases
+
+
+def make_recipe_graph(recipe: Recipe, commands: Path | None, model: Path, train: Path,
+                      ngram: Path) -> str:
+    """Build the graph of a system below its model directory; return the closing line.
+
+    Parameters
+    ----------
+    commands, train
+        As for `recipe_phrases`.
+    ngram : path
+        The language model of a recipe of sentences.
+    """
+    # A model's phones come from its own lang directory, never from a newer one.
+    acoustic, options = load_model(model), recipe.options["graph"]
+    if recipe.grammar == "ngram":
+        words = find_words(acoustic.lang, "ngram", WordSources(arpa=ngram))
+    else:
+        words = GraphWords(acoustic.lang, recipe_phrases(recipe, commands, acoustic.lang, train))
+    return make_graph(words.lang, acoustic.transitions, acoustic.tree, model / "graph",
+                      recipe.grammar, words.phrases, words.ngram, options, words.reasons)
