@@ -212,7 +212,7 @@ def test_detect_lists_layouts(tmp_path):
     make(tmp_path, "loose.wav")
     with pytest.raises(UserError, match="none of the known layouts.*recordings/DIGIT_SPEAKER"):
         detect_reader(tmp_path)
-    with pytest.raises(UserError, match="no corpus reader 'timit'; known are commands_zh"):
+    with pytest.raises(UserError, match="no corpus reader 'timit'; known are aishell, commands_zh"):
         find_reader("timit")
 
 

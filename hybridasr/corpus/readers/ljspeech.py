@@ -24,6 +24,8 @@ def _matches(path: Path) -> bool:
 def _read(path: Path, options: ReaderOptions) -> Sets:
     root = _root(path)
     table = root / "metadata.csv"
+    if not _matches(path):
+        raise UserError(f"no metadata.csv with a folder wavs in it; {READER.expected()}", path)
     files = {file.stem: file for file in audio_files(root / "wavs")}
     utterances, lines = [], read_text(table).splitlines()
     for number, line in enumerate(lines, 1):
