@@ -1,6 +1,5 @@
 """Owns the estimation of n-gram models: a text in, an `NgramModel` out."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 from hybridasr.lexicon.lexicon import SPECIAL_WORDS, UNKNOWN_WORD
 from hybridasr.lm.counts import NgramCounts, WordChoice, count_ngrams
-from hybridasr.lm.ngram import BEGIN, END, NgramModel, check_order
+from hybridasr.lm.ngram import BEGIN, END, RESERVED, NgramModel, check_order
 from hybridasr.lm.smoothing import SMOOTHINGS, smooth_counts
 from hybridasr.lm.token_store import BREAK, Scratch, WordIds, file_tokens, sentence_tokens
 from hybridasr.options import option
@@ -145,7 +144,7 @@ def read_vocabulary(path: PathLike) -> list[str]:
     rows = [normalize_text(line).split() for line in read_text(path).splitlines()]
     marks = {BEGIN, END, UNKNOWN_WORD.lower(), "<eps>", *SPECIAL_WORDS}
     words = dict.fromkeys(row[0] for row in rows if row)
-    words = [word for word in words if word not in marks and not re.fullmatch(r"#\d+", word)]
+    words = [word for word in words if word not in marks and not RESERVED.fullmatch(word)]
     if not words:
         raise UserError("holds no word; write one word a line", path)
     return words

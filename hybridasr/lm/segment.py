@@ -60,7 +60,7 @@ class Segmenter:
         cut = self._longest_match if self._likely is None else self._likely_path
         words: list[str] = []
         for piece in text.split():
-            words += [piece] if piece in self.words else cut(piece, _next_places(piece))
+            words += cut(piece, _next_places(piece))
         return words
 
     def _longest_match(self, piece: str, following: Sequence[int]) -> list[str]:
