@@ -33,6 +33,7 @@ from hybridasr.cli import (
     live,
     recipes,
     recognition,
+    text_tools,
     train,
     voice,
     wake,
@@ -41,8 +42,8 @@ from hybridasr.cli.verb import Parser, Verb
 from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
-                          **language_models.VERBS, **train.VERBS, **recognition.VERBS,
-                          **live.VERBS, **wake.VERBS, **evaluation.VERBS,
+                          **language_models.VERBS, **text_tools.VERBS, **train.VERBS,
+                          **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS,
                           **voice.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.

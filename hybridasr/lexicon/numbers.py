@@ -28,8 +28,8 @@ def number_spellings(text: str) -> list[str]:
     ['二零二六年', '两千零二十六年', '二千零二十六年']
     >>> number_spellings("26度")
     ['二十六度']
-    >>> number_spellings("50%"), number_spellings("3.5")
-    (['百分之五十'], ['三点五'])
+    >>> number_spellings("50%"), number_spellings("3.5"), number_spellings("3.5%")
+    (['百分之五十'], ['三点五'], ['百分之三点五'])
     """
     parts: list[tuple[str, ...]] = []
     end = 0
@@ -51,11 +51,11 @@ def _spellings(number: str, before: str, after: str) -> tuple[str, ...]:
     """Return the ways to read one number between two texts."""
     if number == "100%":
         return "百分之百", "百分之一百"
-    if number.endswith("%"):
-        return ("百分之" + _quantities(number[:-1])[-1],)
-    whole, _, fraction = number.partition(".")
-    if fraction:
-        return (f"{_quantities(whole)[-1]}点{_by_digit(fraction)}",)
+    percent = "百分之" if number.endswith("%") else ""
+    whole, _, fraction = number.rstrip("%").partition(".")
+    if percent or fraction:
+        point = "点" + _by_digit(fraction) if fraction else ""
+        return (percent + _quantities(whole)[-1] + point,)
     if len(whole) > _LONGEST or (len(whole) > 1 and whole[0] == "0"):
         return _names(whole)
     measure = _measure(after)

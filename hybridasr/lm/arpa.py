@@ -13,8 +13,8 @@ import numpy as np
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD
-from hybridasr.lm.arpa_lines import RESERVED, ArpaTables, finite_log10, read_arpa_lines
-from hybridasr.lm.ngram import BEGIN, END, NgramModel, model_of_ngrams
+from hybridasr.lm.arpa_lines import ArpaTables, finite_log10, read_arpa_lines
+from hybridasr.lm.ngram import BEGIN, END, RESERVED, NgramModel, model_of_ngrams
 from hybridasr.storage import PathLike, atomic_write, read_packed
 
 _BLOCK = 16 << 20  # bytes of a section that are split at once

@@ -8,11 +8,9 @@ import numpy as np
 
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
-from hybridasr.lm.ngram import NEVER
+from hybridasr.lm.ngram import NEVER, RESERVED
 from hybridasr.storage import PathLike, decode_text
 
-RESERVED = re.compile(r"<eps>|#\d+")
-"""In a graph <eps> would be no word at all, and #0 would be read as a backoff arc."""
 _SPACES = " \t\r\v\f"
 
 

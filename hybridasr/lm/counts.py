@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridasr.errors import NotEnoughData
+from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD
-from hybridasr.lm.ngram import BEGIN, END, find_keys
+from hybridasr.lm.ngram import BEGIN, END, RESERVED, find_keys
 from hybridasr.lm.token_store import BREAK, Scratch, WordIds, split_sentences
 
 _BYTES = 64  # memory that sorting takes for each token
@@ -171,6 +171,10 @@ def _choose_words(ids: WordIds, totals: np.ndarray,
                             "--vocabulary")
     chosen |= {BEGIN, END} | ({UNKNOWN_WORD} if choice.unknown else set())
     words = sorted(chosen)
+    reserved = [word for word in words if RESERVED.fullmatch(word)]
+    if reserved:
+        raise UserError(f"the text has the word '{reserved[0]}', a reserved symbol of graphs; "
+                        "rename it, or leave it out (--vocabulary)")
     numbers = {word: number for number, word in enumerate(words)}
     # <UNK> in the text is the same mark as for words that are left out.
     missing = numbers[UNKNOWN_WORD] if choice.unknown else -1

@@ -1,6 +1,5 @@
 """Owns the estimation of n-gram models: a text in, an `NgramModel` out."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,9 @@ import numpy as np
 
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
-from hybridasr.lexicon.lexicon import UNKNOWN_WORD
+from hybridasr.lexicon.lexicon import SPECIAL_WORDS, UNKNOWN_WORD
 from hybridasr.lm.counts import NgramCounts, WordChoice, count_ngrams
-from hybridasr.lm.ngram import BEGIN, END, NgramModel, check_order
+from hybridasr.lm.ngram import BEGIN, END, RESERVED, NgramModel, check_order
 from hybridasr.lm.prune_ngram import prune_ngram
 from hybridasr.lm.smoothing import SMOOTHINGS, smooth_counts
 from hybridasr.lm.token_store import BREAK, Scratch, WordIds, file_tokens, sentence_tokens
@@ -146,12 +145,14 @@ def estimate_from_file(path: PathLike, options: LmOptions, vocabulary: Sequence[
 def read_vocabulary(path: PathLike) -> list[str]:
     """Read the words of a model: the first word of each line, so that words.txt will do.
 
-    <s>, </s>, <UNK>, <eps> and disambiguation symbols such as #0 are left out.
+    Of a lang directory its words.txt is read. Marks such as <s>, <UNK>, <SIL> and <eps>, and
+    disambiguation symbols such as #0 are left out.
     """
+    path = Path(path) / "words.txt" if Path(path).is_dir() else path
     rows = [normalize_text(line).split() for line in read_text(path).splitlines()]
-    marks = {BEGIN, END, UNKNOWN_WORD, UNKNOWN_WORD.lower(), "<eps>"}
+    marks = {BEGIN, END, UNKNOWN_WORD.lower(), "<eps>", *SPECIAL_WORDS}
     words = dict.fromkeys(row[0] for row in rows if row)
-    words = [word for word in words if word not in marks and not re.fullmatch(r"#\d+", word)]
+    words = [word for word in words if word not in marks and not RESERVED.fullmatch(word)]
     if not words:
         raise UserError("holds no word; write one word a line", path)
     return words

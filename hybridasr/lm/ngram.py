@@ -11,6 +11,7 @@ so a binary search in the sorted keys finds it, and the key tells its history an
 A unigram's row is the id of the word. Every listed n-gram's history is listed too.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ from hybridasr.lexicon.lexicon import UNKNOWN_WORD
 
 BEGIN, END = "<s>", "</s>"
 MAX_ORDER = 6
+RESERVED = re.compile(r"<eps>|#[0-9]+")
+"""Words that no model may have: in a graph <eps> is no word, and #0 a backoff arc."""
 # What ARPA files give <s>, which is never predicted, and whatever else is impossible.
 NEVER = -99.0
 

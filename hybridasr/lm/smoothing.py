@@ -103,7 +103,7 @@ def modified_discounts(values: np.ndarray) -> tuple[float, float, float] | None:
         Counts of n-grams; zeros do not matter.
 
     >>> modified_discounts(np.array([1] * 8 + [2] * 4 + [3] * 3 + [4] * 2))
-    (0.5, 0.875, 1.6666666666666665)
+    (0.5, 0.875, 1.6666666666666667)
     """
     times = np.bincount(np.minimum(values, 5), minlength=6)[1:5].tolist()
     if not all(times):

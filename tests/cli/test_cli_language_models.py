@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hybridasr import cli
+from hybridasr.cli.verb import Parser
 from hybridasr.lm.model_file import read_ngram
 
 
@@ -87,3 +89,53 @@ def test_what_the_user_can_mend_is_one_line(place, capsys, words, message):
     assert len(lines) == 1
     assert re.search(message, lines[0])
     assert not (place / "lm").exists()
+
+
+def test_text_becomes_words_and_a_model(place, capsys):
+    (place / "zh.txt").write_text("打开2盏灯。关灯！привет\n打开灯\n")
+    (place / "lexicon.txt").write_text("打开 d a3\n灯 d eng1\n盏 zh\n关 g\n")
+    assert run(place, "normalize-text", "--unreadable", "@rest", "@zh.txt", "@spoken") == 0
+    assert (place / "spoken").read_text() == "打开两盏灯\n关灯\n打开灯\n"
+    assert (place / "rest").read_text() == "привет\t1\n"
+    assert "cannot be read: привет; 1 sentences are left out" in capsys.readouterr().err
+    for method in ("longest", "unigram"):
+        assert run(place, "segment-text", "--method", method, "--segment", "@lexicon.txt",
+                   "@spoken", "@cut") == 0
+        assert (place / "cut").read_text() == "打开 两 盏 灯\n关 灯\n打开 灯\n"
+        assert "1 words (1 different) are not in" in capsys.readouterr().err
+    assert run(place, "train-lm", "@cut", "@zh.arpa") == 0
+    assert run(place, "segment-text", "--arpa", "@zh.arpa", "--segment", "@lexicon.txt",
+               "@spoken", "@again") == 0
+    assert (place / "again").read_text() == (place / "cut").read_text()
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("segment-text", "@text", "@lm"), "no words to segment with; give --segment"),
+    (("segment-text", "--method", "jieba", "--segment", "@text", "@text", "@lm"),
+     "--segment has no effect with --method jieba"),
+    (("segment-text", "--method", "longest", "--segment", "@text", "--arpa", "@x", "@text", "@lm"),
+     "--arpa has no effect with --method longest"),
+    (("segment-text", "--segment", "@text", "@blank", "@lm"), "blank: holds no word"),
+    (("normalize-text", "@blank", "@lm"), "blank: holds no sentence that can be read"),
+])
+def test_faults_of_text_are_one_line(place, capsys, words, message):
+    test_what_the_user_can_mend_is_one_line(place, capsys, words, message)
+
+
+def test_the_page_runs_as_written(place, capsys, monkeypatch):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "language_models.md").read_text("utf-8")
+    monkeypatch.chdir(place)
+    for name, copy in (("text", "train.txt"), ("held_out", "held_out.txt"), ("text", "article.txt"),
+                       ("text", "lexicon.txt")):
+        (place / copy).write_text((place / name).read_text())
+    assert run(place, "train-lm", "@more", "@other.arpa") == 0
+    lines = [line.split()[1:] for line in page.splitlines() if line.startswith("    hybridasr ")]
+    assert len(lines) > 5
+    for words in lines:
+        parser = Parser(prog=words[0])
+        cli.VERBS[words[0]].arguments(parser)
+        parser.parse(words[1:])
+        if words[0] != "mkgraph":  # which needs a trained model
+            assert cli.main(words) == 0, (words, capsys.readouterr().err)
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(block, {})

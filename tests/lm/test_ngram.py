@@ -49,6 +49,9 @@ def test_refuses_what_cannot_be_estimated():
         estimate_ngram([], 2)
     with pytest.raises(UserError, match="order 7; give 1 to 6"):
         estimate_ngram([["a"]], 7)
+    with pytest.raises(UserError, match="the text has the word '#1', a reserved symbol"):
+        estimate_ngram([["a", "#1"]], 2)
+    assert estimate_ngram([["a", "#1"]], 2, vocabulary=["a"]).vocabulary == [END, "a"]
     with pytest.raises(UserError, match="sentence 2 holds"):
         estimate_ngram([["a"], ["a", END]], 2)
 

@@ -6,8 +6,9 @@ The text is repeated up to each size; in each copy a share of the words (--chang
 words drawn at random, so that n-grams go on growing. Without --text, the words of README.md are
 taken. Each row is measured in a process of its own:
 megabytes, order, smoothing, seconds to count (with reading), seconds to smooth, megabytes of text a
-second and order, peak memory in megabytes, n-grams; with --files also seconds to write and read
-ARPA, and to map the binary file.
+second and order, seconds of both by the wall clock, peak memory in megabytes, n-grams; with --files
+also seconds to write and read ARPA, and to map the binary file. All seconds but those of the wall
+clock are processor time, so that other programs on the machine do not change them.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from hybridasr.lm.token_store import Scratch, WordIds, file_tokens
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 COLUMNS = ("megabytes", "order", "smoothing", "on_disk", "count_s", "smooth_s",
-           "mb_per_s_per_order", "peak_mb", "ngrams")
+           "mb_per_s_per_order", "wall_s", "peak_mb", "ngrams")
 FILES = ("write_arpa_s", "read_arpa_s", "arpa_mb", "map_binary_s")
 
 
@@ -88,18 +89,19 @@ def write_text(path: Path, source: Path, megabytes: float, change: float) -> Non
 def measure(text: Path, order: int, args: argparse.Namespace) -> dict[str, object]:
     """Estimate one model and return a row of the table."""
     memory, size = args.memory << 20, text.stat().st_size
-    start = time.perf_counter()
+    wall, start = time.perf_counter(), time.process_time()
     ids = WordIds()
     on_disk = size * 16 > memory
     with Scratch(on_disk) as scratch:
         counts = count_ngrams(file_tokens(text, ids), ids, order, WordChoice(), scratch, memory)
-        middle = time.perf_counter()
+        middle = time.process_time()
         model, smoothing = smooth_counts(counts, args.smoothing)
-        end = time.perf_counter()
+        end = time.process_time()
     row = {"megabytes": round(size / 1e6, 1), "order": order, "smoothing": smoothing,
            "on_disk": on_disk, "count_s": round(middle - start, 2),
            "smooth_s": round(end - middle, 2),
            "mb_per_s_per_order": round(size / 1e6 * order / (end - start), 2),
+           "wall_s": round(time.perf_counter() - wall, 2),
            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
            "ngrams": sum(model.num_ngrams)}
     if args.files:
@@ -112,12 +114,12 @@ def measure_files(folder: Path, model: object) -> dict[str, object]:
     times = []
     for name, action in (("lm.arpa", write_ngram), ("lm.arpa", None), ("lm.bin", write_ngram),
                          ("lm.bin", None)):
-        start = time.perf_counter()
+        start = time.process_time()
         if action:
             action(folder / name, model)
         else:
             read_ngram(folder / name)
-        times.append(round(time.perf_counter() - start, 2))
+        times.append(round(time.process_time() - start, 2))
     return {"write_arpa_s": times[0], "read_arpa_s": times[1], "map_binary_s": times[3],
             "arpa_mb": round((folder / "lm.arpa").stat().st_size / 1e6, 1)}
 
