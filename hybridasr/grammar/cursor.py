@@ -87,7 +87,7 @@ class Cursor:
     def expect(self, text: str, mend: str) -> None:
         """Move behind `text`; raise if something else comes next."""
         if not self.accept(text):
-            shown = repr(self.peek()) if self.peek().strip() else "the end of the line"
+            shown = "the end of the line" if self.peek() in ("", "\n") else repr(self.peek())
             raise self.fault(f"{shown} where '{text}' is expected; {mend}")
 
     def name(self, what: str) -> str:

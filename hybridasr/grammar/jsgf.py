@@ -143,6 +143,7 @@ class _Parser:
     def _rule_name(self) -> str:
         """Read a name up to its >; the grammar's own name before it is left out."""
         name = self._cursor.name("rule")
+        self._cursor.skip_space()
         self._cursor.expect(">", "end the name of the rule with >")
         return name.removeprefix(f"{self._name}.")
 

@@ -19,6 +19,7 @@ from hybridasr.grammar.expressions import (
     Series,
     SlotFill,
     Words,
+    plain_text,
 )
 
 MAX_SENTENCES = 10_000
@@ -181,7 +182,7 @@ def _fixpoint(rules: Mapping[str, Node], holds) -> set[str]:
 
 def _may_be_empty(node: Node, rules: set[str]) -> bool:
     if isinstance(node, Words):
-        return False
+        return plain_text(node.text) == ""
     if isinstance(node, RuleCall):
         return node.name in rules
     if isinstance(node, Repeat) and node.least == 0:
@@ -302,7 +303,8 @@ def _check_filled_once(grammar: RuleGrammar, node: Node, rules: Mapping[str, fro
 
 
 def _filled_twice(grammar: RuleGrammar, node: Node, slot: str) -> UserError:
-    place = next(one.place for one in _nodes(node) if isinstance(one, Words | RuleCall | SlotFill))
+    place = next(one.place for one in _nodes(node) 
+                 if isinstance(one, Words | RuleCall | SlotFill | Repeat))
     return grammar.fault(place, f"slot '{slot}' may be filled twice in one sentence; give the "
                          "second another name, as {list:name}, or keep it out of a repetition")
 

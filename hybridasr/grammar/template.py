@@ -41,7 +41,7 @@ _OPERATORS = re.compile(r"[()\[\]{}<>|=]")
 _DEFINITION = re.compile(r"\s*[{<][^}>=\n]*[}>]\s*=")
 _GOES_ON = re.compile(r"\s*[|,]")
 _TEXT = re.compile(r"[^()\[\]{}<>|=,;]+")
-_LIST_ENTRY_END = ("", ",")
+_LIST_ENTRY_END = ("", ",", "=")
 
 
 def has_templates(text: str) -> bool:
@@ -136,6 +136,7 @@ class _Reader:
                                "join the two", start)
         cursor.skip_space()
         cursor.accept("=")
+        cursor.skip_space()
         self._places[key] = place
         if what == "rule":
             self._rules[key] = NOTHING  # known, even if it has a fault
@@ -242,7 +243,7 @@ def _list_entries(cursor: Cursor) -> Node:
         place = cursor.place
         item: Node | NumberRange | None = read_range(cursor, _LIST_ENTRY_END)
         if item is None:
-            item = _Template(cursor, in_list=True).whole(("", ",", "="))
+            item = _Template(cursor, in_list=True).whole(_LIST_ENTRY_END)
         value = None
         if cursor.accept("=>"):
             start = cursor.position
@@ -250,7 +251,7 @@ def _list_entries(cursor: Cursor) -> Node:
             if value == "":
                 raise cursor.fault("no value behind =>; write what the slot gets", start)
             if isinstance(item, NumberRange):
-                raise cursor.fault("a range of numbers with a value; each number is its own value",
+                raise cursor.fault("a range of numbers with a value; leave the value out",
                                    start)
         entries.append(SlotFill("", item, value, place))
         if not cursor.next_mark():

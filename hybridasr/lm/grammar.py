@@ -99,13 +99,13 @@ def rule_grammar(net: RuleNet, words: dict[str, int]) -> pynini.Fst:
         label = 0 if arc.word is None else words[arc.word]
         fst.add_arc(arc.source, pynini.Arc(
             label, label, pynini.Weight("log", -math.log(arc.probability)), arc.target))
-    fst.connect().rmepsilon()
-    if fst.properties(pynini.ACYCLIC, True) == pynini.ACYCLIC:
-        fst = pynini.arcmap(pynini.determinize(fst), map_type="to_std")
+    if fst.connect().properties(pynini.ACYCLIC, True) == pynini.ACYCLIC:
+        fst = pynini.arcmap(pynini.determinize(fst.rmepsilon()), map_type="to_std")
     else:
         # With loops it may never end, so that states are counted; and sums of ever more
         # derivations would need a state for each length.
-        fst = pynini.determinize(pynini.arcmap(fst, map_type="to_std"), nstate=MAX_LOOP_STATES)
+        fst = pynini.arcmap(fst, map_type="to_std").rmepsilon()
+        fst = pynini.determinize(fst, nstate=MAX_LOOP_STATES)
         if fst.num_states() >= MAX_LOOP_STATES:
             raise UserError("two repetitions of the grammar have the same words with different "
                             "weights, and no finite graph tells them apart; write one repetition "
