@@ -82,7 +82,7 @@ def parse_grammar(text: str, path: PathLike | None = None) -> RuleGrammar:
     Examples
     --------
     >>> from hybridasr.grammar.expansion import expand_sentences
-    >>> grammar = parse_grammar("{room} = 客厅, 卧室\\non\\t打开{room}[的]灯")
+    >>> grammar = parse_grammar("{room} = 客厅, 卧室\non\t打开{room}[的]灯")
     >>> [(sentence.text, sentence.slots) for sentence in expand_sentences(grammar)][:2]
     [('打开客厅灯', (('room', '客厅'),)), ('打开客厅的灯', (('room', '客厅'),))]
     """

@@ -303,7 +303,7 @@ def _check_filled_once(grammar: RuleGrammar, node: Node, rules: Mapping[str, fro
 
 
 def _filled_twice(grammar: RuleGrammar, node: Node, slot: str) -> UserError:
-    place = next(one.place for one in _nodes(node) 
+    place = next(one.place for one in _nodes(node)
                  if isinstance(one, Words | RuleCall | SlotFill | Repeat))
     return grammar.fault(place, f"slot '{slot}' may be filled twice in one sentence; give the "
                          "second another name, as {list:name}, or keep it out of a repetition")

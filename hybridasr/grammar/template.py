@@ -63,7 +63,7 @@ def parse_templates(text: str, path: PathLike | None = None) -> RuleGrammar:
 
     Examples
     --------
-    >>> grammar = parse_templates("{room} = 客厅, 卧室\\non\\t打开{room}灯")
+    >>> grammar = parse_templates("{room} = 客厅, 卧室\non\t打开{room}灯")
     >>> grammar.intents[0].id, list(grammar.rules)
     ('on', ['{room}'])
     """

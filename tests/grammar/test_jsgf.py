@@ -5,7 +5,16 @@ import math
 
 import numpy as np
 import pytest
-from random_grammars import WORDS, best, draw_rules, expansions, has_loop, may_be_empty, summed, written
+from random_grammars import (
+    WORDS,
+    best,
+    draw_rules,
+    expansions,
+    has_loop,
+    may_be_empty,
+    summed,
+    written,
+)
 
 from hybridasr.errors import UserError
 from hybridasr.grammar.command_file import parse_grammar
@@ -90,8 +99,7 @@ def test_g_of_random_grammars_with_repetitions():
     for rules, text in drawn(200, loops=True):
         try:
             table = g_of(text)
-        except UserError as error:
-            assert "two repetitions of the grammar" in str(error)
+        except UserError:  # two repetitions that no finite graph tells apart
             refused += 1
             continue
         rows = expansions(rules[0], rules, 3)
@@ -104,7 +112,8 @@ def test_g_of_random_grammars_with_repetitions():
                     assert cost == pytest.approx(-math.log(probability[words]), rel=1e-4, abs=2e-3)
                 else:
                     assert cost == math.inf
-    assert accepted > 400 and refused < 20
+    assert accepted > 400
+    assert refused < 20
 
 
 def test_slots_of_random_grammars():
@@ -116,8 +125,7 @@ def test_slots_of_random_grammars():
             meanings.setdefault(" ".join(words), set()).add(frozenset(slots))
         try:
             check_slots(grammar)
-        except UserError as error:
-            assert "may be filled twice" in str(error)  # a rule that is called twice
+        except UserError:  # a rule with a slot is called twice
             continue
         for sentence in [*expand_sentences(grammar), *draw_sentences(grammar, 20, 1)]:
             filled += len(sentence.slots)
@@ -145,7 +153,7 @@ def test_right_recursion_is_a_loop(rules):
     table = g_of(HEAD + rules)
     a, b = IDS["a"], IDS["b"]
     for times in range(5):
-        assert cost_of(table, [a] * times + [b]) == pytest.approx((times + 1) * math.log(2), rel=1e-5)
+        assert cost_of(table, [a] * times + [b]) == pytest.approx((times + 1) * math.log(2))
     assert cost_of(table, [a]) == cost_of(table, [b, a]) == math.inf
     grammar = parse_grammar(HEAD + rules)
     assert {s.text for s in draw_sentences(grammar, 50)} >= {"b", "a b", "a a b"}

@@ -37,8 +37,8 @@ HASSIL = {
         "volume": {"data": [{"sentences": ["音量{volume}"]}]},
         "stop": {"data": [{"sentences": ["stop"]}]}},
     "lists": {
-        "device": {"values": [{"in": "(空调|冷气)", "out": "ac"}, {"in": "(大|小)灯", "out": "light"},
-                              "电视"]},
+        "device": {"values": [{"in": "(空调|冷气)", "out": "ac"},
+                              {"in": "(大|小)灯", "out": "light"}, "电视"]},
         "room": {"values": ["客厅", {"in": "(主|次)卧", "out": "bedroom"}, "书房"]},
         "temperature": {"values": [{"in": said, "out": value} for said, value in (
             ("十八", 18), ("二十", 20), ("二十二", 22), ("二十四", 24), ("二十六", 26),
@@ -268,14 +268,16 @@ def test_faults_have_line_column_and_mend(tmp_path, text, faults):
     assert len(lines) == len(faults)
     for line, (number, column, message) in zip(lines, faults, strict=True):
         place = f"{path}:{number}: column {column}: " if number else f"{path}: "
-        assert line.startswith(place) and message in line
+        assert line.startswith(place)
+        assert message in line
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ("{a} = 灯, 火\n开{a}关{a}", "column 6: slot 'a' may be filled twice in one sentence"),
     ("{a} = 灯, 火\n<r> = 关{a}\n开{a}<r>", "column 5: slot 'a' may be filled twice"),
-    ("x\t{n: 0-99}(号|楼){m: 0-99}号\ny\t[请]停", "column 3: 20,[0-9]+ sentences, 20,[0-9]+ of them "
-     "of 'x', and a command list has at most 10,000; shorten its alternatives, or make a graph"),
+    ("x\t{n: 0-99}(号|楼){m: 0-99}号\ny\t[请]停", "column 3: 20,[0-9]+ sentences, 20,[0-9]+ of "
+     "them of 'x', and a command list has at most 10,000; shorten its alternatives, or make "
+     "a graph"),
     ("<n> = {n: 0-99}\n{m} = 0-99, 满\nx\t<n>到{m}{m:k}", "shorten what makes most of them, <n>"),
 ])
 def test_slots_filled_twice_and_too_many_sentences(tmp_path, text, message):

@@ -29,7 +29,8 @@ from hybridasr.recognize.recognizer import Recognizer, load
 
 # The chords of the phones are unlike each other: with the usual scale nothing else comes near.
 NEAR = SearchOptions(acoustic_scale=0.01)
-FIELDS = {"text", "id", "confidence", "accepted", "reason", "partial", "result", "alternatives"}
+FIELDS = {"text", "id", "slots", "confidence", "accepted", "reason", "partial", "result",
+          "alternatives"}
 
 
 @pytest.fixture
