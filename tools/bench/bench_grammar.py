@@ -9,6 +9,11 @@ than real time the recordings AUDIO are recognised, rejection included. Beside i
 as a graph (`mkgraph --grammar rules`), with pynini: until it is ready, states, speed.
 """
 
+# ruff: noqa: E402 - threads are limited before numpy is imported.
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import argparse
 import tempfile
 import time
