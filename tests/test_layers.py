@@ -14,7 +14,7 @@ LEVELS = (
     ("corpus",),
     ("features",),
     # hmm with the language: a language directory holds the topology of its phones.
-    ("lexicon", "lm", "hmm"),
+    ("lexicon", "grammar", "lm", "hmm"),
     ("tree", "gmm", "nnet"),
     ("graph", "lattice"),
     # The search knows no acoustic model, and no acoustic model the search.

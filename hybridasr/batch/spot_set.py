@@ -231,7 +231,8 @@ def make_trial(recognizer: Recognizer, name: str, speaker: str, words: Sequence[
     # Compared by words: the id may be a code that nobody says.
     said = next((c for c in recognizer.commands if c.words == tuple(words)), None)
     kind = (TrialKind.OUTSIDE if said is None else
-            TrialKind.RIGHT if command is not None and command.id == said.id else TrialKind.WRONG)
+            TrialKind.RIGHT if command is not None and command.meaning == said.meaning
+            else TrialKind.WRONG)
     calibrated = recognizer.calibration is not None
     values = decision.measures if decision is not None else None
     return Trial(name, speaker, " ".join(words), kind, command.text if command else "",

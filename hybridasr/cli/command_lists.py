@@ -1,4 +1,4 @@
-"""Owns the verbs about command lists: what sounds near to a command."""
+"""Owns the verbs about command lists: what sounds near to a command, what a grammar says."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridasr.cli.verb import Verb
+from hybridasr.cli.verb import Verb, refuse
 
 if TYPE_CHECKING:
     from hybridasr.confidence.filler_candidates import FillerSource
@@ -25,7 +25,7 @@ def _fillers_arguments(parser: argparse.ArgumentParser) -> None:
                         help="own pronunciations (<word> <phone> ...), which win over all others")
     parser.add_argument("--json", action="store_true",
                         help="one line of JSON for each filler in place of the table")
-    parser.add_argument("commands", type=Path, help="command list, one a line")
+    parser.add_argument("commands", type=Path, help="command list, one a line; templates or JSGF")
 
 
 def _suggest_fillers(args: argparse.Namespace) -> None:
@@ -65,13 +65,13 @@ def _read(path: Path, directory: Path | None, own_lexicon: Path | None, dictiona
     from hybridasr.confidence.confusion import FILE, load_confusions, table_distances
     from hybridasr.confidence.filler_candidates import FillerSource
     from hybridasr.confidence.spoken import lexicon_of, spoken_commands
-    from hybridasr.corpus.command_list import read_commands
+    from hybridasr.grammar.command_file import read_command_file
     from hybridasr.lexicon.extend import with_commands
     from hybridasr.lexicon.langdir import read_lang
     from hybridasr.lexicon.lexicon import build_lexicon
     from hybridasr.lexicon.phones import default_phone_set
 
-    commands = read_commands(path)
+    commands = read_command_file(path)
     # Without a model the built-in lexicon reads the commands, and all phones are known.
     if directory is None:
         places = {word: (path, command.line) for command in commands for word in command.words}
@@ -94,7 +94,47 @@ def _read(path: Path, directory: Path | None, own_lexicon: Path | None, dictiona
             FillerSource(distances, lexicon=own, dictionaries=dictionaries))
 
 
+def _expand_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = ("Without --number every sentence once, in the order of the file, as a command "
+                     "list: its id, where the file gives one, a tab, the text. With --number so "
+                     "many are drawn, as likely as the grammar has them, and may come again.")
+    parser.add_argument("--number", type=int, metavar="N", help="draw so many sentences")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw: the same seed, the same "
+                        "sentences (0)")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each sentence: "
+                        "text, id, slots, probability")
+    parser.add_argument("grammar", type=Path, help="sentence templates, or a JSGF grammar")
+
+
+def _expand(args: argparse.Namespace) -> None:
+    from hybridasr.errors import UserError
+    from hybridasr.grammar.command_file import read_grammar, sentence_record
+    from hybridasr.grammar.expansion import draw_sentences, expand_sentences
+    from hybridasr.grammar.rule_checks import check_finite, check_slots
+
+    if args.number is None:
+        refuse(args, ["seed"], "without --number", "give --number N too")
+    elif args.number < 1 or args.seed < 0:
+        raise UserError(f"--number {args.number} and --seed {args.seed}; give at least 1 sentence, "
+                        "and a seed of 0 or more")
+    grammar = read_grammar(args.grammar)
+    check_slots(grammar)
+    if args.number is None:
+        check_finite(grammar, "the list of all sentences", "draw some with --number N")
+        sentences = expand_sentences(grammar)
+    else:
+        sentences = draw_sentences(grammar, args.number, args.seed)
+    for sentence in sentences:
+        if args.json:
+            print(json.dumps(sentence_record(sentence), ensure_ascii=False))
+        else:
+            print(sentence.text if sentence.id == sentence.text
+                  else f"{sentence.id}\t{sentence.text}")
+
+
 VERBS = {
+    "expand-grammar": Verb("print or draw the sentences of templates or of a JSGF grammar",
+                           _expand_arguments, _expand),
     "suggest-fillers": Verb("list what sounds near to commands, for the grammar's fillers; warn of "
                             "commands that sound alike", _fillers_arguments, _suggest_fillers),
 }

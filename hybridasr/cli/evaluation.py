@@ -47,11 +47,11 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from hybridasr.batch.spot_set import CommandList
-    from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
     from hybridasr.evaluation.evaluate import evaluate, graph_lang, homophone_classes
     from hybridasr.evaluation.spotting import evaluate_commands
+    from hybridasr.grammar.command_file import read_command_file
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
@@ -61,7 +61,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     data, fillers = read_datadir(args.data), read_fillers(args)
     with executor(args.nj) as pool:
         if args.commands:
-            commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
+            commands = CommandList(tuple(read_command_file(args.commands)), tuple(fillers))
             row = evaluate_commands(args.model, [data], commands, args.model /
                                     f"commands_{args.data.name}", pool, spot_options(args))
         else:
@@ -134,11 +134,11 @@ def _calibrate(args: argparse.Namespace) -> None:
     from hybridasr.batch.spot_set import CommandList
     from hybridasr.confidence.calibrator import CalibrationOptions
     from hybridasr.corpus.background import background_utterances
-    from hybridasr.corpus.command_list import read_commands
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.errors import require_extra
     from hybridasr.evaluation.calibrate import DrawOptions, calibrate
     from hybridasr.evaluation.tune import held_out
+    from hybridasr.grammar.command_file import read_command_file
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
@@ -157,7 +157,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     # Read in this process, so that a faulty list is told before workers start.
     data, fillers = read_datadir(args.data), read_fillers(args)
     if args.commands:
-        commands = CommandList(tuple(read_commands(args.commands)), tuple(fillers))
+        commands = CommandList(tuple(read_command_file(args.commands)), tuple(fillers))
     with executor(args.nj) as pool:
         _, report = calibrate(args.model, held_out(args.model, data) if args.held_out else data,
                               pool, commands, from_args(DrawOptions, args),

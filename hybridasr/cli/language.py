@@ -18,7 +18,7 @@ def _lang_arguments(parser: argparse.ArgumentParser) -> None:
                         "up in the built-in tables, even if its phones are others")
     add_options(parser, LangOptions)
     parser.add_argument("words", type=Path, nargs="+",
-                        help="data directories (their text) and command lists")
+                        help="data directories (their text) and command lists, templates or JSGF")
     parser.add_argument("lang", type=Path, help="the lang directory to write")
 
 
@@ -37,9 +37,10 @@ def _graph_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.options import add_options
 
     parser.add_argument("--grammar", default="commands", choices=GRAMMARS, help="commands: one "
-                        "an utterance; loop: any number; ngram: from --arpa (commands)")
+                        "an utterance; loop: any number; ngram: from --arpa; rules: templates or "
+                        "JSGF of --commands, with weights and repetitions (commands)")
     parser.add_argument("--commands", type=Path, metavar="FILE",
-                        help="command list (default: every word of the lexicon)")
+                        help="command list, templates or JSGF (default: every word of the lexicon)")
     parser.add_argument("--arpa", type=Path, metavar="FILE", help="language model for ngram, "
                         "ARPA or binary")
     parser.add_argument("--lexicon", type=Path, metavar="FILE", help="own pronunciations (<word> "
@@ -69,7 +70,8 @@ def _mkgraph(args: argparse.Namespace) -> None:
         args.commands, args.arpa, args.lexicon, args.lang))
     logger.info("%s", make_graph(words.lang, model.transitions, model.tree,
                                  args.graph or args.model / "graph", args.grammar, words.phrases,
-                                 words.ngram, from_args(GraphOptions, args), words.reasons))
+                                 words.ngram, from_args(GraphOptions, args), words.reasons,
+                                 words.net))
 
 
 VERBS = {

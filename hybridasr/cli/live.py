@@ -48,8 +48,8 @@ def _listen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partial", action="store_true",
                         help="show the words so far, too, whenever they change")
     parser.add_argument("--exec", metavar="CMD", help="run a program for each accepted command, "
-                        "with its id and text as last arguments, or in place of {id} and {text}; "
-                        "no shell, and it is not waited for")
+                        "with its id and text as last arguments, or in place of {id}, {text} and "
+                        "{slots}; no shell, and it is not waited for")
     parser.add_argument("--one-speaker", action="store_true", help="one speaker uses the device, "
                         "and is remembered from utterance to utterance")
     parser.add_argument("--wake", action="append", default=[], metavar="TEXT",

@@ -107,7 +107,8 @@ def add_commands(parser: argparse.ArgumentParser,
     from hybridasr.options import add_options
 
     parser.add_argument("--commands", type=Path, metavar="FILE",
-                        help="command list: one of them is recognised, or none (default: "
+                        help="command list, sentence templates or JSGF: one of them is "
+                        "recognised, or none (default: "
                         f"{default})")
     parser.add_argument("--fillers", type=Path, metavar="FILE",
                         help="list of words and phrases that are no commands")
@@ -152,9 +153,9 @@ def check_adaptation(args: argparse.Namespace, model: Path) -> None:
 
 def read_fillers(args: argparse.Namespace) -> list[str]:
     """Return the texts of the list of fillers, none without one."""
-    from hybridasr.corpus.command_list import read_commands
+    from hybridasr.grammar.command_file import read_command_file
 
-    return [filler.text for filler in read_commands(args.fillers)] if args.fillers else []
+    return [filler.text for filler in read_command_file(args.fillers)] if args.fillers else []
 
 
 def spot_options(args: argparse.Namespace) -> "SpotOptions":

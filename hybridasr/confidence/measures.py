@@ -7,7 +7,7 @@ a survey", Speech Communication 45, 2005; per phone: Witt and Young, "Phone-leve
 scoring", Speech Communication 30, 2000).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from hybridasr.lattice.posteriors import forward_backward
 NAMES = ("filler_ratio", "filler_ratio_a_frame", "margin", "posterior", "phone_ratio",
          "worst_phone", "duration", "worst_duration", "contrast")
 NUM_ALTERNATIVES = 10
-MOST_PATHS = 100  # of a lattice; several may be commands of one id
+MOST_PATHS = 100  # of a lattice; several may be commands of one meaning
 # Beyond this an average over phones would say nothing but that one was odd.
 LARGEST_DEVIATION = 4.0
 LARGEST_LOG_ODDS = 10.0
@@ -41,7 +41,7 @@ class CompetingCommands:
     ----------
     best : WordPath
     others : list of WordPath
-        Commands of other ids, best first.
+        Commands of other ids or slots, best first.
     wins : bool
         Whether the command is better than the filler, the filler's penalty counted.
     filler_ratio : float
@@ -70,7 +70,7 @@ def compare_commands(lattice: CompactLattice, phrases: Mapping[Phrase, Command],
     lattice : CompactLattice
         Of commands only.
     phrases : mapping word ids -> Command
-        Commands of one id do not compete with each other.
+        Commands of one id and the same slots do not compete with each other.
     filler_cost : float
         Of the best path without a command; infinite if there is none.
     scale : float
@@ -84,13 +84,13 @@ def compare_commands(lattice: CompactLattice, phrases: Mapping[Phrase, Command],
     -------
     CompetingCommands, or None if the lattice holds no words
     """
-    shares: dict[str, float] = {}
-    firsts: dict[str, WordPath] = {}
+    shares: dict[Hashable, float] = {}
+    firsts: dict[Hashable, WordPath] = {}
     # All that may have been said: every path of the lattice, and the filler.
     total = np.logaddexp(forward_backward(lattice, scale)[2], -filler_cost)
     for path in n_best(lattice, MOST_PATHS, scale):
         if path.words:
-            name = phrases[path.words].id
+            name = phrases[path.words].meaning
             firsts.setdefault(name, path)
             shares[name] = shares.get(name, 0.0) + float(np.exp(-path.total_cost(scale) - total))
     if not firsts:

@@ -72,7 +72,7 @@ def near_pairs(commands: Sequence[SpokenCommand], distances: PhoneDistances,
     """Return the pairs of commands at a distance up to `limit`, the nearest first.
 
     The distance is that of their nearest pronunciations, in the mean of both directions.
-    Commands with the same id are no pair.
+    Commands with the same id and slots are no pair.
     """
     symmetric = distances.symmetric()
     owner = np.repeat(np.arange(len(commands)), [len(c.pronunciations) for c in commands])
@@ -88,7 +88,8 @@ def near_pairs(commands: Sequence[SpokenCommand], distances: PhoneDistances,
         # Each pair once: with the commands that follow.
         pairs += [NearPair(command, commands[other], float(nearest[other]))
                   for other in range(number + 1, len(commands))
-                  if nearest[other] <= limit + TOLERANCE and commands[other].id != command.id]
+                  if nearest[other] <= limit + TOLERANCE
+                  and commands[other].meaning != command.meaning]
     return sorted(pairs, key=lambda pair: pair.distance)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 
-from hybridasr.corpus.command_list import Command
+from hybridasr.corpus.command_list import Command, SlotPairs
 from hybridasr.errors import UserError
 from hybridasr.lexicon import mandarin
 from hybridasr.lexicon.langdir import Lang
@@ -56,7 +56,7 @@ class SpokenCommand:
     Attributes
     ----------
     text, id : str
-        Commands of the same id mean the same.
+        Commands of the same id and slots mean the same.
     units : tuple of Unit
         In the first pronunciation.
     pronunciations : tuple of tuples of phones
@@ -70,6 +70,12 @@ class SpokenCommand:
     units: tuple[Unit, ...]
     pronunciations: tuple[Phones, ...]
     line: int = 0
+    slots: SlotPairs = ()
+
+    @property
+    def meaning(self) -> tuple[str, SlotPairs]:
+        """The id and the slots."""
+        return self.id, self.slots
 
 
 def spoken_commands(commands: Sequence[Command], lexicon: Lexicon) -> list[SpokenCommand]:
@@ -92,7 +98,8 @@ def spoken_commands(commands: Sequence[Command], lexicon: Lexicon) -> list[Spoke
         prons = dict.fromkeys(tuple(itertools.chain.from_iterable(parts)) for parts in combined)
         units = tuple(unit for word, prons_of in zip(command.words, choices, strict=True)
                       for unit in split_word(word, prons_of[0]))
-        spoken.append(SpokenCommand(command.text, command.id, units, tuple(prons), command.line))
+        spoken.append(SpokenCommand(command.text, command.id, units, tuple(prons), command.line,
+                                    command.slots))
     return spoken
 
 

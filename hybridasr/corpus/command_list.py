@@ -23,6 +23,10 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 _READABLE = re.compile(r"[0-9]+(?:\.[0-9]+)?%?|[^\W_]|[ '\-]")
 
 
+SlotPairs = tuple[tuple[str, str | int], ...]
+"""Slots and their values, as (("room", "客厅"), ("temperature", 26))."""
+
+
 @dataclass(frozen=True)
 class Command:
     """One command: what is said, and what stands for it."""
@@ -31,11 +35,17 @@ class Command:
     id: str  # its own text unless the list gives one; several texts may share an id
     threshold: float | None = None  # 0..1; None = the model's own
     line: int = 0  # where the list has it, from 1
+    slots: SlotPairs = ()  # what it is about, from a grammar
 
     @property
     def words(self) -> tuple[str, ...]:
         """The text cut at spaces; hanzi without spaces are one word."""
         return tuple(self.text.split())
+
+    @property
+    def meaning(self) -> tuple[str, SlotPairs]:
+        """The id and the slots: commands of one meaning need not be told apart."""
+        return self.id, self.slots
 
 
 Item = str | Command | Mapping[str, Any] | tuple[Any, ...]
@@ -90,6 +100,42 @@ def fault_lines(faults: Sequence[tuple[int, str]], path: str | Path | None = Non
     return UserError(reason + "".join(others), path, line or None)
 
 
+def checked_threshold(threshold: Any) -> float | None:
+    """Return a threshold as a number, None if there is none; ValueError says what is wrong.
+
+    >>> checked_threshold("0.5"), checked_threshold("")
+    (0.5, None)
+    """
+    if threshold is None or threshold == "":
+        return None
+    try:
+        value = float(threshold)
+    except (TypeError, ValueError):
+        raise ValueError(f"threshold '{threshold}' is no number; give 0 to 1") from None
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"threshold {threshold} is outside 0..1; give 0 to 1")
+    return value
+
+
+def comments_blank(text: str) -> str:
+    """Return the text of a list with spaces in place of its comments.
+
+    >>> comments_blank("开灯 # on")
+    '开灯     '
+    """
+    return "\n".join(_COMMENT.sub(lambda match: " " * len(match[0]), line)
+                     for line in text.splitlines())
+
+
+def unreadable(text: str) -> set[str]:
+    """Return the characters that no word of a command has.
+
+    >>> unreadable("打开空调"), unreadable("3.5 ok!")
+    (set(), {'!'})
+    """
+    return set(_READABLE.sub("", text))
+
+
 def _collect(rows: Iterable[tuple[int, Callable[[], Command]]],
              path: str | Path | None) -> list[Command]:
     """Make commands from (line or 0, function that makes the command or raises ValueError)."""
@@ -134,7 +180,7 @@ def _command(item: Item) -> Command:
     if isinstance(item, str):
         return _checked(item, None, None)
     if isinstance(item, Command):
-        return _checked(item.text, item.id, item.threshold)
+        return replace(_checked(item.text, item.id, item.threshold), slots=item.slots)
     if isinstance(item, Mapping):
         odd = sorted(map(str, set(item) - {"text", "id", "threshold"}))
         if odd or "text" not in item:
@@ -156,18 +202,10 @@ def _checked(text: Any, name: Any, threshold: Any) -> Command:
     name = normalize_text(name) if name else name
     if len(text) > MAX_WORD:
         raise ValueError(f"'{text[:20]}...' has {len(text)} characters; give at most {MAX_WORD}")
-    odd = set(_READABLE.sub("", text))
+    odd = unreadable(text)
     if odd:
         # The characters as the user wrote them: the normal form may not be in the file at all.
         shown = sorted({c for c in written if normalize_text(c) in odd} or odd)
         raise ValueError(f"'{written}' has {' '.join(shown)}; write words only, without "
                          "punctuation")
-    if threshold is None or threshold == "":
-        return Command(text, name or text)
-    try:
-        value = float(threshold)
-    except (TypeError, ValueError):
-        raise ValueError(f"threshold '{threshold}' is no number; give 0 to 1") from None
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"threshold {threshold} is outside 0..1; give 0 to 1")
-    return Command(text, name or text, value)
+    return Command(text, name or text, checked_threshold(threshold))

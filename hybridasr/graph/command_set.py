@@ -75,10 +75,10 @@ def phrase_of(command: Command, lang: Lang) -> Phrase:
 
 def commands_alike(commands: Mapping[Phrase, Command], lang: Lang
                    ) -> list[tuple[Command, Command]]:
-    """Find commands with different ids that sound the same; warn of each pair."""
-    # Two texts of one id may sound the same: they mean the same.
+    """Find commands of different meaning that sound the same; warn of each pair."""
+    # Two texts of one id and slots may sound the same: they mean the same.
     pairs = [(commands[one], commands[other]) for one, other in same_sound(commands, lang)
-             if commands[one].id != commands[other].id]
+             if commands[one].meaning != commands[other].meaning]
     for one, other in pairs:
         logger.warning("commands '%s' and '%s' sound the same, and either may be recognised for "
                        "the other; reword one, or give both the same id", one.text, other.text)

@@ -11,8 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hybridasr.corpus.command_list import fault_lines, read_commands
+from hybridasr.corpus.command_list import fault_lines
 from hybridasr.errors import UserError, name_some
+from hybridasr.grammar.command_file import read_command_file, read_grammar
+from hybridasr.grammar.rule_net import RuleNet, rule_net
 from hybridasr.graph.compose import GraphOptions, make_hclg, write_graph
 from hybridasr.graph.graph_words import graph_record
 from hybridasr.hmm.transitions import TransitionModel
@@ -26,7 +28,7 @@ from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.lexicon.lexicon import RESERVED_WORDS, SPECIAL_WORDS, Lexicon, read_own_lexicon
 from hybridasr.lexicon.own_lexicon import near_by_case
 from hybridasr.lm import GRAMMARS
-from hybridasr.lm.grammar import command_grammar, ngram_grammar
+from hybridasr.lm.grammar import command_grammar, ngram_grammar, rule_grammar
 from hybridasr.lm.model_file import read_ngram
 from hybridasr.lm.ngram import NgramModel
 from hybridasr.options import to_dict
@@ -42,7 +44,7 @@ class WordSources:
     Attributes
     ----------
     commands : path, optional
-        A command list; without it every word is a phrase.
+        A command list, templates or a JSGF grammar; without it every word is a phrase.
     arpa : path, optional
         An n-gram model.
     lexicon : path, optional
@@ -67,6 +69,7 @@ class GraphWords:
         The model's, with all words of the grammar.
     phrases : list of word sequences
     ngram : NgramModel or None
+    net : RuleNet or None
     reasons : dict word -> reason
         Words of `ngram` that the model cannot say.
     """
@@ -74,6 +77,7 @@ class GraphWords:
     lang: Lang
     phrases: list[tuple[str, ...]] = field(default_factory=list)
     ngram: NgramModel | None = None
+    net: RuleNet | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 
@@ -86,7 +90,7 @@ def find_words(lang: Lang, kind: str, sources: WordSources) -> GraphWords:
     ----------
     lang : Lang
         The model's.
-    kind : "commands", "loop" or "ngram"
+    kind : "commands", "loop", "ngram" or "rules"
 
     Raises
     ------
@@ -104,9 +108,12 @@ def find_words(lang: Lang, kind: str, sources: WordSources) -> GraphWords:
         # Marks such as <unk> are no words, and no table has them.
         asked = [word for word in ngram.vocabulary if not word.startswith("<")]
         more, unsaid = with_sayable_words(base, asked, own, phones=phones)
-        words = GraphWords(more, [], ngram, {word: why.reason for word, why in unsaid.items()})
+        words = GraphWords(more, ngram=ngram, reasons={
+            word: why.reason for word, why in unsaid.items()})
+    elif kind == "rules":
+        words = _rule_words(base, sources.commands, own, phones)
     elif sources.commands:
-        commands = read_commands(sources.commands)
+        commands = read_command_file(sources.commands)
         words = GraphWords(with_commands(base, commands, sources.commands, own, phones=phones),
                            [command.words for command in commands])
     else:
@@ -116,6 +123,18 @@ def find_words(lang: Lang, kind: str, sources: WordSources) -> GraphWords:
         words = GraphWords(more, grammar_phrases(more, None))
     _warn_of_another_case(words.lang, base.words)
     return words
+
+
+def _rule_words(base: Lang, path: Path | None, own: Lexicon | None, phones: Collection[str]
+                ) -> GraphWords:
+    if path is None:
+        raise UserError("grammar rules needs --commands FILE: sentence templates or a JSGF grammar")
+    net = rule_net(read_grammar(path))
+    more, unsaid = with_sayable_words(base, net.places, own, phones=phones)
+    if unsaid:
+        raise fault_lines([(net.places[word].line, f"column {net.places[word].column}: {why.line}")
+                           for word, why in unsaid.items()], path)
+    return GraphWords(more, net=net)
 
 
 def _words(own: Lexicon | None) -> list[str]:
@@ -136,7 +155,7 @@ def _warn_of_another_case(lang: Lang, before: Collection[str]) -> None:
 def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, destination: Path,
                kind: str, phrases: Sequence[Sequence[str]] = (),
                arpa: NgramModel | Path | None = None, options: GraphOptions | None = None,
-               reasons: Mapping[str, str] | None = None) -> str:
+               reasons: Mapping[str, str] | None = None, net: RuleNet | None = None) -> str:
     """Build a graph directory for a model; return the closing line.
 
     Parameters
@@ -145,8 +164,8 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
         The model's, or with more words (`find_words`); its phones must be the model's.
     transitions, tree
         The model's.
-    kind : "commands", "loop" or "ngram"
-        One of `phrases` an utterance; any number of them; or the n-gram model `arpa`.
+    kind : "commands", "loop", "ngram" or "rules"
+        One of `phrases` an utterance; any number of them; the n-gram model `arpa`; or `net`.
     phrases : sequence of word sequences
     reasons : mapping word -> reason, optional
         Why words of the n-gram model are not in `lang`, for the warning.
@@ -163,6 +182,10 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
             raise UserError("grammar ngram needs an n-gram model; make one with 'hybridasr "
                             "train-lm'")
         grammar = ngram_grammar(arpa, lang.words, reasons)
+    elif kind == "rules":
+        if net is None:
+            raise UserError("grammar rules needs the net of a grammar")
+        grammar = rule_grammar(net, lang.words)
     else:
         grammar = command_grammar([list(phrase) for phrase in phrases], lang.words,
                                   loop=kind == "loop")
@@ -182,6 +205,6 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
 def grammar_phrases(lang: Lang, commands: Path | None) -> list[tuple[str, ...]]:
     """Return the phrases of a grammar: those of a command list, or every word of the lexicon."""
     if commands is not None:
-        return [command.words for command in read_commands(commands)]
+        return [command.words for command in read_command_file(commands)]
     words = [lang.word_name(word) for word in lang.pronunciations]
     return [(word,) for word in words if word not in SPECIAL_WORDS]

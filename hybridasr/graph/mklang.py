@@ -3,11 +3,11 @@
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.corpus.kaldi_files import lines_of
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
+from hybridasr.grammar.command_file import read_command_words
 from hybridasr.graph.lexicon_fst import write_lexicon_fsts
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
@@ -54,9 +54,9 @@ def make_lang(sources: Iterable[Path], destination: PathLike, options: LangOptio
                 for word in normalize_text(line).split()[1:]:
                     places.setdefault(word, (source / "text", number))
             continue
-        for command in read_commands(source):
-            words.update(command.words)
-            places.update(dict.fromkeys(command.words, (source, command.line)))
+        lines = read_command_words(source)
+        words.update(lines)
+        places.update({word: (source, line) for word, line in lines.items()})
     if not words:
         raise UserError("no word in any transcript; write what is said into text", sources[0])
     whole = build_lexicon(words, oov, lexicon, places=places, mix_phones=mix_phones, offers=offers)

@@ -1,5 +1,7 @@
 """Owns the programs started for accepted commands: never through a shell, not waited for."""
 
+import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,7 +12,7 @@ from hybridasr.errors import UserError
 from hybridasr.live.ring_buffer import Notice
 
 MOST_RUNNING = 16
-PLACES = ("{id}", "{text}")
+PLACE = re.compile(r"\{(id|text|slots)\}")
 
 
 class CommandRunner:
@@ -19,8 +21,8 @@ class CommandRunner:
     Parameters
     ----------
     line : str
-        Program and arguments, split as a shell does. ``{id}`` and ``{text}`` in the arguments are
-        replaced; where neither is there, id and text come as the last two arguments.
+        Program and arguments, split as a shell does. ``{id}``, ``{text}`` and ``{slots}`` (JSON)
+        in the arguments are replaced; where none is there, id and text come as the last two.
 
     Raises
     ------
@@ -46,12 +48,16 @@ class CommandRunner:
         ['echo', 'on', '打开 空调']
         >>> CommandRunner("echo --id={id} now").arguments({"id": "on", "text": "打开 空调"})
         ['echo', '--id=on', 'now']
+        >>> CommandRunner("echo {slots}").arguments({"id": "on", "text": "开灯", "slots": {"n": 2}})
+        ['echo', '{"n": 2}']
         """
-        values = (str(result["id"]), result["text"])
+        values = {"id": str(result["id"]), "text": result["text"],
+                  "slots": json.dumps(result.get("slots", {}), ensure_ascii=False)}
         program, *words = self._words
-        if not any(place in word for place in PLACES for word in words):
-            return [program, *words, *values]
-        return [program, *(_filled(word, *values) for word in words)]
+        if not any(map(PLACE.search, words)):
+            return [program, *words, values["id"], values["text"]]
+        # In one pass: a text that holds "{id}" stays what it is.
+        return [program, *(PLACE.sub(lambda place: values[place[1]], word) for word in words)]
 
     def start(self, result: dict[str, Any]) -> list[Notice]:
         """Start the program for a result; return what went wrong at once."""
@@ -83,11 +89,6 @@ class CommandRunner:
             except subprocess.TimeoutExpired:
                 break
         return self.poll()
-
-
-def _filled(word: str, identity: str, text: str) -> str:
-    # Split first: a text that holds "{id}" stays what it is.
-    return text.join(part.replace("{id}", identity) for part in word.split("{text}"))
 
 
 def _failure(text: str, what: str) -> Notice:

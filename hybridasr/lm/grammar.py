@@ -1,4 +1,4 @@
-"""Owns G: command lists and n-grams as acceptors of words (on pynini).
+"""Owns G: command lists, written grammars and n-grams as acceptors of words (on pynini).
 
 Costs are negative natural logs in the tropical semiring; labels are ids of words.txt.
 """
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hybridasr.errors import UserError, name_some
+from hybridasr.grammar.expressions import GO_ON
+from hybridasr.grammar.rule_net import RuleNet
 from hybridasr.lexicon.own_lexicon import near_by_case
 from hybridasr.lm.model_file import read_ngram
 from hybridasr.lm.ngram import BEGIN, END, NgramModel, find_keys
@@ -16,7 +18,7 @@ from hybridasr.lm.pynini_import import pynini
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike
 
-GO_ON = 0.5  # probability that another phrase follows in a loop
+MAX_LOOP_STATES = 50_000  # of a grammar with repetitions
 
 
 def command_grammar(phrases: Sequence[Sequence[str]], words: dict[str, int],
@@ -66,6 +68,51 @@ def command_grammar(phrases: Sequence[Sequence[str]], words: dict[str, int],
         fst.rmepsilon()
     # Phrases with a common beginning share it after this, so the search splits later.
     return pynini.determinize(fst).minimize().arcsort("ilabel")
+
+
+def rule_grammar(net: RuleNet, words: dict[str, int]) -> pynini.Fst:
+    """Return the acceptor of a written grammar.
+
+    The cost of a sentence is the negative log of its probability: summed over its derivations, or,
+    where the grammar has repetitions, of its likeliest one.
+
+    Parameters
+    ----------
+    net : RuleNet
+        As from `grammar.rule_net.rule_net`; sentences need not be finite in number.
+    words : dict word -> id
+
+    Raises
+    ------
+    UserError
+        if a word is not in `words`, or no finite acceptor is deterministic: two repetitions may
+        have the same words with different weights.
+    """
+    unknown = [word for word in net.places if word not in words]
+    if unknown:
+        raise UserError(f"word '{unknown[0]}' is not in words.txt; add it to the lexicon and run "
+                        "prepare-lang again")
+    # In the log semiring, derivations of one sentence add up.
+    fst = pynini.Fst(arc_type="log")
+    fst.add_states(net.num_states)
+    fst.set_start(net.start)
+    fst.set_final(net.end)
+    for arc in net.arcs:
+        label = 0 if arc.word is None else words[arc.word]
+        fst.add_arc(arc.source, pynini.Arc(
+            label, label, pynini.Weight("log", -math.log(arc.probability)), arc.target))
+    if fst.connect().properties(pynini.ACYCLIC, True) == pynini.ACYCLIC:
+        fst = pynini.arcmap(pynini.determinize(fst.rmepsilon()), map_type="to_std")
+    else:
+        # With loops it may never end, so that states are counted; and sums of ever more
+        # derivations would need a state for each length.
+        fst = pynini.arcmap(fst, map_type="to_std").rmepsilon()
+        fst = pynini.determinize(fst, nstate=MAX_LOOP_STATES)
+        if fst.num_states() >= MAX_LOOP_STATES:
+            raise UserError("two repetitions of the grammar have the same words with different "
+                            "weights, and no finite graph tells them apart; write one repetition "
+                            "for both, or give them the same alternatives")
+    return fst.minimize().arcsort("ilabel")
 
 
 def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int],

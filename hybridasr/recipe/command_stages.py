@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.batch.spot_set import CommandList, SpotOptions
-from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import DataDir, read_datadir
 from hybridasr.corpus.subsets import combine
 from hybridasr.errors import NotEnoughData
@@ -17,6 +16,7 @@ from hybridasr.evaluation.spotting import evaluate_commands
 from hybridasr.evaluation.tune import held_out
 from hybridasr.features.feature_set import without_features
 from hybridasr.features.frames import FeatureOptions
+from hybridasr.grammar.command_file import read_command_file
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.directory import ARRAY_FILES, OF_THIS_MODEL
 from hybridasr.recipe.config import CONDITIONS, DNN, DRAWN, JUDGES, SUFFIXES, Recipe
@@ -152,8 +152,10 @@ def _commands(recipe: Recipe, user_list: Path | None) -> CommandList | None:
     """Return the list of commands to accept; None if lists are to be drawn from transcripts."""
     if user_list is None and recipe.commands == DRAWN:
         return None
-    return CommandList(tuple(read_commands(user_list or recipe.directory / str(recipe.commands))))
+    path = user_list or recipe.directory / str(recipe.commands)
+    return CommandList(tuple(read_command_file(path)))
 
 
 def _list_values(commands: CommandList) -> dict[str, list]:
-    return {"commands": [[c.id, c.text, c.threshold] for c in commands.commands]}
+    return {"commands": [
+        [c.id, c.text, c.threshold, *map(list, c.slots)] for c in commands.commands]}

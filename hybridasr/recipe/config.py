@@ -20,7 +20,6 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.lexicon.langdir import LangOptions
-from hybridasr.lm import GRAMMARS
 from hybridasr.lm.estimate import LmOptions
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import from_strings
@@ -37,6 +36,7 @@ WAKE = "wake"  # the first stage of wake words, a small network below the other
 JUDGES = "held_out"  # the set that scale and calibration are chosen on
 BACKGROUND = "background"  # the set of other speech; a third of it, apart, is for the calibration
 DRAWN = "drawn"  # commands are drawn from the transcripts
+GRAMMARS = ("commands", "loop", "ngram")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")
 _OPTIONAL = ("alignments", "lexicon", "commands", "outside", "homophones", "cut_words")
 SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,

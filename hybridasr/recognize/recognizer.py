@@ -32,12 +32,13 @@ from hybridasr.confidence.decoded import Decoded
 from hybridasr.confidence.grammar_maker import GrammarMaker
 from hybridasr.confidence.measures import NAMES
 from hybridasr.corpus.audio import FULL_SCALE
-from hybridasr.corpus.command_list import Command, Item, read_commands
+from hybridasr.corpus.command_list import Command, Item
 from hybridasr.corpus.enhance import EnhanceOptions, Enhancer
 from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import Frames, feature_dim
+from hybridasr.grammar.command_file import read_command_file
 from hybridasr.lexicon.lexicon import Lexicon, read_own_lexicon
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
@@ -140,8 +141,8 @@ class Recognizer:
 
         Parameters
         ----------
-        commands : path of a command list, or iterable of texts, (id, text), (id, text, threshold)
-            or Command
+        commands : path of a command list, of sentence templates or of a JSGF grammar; or iterable
+            of texts, (id, text), (id, text, threshold) or Command
             Hanzi, pinyin or English.
         fillers : iterable of str
             Words and phrases that are no commands although they sound like some, beside those
@@ -156,7 +157,7 @@ class Recognizer:
         path = commands if isinstance(commands, str | Path) else None
         if isinstance(fillers, str):
             raise UserError("one filler instead of a list of fillers; put it into a list")
-        items = read_commands(path) if path else commands
+        items = read_command_file(path) if path else commands
         # One change at a time; recognition goes on with the old grammar until the new one is made.
         with self._changing:
             grammar = self._decoder.grammar
@@ -250,7 +251,7 @@ class Recognizer:
         -------
         dict
             text, confidence, accepted, reason, partial, result, alternatives; with a command list
-            also id. See `hybridasr.recognize.results`.
+            also id and slots. See `hybridasr.recognize.results`.
 
         Raises
         ------

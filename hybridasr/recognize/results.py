@@ -8,6 +8,7 @@
     result          the words, each with start and end in seconds and conf
     alternatives    other texts, best first, each with its confidence
     id              with a command list: the id of the command
+    slots           with a command list: what its grammar tells of the command, name -> value
     speaker_score   with a profile: log odds that its speaker speaks; null if nobody does, or the
                     speech is too short
 
@@ -93,8 +94,9 @@ def _command_fields(decoded: Decoded, start: float) -> dict[str, Any]:
     if shown is None and decision.command is not None:
         alternatives = [(decision.command, decision.probability), *alternatives]
     return {"text": shown.text if shown else "", "id": shown.id if shown else None,
+            "slots": dict(shown.slots) if shown else {},
             "confidence": _rounded(decision.probability), "result": words,
-            "alternatives": [{"text": command.text, "id": command.id,
+            "alternatives": [{"text": command.text, "id": command.id, "slots": dict(command.slots),
                               "confidence": _rounded(probability)}
                              for command, probability in alternatives]}
 

@@ -14,7 +14,7 @@ from hybridasr.confidence.calibration import load_calibration
 
 pytestmark = pytest.mark.usefixtures("few_noises")
 COMMAND_FIELDS = {"file", "text", "id", "confidence", "accepted", "reason", "partial", "result",
-                  "alternatives"}
+                  "alternatives", "slots"}
 
 
 @pytest.fixture

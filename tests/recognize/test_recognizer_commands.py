@@ -29,7 +29,8 @@ from hybridasr.recognize.recognizer import Recognizer, load
 
 # The chords of the phones are unlike each other: with the usual scale nothing else comes near.
 NEAR = SearchOptions(acoustic_scale=0.01)
-FIELDS = {"text", "id", "confidence", "accepted", "reason", "partial", "result", "alternatives"}
+FIELDS = {"text", "id", "slots", "confidence", "accepted", "reason", "partial", "result",
+          "alternatives"}
 
 
 @pytest.fixture
@@ -253,7 +254,7 @@ def test_alternatives_are_other_commands(calibrated):
     result = hear(recognizer, "da1ti1")
     others = result["alternatives"]
     assert [other["text"] for other in others][:2] == ["da1di1", "ta1ti1"]
-    assert all(set(other) == {"text", "id", "confidence"} for other in others)
+    assert all(set(other) == {"text", "id", "slots", "confidence"} for other in others)
     assert [other["id"] for other in others][:2] == ["da1di1", "t"]
     # Of what is taken for no command, the best command comes first, at its own confidence.
     result = hear(recognizer, "di1la1 bu1")

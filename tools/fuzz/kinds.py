@@ -20,6 +20,8 @@ from hybridasr.corpus.datadir import read_datadir, write_datadir  # noqa: E402
 from hybridasr.corpus.subsets import subset  # noqa: E402
 from hybridasr.errors import UserError  # noqa: E402
 from hybridasr.features.archives import read_ark, read_scp, write_matrices  # noqa: E402
+from hybridasr.grammar.command_file import read_grammar  # noqa: E402
+from hybridasr.grammar.rule_net import rule_net  # noqa: E402
 from hybridasr.graph.openfst import read_fst  # noqa: E402
 from hybridasr.kaldi.lang_text import read_kaldi_lang  # noqa: E402
 from hybridasr.kaldi.model_text import read_model  # noqa: E402
@@ -93,7 +95,7 @@ def make_kinds(root: Path) -> list[Kind]:
 
 def kinds_without_model(root: Path) -> list[Kind]:
     """Make the kinds that need no trained model: they are ready at once."""
-    for name in ("recipe", "network", "results"):
+    for name in ("recipe", "network", "results", "grammar"):
         (root / name).mkdir(parents=True)
     (root / "recipe/recipe.conf").write_text(
         (REPOSITORY / "egs/dsp20/recipe.conf").read_text(encoding="utf-8"), encoding="utf-8")
@@ -101,8 +103,15 @@ def kinds_without_model(root: Path) -> list[Kind]:
     (root / "results/a.TextGrid").write_text(TEXTGRID, encoding="utf-8")
     (root / "results/a.ctm").write_text("u1 1 0.10 0.25 da1 0.93\nu1 1 0.35 0.2 ti1\n",
                                         encoding="utf-8")
+    (root / "grammar/home.txt").write_text(TEMPLATES, encoding="utf-8")
+    (root / "grammar/home.jsgf").write_text(JSGF, encoding="utf-8")
     return [
         _lattices(root / "lattice"),
+        Kind("grammar", root / "grammar", ("*",), (
+            verb("expand-grammar", "{}/home.txt"),
+            verb("expand-grammar", "--json", "--number", 20, "{}/home.jsgf"),
+            reading(lambda folder: rule_net(read_grammar(folder / "home.jsgf"))),
+            reading(lambda folder: rule_net(read_grammar(folder / "home.txt"))))),
         Kind("configuration", root / "recipe", ("*",), (reading(read_recipe),)),
         Kind("network text", root / "network", ("*",), (
             reading(lambda folder: read_network(read_text(folder / "nnet.conf"), 13, 30)),)),
@@ -278,6 +287,22 @@ def _kaldi(base: Path, model: Path) -> Kind:
                 (reading(read_all),))
 
 
+TEMPLATES = """\
+{device} = 空调|冷气 => ac, (大|小)灯, 电视 => tv
+{temperature} = 16-30, 最高 => 30
+<polite> = [请|麻烦][你]
+on	<polite>(打开|开){device}
+set	把{device:what}调到{temperature}度	0.8
+volume	音量{volume: 0-100/10}
+"""
+JSGF = """\
+#JSGF V1.0 UTF-8 zh;  // a comment
+grammar home;
+public <switch> = [请 | 麻烦] (打开 {action=on} | 关闭 {action=off}) <device> {device};
+public <count> = (一 | 二 | "三 个")+ <end>;
+<device> = /3/ 空调 | /1.5/ 电视 {kind="t v"} | /1/ <VOID>;  /* more */
+<end> = 到 <end> | 完;
+"""
 NETWORK = """splice offsets=-3:3   # frames
 affine dim=24
 relu
