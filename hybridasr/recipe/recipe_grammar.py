@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hybridasr.corpus.datadir import DataDir, Utterance, read_datadir
-from hybridasr.corpus.sentences import written_words
+from hybridasr.corpus.written import written_words
 from hybridasr.errors import UserError
 from hybridasr.graph.mkgraph import (
     GraphWords,

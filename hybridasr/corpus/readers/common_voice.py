@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hybridasr.corpus.datadir import Utterance
 from hybridasr.corpus.readers.base import Reader, ReaderOptions, Sets, utterance
-from hybridasr.corpus.sentences import written_words
+from hybridasr.corpus.written import written_words
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
 
