@@ -21,6 +21,7 @@ MAGIC = b"hybridLM"
 VERSION = 1
 _HEAD = struct.Struct("<8sIII")
 _ALIGN = 64
+_SMALL = 64 << 20
 _TYPES = {"words": "|u1", "keys": "<i8", "log10_probs": "<f4", "log10_backoffs": "<f4"}
 
 
@@ -56,7 +57,8 @@ def read_binary_lm(path: PathLike, check: bool = False) -> NgramModel:
     Parameters
     ----------
     check : bool
-        Whether to compare the checksums of the arrays, which reads the whole file.
+        Whether to compare the checksums of the arrays, which reads the whole file. That of a
+        file of up to 64 MB is always done: it takes no time.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def read_binary_lm(path: PathLike, check: bool = False) -> NgramModel:
         if Path(path).stat().st_size != begin + header["bytes"]:
             raise _damaged(f"has {Path(path).stat().st_size} bytes instead of "
                            f"{begin + header['bytes']}", path)
-        return _map_arrays(path, header, begin, check)
+        return _map_arrays(path, header, begin, check or header["bytes"] <= _SMALL)
     except FileNotFoundError:
         raise UserError("no such file; check the path", path) from None
     except OSError as error:
