@@ -1,8 +1,9 @@
 """Owns decoding of a data directory: text, words with their times, lattices if asked for.
 
 Writes a decode directory as Kaldi users know it: ``text``, ``ctm`` (times in the recording),
-``summary.json`` (real-time factor, utterances that reached no end), ``log/decode.log`` and
-``lat.1.gz``. They grow as results arrive, and appear when all are there.
+``summary.json`` (real-time factor, utterances that reached no end, model, graph and acoustic
+scale), ``log/decode.log`` and ``lat.1.gz``. They grow as results arrive, and appear when all are
+there.
 """
 
 import logging
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.batch.decode_dir import LATTICES, SUMMARY, DecodeRecord
 from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
@@ -36,7 +38,6 @@ from hybridasr.recognize.recognizer import Recognizer, load
 from hybridasr.storage import atomic_write, write_json
 
 logger = logging.getLogger("hybridasr")
-LATTICES = "lat.1.gz"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
     -------
     dict
         What ``summary.json`` holds: utterances, hours, rtf and partial, the ids of those that
-        reached no end.
+        reached no end; and the `DecodeRecord` of the lattices.
 
     Raises
     ------
@@ -122,12 +123,14 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
     settings = {**to_dict(options), **to_dict(adapt), **to_dict(output), "known": known}
     with job_log(destination / "log" / "decode.log", f"hybridasr decode {graph} {data.path}",
                  settings):
-        loaded = once_a_worker(_recognizer, task).model
+        recognizer = once_a_worker(_recognizer, task)
+        loaded = recognizer.model
         data = matching_features(data, loaded.features, pool)
         blocks = SetBlocks.of(data, loaded.normalization(data, known),
                               works_by_speaker(loaded, adapt, known))
         hypotheses = run_set(pool, _decode_block, blocks, task, desc=f"decode {data.path.name}")
-        summary = _write(data, hypotheses, destination, output)
+        record = DecodeRecord.of(model, graph, recognizer.options.acoustic_scale)
+        summary = _write(data, hypotheses, destination, output, record)
         partial = summary["partial"]
         if partial:
             logger.warning("%s: %d of %d utterances reached no final state; their partial results "
@@ -138,7 +141,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
 
 
 def _write(data: DataDir, hypotheses: Iterator[tuple[str, Hypothesis]], destination: Path,
-           output: DecodeOutput) -> dict[str, Any]:
+           output: DecodeOutput, record: DecodeRecord) -> dict[str, Any]:
     count, seconds, duration, partial = 0, 0.0, 0.0, []
     with ExitStack() as files:
         text = files.enter_context(atomic_write(destination / "text"))
@@ -160,8 +163,9 @@ def _write(data: DataDir, hypotheses: Iterator[tuple[str, Hypothesis]], destinat
     if not output.write_lattices:
         (destination / LATTICES).unlink(missing_ok=True)  # of an earlier run
     summary = {"utterances": count, "hours": round(duration / 3600, 4),
-               "rtf": round(seconds / max(duration, 1e-9), 5), "partial": partial}
-    write_json(destination / "summary.json", summary)
+               "rtf": round(seconds / max(duration, 1e-9), 5), "partial": partial,
+               **record.as_json(destination)}
+    write_json(destination / SUMMARY, summary)
     return summary
 
 

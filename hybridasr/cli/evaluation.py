@@ -17,19 +17,52 @@ from hybridasr.cli.verb import Verb, add_nj, field_names, refuse
 
 
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
-    for name in ("data", "decode"):
-        parser.add_argument(name, type=Path)
+    from hybridasr.evaluation.sweep import SweepOptions
+    from hybridasr.options import add_options
+
+    parser.epilog = (
+        "Scores text: DECODE/wer, and cer for hanzi. Where DECODE has lattices (lat.*.gz), every "
+        "language-model weight (LMWT, 1 / acoustic scale) is scored with every penalty as in "
+        "Kaldi's score.sh: wer_<LMWT>_<WIP>, cer_<LMWT>_<WIP>. The best is in "
+        "DECODE/scoring_kaldi/best_wer; a test set that chooses its own scales looks a little "
+        "better than it is.")
+    add_options(parser, SweepOptions)
+    parser.add_argument("data", type=Path, help="data directory with transcripts")
+    parser.add_argument("graph", type=Path, nargs="?", help="graph or lang directory whose "
+                        "words.txt the lattices have (default: the graph of the decoding)")
+    parser.add_argument("decode", type=Path, help="decode directory")
 
 
 def _score(args: argparse.Namespace) -> None:
+    from hybridasr.batch.decode_dir import lattice_files
     from hybridasr.corpus.datadir import read_datadir
-    from hybridasr.errors import require_extra
+    from hybridasr.errors import UserError, require_extra
     from hybridasr.evaluation.evaluate import score_set
-    from hybridasr.score.wer import format_scores
+    from hybridasr.evaluation.sweep import SweepOptions, score_lattices
+    from hybridasr.options import from_args
+    from hybridasr.score.score_files import format_scores, format_wer
 
     # Before the data are read: without the package the work would be in vain.
     require_extra("rapidfuzz", "score", "error rates")
-    print(format_scores(score_set(read_datadir(args.data), args.decode)))
+    options, data = from_args(SweepOptions, args), read_datadir(args.data)
+    lattices = lattice_files(args.decode)
+    if not lattices:
+        mend = "leave it out, or decode with --write-lattices true"
+        refuse(args, field_names(SweepOptions), f"on {args.decode}, which has no lattices", mend)
+        if args.graph is not None:
+            raise UserError(f"has no lattices, so that the words of {args.graph} have no effect; "
+                            + mend, args.decode)
+    if not lattices or (args.decode / "text").is_file():
+        scores = score_set(data, args.decode)
+    if not lattices:
+        print(format_scores(scores))
+        return
+    sweep = score_lattices(data, args.decode, options, args.graph)
+    first, *others = format_scores(sweep.best.words).splitlines()
+    print(f"{first} {args.decode / 'wer'}{sweep.best.suffix}", *others, sep="\n")
+    if sweep.best_cer is not None:
+        print(f"{format_wer(sweep.best_cer.characters)} {args.decode / 'cer'}"
+              f"{sweep.best_cer.suffix}")
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:

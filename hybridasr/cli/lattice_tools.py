@@ -63,7 +63,8 @@ def _oracle_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _oracle(args: argparse.Namespace) -> None:
     from hybridasr.lattice.paths import oracle
-    from hybridasr.score.wer import format_scores, score_texts
+    from hybridasr.score.score_files import format_scores
+    from hybridasr.score.wer import score_texts
     from hybridasr.storage import read_text
 
     path = args.text / "text" if args.text.is_dir() else args.text

@@ -1,0 +1,158 @@
+"""Owns what a decode directory says of its lattices: the model, the graph, the words, the scale.
+
+``summary.json`` holds it, paths relative to the directory, so that a whole tree may be moved.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridasr.errors import UserError
+from hybridasr.lattice.lattice import CompactLattice
+from hybridasr.lattice.lattice_text import read_compact
+from hybridasr.lexicon.lang_files import read_symbols
+from hybridasr.storage import PathLike, digest, read_json, read_text, write_json
+
+SUMMARY = "summary.json"
+LATTICES = "lat.1.gz"
+_ALL_LATTICES = "lat.*.gz"
+
+
+@dataclass(frozen=True)
+class DecodeRecord:
+    """Where the lattices of a decode directory come from; None where that is not known.
+
+    Attributes
+    ----------
+    acoustic_scale : float or None
+        Of the search.
+    model, graph : Path or None
+        Directories.
+    words : str or None
+        Digest of the graph's table of words.
+    """
+
+    acoustic_scale: float | None = None
+    model: Path | None = None
+    graph: Path | None = None
+    words: str | None = None
+
+    @classmethod
+    def of(cls, model: Path, graph: Path, acoustic_scale: float) -> "DecodeRecord":
+        """Return the record of a decoding."""
+        return cls(acoustic_scale, model, graph, _digest(_words_file(model, graph)))
+
+    def as_json(self, directory: PathLike) -> dict[str, str | float | None]:
+        """Return what ``summary.json`` of `directory` holds of it."""
+        paths = {name: None if path is None else os.path.relpath(path, directory)
+                 for name, path in (("model", self.model), ("graph", self.graph))}
+        return {"acoustic_scale": self.acoustic_scale, **paths, "words": self.words}
+
+    def write(self, directory: PathLike) -> None:
+        """Write ``summary.json`` of a directory whose lattices were made from others."""
+        write_json(Path(directory) / SUMMARY, self.as_json(directory))
+
+    def word_names(self, words: Path | None, lattices: PathLike) -> dict[int, str]:
+        """Read the words of the lattices: id -> word.
+
+        Parameters
+        ----------
+        words : path, optional
+            ``words.txt``, or the graph or lang directory that has it; by default the graph's.
+        lattices : path
+            For the error line.
+
+        Raises
+        ------
+        UserError
+            if no table is known, or it is not the one that the lattices were made with.
+        """
+        if words is None and self.graph is None:
+            raise UserError("does not say which graph it was decoded with; give words.txt or the "
+                            "graph directory too", lattices)
+        path = _words_file(self.model, self.graph) if words is None else (
+            words / "words.txt" if words.is_dir() else words)
+        table = read_symbols(path, "give the words.txt of the graph")
+        # Ids of another table would be other words, and nobody would see it.
+        if self.words is not None and self.words != _digest(path):
+            raise UserError(f"is not the table of words that {lattices} was made with; give the "
+                            "graph that it was decoded with, or decode again", path)
+        return {number: word for word, number in table.items()}
+
+
+def read_record(directory: PathLike) -> DecodeRecord:
+    """Read what a decode directory says of its lattices; nothing is known if it says nothing.
+
+    Raises
+    ------
+    UserError
+        if ``summary.json`` is damaged.
+    """
+    directory = Path(directory)
+    path = directory / SUMMARY
+    values = read_json(path) if path.is_file() else {}
+    values = values if isinstance(values, dict) else {}
+    model, graph, words = (value if isinstance(value := values.get(name), str) else None
+                           for name in ("model", "graph", "words"))
+    scale = values.get("acoustic_scale")
+    if scale is not None and not (isinstance(scale, int | float) and scale > 0):
+        raise UserError(f"has the acoustic scale {scale!r}, a number above 0 is expected; decode "
+                        "again", path)
+    return DecodeRecord(scale, *(None if place is None else Path(os.path.normpath(
+        directory / place)) for place in (model, graph)), words)
+
+
+def lattice_files(directory: PathLike) -> list[Path]:
+    """Return the archives of lattices of a decode directory: ``lat.1.gz`` and so on."""
+    return sorted(Path(directory).glob(_ALL_LATTICES))
+
+
+def read_decode_lattices(directory: PathLike, names: dict[int, str], acoustic_scale: float
+                         ) -> Iterator[tuple[str, CompactLattice]]:
+    """Read all lattices of a decode directory.
+
+    Parameters
+    ----------
+    names : dict id -> word
+        As from `DecodeRecord.word_names`.
+    acoustic_scale : float
+        For lattices that are to be determinised.
+
+    Raises
+    ------
+    UserError
+        if there is none, one comes twice, or as from `lattice.lattice_text.read_lattices`.
+    """
+    known: set[str] = set()
+    for path in lattice_files(directory):
+        for utterance, lattice in read_compact(path, names, acoustic_scale):
+            if utterance in known:
+                raise UserError(f"has the lattice of '{utterance}', which is there already; decode "
+                                "again", path)
+            known.add(utterance)
+            yield utterance, lattice
+    if not known:
+        raise UserError("holds no lattice; decode with --write-lattices true",
+                        Path(directory) / LATTICES)
+
+
+def read_hypotheses(path: PathLike) -> dict[str, list[str]]:
+    """Read the ``text`` of a decode directory: utterance -> words."""
+    hypotheses = {}
+    for line in read_text(path).splitlines():
+        utterance, *words = line.split(" ")
+        hypotheses[utterance] = [word for word in words if word]
+    return hypotheses
+
+
+def _words_file(model: Path | None, graph: Path) -> Path:
+    """Return words.txt of a graph; graphs of earlier versions have the model's words."""
+    path = graph / "words.txt"
+    return path if path.is_file() or model is None else model / "lang" / "words.txt"
+
+
+def _digest(path: Path) -> str:
+    # A lang directory has the same words, and may have another number of #0 #1 ...
+    return digest({word: number for word, number in read_symbols(path).items()
+                   if not word.startswith("#")})
