@@ -3,15 +3,18 @@
 ``summary.json`` holds it, paths relative to the directory, so that a whole tree may be moved.
 """
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybridasr.errors import UserError
-from hybridasr.lattice.lattice import CompactLattice
-from hybridasr.lattice.lattice_text import read_compact
+from hybridasr.lattice.determinize import determinize_lattice
+from hybridasr.lattice.lattice import CompactLattice, Lattice
+from hybridasr.lattice.lattice_text import read_lattices
 from hybridasr.lexicon.lang_files import read_symbols
+from hybridasr.model.acoustic import DEFAULT_SCALE
 from hybridasr.storage import PathLike, digest, read_json, read_text, write_json
 
 SUMMARY = "summary.json"
@@ -53,33 +56,6 @@ class DecodeRecord:
         """Write ``summary.json`` of a directory whose lattices were made from others."""
         write_json(Path(directory) / SUMMARY, self.as_json(directory))
 
-    def word_names(self, words: Path | None, lattices: PathLike) -> dict[int, str]:
-        """Read the words of the lattices: id -> word.
-
-        Parameters
-        ----------
-        words : path, optional
-            ``words.txt``, or the graph or lang directory that has it; by default the graph's.
-        lattices : path
-            For the error line.
-
-        Raises
-        ------
-        UserError
-            if no table is known, or it is not the one that the lattices were made with.
-        """
-        if words is None and self.graph is None:
-            raise UserError("does not say which graph it was decoded with; give words.txt or the "
-                            "graph directory too", lattices)
-        path = _words_file(self.model, self.graph) if words is None else (
-            words / "words.txt" if words.is_dir() else words)
-        table = read_symbols(path, "give the words.txt of the graph")
-        # Ids of another table would be other words, and nobody would see it.
-        if self.words is not None and self.words != _digest(path):
-            raise UserError(f"is not the table of words that {lattices} was made with; give the "
-                            "graph that it was decoded with, or decode again", path)
-        return {number: word for word, number in table.items()}
-
 
 def read_record(directory: PathLike) -> DecodeRecord:
     """Read what a decode directory says of its lattices; nothing is known if it says nothing.
@@ -108,16 +84,88 @@ def lattice_files(directory: PathLike) -> list[Path]:
     return sorted(Path(directory).glob(_ALL_LATTICES))
 
 
-def read_decode_lattices(directory: PathLike, names: dict[int, str], acoustic_scale: float
-                         ) -> Iterator[tuple[str, CompactLattice]]:
-    """Read all lattices of a decode directory.
+@dataclass(frozen=True)
+class LatticeSource:
+    """Lattices, and what is needed to read them.
+
+    Attributes
+    ----------
+    path : Path
+        A decode directory or one archive.
+    record : DecodeRecord
+    acoustic_scale : float
+    words : Path
+        Their table of words.
+    names : dict id -> word
+    """
+
+    path: Path
+    record: DecodeRecord
+    acoustic_scale: float
+    words: Path
+    names: dict[int, str]
+
+    def lattices(self) -> Iterator[tuple[str, CompactLattice]]:
+        """Read the lattices; raises as `read_archives`. Those not compact are determinised."""
+        for utterance, lattice in read_archives(self.path, self.names):
+            if isinstance(lattice, Lattice):
+                lattice = determinize_lattice(lattice, acoustic_scale=self.acoustic_scale)
+            yield utterance, lattice
+
+
+def open_lattices(path: Path, words: Path | None = None, acoustic_scale: float | None = None
+                  ) -> LatticeSource:
+    """Find the table of words and the scale of lattices.
 
     Parameters
     ----------
-    names : dict id -> word
-        As from `DecodeRecord.word_names`.
-    acoustic_scale : float
-        For lattices that are to be determinised.
+    path : path
+        A decode directory, or one archive; ``lat.*.gz`` in a decode directory knows its own.
+    words : path, optional
+        ``words.txt``, or the graph or lang directory that has it; by default the graph's.
+    acoustic_scale : float, optional
+        By default that of the search.
+
+    Raises
+    ------
+    UserError
+        if no table is known, or it is not the one that the lattices were made with.
+    """
+    # Scale 0 would make all paths equal; a negative one would prefer the worst path.
+    if acoustic_scale is not None and not 0 < acoustic_scale < math.inf:
+        raise UserError(f"acoustic-scale is {acoustic_scale}; give a number above 0")
+    record = record_of(path)
+    if words is None and record.graph is None:
+        raise UserError("does not say which graph it was decoded with; give words.txt or the graph "
+                        "directory too", path)
+    table = _words_file(record.model, record.graph) if words is None else (
+        words / "words.txt" if words.is_dir() else words)
+    names = {number: word for word, number in read_symbols(
+        table, "give the words.txt of the graph").items()}
+    # Ids of another table would be other words, and nobody would see it.
+    if record.words is not None and record.words != _digest(table):
+        raise UserError(f"is not the table of words that {path} was made with; give the graph that "
+                        "it was decoded with, or decode again", table)
+    return LatticeSource(path, record, acoustic_scale or record.acoustic_scale or DEFAULT_SCALE,
+                         table, names)
+
+
+def record_of(path: Path) -> DecodeRecord:
+    """Return what is known of a decode directory or of one of its archives."""
+    if path.is_dir():
+        return read_record(path)
+    # What somebody has made of the lattices may lie there too, with other scales.
+    return read_record(path.parent) if path.match(_ALL_LATTICES) else DecodeRecord()
+
+
+def read_archives(path: Path, words: Collection[int] | None = None
+                  ) -> Iterator[tuple[str, Lattice | CompactLattice]]:
+    """Read the lattices of a decode directory, or of one archive.
+
+    Parameters
+    ----------
+    words : collection of int, optional
+        The word ids there are; others are refused.
 
     Raises
     ------
@@ -125,16 +173,15 @@ def read_decode_lattices(directory: PathLike, names: dict[int, str], acoustic_sc
         if there is none, one comes twice, or as from `lattice.lattice_text.read_lattices`.
     """
     known: set[str] = set()
-    for path in lattice_files(directory):
-        for utterance, lattice in read_compact(path, names, acoustic_scale):
+    for file in lattice_files(path) if path.is_dir() else [path]:
+        for utterance, lattice in read_lattices(file, words):
             if utterance in known:
                 raise UserError(f"has the lattice of '{utterance}', which is there already; decode "
-                                "again", path)
+                                "again", file)
             known.add(utterance)
             yield utterance, lattice
     if not known:
-        raise UserError("holds no lattice; decode with --write-lattices true",
-                        Path(directory) / LATTICES)
+        raise UserError("holds no lattice; decode with --write-lattices true", path)
 
 
 def read_hypotheses(path: PathLike) -> dict[str, list[str]]:

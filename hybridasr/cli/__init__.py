@@ -28,6 +28,7 @@ from hybridasr.cli import (
     inspection,
     kernels,
     language,
+    lattice_copies,
     lattice_tools,
     live,
     recipes,
@@ -41,8 +42,8 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS, **train.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
-                          **lattice_tools.VERBS, **inspection.VERBS, **command_lists.VERBS,
-                          **voice.VERBS}
+                          **lattice_tools.VERBS, **lattice_copies.VERBS, **inspection.VERBS,
+                          **command_lists.VERBS, **voice.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 

@@ -11,16 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridasr.batch.decode_dir import (
-    lattice_files,
-    read_decode_lattices,
-    read_hypotheses,
-    read_record,
-)
+from hybridasr.batch.decode_dir import open_lattices, read_hypotheses
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.lattice.shortest import LatticeScales, best_paths
-from hybridasr.model.acoustic import DEFAULT_SCALE
 from hybridasr.options import option
 from hybridasr.score.score_files import ScoredScale, write_sweep
 from hybridasr.score.wer import References
@@ -112,12 +106,11 @@ def _hypotheses(destination: Path, options: SweepOptions, words: Path | None,
                 reference: Mapping[str, list[str]]
                 ) -> dict[tuple[int, str], dict[str, tuple[str, ...]]]:
     """Return (LMWT, penalty) -> utterance -> words of the best path."""
-    record, pairs = read_record(destination), options.pairs
-    names = record.word_names(words, destination)
+    source, pairs = open_lattices(destination, words), options.pairs
+    names = source.names
     scales = [LatticeScales.of_lmwt(lmwt, float(penalty)) for lmwt, penalty in pairs]
     texts: dict[tuple[int, str], dict[str, tuple[str, ...]]] = {pair: {} for pair in pairs}
-    for utterance, lattice in read_decode_lattices(destination, names,
-                                                   record.acoustic_scale or DEFAULT_SCALE):
+    for utterance, lattice in source.lattices():
         for pair, path in zip(pairs, best_paths(lattice, scales), strict=True):
             texts[pair][utterance] = () if path is None else tuple(
                 names[word] for word in path.words)
@@ -143,5 +136,5 @@ def _add_silent(destination: Path, texts: dict[tuple[int, str], dict[str, tuple[
         for text in texts.values():
             if name not in text and words:
                 raise UserError(f"no lattice of '{name}', of which text has words: cut short, or "
-                                "of another decoding; decode again", lattice_files(destination)[0])
+                                "of another decoding; decode again", destination)
             text.setdefault(name, ())

@@ -77,6 +77,24 @@ def best_paths(lattice: CompactLattice, scales: Sequence[LatticeScales]
     >>> [path.words for path in best_paths(lattice, [LatticeScales.of_lmwt(n) for n in (5, 6)])]
     [(8,), (7,)]
     """
+    paths, known = [], {}
+    for way in _best_ways(lattice, scales):
+        # Neighbouring scales mostly share their best path.
+        if way is not None and way not in known:
+            known[way] = path_of(lattice, *way)
+        paths.append(None if way is None else known[way])
+    return paths
+
+
+def best_lattice(lattice: AnyLattice, scales: LatticeScales) -> AnyLattice:
+    """Return the lattice with the best path alone, as Kaldi's lattice-1best; costs not scaled."""
+    arcs, end = _best_ways(lattice, [scales])[0] or ((), -1)
+    return _part(lattice, np.array(arcs, np.int64), np.arange(lattice.num_states) == end)
+
+
+def _best_ways(lattice: WordGraph, scales: Sequence[LatticeScales]
+               ) -> list[tuple[tuple[int, ...], int] | None]:
+    """Return (arcs, last state) of the best path under each of the scales."""
     if lattice.num_states == 0 or not scales:
         return [None] * len(scales)
     acoustic, graph, penalty = (np.array([getattr(one, field.name) for one in scales])
@@ -87,21 +105,14 @@ def best_paths(lattice: CompactLattice, scales: Sequence[LatticeScales]
     costs = (lattice.graph[:, None] * graph + lattice.acoustic[:, None] * acoustic
              + (lattice.word > 0)[:, None] * penalty)
     rest, choice = costs_to_end(lattice, costs, finals)
-    target, paths, known = lattice.target.tolist(), [], {}
+    target, ways = lattice.target.tolist(), []
     for column, onward in enumerate(choice.T.tolist()):
-        if not rest[0, column] < np.inf:
-            paths.append(None)
-            continue
         arcs, state = [], 0
         while onward[state] >= 0:
             arcs.append(onward[state])
             state = target[arcs[-1]]
-        # Neighbouring scales mostly share their best path.
-        key = (*arcs, ~state)
-        if key not in known:
-            known[key] = path_of(lattice, arcs, state)
-        paths.append(known[key])
-    return paths
+        ways.append((tuple(arcs), state) if rest[0, column] < np.inf else None)
+    return ways
 
 
 def path_of(lattice: CompactLattice, arcs: Sequence[int], end: int) -> WordPath:

@@ -21,7 +21,7 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.features.normalization import Normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.mkgraph import make_graph
-from hybridasr.lattice.lattice_text import read_compact
+from hybridasr.lattice.lattice_text import read_lattices
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.model.directory import load_model
 from hybridasr.output.ctm import read_ctm
@@ -145,7 +145,7 @@ def test_lattices_change_nothing_but_say_more(systems, spoken_world, tmp_path):
     assert all(0 <= row.confidence <= 1 for row in rows)
     assert min(row.confidence for row in rows) < 1
     words = load_model(mono).lang.words
-    lattices = dict(read_compact(more / "lat.1.gz", words.values()))
+    lattices = dict(read_lattices(more / "lat.1.gz", words.values()))
     assert sorted(lattices) == sorted(data.utterances)
     # A later run without lattices leaves none that are not its own.
     decode_set(mono, mono / "graph", data, more, SearchOptions(), SerialExecutor())

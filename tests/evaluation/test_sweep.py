@@ -135,7 +135,7 @@ def error(capsys):
 
 
 @pytest.mark.parametrize(("change", "reason"), [
-    (lambda decode: put(decode, ""), "lat.1.gz: holds no lattice; decode with --write-lattices"),
+    (lambda decode: put(decode, ""), "decode: holds no lattice; decode with --write-lattices"),
     (lambda decode: put(decode, LATTICES[:LATTICES.index("u2")]), "no lattice of 'u2', of which"),
     (lambda decode: put(decode, LATTICES + LATTICES), "has the lattice of 'u1', which is there"),
     (lambda decode: put(decode, LATTICES[:-4]), "lat.1.gz:8: ends within a line"),
