@@ -2,8 +2,8 @@
 
 Writes a decode directory as Kaldi users know it: ``text``, ``ctm`` (times in the recording),
 ``summary.json`` (real-time factor, utterances that reached no end, model, graph and acoustic
-scale), ``log/decode.log`` and ``lat.1.gz``. They grow as results arrive, and appear when all are
-there.
+scale), ``log/decode.log``, ``lat.1.gz`` and ``nbest/``. They grow as results arrive, and appear
+when all are there.
 """
 
 import logging
@@ -19,10 +19,12 @@ import numpy as np
 
 from hybridasr.batch.decode_dir import LATTICES, SUMMARY, DecodeRecord
 from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
+from hybridasr.batch.nbest_files import NBEST, NbestRow, nbest_rows, nbest_writer
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions
 from hybridasr.decode.words import phone_segments, word_segments
+from hybridasr.errors import UserError
 from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.lattice.lattice import CompactLattice
@@ -48,9 +50,13 @@ class DecodeOutput:
                                          "into ctm how sure each word is")
     lattice_beam: float = option(6.0, "alternatives worse than the best path by more than this "
                                       "are not in the lattice", needs="write_lattices")
+    nbest: int = option(0, f"write up to so many sequences of words an utterance into {NBEST}, "
+                           "with their costs", needs="write_lattices")
 
     def __post_init__(self):
         LatticeOptions(self.lattice_beam)  # checks it
+        if self.nbest < 0:
+            raise UserError(f"nbest is {self.nbest}; give a whole number from 0")
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class Hypothesis:
         How sure each word is; None without a lattice.
     seconds, duration : float
         Of scoring and search, and of the speech.
+    nbest : tuple of NbestRow
+        The best sequences of words; empty unless asked for.
     """
 
     words: list[str]
@@ -74,6 +82,7 @@ class Hypothesis:
     duration: float
     confidences: tuple[float, ...] | None = None
     lattice: CompactLattice | None = None
+    nbest: tuple[NbestRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,7 @@ def _write(data: DataDir, hypotheses: Iterator[tuple[str, Hypothesis]], destinat
         lattices = None
         if output.write_lattices:
             lattices = files.enter_context(lattice_writer(destination / LATTICES))
+        nbest = files.enter_context(nbest_writer(destination, output.nbest > 0))
         for name, item in hypotheses:
             text.write(" ".join([name, *item.words]) + "\n")
             utterance = data.utterances[name]
@@ -158,6 +168,7 @@ def _write(data: DataDir, hypotheses: Iterator[tuple[str, Hypothesis]], destinat
                                  word, confidence))
             if lattices is not None and item.lattice is not None:
                 lattices.write(name, item.lattice)
+            nbest.write(name, item.nbest)
             count, seconds, duration = count + 1, seconds + item.seconds, duration + item.duration
             partial += [] if item.complete else [name]
     if not output.write_lattices:
@@ -217,12 +228,12 @@ def _with_lattices(recognizer: Recognizer, utterances: list[np.ndarray], task: _
 
     adapt_speaker(model, [model.final_features(frames) for frames in utterances], find_path,
                   task.adapt)
-    return [_hypothesis(grammar, *lattices[number], search.acoustic_scale)
+    return [_hypothesis(grammar, *lattices[number], search.acoustic_scale, task.output.nbest)
             for number in range(len(utterances))]
 
 
 def _hypothesis(grammar: GraphGrammar, path: Any, lattice: CompactLattice | None,
-                acoustic_scale: float) -> Hypothesis:
+                acoustic_scale: float, nbest: int) -> Hypothesis:
     if path is None:
         return Hypothesis([], [], False, 0.0, 0.0)
     model, lang = grammar.model, grammar.lang
@@ -235,4 +246,5 @@ def _hypothesis(grammar: GraphGrammar, path: Any, lattice: CompactLattice | None
     sure = risk.confidences if risk is not None else ()
     # A path that ended early may lack the place of its last word.
     return Hypothesis([lang.word_name(word) for word in words], times, path.complete, 0.0, 0.0,
-                      sure if len(sure) == len(times) else None, lattice)
+                      sure if len(sure) == len(times) else None, lattice,
+                      nbest_rows(lattice, nbest, acoustic_scale, lang.word_name))
