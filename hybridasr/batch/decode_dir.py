@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice, Lattice
@@ -34,23 +35,29 @@ class DecodeRecord:
         Directories.
     words : str or None
         Digest of the graph's table of words.
+    lm_scale, word_ins_penalty : float
+        Of the search; the graph costs of the lattices have them in them.
     """
 
     acoustic_scale: float | None = None
     model: Path | None = None
     graph: Path | None = None
     words: str | None = None
+    lm_scale: float = 1.0
+    word_ins_penalty: float = 0.0
 
     @classmethod
-    def of(cls, model: Path, graph: Path, acoustic_scale: float) -> "DecodeRecord":
-        """Return the record of a decoding."""
-        return cls(acoustic_scale, model, graph, _digest(_words_file(model, graph)))
+    def of(cls, model: Path, graph: Path, options: SearchOptions) -> "DecodeRecord":
+        """Return the record of a decoding with options that are resolved."""
+        return cls(options.acoustic_scale, model, graph, _digest(_words_file(model, graph)),
+                   options.lm_scale, options.word_ins_penalty or 0.0)
 
     def as_json(self, directory: PathLike) -> dict[str, str | float | None]:
         """Return what ``summary.json`` of `directory` holds of it."""
         paths = {name: None if path is None else os.path.relpath(path, directory)
                  for name, path in (("model", self.model), ("graph", self.graph))}
-        return {"acoustic_scale": self.acoustic_scale, **paths, "words": self.words}
+        return {"acoustic_scale": self.acoustic_scale, "lm_scale": self.lm_scale,
+                "word_ins_penalty": self.word_ins_penalty, **paths, "words": self.words}
 
     def write(self, directory: PathLike) -> None:
         """Write ``summary.json`` of a directory whose lattices were made from others."""
@@ -71,12 +78,18 @@ def read_record(directory: PathLike) -> DecodeRecord:
     values = values if isinstance(values, dict) else {}
     model, graph, words = (value if isinstance(value := values.get(name), str) else None
                            for name in ("model", "graph", "words"))
-    scale = values.get("acoustic_scale")
-    if scale is not None and not (isinstance(scale, int | float) and scale > 0):
-        raise UserError(f"has the acoustic scale {scale!r}, a number above 0 is expected; decode "
-                        "again", path)
-    return DecodeRecord(scale, *(None if place is None else Path(os.path.normpath(
-        directory / place)) for place in (model, graph)), words)
+    scales = {name: values[name] for name in ("acoustic_scale", "lm_scale", "word_ins_penalty")
+              if values.get(name) is not None}
+    for name, scale in scales.items():
+        if not isinstance(scale, int | float) or not math.isfinite(scale) or (
+                scale <= 0 and name == "acoustic_scale"):
+            raise UserError(f"has the {name} {scale!r}, a number is expected; decode again", path)
+    return DecodeRecord(model=_place(directory, model), graph=_place(directory, graph),
+                        words=words, **scales)
+
+
+def _place(directory: Path, relative: str | None) -> Path | None:
+    return None if relative is None else Path(os.path.normpath(directory / relative))
 
 
 def lattice_files(directory: PathLike) -> list[Path]:

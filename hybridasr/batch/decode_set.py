@@ -138,7 +138,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
         blocks = SetBlocks.of(data, loaded.normalization(data, known),
                               works_by_speaker(loaded, adapt, known))
         hypotheses = run_set(pool, _decode_block, blocks, task, desc=f"decode {data.path.name}")
-        record = DecodeRecord.of(model, graph, recognizer.options.acoustic_scale)
+        record = DecodeRecord.of(model, graph, recognizer.options)
         summary = _write(data, hypotheses, destination, output, record)
         partial = summary["partial"]
         if partial:

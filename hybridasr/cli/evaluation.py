@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from hybridasr.cli.search_options import (
+    GRAPH_SCALES,
     add_commands,
     add_known,
     add_search,
@@ -119,6 +120,9 @@ def _tune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
                         "the utterances that the network was not trained on")
+    parser.add_argument("--penalties", metavar="X,X", help="word insertion penalties to choose "
+                        "from as well, with commas between, such as 0,0.5,1 (default: the model's "
+                        "own)")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
     parser.add_argument("data", type=Path, help="data directory with transcripts")
 
@@ -126,18 +130,25 @@ def _tune_arguments(parser: argparse.ArgumentParser) -> None:
 def _tune(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
+    from hybridasr.evaluation.sweep import SweepOptions
     from hybridasr.evaluation.tune import held_out, tune_scale
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
     refuse(args, ["acoustic_scale"], "on tune-scale, which chooses it")
+    penalties: tuple[float | None, ...] = (None,)
+    if args.penalties is not None:
+        refuse(args, ["word_ins_penalty"], "with --penalties, of which it is chosen")
+        penalties = tuple(map(float, SweepOptions(word_ins_penalty=args.penalties).penalties))
     data = read_datadir(args.data)
     with executor(args.nj) as pool:
         best, rates = tune_scale(args.model, args.graph or args.model / "graph",
                                  held_out(args.model, data) if args.held_out else data, pool,
-                                 from_args(SearchOptions, args))
-    for scale, rate in rates.items():
-        print(f"{scale:.3f}  {rate:6.2f} %{'  stored' if scale == best else ''}")
+                                 from_args(SearchOptions, args), penalties=penalties)
+    for pair, rate in rates.items():
+        scale, penalty = pair
+        print(f"{scale:.3f}  {'' if penalty is None else f'{penalty:5.2f}  '}{rate:6.2f} %"
+              f"{'  stored' if pair == best else ''}")
 
 
 def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,6 +186,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     if args.plots:
         require_extra("matplotlib", "plots", "pictures")
     refuse(args, ["threshold"], "on calibrate, which chooses it")
+    refuse(args, GRAPH_SCALES, "on calibrate, which recognises command lists")
     check_adaptation(args, args.model)
     commands = None
     if args.commands:

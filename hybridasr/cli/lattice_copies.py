@@ -117,7 +117,8 @@ def _lmrescore(args: argparse.Namespace) -> None:
     with lattice_writer(args.out) as writer:
         for key, lattice in source.lattices():
             try:
-                other, words = rescore_lattice(lattice, old, new, source.names)
+                other, words = rescore_lattice(lattice, old, new, source.names,
+                                               source.record.lm_scale)
             except UserError as error:
                 raise error.within(f"{args.old_lm}: lattice of '{key}'") from None
             unsayable |= words

@@ -79,7 +79,8 @@ class NgramCosts:
 
 
 def rescore_lattice(lattice: CompactLattice, old: LmCosts, new: LmCosts,
-                    names: Mapping[int, str]) -> tuple[CompactLattice, set[int]]:
+                    names: Mapping[int, str], lm_scale: float = 1.0
+                    ) -> tuple[CompactLattice, set[int]]:
     """Return the lattice with the costs of another language model.
 
     Parameters
@@ -89,6 +90,8 @@ def rescore_lattice(lattice: CompactLattice, old: LmCosts, new: LmCosts,
     new : LmCosts
     names : mapping id -> word
         For the error line.
+    lm_scale : float
+        Factor that the graph costs of the lattice have: that of the search.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def rescore_lattice(lattice: CompactLattice, old: LmCosts, new: LmCosts,
         for pair in pairs:
             source = pairs[pair] = len(origins)
             origins.append(state)
-            finals.append(_end(lattice, state, pair, old, new))
+            finals.append(_end(lattice, state, pair, (old, new), lm_scale))
             for arc in range(offsets[state], offsets[state + 1]):
                 onward, difference = pair, 0.0
                 if word[arc]:
@@ -128,7 +131,7 @@ def rescore_lattice(lattice: CompactLattice, old: LmCosts, new: LmCosts,
                         unsayable.add(word[arc])
                         continue
                     # Added as a difference: 0 for equal models, whatever the rounding.
-                    onward, difference = (before, after), gained - lost
+                    onward, difference = (before, after), lm_scale * (gained - lost)
                 numbers[target[arc]].setdefault(onward, -1)
                 rows.append((source, target[arc], onward, arc, graph[arc] + difference))
     arcs = np.array([row[3] for row in rows], np.int64)
@@ -141,14 +144,15 @@ def rescore_lattice(lattice: CompactLattice, old: LmCosts, new: LmCosts,
     return prune_lattice(composed, math.inf), unsayable
 
 
-def _end(lattice: CompactLattice, state: int, pair: tuple, old: LmCosts, new: LmCosts) -> float:
+def _end(lattice: CompactLattice, state: int, pair: tuple, models: tuple[LmCosts, LmCosts],
+         lm_scale: float) -> float:
     """Return the graph cost of ending in a state of the result."""
     cost = float(lattice.final_graph[state])
     if cost == math.inf:
         return cost
-    lost, gained = (model.end(one) for model, one in zip((old, new), pair, strict=True))
+    lost, gained = (model.end(one) for model, one in zip(models, pair, strict=True))
     # A partial lattice ends where the graph has no end: there was no cost of an end to take out.
-    return cost if lost == math.inf else cost + (gained - lost)
+    return cost if lost == math.inf else cost + lm_scale * (gained - lost)
 
 
 def _lists(model: NgramModel, ngram: tuple[str, ...]) -> bool:

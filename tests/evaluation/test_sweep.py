@@ -146,7 +146,7 @@ def error(capsys):
     (lambda decode: (decode / "summary.json").write_text('{"graph": "../graph", "words": "x"}'),
      "graph/words.txt: is not the table of words that"),
     (lambda decode: (decode / "summary.json").write_text('{"acoustic_scale": -1}'),
-     "summary.json: has the acoustic scale -1"),
+     "summary.json: has the acoustic_scale -1"),
     (lambda decode: (decode / "summary.json").write_text('{"graph": "../graf"}'),
      "graf/words.txt: no such file"),
 ])

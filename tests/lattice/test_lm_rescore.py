@@ -54,17 +54,19 @@ def test_every_path_has_the_costs_of_the_new_model(tmp_path, seed):
               for n, order in enumerate(orders)]
     old, new = (NgramCosts(model, NAMES) for model in models)
     for lattice in (nondeterministic(rng), determinize_lattice(random_lattice(rng, 9, 26))):
-        rescored, unsayable = rescore_lattice(lattice, old, new, NAMES)
-        expected = sorted((words, tids, acoustic, graph + sentence_cost(models[1], words)
-                           - sentence_cost(models[0], words))
-                          for words, graph, acoustic, tids in all_paths(lattice))
-        rows = sorted((words, tids, acoustic, graph)
-                      for words, graph, acoustic, tids in all_paths(rescored))
-        assert [row[:3] for row in rows] == [row[:3] for row in expected]
-        np.testing.assert_allclose([row[3] for row in rows], [row[3] for row in expected], rtol=0,
-                                   atol=1e-9)
-        assert unsayable == set()
-        assert (rescored.source < rescored.target).all()
+        for factor in (1.0, 2.0):  # 2: costs of a search with --lm-scale 2
+            rescored, unsayable = rescore_lattice(lattice, old, new, NAMES, factor)
+            expected = sorted(
+                (words, tids, acoustic, graph + factor * (sentence_cost(models[1], words)
+                                                          - sentence_cost(models[0], words)))
+                for words, graph, acoustic, tids in all_paths(lattice))
+            rows = sorted((words, tids, acoustic, graph)
+                          for words, graph, acoustic, tids in all_paths(rescored))
+            assert [row[:3] for row in rows] == [row[:3] for row in expected]
+            np.testing.assert_allclose([row[3] for row in rows], [row[3] for row in expected],
+                                       rtol=0, atol=1e-9)
+            assert unsayable == set()
+            assert (rescored.source < rescored.target).all()
         # The same model twice: not a bit changes.
         same, _ = rescore_lattice(lattice, old, old, NAMES)
         assert sorted(all_paths(same)) == sorted(all_paths(lattice))
