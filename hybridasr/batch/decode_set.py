@@ -1,8 +1,9 @@
 """Owns decoding of a data directory: text, words with their times, lattices if asked for.
 
 Writes a decode directory as Kaldi users know it: ``text``, ``ctm`` (times in the recording),
-``summary.json`` (real-time factor, utterances that reached no end), ``log/decode.log`` and
-``lat.1.gz``. They grow as results arrive, and appear when all are there.
+``summary.json`` (real-time factor, utterances that reached no end, model, graph and acoustic
+scale), ``log/decode.log``, ``lat.1.gz`` and ``nbest/``. They grow as results arrive, and appear
+when all are there.
 """
 
 import logging
@@ -16,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.batch.decode_dir import LATTICES, SUMMARY, DecodeRecord
 from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
+from hybridasr.batch.nbest_files import NBEST, NbestRow, nbest_rows, nbest_writer
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.latgen import LatticeOptions, decode_lattice
 from hybridasr.decode.search import SearchOptions
 from hybridasr.decode.words import phone_segments, word_segments
+from hybridasr.errors import UserError
 from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.lattice.lattice import CompactLattice
@@ -36,7 +40,6 @@ from hybridasr.recognize.recognizer import Recognizer, load
 from hybridasr.storage import atomic_write, write_json
 
 logger = logging.getLogger("hybridasr")
-LATTICES = "lat.1.gz"
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,13 @@ class DecodeOutput:
                                          "into ctm how sure each word is")
     lattice_beam: float = option(6.0, "alternatives worse than the best path by more than this "
                                       "are not in the lattice", needs="write_lattices")
+    nbest: int = option(0, f"write up to so many sequences of words an utterance into {NBEST}, "
+                           "with their costs", needs="write_lattices")
 
     def __post_init__(self):
         LatticeOptions(self.lattice_beam)  # checks it
+        if self.nbest < 0:
+            raise UserError(f"nbest is {self.nbest}; give a whole number from 0")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class Hypothesis:
         How sure each word is; None without a lattice.
     seconds, duration : float
         Of scoring and search, and of the speech.
+    nbest : tuple of NbestRow
+        The best sequences of words; empty unless asked for.
     """
 
     words: list[str]
@@ -73,6 +82,7 @@ class Hypothesis:
     duration: float
     confidences: tuple[float, ...] | None = None
     lattice: CompactLattice | None = None
+    nbest: tuple[NbestRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
     -------
     dict
         What ``summary.json`` holds: utterances, hours, rtf and partial, the ids of those that
-        reached no end.
+        reached no end; and the `DecodeRecord` of the lattices.
 
     Raises
     ------
@@ -122,12 +132,14 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
     settings = {**to_dict(options), **to_dict(adapt), **to_dict(output), "known": known}
     with job_log(destination / "log" / "decode.log", f"hybridasr decode {graph} {data.path}",
                  settings):
-        loaded = once_a_worker(_recognizer, task).model
+        recognizer = once_a_worker(_recognizer, task)
+        loaded = recognizer.model
         data = matching_features(data, loaded.features, pool)
         blocks = SetBlocks.of(data, loaded.normalization(data, known),
                               works_by_speaker(loaded, adapt, known))
         hypotheses = run_set(pool, _decode_block, blocks, task, desc=f"decode {data.path.name}")
-        summary = _write(data, hypotheses, destination, output)
+        record = DecodeRecord.of(model, graph, recognizer.options)
+        summary = _write(data, hypotheses, destination, output, record)
         partial = summary["partial"]
         if partial:
             logger.warning("%s: %d of %d utterances reached no final state; their partial results "
@@ -138,7 +150,7 @@ def decode_set(model: Path, graph: Path, data: DataDir, destination: Path, optio
 
 
 def _write(data: DataDir, hypotheses: Iterator[tuple[str, Hypothesis]], destination: Path,
-           output: DecodeOutput) -> dict[str, Any]:
+           output: DecodeOutput, record: DecodeRecord) -> dict[str, Any]:
     count, seconds, duration, partial = 0, 0.0, 0.0, []
     with ExitStack() as files:
         text = files.enter_context(atomic_write(destination / "text"))
@@ -146,6 +158,7 @@ def _write(data: DataDir, hypotheses: Iterator[tuple[str, Hypothesis]], destinat
         lattices = None
         if output.write_lattices:
             lattices = files.enter_context(lattice_writer(destination / LATTICES))
+        nbest = files.enter_context(nbest_writer(destination, output.nbest > 0))
         for name, item in hypotheses:
             text.write(" ".join([name, *item.words]) + "\n")
             utterance = data.utterances[name]
@@ -155,13 +168,15 @@ def _write(data: DataDir, hypotheses: Iterator[tuple[str, Hypothesis]], destinat
                                  word, confidence))
             if lattices is not None and item.lattice is not None:
                 lattices.write(name, item.lattice)
+            nbest.write(name, item.nbest)
             count, seconds, duration = count + 1, seconds + item.seconds, duration + item.duration
             partial += [] if item.complete else [name]
     if not output.write_lattices:
         (destination / LATTICES).unlink(missing_ok=True)  # of an earlier run
     summary = {"utterances": count, "hours": round(duration / 3600, 4),
-               "rtf": round(seconds / max(duration, 1e-9), 5), "partial": partial}
-    write_json(destination / "summary.json", summary)
+               "rtf": round(seconds / max(duration, 1e-9), 5), "partial": partial,
+               **record.as_json(destination)}
+    write_json(destination / SUMMARY, summary)
     return summary
 
 
@@ -213,12 +228,12 @@ def _with_lattices(recognizer: Recognizer, utterances: list[np.ndarray], task: _
 
     adapt_speaker(model, [model.final_features(frames) for frames in utterances], find_path,
                   task.adapt)
-    return [_hypothesis(grammar, *lattices[number], search.acoustic_scale)
+    return [_hypothesis(grammar, *lattices[number], search.acoustic_scale, task.output.nbest)
             for number in range(len(utterances))]
 
 
 def _hypothesis(grammar: GraphGrammar, path: Any, lattice: CompactLattice | None,
-                acoustic_scale: float) -> Hypothesis:
+                acoustic_scale: float, nbest: int) -> Hypothesis:
     if path is None:
         return Hypothesis([], [], False, 0.0, 0.0)
     model, lang = grammar.model, grammar.lang
@@ -231,4 +246,5 @@ def _hypothesis(grammar: GraphGrammar, path: Any, lattice: CompactLattice | None
     sure = risk.confidences if risk is not None else ()
     # A path that ended early may lack the place of its last word.
     return Hypothesis([lang.word_name(word) for word in words], times, path.complete, 0.0, 0.0,
-                      sure if len(sure) == len(times) else None, lattice)
+                      sure if len(sure) == len(times) else None, lattice,
+                      nbest_rows(lattice, nbest, acoustic_scale, lang.word_name))

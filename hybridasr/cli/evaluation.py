@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from hybridasr.cli.search_options import (
+    GRAPH_SCALES,
     add_commands,
     add_known,
     add_search,
@@ -17,19 +18,52 @@ from hybridasr.cli.verb import Verb, add_nj, field_names, refuse
 
 
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
-    for name in ("data", "decode"):
-        parser.add_argument(name, type=Path)
+    from hybridasr.evaluation.sweep import SweepOptions
+    from hybridasr.options import add_options
+
+    parser.epilog = (
+        "Scores text: DECODE/wer, and cer for hanzi. Where DECODE has lattices (lat.*.gz), every "
+        "language-model weight (LMWT, 1 / acoustic scale) is scored with every penalty as in "
+        "Kaldi's score.sh: wer_<LMWT>_<WIP>, cer_<LMWT>_<WIP>. The best is in "
+        "DECODE/scoring_kaldi/best_wer; a test set that chooses its own scales looks a little "
+        "better than it is.")
+    add_options(parser, SweepOptions)
+    parser.add_argument("data", type=Path, help="data directory with transcripts")
+    parser.add_argument("graph", type=Path, nargs="?", help="graph or lang directory whose "
+                        "words.txt the lattices have (default: the graph of the decoding)")
+    parser.add_argument("decode", type=Path, help="decode directory")
 
 
 def _score(args: argparse.Namespace) -> None:
+    from hybridasr.batch.decode_dir import lattice_files
     from hybridasr.corpus.datadir import read_datadir
-    from hybridasr.errors import require_extra
+    from hybridasr.errors import UserError, require_extra
     from hybridasr.evaluation.evaluate import score_set
-    from hybridasr.score.wer import format_scores
+    from hybridasr.evaluation.sweep import SweepOptions, score_lattices
+    from hybridasr.options import from_args
+    from hybridasr.score.score_files import format_scores, format_wer
 
     # Before the data are read: without the package the work would be in vain.
     require_extra("rapidfuzz", "score", "error rates")
-    print(format_scores(score_set(read_datadir(args.data), args.decode)))
+    options, data = from_args(SweepOptions, args), read_datadir(args.data)
+    lattices = lattice_files(args.decode)
+    if not lattices:
+        mend = "leave it out, or decode with --write-lattices true"
+        refuse(args, field_names(SweepOptions), f"on {args.decode}, which has no lattices", mend)
+        if args.graph is not None:
+            raise UserError(f"has no lattices, so that the words of {args.graph} have no effect; "
+                            + mend, args.decode)
+    if not lattices or (args.decode / "text").is_file():
+        scores = score_set(data, args.decode)
+    if not lattices:
+        print(format_scores(scores))
+        return
+    sweep = score_lattices(data, args.decode, options, args.graph)
+    first, *others = format_scores(sweep.best.words).splitlines()
+    print(f"{first} {args.decode / 'wer'}{sweep.best.suffix}", *others, sep="\n")
+    if sweep.best_cer is not None:
+        print(f"{format_wer(sweep.best_cer.characters)} {args.decode / 'cer'}"
+              f"{sweep.best_cer.suffix}")
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +120,9 @@ def _tune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--held-out", action="store_true", help="of DATA, the training set, take "
                         "the utterances that the network was not trained on")
+    parser.add_argument("--penalties", metavar="X,X", help="word insertion penalties to choose "
+                        "from as well, with commas between, such as 0,0.5,1 (default: the model's "
+                        "own)")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
     parser.add_argument("data", type=Path, help="data directory with transcripts")
 
@@ -93,18 +130,25 @@ def _tune_arguments(parser: argparse.ArgumentParser) -> None:
 def _tune(args: argparse.Namespace) -> None:
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.search import SearchOptions
+    from hybridasr.evaluation.sweep import SweepOptions
     from hybridasr.evaluation.tune import held_out, tune_scale
     from hybridasr.options import from_args
     from hybridasr.parallel import executor
 
     refuse(args, ["acoustic_scale"], "on tune-scale, which chooses it")
+    penalties: tuple[float | None, ...] = (None,)
+    if args.penalties is not None:
+        refuse(args, ["word_ins_penalty"], "with --penalties, of which it is chosen")
+        penalties = tuple(map(float, SweepOptions(word_ins_penalty=args.penalties).penalties))
     data = read_datadir(args.data)
     with executor(args.nj) as pool:
         best, rates = tune_scale(args.model, args.graph or args.model / "graph",
                                  held_out(args.model, data) if args.held_out else data, pool,
-                                 from_args(SearchOptions, args))
-    for scale, rate in rates.items():
-        print(f"{scale:.3f}  {rate:6.2f} %{'  stored' if scale == best else ''}")
+                                 from_args(SearchOptions, args), penalties=penalties)
+    for pair, rate in rates.items():
+        scale, penalty = pair
+        print(f"{scale:.3f}  {'' if penalty is None else f'{penalty:5.2f}  '}{rate:6.2f} %"
+              f"{'  stored' if pair == best else ''}")
 
 
 def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +192,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     refuse(args, ["threshold"], "on calibrate, which chooses it")
     if not args.background:
         refuse(args, ["false_accepts_per_hour"], "without --background")
+    refuse(args, GRAPH_SCALES, "on calibrate, which recognises command lists")
     check_adaptation(args, args.model)
     commands = None
     if args.commands:

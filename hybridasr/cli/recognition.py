@@ -137,7 +137,7 @@ def _decode_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Writes text, ctm (a word a line: <recording> <channel> <start> <dur> <word> [<conf>], "
         "times in the recording; conf with --write-lattices), summary.json, log/decode.log and, "
-        "if asked for, lat.1.gz.")
+        "if asked for, lat.1.gz (for score and the verbs lattice-*) and nbest/.")
     add_search(parser)
     add_options(parser, DecodeOutput)
     add_known(parser, "all")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hybridasr.model.acoustic import AcousticModel
     from hybridasr.recognize.recognizer import Recognizer
 
+# Of a command list one is said: a cost of every word, or of all of them, changes nothing.
+GRAPH_SCALES = ("lm_scale", "word_ins_penalty")
 _FMLLR = ("fmllr_passes", "fmllr_update", "prior_frames")
 
 
@@ -126,7 +128,7 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
         refuse(args, ["fillers", "lexicon", *field_names(RejectOptions)],
                "without a command list", "give --commands FILE too")
     else:
-        refuse(args, without, "with --commands")
+        refuse(args, (*without, *GRAPH_SCALES), "with --commands")
 
 
 def check_adaptation(args: argparse.Namespace, model: Path) -> None:

@@ -26,6 +26,9 @@ class SearchOptions:
     min_active: int = option(200, "the beam widens until this many states live")
     acoustic_scale: float | None = option(None, "factor on the acoustic log likelihoods; none: "
                                           "the model's own")
+    lm_scale: float = option(1.0, "factor on the costs of the graph, language model and all")
+    word_ins_penalty: float | None = option(None, "cost of every word of a graph; a negative "
+                                            "one makes for more words; none: the model's own")
 
     def __post_init__(self):
         if not self.beam > 0:
@@ -35,16 +38,23 @@ class SearchOptions:
                             f"min-active {self.min_active}")
         if self.acoustic_scale is not None and not self.acoustic_scale > 0:
             raise UserError(f"acoustic-scale is {self.acoustic_scale}; give a number above 0")
+        if not 0 <= self.lm_scale < np.inf:
+            raise UserError(f"lm-scale is {self.lm_scale}; give a number from 0")
+        if self.word_ins_penalty is not None and not np.isfinite(self.word_ins_penalty):
+            raise UserError(f"word-ins-penalty is {self.word_ins_penalty}; give a number")
 
-    def resolved(self, scale: float) -> "SearchOptions":
-        """Return the options with the model's acoustic scale where none is given.
+    def resolved(self, scale: float, word_ins_penalty: float = 0.0) -> "SearchOptions":
+        """Return the options with the model's acoustic scale and penalty where none are given.
 
         >>> SearchOptions().resolved(0.1).acoustic_scale
         0.1
         >>> SearchOptions(acoustic_scale=0.2).resolved(0.1).acoustic_scale
         0.2
         """
-        return self if self.acoustic_scale is not None else replace(self, acoustic_scale=scale)
+        options = self if self.acoustic_scale is not None else replace(self, acoustic_scale=scale)
+        # A penalty of 0 is none.
+        return options if options.word_ins_penalty is not None or not word_ins_penalty else (
+            replace(options, word_ins_penalty=word_ins_penalty))
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,8 @@ class Search:
     arc_pdfs : int32 (num_arcs,)
         Column of the log likelihoods that each arc reads; -1 on epsilon arcs.
     options : SearchOptions
-        With an acoustic scale (`SearchOptions.resolved`).
+        With an acoustic scale (`SearchOptions.resolved`). Its other scales are taken to be in the
+        graph's costs already (`recognize.graph_grammar.GraphGrammar.weighted`).
     weights : float32 (num_arcs,), optional
         Arc costs in place of the graph's own.
     lattice_beam : float, optional

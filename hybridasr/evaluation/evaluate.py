@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from hybridasr.batch.decode_dir import read_hypotheses
 from hybridasr.batch.decode_set import decode_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.decode.search import SearchOptions
@@ -17,8 +18,9 @@ from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.lexicon.transcripts import warn_of_unknown_words
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.progress import logger
-from hybridasr.score.wer import Scores, format_scores, score_texts, write_scores
-from hybridasr.storage import read_json, read_text
+from hybridasr.score.score_files import format_scores, write_scores
+from hybridasr.score.wer import References, Scores
+from hybridasr.storage import read_json
 
 
 def score_set(data: DataDir, destination: Path,
@@ -30,14 +32,14 @@ def score_set(data: DataDir, destination: Path,
     equivalent : dict word -> class, optional
         Words of one class count as right for each other (homophones).
     """
-    hypotheses = {}
-    for line in read_text(destination / "text").splitlines():
-        utterance, *words = line.split(" ")
-        hypotheses[utterance] = [word for word in words if word]
+    hypotheses = read_hypotheses(destination / "text")
     reference = {u.utterance: list(u.words) for u in data.utterances.values()}
     speakers = {u.utterance: u.speaker for u in data.utterances.values()}
-    scores = score_texts(reference, hypotheses, speakers, equivalent)
-    write_scores(destination, scores)
+    said = References(reference, speakers, equivalent)
+    scores = said.score(hypotheses)
+    # Homophones that count as right are written with other characters.
+    write_scores(destination, scores,
+                 said.score_characters(hypotheses) if equivalent is None else None)
     logger.debug("%s", format_scores(scores))
     return scores
 

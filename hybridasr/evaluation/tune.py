@@ -1,10 +1,12 @@
-"""Owns the choice of a model's acoustic scale on utterances that it was not trained on.
+"""Owns the choice of a model's acoustic scale and word insertion penalty on held-out utterances.
 
 The scale weighs a frame's likelihoods against the costs of the graph; neighbouring frames are not
 independent, so that the best one is far below 1, and where it lies depends on the model.
 """
 
+import itertools
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +22,14 @@ from hybridasr.storage import PathLike, read_json, read_text, write_json
 
 logger = logging.getLogger("hybridasr")
 # Larger ones bring no fewer errors, and fewer of the commands that were never trained are accepted.
+Pair = tuple[float, float | None]
 SCALES = (0.05, 0.07, DEFAULT_SCALE, 0.12, 0.17)
 
 
 def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
-               options: SearchOptions | None = None, equivalent: dict[str, str] | None = None
-               ) -> tuple[float, dict[float, float]]:
+               options: SearchOptions | None = None, equivalent: dict[str, str] | None = None,
+               penalties: Sequence[float | None] = (None,)
+               ) -> tuple[Pair, dict[Pair, float]]:
     """Decode a set with several acoustic scales; store the best in the model's ``model.json``.
 
     Each utterance is recognised on its own, as in use. A calibration to another scale is removed.
@@ -36,12 +40,15 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
         With transcripts; none of it used in training.
     equivalent : dict word -> class, optional
         As for `evaluate.score_set`.
+    penalties : sequence of float
+        Word insertion penalties, each of which is tried with each scale; None is the one of the
+        options or else the model's own, which then stays as it is.
 
     Returns
     -------
-    (the best scale, word error rate in per cent by scale)
-        Of equal error rates the largest scale wins: its search is the quickest. The decodings are
-        in ``tune`` below the model.
+    (the best pair of scale and penalty, word error rate in per cent by pair)
+        Of equal error rates the least penalty wins, then the largest scale: its search is the
+        quickest. The decodings are in ``tune`` below the model.
 
     Raises
     ------
@@ -53,21 +60,26 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
     require_extra("rapidfuzz", "score", "error rates")
     if not any(utterance.words for utterance in data.utterances.values()):
         raise UserError("no words to score; give a set with transcripts", data.path / "text")
-    for scale in SCALES:
-        destination = model / "tune" / f"scale_{scale:.3g}"
-        decode_set(model, Path(graph), data, destination,
-                   replace(options or SearchOptions(), acoustic_scale=scale), pool, known="none")
-        rates[scale] = score_set(data, destination, equivalent).figures()["wer"]
-    best = min(rates, key=lambda scale: (rates[scale], -scale))
+    options = options or SearchOptions()
+    for penalty, scale in itertools.product(penalties, SCALES):
+        name = f"scale_{scale:.3g}" + ("" if penalty is None else f"_penalty_{penalty:g}")
+        destination, tried = model / "tune" / name, replace(options, acoustic_scale=scale)
+        if penalty is not None:
+            tried = replace(tried, word_ins_penalty=penalty)
+        decode_set(model, Path(graph), data, destination, tried, pool, known="none")
+        rates[scale, penalty] = score_set(data, destination, equivalent).figures()["wer"]
+    best = min(rates, key=lambda pair: (rates[pair], abs(pair[1] or 0.0), -pair[0]))
     logger.debug("acoustic scale: word error rate %s", ", ".join(
-        f"{rate:.2f} % with {scale:.3g}" for scale, rate in rates.items()))
+        f"{rate:.2f} % with {scale:.3g}" + ("" if penalty is None else f", penalty {penalty:g}")
+        for (scale, penalty), rate in rates.items()))
     path = model / "model.json"
     values = read_json(path)
     # Its probabilities were fitted to ratios of costs at the old scale, and would be wrong.
-    if values.get("acoustic_scale") != best:
+    if values.get("acoustic_scale") != best[0]:
         for name in OF_THIS_MODEL:
             (model / name).unlink(missing_ok=True)
-    write_json(path, {**values, "acoustic_scale": best})
+    write_json(path, {**values, "acoustic_scale": best[0],
+                      **({} if best[1] is None else {"word_ins_penalty": best[1]})})
     return best, rates
 
 

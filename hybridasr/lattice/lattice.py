@@ -113,6 +113,24 @@ class WordPath:
         return self.graph_cost + acoustic_scale * self.acoustic_cost
 
 
+def lattice_size(lattice: Lattice | CompactLattice) -> tuple[int, int, int, int]:
+    """Return (frames, frames of all arcs and ends together, states, arcs).
+
+    The second over the first is Kaldi's lattice-depth: how many arcs lie over a frame.
+    """
+    if isinstance(lattice, Lattice):
+        lengths, ends = (lattice.tid > 0).astype(np.int64), np.zeros(lattice.num_states, np.int64)
+    else:
+        lengths, ends = (np.array([len(string) for string in strings], np.int64)
+                         for strings in (lattice.strings, lattice.final_strings))
+    frames = np.zeros(lattice.num_states, np.int64)
+    for source, target, length in zip(lattice.source, lattice.target, lengths, strict=True):
+        frames[target] = frames[source] + length
+    final = np.isfinite(lattice.final_graph)
+    return (int((frames + ends)[final].max(initial=0)), int(lengths.sum() + ends[final].sum()),
+            lattice.num_states, lattice.num_arcs)
+
+
 def topological_order(start: int, source: np.ndarray, target: np.ndarray,
                       num_states: int) -> np.ndarray:
     """Return the states reached from `start` such that arcs lead to later ones: int64.

@@ -17,7 +17,6 @@ from typing import IO
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import CompactLattice, Lattice, topological_order
 from hybridasr.storage import PathLike, atomic_write, decode_text, read_bytes
 
@@ -69,15 +68,6 @@ def read_lattices(path: PathLike, words: Collection[int] | None = None
     if entry is not None:
         raise UserError(f"ends within the lattice of '{entry.key}', whose last line is empty; "
                         f"{_REMEDY}", path, number)
-
-
-def read_compact(path: PathLike, words: Collection[int] | None = None,
-                 acoustic_scale: float = 1.0) -> Iterator[tuple[str, CompactLattice]]:
-    """As `read_lattices`; lattices that are not compact are determinised."""
-    for key, lattice in read_lattices(path, words):
-        if isinstance(lattice, Lattice):
-            lattice = determinize_lattice(lattice, acoustic_scale=acoustic_scale)
-        yield key, lattice
 
 
 def write_lattices(path: PathLike,

@@ -26,8 +26,7 @@ class Position:
     """One position of a confusion network.
 
     `words` are (word id, posterior), likeliest first, 0: no word. `begin` and `end` are frames, on
-    average over the arcs of the first word; lattices that are not aligned to words give a word the
-    frames from where it is told apart from others.
+    average over the arcs of the first word, see `decode_mbr`.
     """
 
     words: tuple[tuple[int, float], ...]
@@ -61,13 +60,17 @@ class RiskDecision:
 
 
 def decode_mbr(lattice: CompactLattice, acoustic_scale: float = 1.0,
-               words: Sequence[int] | None = None) -> RiskDecision | None:
+               words: Sequence[int] | None = None,
+               times: tuple[np.ndarray, np.ndarray] | None = None) -> RiskDecision | None:
     """Find the words with the least expected edit distance to what was said.
 
     Parameters
     ----------
     words : sequence of int, optional
         Keep these words and only say how sure they are (Kaldi's --decode-mbr=false).
+    times : (begins, ends), float64 (num_arcs,), optional
+        Frames of each arc's word (`decode.arc_times.arc_times`). Without them a word has the
+        frames of its arc, which begin where it is told apart from others and may be the whole file.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def decode_mbr(lattice: CompactLattice, acoustic_scale: float = 1.0,
     best = n_best(lattice, 1, acoustic_scale)
     if not best:
         return None
-    alignment = _Alignment(lattice, acoustic_scale)
+    alignment = _Alignment(lattice, acoustic_scale, times)
     chosen = list(best[0].words if words is None else words)
     for _ in range(MAX_ROUNDS):
         # A gap (0) stands before, between and after the words: a word may be inserted there.
@@ -102,7 +105,8 @@ class _Alignment:
     works on their places.
     """
 
-    def __init__(self, lattice: CompactLattice, acoustic_scale: float):
+    def __init__(self, lattice: CompactLattice, acoustic_scale: float,
+                 times: tuple[np.ndarray, np.ndarray] | None):
         arcs, ends, _ = forward_backward(lattice, acoustic_scale)
         final = np.flatnonzero(np.isfinite(lattice.final_graph))
         source = np.concatenate([lattice.source, final])
@@ -118,7 +122,11 @@ class _Alignment:
         self.word = np.searchsorted(self.words, ids[order])
         frames = lattice.state_frames
         last = frames[final] + [len(lattice.final_strings[state]) for state in final]
-        self.frames = np.append(frames, last.max(initial=0)).astype(np.float64)
+        frames = np.append(frames, last.max(initial=0)).astype(np.float64)
+        begins, ends = frames[source], frames[target]
+        if times is not None:
+            begins[:lattice.num_arcs], ends[:lattice.num_arcs] = times
+        self.begins, self.ends = begins[order], ends[order]
 
     def column(self, word: int) -> int:
         """Return the place of a word; a word that is not in the lattice comes behind all others."""
@@ -132,8 +140,8 @@ class _Alignment:
         The last three are (num_positions, num_words + 1).
         """
         symbols = np.array([self.column(word) for word in around], np.int64)
-        return _align(self.source, self.target, self.word, self.share, self.frames, symbols,
-                      len(self.words) + 1)
+        return _align(self.source, self.target, self.word, self.share, self.begins, self.ends,
+                      symbols, len(self.words) + 1)
 
     def decision(self, around: list[int], errors: float, shares: np.ndarray, begins: np.ndarray,
                  ends: np.ndarray) -> RiskDecision:
@@ -158,13 +166,13 @@ class _Alignment:
 
 
 @numba.njit(cache=True, nogil=True)
-def _align(source, target, word, share, frames, symbols, num_words):
+def _align(source, target, word, share, arc_begins, arc_ends, symbols, num_words):
     """Align every path to `symbols` (place 0: no word) and gather what stands where.
 
     The recursion over states of the paper: `distance[s, q]` is the expected edit distance of the
     ways to state s from the first q symbols, `mass[s, q]` the probability that is aligned so.
     """
-    num_states, length = len(frames), len(symbols)
+    num_states, length = target[-1] + 1, len(symbols)
     distance = np.zeros((num_states, length + 1))
     along, mass_along = np.empty(length + 1), np.empty(length + 1)
     step = np.zeros(length + 1, np.int64)
@@ -179,7 +187,7 @@ def _align(source, target, word, share, frames, symbols, num_words):
     mass = np.zeros((num_states, length + 1))
     mass[num_states - 1, length] = 1.0
     for arc in range(len(source) - 1, -1, -1):
-        begin, end = frames[source[arc]], frames[target[arc]]
+        begin, end = arc_begins[arc], arc_ends[arc]
         # Computed again rather than stored: the table of all arcs would not fit into memory.
         _distances(distance[source[arc]], word[arc], symbols, along, step)
         mass_along[:] = share[arc] * mass[target[arc]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridasr.lattice.lattice import CompactLattice, WordGraph, WordPath
+from hybridasr.lattice.shortest import costs_to_end, path_of
 
 
 def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> list[WordPath]:
@@ -21,7 +22,7 @@ def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> 
     if lattice.num_states == 0:
         return []
     arc_costs, final_costs = lattice.costs(acoustic_scale)
-    remaining = costs_to_end(lattice, acoustic_scale)
+    remaining = costs_to_end(lattice, arc_costs, final_costs)[0]
     offsets = lattice.arc_offsets
     end = lattice.num_states
     # (cost of the best way over it, words, tie-break, state or end, cost so far, arcs as a chain)
@@ -34,7 +35,7 @@ def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> 
             continue
         visits.add((state, words))
         if state == end:
-            paths.append(_path(lattice, words, chain))
+            paths.append(_path(lattice, chain))
             continue
         ways = [(arc, int(lattice.target[arc]), arc_costs[arc], remaining[lattice.target[arc]])
                 for arc in range(offsets[state], offsets[state + 1])]
@@ -48,25 +49,12 @@ def n_best(lattice: CompactLattice, count: int, acoustic_scale: float = 1.0) -> 
     return paths
 
 
-def costs_to_end(lattice: WordGraph, acoustic_scale: float) -> np.ndarray:
-    """Return the cost of the best way from each state to an end: float64 (num_states,)."""
-    arc_costs, best = lattice.costs(acoustic_scale)
-    for arc in range(lattice.num_arcs - 1, -1, -1):
-        source = lattice.source[arc]
-        best[source] = min(best[source], arc_costs[arc] + best[lattice.target[arc]])
-    return best
-
-
-def _path(lattice: CompactLattice, words: tuple[int, ...], chain: tuple) -> WordPath:
+def _path(lattice: CompactLattice, chain: tuple) -> WordPath:
     steps = []
     while chain is not None:
         steps.append(chain[0])
         chain = chain[1]
-    end, arcs = ~steps[0], steps[:0:-1]
-    strings = [*(lattice.strings[arc] for arc in arcs), lattice.final_strings[end]]
-    return WordPath(words, float(lattice.graph[arcs].sum() + lattice.final_graph[end]),
-                    float(lattice.acoustic[arcs].sum() + lattice.final_acoustic[end]),
-                    np.concatenate(strings))
+    return path_of(lattice, steps[:0:-1], ~steps[0])
 
 
 @dataclass(frozen=True)

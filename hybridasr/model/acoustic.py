@@ -103,6 +103,7 @@ class AcousticModel:
     acoustic_scale: float = DEFAULT_SCALE  # for the search, where it is not given
     durations: np.ndarray | None = None  # of phones, as from `hmm.durations`
     graph_options: GraphOptions = GraphOptions()  # of its graph; those of command lists too
+    word_ins_penalty: float = 0.0  # for the search of a graph, where it is not given
 
     def scorer(self) -> Scorer:
         """Return what scores `final_features`."""

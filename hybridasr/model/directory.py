@@ -84,6 +84,7 @@ def save_model(model: AcousticModel, directory: PathLike) -> None:
         "features": to_dict(model.features), "pipeline": to_dict(model.pipeline),
         "topology": model.transitions.topology.to_text(), "tree": model.tree.to_dict(),
         "adapted": model.adaptation is not None, "acoustic_scale": model.acoustic_scale,
+        **({"word_ins_penalty": model.word_ins_penalty} if model.word_ins_penalty else {}),
         "info": model.info})
 
 
@@ -135,7 +136,7 @@ def load_model(directory: PathLike) -> AcousticModel:
     return AcousticModel(gmm, transitions, tree, lang, features, pipeline, values.get("info", {}),
                          of_features.cmvn, of_features.transform, adaptation, nnet,
                          values.get("acoustic_scale", DEFAULT_SCALE), durations,
-                         _graph_options(directory / "graph"))
+                         _graph_options(directory / "graph"), values.get("word_ins_penalty", 0.0))
 
 
 def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
@@ -169,7 +170,7 @@ _ENTRIES: dict[str, tuple[type, ...]] = {
     "kind": (str,), "features": (dict,), "pipeline": (dict,), "topology": (str,), "tree": (dict,)}
 _OPTIONAL: dict[str, tuple[type, ...]] = {
     "network": (str, type(None)), "adapted": (bool,), "acoustic_scale": (int, float),
-    "info": (dict,)}
+    "word_ins_penalty": (int, float), "info": (dict,)}
 
 
 def _check_entries(values: dict[str, Any], path: Path) -> None:
@@ -191,6 +192,9 @@ def _check_entries(values: dict[str, Any], path: Path) -> None:
     if isinstance(scale, bool) or not 0 < scale <= LARGEST_SCALE:
         raise DamagedFile(f"acoustic_scale is {scale}, not a number above 0 and at most "
                           f"{LARGEST_SCALE}; {REMEDY}", path)
+    penalty = values.get("word_ins_penalty", 0.0)
+    if isinstance(penalty, bool) or not abs(penalty) < float("inf"):
+        raise DamagedFile(f"word_ins_penalty is {penalty}, not a number; {REMEDY}", path)
 
 
 def _short(value: Any) -> str:

@@ -374,7 +374,7 @@ class _Runner:
             best, rates = tune_scale(model, model / "graph", self._sayable(
                 read_datadir(self.network_data / JUDGES), model), self.pool, search,
                 classes if self.recipe.homophones else None)
-            return (f"{model}: acoustic scale {best:.3f}, WER {rates[best]:.2f} % of the "
+            return (f"{model}: acoustic scale {best[0]:.3f}, WER {rates[best]:.2f} % of the "
                     "utterances held out")
 
         # A scale that the recipe gives needs no tuning; without held-out speech there is no data.

@@ -4,7 +4,7 @@ The other kind, a command list, is `confidence.command_grammar.CommandGrammar`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -104,6 +104,20 @@ class GraphGrammar:
            lang: Lang | None = None) -> "GraphGrammar":
         """Return the grammar of a graph that was made for the model; by default of its words."""
         return cls(model, graph, lang or model.lang, model.transitions.tid_pdf[graph.ilabel])
+
+    def weighted(self, options: SearchOptions) -> "GraphGrammar":
+        """Return the grammar with scale and word insertion penalty of a search in its costs.
+
+        The same grammar where they change nothing.
+        """
+        penalty, graph = options.word_ins_penalty or 0.0, self.graph
+        if options.lm_scale == 1 and penalty == 0:
+            return self
+        final = graph.final.copy()
+        # Not inf * 0: a state that is no end stays none.
+        final[np.isfinite(final)] *= options.lm_scale
+        weight = options.lm_scale * graph.weight.astype(np.float64) + penalty * (graph.olabel > 0)
+        return replace(self, graph=replace(graph, weight=weight.astype(np.float32), final=final))
 
     @cached_property
     def silent(self) -> np.ndarray:

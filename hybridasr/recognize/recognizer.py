@@ -82,10 +82,11 @@ class Recognizer:
         enhance = enhance or EnhanceOptions()
         # What it lacks is told before audio comes.
         Enhancer(enhance, model.features.sample_rate)
-        options = (options or SearchOptions()).resolved(model.acoustic_scale)
+        options = (options or SearchOptions()).resolved(model.acoustic_scale,
+                                                        model.word_ins_penalty)
+        own = NoGrammar() if grammar is None else grammar.weighted(options)
         # All that a result depends on; replaced as a whole, so that nobody sees half a change.
-        self._decoder = Decoder(model, grammar or NoGrammar(), options, adapt or AdaptOptions(),
-                                enhance)
+        self._decoder = Decoder(model, own, options, adapt or AdaptOptions(), enhance)
         self._changing = threading.RLock()
         self._confusions = confusions
         # Read at once: a faulty line is told before anything is recognised.

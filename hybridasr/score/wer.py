@@ -1,29 +1,30 @@
-"""Owns word error rates: alignment of words, error counts, confidence interval, Kaldi's files.
+"""Owns word error rates: alignment of words, error counts, confidence interval.
 
 Takes words per utterance, reference and hypothesis. Words are aligned by Levenshtein distance
 (rapidfuzz); the interval is a percentile bootstrap after Bisani and Ney (2004), "Bootstrap
 estimates for confidence intervals in ASR performance evaluation". Kaldi does this in
-``compute-wer --mode=all``, ``compute-wer-bootci`` and ``utils/scoring/wer_*_details.pl``. Total
-errors equal Kaldi's; where several alignments are equally cheap, the split into insertions,
-deletions and substitutions may differ.
+``compute-wer --mode=all`` and ``compute-wer-bootci``. Total errors equal Kaldi's; where several
+alignments are equally cheap, the split into insertions, deletions and substitutions may differ.
+The files are written by `score.score_files`.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
-from hybridasr.score.result_table import display_width, pad
-from hybridasr.storage import write_text
 
 # Stands in score files where one side of an aligned pair has no word.
 GAP = "***"
-_OPERATIONS = {"C": "correct", "S": "substitution", "I": "insertion", "D": "deletion"}
+_HANZI = re.compile("[\u3400-\u9fff]")
+# Words that are marks, such as <UNK> and [noise], are one character, as in Kaldi's scoring.
+_MARK = re.compile(r"<.*>|\[.*\]|!SIL")
 _MAX_DRAWN = 4_000_000  # indices held at once while resampling: 32 MB
 
 
@@ -191,7 +192,7 @@ def score_texts(reference: Mapping[str, Sequence[str]], hypothesis: Mapping[str,
     Returns
     -------
     Scores
-        The character error rate compares the words of an utterance joined without blanks, so it
+        The character error rate compares the characters of an utterance (`characters_of`), so it
         counts hanzi in Chinese and letters in languages written with letters; words that count
         as right for each other have no character errors.
 
@@ -201,27 +202,88 @@ def score_texts(reference: Mapping[str, Sequence[str]], hypothesis: Mapping[str,
         if there is nothing to score, the two sides share no utterance, a speaker is missing, or
         rapidfuzz is not installed.
     """
-    _check_texts(reference, hypothesis, utt2spk, resample)
-    # Byte order, as in all of Kaldi's score files.
-    utterances = sorted(reference, key=str.encode)
-    alignments = {utterance: align_words(reference[utterance], hypothesis.get(utterance, ()),
-                                         equivalent) for utterance in utterances}
-    errors = np.array([alignment.errors for alignment in alignments.values()])
-    words = np.array([alignment.words for alignment in alignments.values()])
-    speakers = {} if utt2spk is None else {name: utt2spk[name] for name in utterances}
-    # Words of one speaker are not independent: speakers are drawn as a whole.
-    if resample == "speaker":
-        names, owner = np.unique([speakers[name] for name in utterances], return_inverse=True)
-        errors = np.bincount(owner, errors, len(names))
-        words = np.bincount(owner, words, len(names))
-    return Scores(
-        alignments=alignments,
-        missing=tuple(name for name in utterances if name not in hypothesis),
-        characters=sum(len("".join(reference[name])) for name in utterances),
-        character_errors=sum(_character_errors(alignment) for alignment in alignments.values()),
-        interval=bootstrap_interval(errors, words, seed=seed),
-        speakers=speakers,
-    )
+    return References(reference, utt2spk, equivalent, resample, seed).score(hypothesis)
+
+
+class References:
+    """What was said in a set, to be scored against any number of hypotheses.
+
+    Parameters are as for `score_texts`. An utterance in which the same words were recognised once
+    more, as under other scales, is not aligned again.
+    """
+
+    def __init__(self, texts: Mapping[str, Sequence[str]], utt2spk: Mapping[str, str] | None = None,
+                 equivalent: Callable[[str], str] | Mapping[str, str] | None = None,
+                 resample: str = "utterance", seed: int = 0):
+        _check_references(texts, utt2spk, resample)
+        # Byte order, as in all of Kaldi's score files.
+        self.utterances = sorted(texts, key=str.encode)
+        self._texts, self._equivalent = texts, equivalent
+        self._speakers = {} if utt2spk is None else {name: utt2spk[name]
+                                                     for name in self.utterances}
+        self._resample, self._seed = resample, seed
+        self._aligned: dict[tuple, tuple[WordAlignment, int]] = {}
+
+    def score(self, hypothesis: Mapping[str, Sequence[str]], interval: bool = True) -> Scores:
+        """Score one set of hypotheses; the confidence interval only if `interval`.
+
+        Raises
+        ------
+        UserError
+            if no hypothesis has a reference, or rapidfuzz is not installed.
+        """
+        _check_hypotheses(self._texts, hypothesis)
+        pairs = {name: self._align(name, hypothesis.get(name, ())) for name in self.utterances}
+        alignments = {name: alignment for name, (alignment, _) in pairs.items()}
+        return Scores(
+            alignments=alignments,
+            missing=tuple(name for name in self.utterances if name not in hypothesis),
+            characters=sum(len(characters_of(self._texts[name])) for name in self.utterances),
+            character_errors=sum(errors for _, errors in pairs.values()),
+            interval=self._interval(alignments) if interval else None,
+            speakers=self._speakers,
+        )
+
+    def score_characters(self, hypothesis: Mapping[str, Sequence[str]]) -> Scores | None:
+        """Score with characters for words, without interval; None where no reference has hanzi."""
+        if self._spelled is None:
+            return None
+        return self._spelled.score({name: characters_of(words)
+                                    for name, words in hypothesis.items()}, interval=False)
+
+    @cached_property
+    def _spelled(self) -> "References | None":
+        texts = {name: characters_of(words) for name, words in self._texts.items()}
+        if not any(_HANZI.fullmatch(unit) for units in texts.values() for unit in units):
+            return None
+        return References(texts, self._speakers or None)
+
+    def _align(self, name: str, words: Sequence[str]) -> tuple[WordAlignment, int]:
+        key = name, tuple(words)
+        if key not in self._aligned:
+            alignment = align_words(self._texts[name], words, self._equivalent)
+            self._aligned[key] = alignment, _character_errors(alignment)
+        return self._aligned[key]
+
+    def _interval(self, alignments: Mapping[str, WordAlignment]) -> tuple[float, float] | None:
+        errors = np.array([alignment.errors for alignment in alignments.values()])
+        words = np.array([alignment.words for alignment in alignments.values()])
+        # Words of one speaker are not independent: speakers are drawn as a whole.
+        if self._resample == "speaker":
+            names, owner = np.unique([self._speakers[name] for name in alignments],
+                                     return_inverse=True)
+            errors = np.bincount(owner, errors, len(names))
+            words = np.bincount(owner, words, len(names))
+        return bootstrap_interval(errors, words, seed=self._seed)
+
+
+def characters_of(words: Iterable[str]) -> list[str]:
+    """Return the characters of words, blanks left out; a mark such as <UNK> is one character.
+
+    >>> characters_of(["打开", "<UNK>", "tv"])
+    ['打', '开', '<UNK>', 't', 'v']
+    """
+    return [unit for word in words for unit in ([word] if _MARK.fullmatch(word) else word)]
 
 
 def bootstrap_interval(errors: np.ndarray, words: np.ndarray, draws: int = 1000,
@@ -269,114 +331,9 @@ def confusions(scores: Scores, correct: bool = False) -> list[Confusion]:
     return sorted(rows, key=lambda row: (-row.count, row.reference, row.hypothesis))
 
 
-def write_scores(directory: str | Path, scores: Scores) -> None:
-    """Write Kaldi's score files into `directory`, and ``confusions.tsv``.
-
-    ``wer`` (three lines), ``scoring_kaldi/best_wer``, and in ``scoring_kaldi/wer_details``
-    ``per_utt``, ``ops``, ``per_spk`` (if speakers are known) and ``wer_bootci`` (if there is an
-    interval). Columns are padded by places on a terminal, which for ASCII is what Kaldi does.
-    """
-    directory = Path(directory)
-    details = directory / "scoring_kaldi" / "wer_details"
-    write_text(directory / "wer", format_scores(scores))
-    write_text(directory / "scoring_kaldi" / "best_wer",
-               f"{format_wer(scores)} {directory / 'wer'}\n")
-    write_text(details / "per_utt", "".join(_format_utterance(*item)
-                                            for item in scores.alignments.items()))
-    write_text(details / "ops", _format_operations(scores))
-    optional = {"per_spk": _format_speakers(scores), "wer_bootci": _format_interval(scores)}
-    for name, text in optional.items():
-        # A file left by an earlier scoring would contradict the new ones.
-        (details / name).unlink(missing_ok=True)
-        if text:
-            write_text(details / name, text)
-    rows = ["count\treference\thypothesis\toperation\n"]
-    rows += [f"{row.count}\t{row.reference}\t{row.hypothesis}\t{_OPERATIONS[row.operation]}\n"
-             for row in confusions(scores)]
-    write_text(directory / "confusions.tsv", "".join(rows))
-
-
-def format_wer(scores: Scores) -> str:
-    """Return Kaldi's ``%WER`` line, without newline."""
-    rate = float("nan") if scores.wer is None else scores.wer
-    partial = " [PARTIAL]" if scores.missing else ""
-    return (f"%WER {rate:.2f} [ {scores.errors} / {scores.words}, {scores.count('I')} ins, "
-            f"{scores.count('D')} del, {scores.count('S')} sub ]{partial}")
-
-
-def format_scores(scores: Scores) -> str:
-    """Return the three lines of Kaldi's ``wer`` files."""
-    return (f"{format_wer(scores)}\n"
-            f"%SER {scores.ser:.2f} [ {scores.sentence_errors} / {scores.sentences} ]\n"
-            f"Scored {scores.sentences} sentences, {len(scores.missing)} not present in hyp.\n")
-
-
-def _format_utterance(utterance: str, alignment: WordAlignment) -> str:
-    widths = [max(display_width(text) for text in pair) for pair in alignment.pairs]
-    lines = []
-    for name, place in (("ref ", 0), ("hyp ", 1), ("op  ", 2)):
-        cells = [pad(pair[place], width, "centre")
-                 for pair, width in zip(alignment.pairs, widths, strict=True)]
-        lines.append(f"{utterance} {name} " + "  ".join(cells))
-    counts = " ".join(str(alignment.count(operation)) for operation in "CSID")
-    return "\n".join([*lines, f"{utterance} #csid {counts}"]) + "\n"
-
-
-def _format_operations(scores: Scores) -> str:
-    rows = sorted(confusions(scores, correct=True))
-    # Kaldi's limit: one very long word does not widen every line.
-    width = min(16, max((display_width(word) for row in rows for word in row[:2]), default=0))
-    digits = max((len(str(row.count)) for row in rows), default=0)
-    return "".join(f"{_OPERATIONS[row.operation]:<14}{pad(row.reference, width, 'right')}    "
-                   f"{pad(row.hypothesis, width, 'right')}    {row.count:>{digits}}\n"
-                   for row in rows)
-
-
-def _format_speakers(scores: Scores) -> str:
-    if not scores.speakers:
-        return ""
-    totals: dict[str, np.ndarray] = {}
-    for utterance, alignment in scores.alignments.items():
-        # Columns as in Kaldi's per_spk: sentences, words, C S I D, errors, sentence errors.
-        counts = [1, alignment.words, *(alignment.count(operation) for operation in "CSID"),
-                  alignment.errors, alignment.errors > 0]
-        speaker = scores.speakers[utterance]
-        totals[speaker] = totals.get(speaker, 0) + np.array(counts)
-    rows = [(speaker, totals[speaker]) for speaker in sorted(totals, key=str.encode)]
-    rows.append(("SUM", sum(totals.values())))
-    width = max(15, *(display_width(speaker) for speaker in totals))
-    titles = ("#SENT", "#WORD", "Corr", "Sub", "Ins", "Del", "Err", "S.Err")
-    lines = [f"{'SPEAKER':<{width}} id " + "".join(f" {title:>10}" for title in titles)]
-    for speaker, counts in rows:
-        name, sentences, words = pad(speaker, width, "left"), counts[0], counts[1]
-        lines.append(f"{name} raw" + "".join(f" {count:>10}" for count in counts))
-        if words:
-            rates = [*(100 * counts[2:7] / words), 100 * counts[7] / sentences]
-            lines.append(f"{name} sys {sentences:>10} {words:>10}"
-                         + "".join(f" {rate:>10.2f}" for rate in rates))
-    return "\n".join(lines) + "\n"
-
-
-def _format_interval(scores: Scores) -> str:
-    if scores.interval is None:
-        return ""
-    low, high = scores.interval
-    return f"Set1: %WER {scores.wer:.2f} 95% Conf Interval [ {low:.2f}, {high:.2f} ]\n"
-
-
-def _check_texts(reference: Mapping, hypothesis: Mapping, utt2spk: Mapping | None,
-                 resample: str) -> None:
+def _check_references(reference: Mapping, utt2spk: Mapping | None, resample: str) -> None:
     if not reference:
         raise UserError("no references to score; give the text of the test set")
-    extra = [name for name in hypothesis if name not in reference]
-    # Not one in common: surely the text of another set, so that a figure would mislead.
-    if extra and len(extra) == len(hypothesis):
-        raise UserError(f"none of {len(extra)} hypotheses (first '{extra[0]}') has a reference "
-                        f"(first '{next(iter(reference))}'); give the text of the set that was "
-                        "decoded")
-    if extra:
-        logger.warning("%d hypotheses have no reference (first '%s'); left out", len(extra),
-                       extra[0])
     for name in reference if utt2spk is not None else ():
         if name not in utt2spk:
             raise UserError(f"utterance '{name}' has no speaker; add it to utt2spk")
@@ -386,11 +343,24 @@ def _check_texts(reference: Mapping, hypothesis: Mapping, utt2spk: Mapping | Non
         raise UserError("resampling by speaker without speakers; give utt2spk")
 
 
+def _check_hypotheses(reference: Mapping, hypothesis: Mapping) -> None:
+    extra = [name for name in hypothesis if name not in reference]
+    # Not one in common: surely the text of another set, so that a figure would mislead.
+    if extra and len(extra) == len(hypothesis):
+        raise UserError(f"none of {len(extra)} hypotheses (first '{extra[0]}') has a reference "
+                        f"(first '{next(iter(reference))}'); give the text of the set that was "
+                        "decoded")
+    if extra:
+        logger.warning("%d hypotheses have no reference (first '%s'); left out", len(extra),
+                       extra[0])
+
+
 def _character_errors(alignment: WordAlignment) -> int:
-    reference = "".join(pair.reference for pair in alignment.pairs if pair.operation != "I")
+    reference = characters_of(pair.reference for pair in alignment.pairs
+                              if pair.operation != "I")
     # Equivalent words are right: their characters count as the reference's.
-    hypothesis = "".join(pair.reference if pair.operation == "C" else pair.hypothesis
-                         for pair in alignment.pairs if pair.operation != "D")
+    hypothesis = characters_of(pair.reference if pair.operation == "C" else pair.hypothesis
+                               for pair in alignment.pairs if pair.operation != "D")
     return _levenshtein().distance(reference, hypothesis)
 
 

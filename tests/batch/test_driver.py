@@ -21,7 +21,8 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.features.normalization import Normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.graph.mkgraph import make_graph
-from hybridasr.lattice.lattice_text import read_compact
+from hybridasr.lattice.lattice_text import read_lattices
+from hybridasr.lattice.paths import n_best
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.model.directory import load_model
 from hybridasr.output.ctm import read_ctm
@@ -133,7 +134,7 @@ def test_any_executor_gives_the_same_bytes(systems, spoken_world, tmp_path, monk
 def test_lattices_change_nothing_but_say_more(systems, spoken_world, tmp_path):
     data, (mono, _) = spoken_world.test, systems
     unsure = SearchOptions(acoustic_scale=0.005)  # so that other words come near
-    for name, output in (("plain", None), ("more", DecodeOutput(True, 4.0))):
+    for name, output in (("plain", None), ("more", DecodeOutput(True, 4.0, 3))):
         decode_set(mono, mono / "graph", data, tmp_path / name, unsure, SerialExecutor(),
                    output=output)
     plain, more = (tmp_path / name for name in ("plain", "more"))
@@ -145,8 +146,20 @@ def test_lattices_change_nothing_but_say_more(systems, spoken_world, tmp_path):
     assert all(0 <= row.confidence <= 1 for row in rows)
     assert min(row.confidence for row in rows) < 1
     words = load_model(mono).lang.words
-    lattices = dict(read_compact(more / "lat.1.gz", words.values()))
+    lattices = dict(read_lattices(more / "lat.1.gz", words.values()))
     assert sorted(lattices) == sorted(data.utterances)
+    nbest = {name: dict(line.partition(" ")[::2] for line in
+                        (more / "nbest" / name).read_text(encoding="utf-8").splitlines())
+             for name in ("words_text", "acwt", "lmwt")}
+    names = load_model(mono).lang.word_name
+    for utterance, lattice in lattices.items():
+        for number, path in enumerate(n_best(lattice, 3, 0.005), 1):
+            texts = [nbest[name].pop(f"{utterance}-{number}") for name in nbest]
+            assert texts[0] == " ".join(names(word) for word in path.words)
+            assert [float(text) for text in texts[1:]] == pytest.approx(
+                [path.acoustic_cost, path.graph_cost], rel=1e-7)
+    assert not any(nbest.values())
     # A later run without lattices leaves none that are not its own.
     decode_set(mono, mono / "graph", data, more, SearchOptions(), SerialExecutor())
     assert not (more / "lat.1.gz").exists()
+    assert not (more / "nbest").exists()

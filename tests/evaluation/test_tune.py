@@ -42,11 +42,28 @@ def test_fewest_errors_win(tmp_path, monkeypatch, rates, best):
     (tmp_path / "model" / "model.json").write_text('{"format": 1, "kind": "nnet"}')
     found, seen = tune.tune_scale(tmp_path / "model", tmp_path / "graph", data(tmp_path),
                                   SerialExecutor())
-    assert found == tune.SCALES[best]
-    assert seen == by_scale
+    assert found == (tune.SCALES[best], None)
+    assert seen == {(scale, None): rate for scale, rate in by_scale.items()}
     assert len({destination for _, destination in asked}) == len(tune.SCALES)
     assert json.loads((tmp_path / "model" / "model.json").read_text()) == {
-        "format": 1, "kind": "nnet", "acoustic_scale": found}
+        "format": 1, "kind": "nnet", "acoustic_scale": found[0]}
+
+
+def test_scale_and_penalty_together(tmp_path, monkeypatch):
+    by_pair = {(scale, penalty): 5.0 for scale in tune.SCALES for penalty in (0.0, -0.5, 1.0)}
+    by_pair[tune.SCALES[1], 1.0] = by_pair[tune.SCALES[2], -0.5] = 2.0
+    asked = []
+    monkeypatch.setattr(tune, "decode_set", lambda *args, known: asked.append(
+        ((args[4].acoustic_scale, args[4].word_ins_penalty), args[3])))
+    monkeypatch.setattr(tune, "score_set", lambda *_: FakeScores(by_pair[asked[-1][0]]))
+    (tmp_path / "model.json").write_text('{"format": 1}')
+    best, rates = tune.tune_scale(tmp_path, tmp_path / "graph", data(tmp_path), SerialExecutor(),
+                                  penalties=(0.0, -0.5, 1.0))
+    # Of equal ones the penalty nearest to none.
+    assert (best, rates) == ((tune.SCALES[2], -0.5), by_pair)
+    assert len({destination for _, destination in asked}) == len(by_pair)
+    assert json.loads((tmp_path / "model.json").read_text()) == {
+        "format": 1, "acoustic_scale": tune.SCALES[2], "word_ins_penalty": -0.5}
 
 
 def test_held_out_are_those_the_training_names(tmp_path):

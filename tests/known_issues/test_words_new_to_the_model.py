@@ -13,7 +13,7 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.evaluation.evaluate import evaluate, graph_lang, homophone_classes
 from hybridasr.graph.mkgraph import WordSources, find_words, make_graph
-from hybridasr.lattice.lattice_text import read_compact
+from hybridasr.lattice.lattice_text import read_lattices
 from hybridasr.lexicon.lang_files import read_symbols
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import build_lexicon
@@ -70,7 +70,7 @@ def test_they_are_recognised_as_by_a_model_that_knew_them(spoken_world, model, g
     # The lattices name the words by the graph's table.
     names = {number: word for word, number in read_symbols(graph / "words.txt").items()}
     said = {name: " ".join(u.words) for name, u in spoken_world.test.utterances.items()}
-    lattices = dict(read_compact(tmp_path / "ours/lat.1.gz", names))
+    lattices = dict(read_lattices(tmp_path / "ours/lat.1.gz", names))
     assert lattices.keys() == said.keys()
     row = evaluate(spoken_world.mono, graph, spoken_world.test, tmp_path / "scored",
                    SearchOptions(), pool)

@@ -7,7 +7,7 @@ from helpers_lattice import all_paths, best_paths, random_lattice
 
 from hybridasr.lattice.determinize import determinize_lattice
 from hybridasr.lattice.lattice import Lattice
-from hybridasr.lattice.paths import costs_to_end
+from hybridasr.lattice.shortest import costs_to_end
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -44,7 +44,7 @@ def test_pruning_keeps_what_is_within_the_beam(seed):
     # Each arc is on a path within the beam, as far as the paths before it go.
     lattice = determinize_lattice(lattice, beam)
     arcs, ends = lattice.costs(1.0)
-    onward = costs_to_end(lattice, 1.0)
+    onward = costs_to_end(lattice, *lattice.costs(1.0))[0]
     so_far = np.full(lattice.num_states, np.inf)
     so_far[0] = 0.0
     for arc, (source, target) in enumerate(zip(lattice.source, lattice.target, strict=True)):

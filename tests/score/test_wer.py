@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridasr.errors import UserError
+from hybridasr.score.score_files import format_wer, write_scores
 from hybridasr.score.wer import (
     GAP,
     align_words,
     bootstrap_interval,
     confusions,
-    format_wer,
     score_texts,
-    write_scores,
 )
 
 WORDS = st.lists(st.sampled_from(["打开", "空调", "a", "b", "ab"]), max_size=7)
@@ -211,7 +210,8 @@ def test_scoring_again_without_speakers_leaves_no_old_table(tmp_path):
     write_scores(tmp_path, score_texts(REFERENCE, HYPOTHESIS, SPEAKERS))
     write_scores(tmp_path, score_texts({"s2-01": ["d"]}, {}))
     details = tmp_path / "scoring_kaldi" / "wer_details"
-    assert sorted(path.name for path in details.iterdir()) == ["ops", "per_utt"]
+    assert sorted(path.name for path in details.iterdir()) == [
+        "alignments.pra", "ops", "per_utt"]
 
 
 def test_figures_are_a_results_row():

@@ -98,7 +98,7 @@ def test_the_scale_that_was_tuned_is_used(world, trained):
         best, rates = tune_scale(trained[1], trained[1] / "graph",
                                  held_out(trained[1], world[0]), pool)
     assert rates[best] == min(rates.values())
-    assert load(trained[1]).options.acoustic_scale == best
+    assert load(trained[1]).options.acoustic_scale == best[0]
     assert load(trained[1], SearchOptions(acoustic_scale=0.5)).options.acoustic_scale == 0.5
 
 
