@@ -6,7 +6,7 @@ from pathlib import Path
 from hybridasr.errors import UserError
 from hybridasr.graph.openfst import FlatFst, read_flat
 from hybridasr.lattice.lm_rescore import LmCosts, NgramCosts
-from hybridasr.lm.arpa import read_arpa
+from hybridasr.lm.model_file import read_ngram
 
 
 def read_lm_costs(path: Path, names: Mapping[int, str]) -> LmCosts:
@@ -27,7 +27,7 @@ def read_lm_costs(path: Path, names: Mapping[int, str]) -> LmCosts:
     path = path / "G.fst" if path.is_dir() else path
     if path.suffix == ".fst":
         return GrammarCosts(read_flat(path), names, path)
-    return NgramCosts(read_arpa(path), names)
+    return NgramCosts(read_ngram(path), names)
 
 
 class GrammarCosts:
