@@ -1,13 +1,14 @@
 """Times command lists that come from sentence templates: how soon ready, how quick to recognise.
 
-    tools/bench/bench_grammar.py [--repeat N] MODEL AUDIO ...
+    tools/bench/bench_grammar.py [--repeat N] [--spaces] MODEL AUDIO ...
 
 Templates of one, two and three slots say 30, 300, 3,000 and 10,000 sentences of words that the
 model's phones can say. For each: milliseconds to read and expand the file, and until a recogniser
 has the list (graph, and fillers of up to 200 commands); states of the graph; how many times faster
 than real time the recordings AUDIO are recognised, rejection included. Beside it the same grammar
 as a graph (`mkgraph --grammar rules`), with pynini: until it is ready, states, speed. All times
-are those of the processor, the best of some turns but for making graphs.
+are those of the processor, the best of some turns but for making graphs. With --spaces, slots are
+words of their own in a command list, too.
 """
 
 # ruff: noqa: E402 - threads are limited before numpy is imported.
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--spaces", action="store_true", help="between the slots")
     parser.add_argument("model", type=Path)
     parser.add_argument("audio", type=Path, nargs="+")
     args = parser.parse_args()
@@ -55,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for sizes in SIZES:
             path = Path(folder) / "home.txt"
-            write_templates(path, sizes, words)
+            write_templates(path, sizes, words, " " if args.spaces else "")
             commands = read_command_file(path)
             expand = best_of(args.repeat, lambda path=path: read_command_file(path))
             ready = best_of(1, lambda path=path: recognizer.set_commands(path))
@@ -86,13 +88,14 @@ def best_of(repeat: int, step) -> float:
     return min(milliseconds)
 
 
-def write_templates(path: Path, sizes: tuple[int, ...], words: list[str]) -> None:
+def write_templates(path: Path, sizes: tuple[int, ...], words: list[str],
+                    space: str) -> None:
     """Write one template whose slots have so many values, no word twice."""
     lines, used = [], 0
     for number, size in enumerate(sizes):
         lines.append(f"{{slot{number}}} = {', '.join(words[used:used + size])}")
         used += size
-    slots = "".join(f"{{slot{number}}}" for number in range(len(sizes)))
+    slots = space.join(f"{{slot{number}}}" for number in range(len(sizes)))
     path.write_text("\n".join([*lines, f"intent\t{slots}"]) + "\n", encoding="utf-8")
 
 
