@@ -23,6 +23,9 @@ def format_event(event: Event) -> str:
     ...                   {"word": "打开", "start": 1.31, "end": 1.6, "conf": None},
     ...                   {"word": "空调", "start": 1.6, "end": 1.9, "conf": None}]})
     '1.31-1.90  打开 空调  (on, 0.98)'
+    >>> format_event({"text": "开灯", "id": "on", "slots": {"device": "灯"}, "confidence": None,
+    ...               "accepted": True, "reason": None, "start": 0.1, "end": 0.9, "result": []})
+    '0.10-0.90  开灯  (on, device=灯)'
     >>> format_event({"text": "", "confidence": None, "accepted": False, "reason": "no-speech",
     ...               "start": 0.0, "end": 5.0, "result": []})
     '0.00-5.00  -  (no-speech)'
@@ -41,6 +44,7 @@ def format_event(event: Event) -> str:
     if "text" not in event:
         return f"...  {event['partial']}"
     notes = [event["reason"], event.get("id") if event["text"] else None,
+             *(f"{name}={value}" for name, value in event.get("slots", {}).items()),
              None if event["confidence"] is None or not event["text"]
              else f"{event['confidence']:.2f}"]
     told = ", ".join(str(note) for note in notes if note is not None)
