@@ -287,4 +287,4 @@ def test_stages_can_be_chosen(world, tmp_path):
     assert "[mono]: unknown option 'gauss'" in error_of(*base, "--set", "mono.gauss=3")
     assert "unknown section [nomo]" in error_of(*base, "--set", "nomo.beam=3")
     assert "give a whole number" in error_of(*base, "--set", "mono.totgauss=many")
-    assert "choose one of commands_zh" in error_of(*base, "--recipe", "timit")
+    assert "choose one of aishell, commands_zh" in error_of(*base, "--recipe", "timit")
