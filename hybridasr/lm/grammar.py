@@ -11,6 +11,7 @@ import numpy as np
 from hybridasr.errors import UserError, name_some
 from hybridasr.grammar.expressions import GO_ON
 from hybridasr.grammar.rule_net import RuleNet
+from hybridasr.lexicon.lexicon import UNKNOWN_WORD
 from hybridasr.lexicon.own_lexicon import near_by_case
 from hybridasr.lm.model_file import read_ngram
 from hybridasr.lm.ngram import BEGIN, END, NgramModel, find_keys
@@ -127,18 +128,19 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int],
     ----------
     model : NgramModel, or the path of an ARPA file or a binary one
     words : dict word -> id
-        Of words.txt; n-grams with other words are left out, with a warning.
+        Of words.txt; n-grams with other words are left out, with a warning. <UNK>, which KenLM's
+        models always have, is no word that can be recognised: it is left out too.
     reasons : mapping word -> reason, optional
         Why a word is not in `words`, for the warning.
 
     Raises
     ------
     UserError
-        if no word of the model but <UNK> is in `words`.
+        if no word of the model is in `words`.
     """
     if not isinstance(model, NgramModel):
         model = read_ngram(model)
-    left_out = set(_unknown_words(model, words, reasons or {}))
+    left_out = {UNKNOWN_WORD, *_unknown_words(model, words, reasons or {})}
     said = np.array([word not in left_out for word in model.words])
     labels = [words.get(word, -1) for word in model.words]
     begin, end = model.ids.get(BEGIN, -1), model.ids[END]
@@ -170,7 +172,7 @@ def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int],
 def _unknown_words(model: NgramModel, words: dict[str, int],
                    reasons: Mapping[str, str]) -> list[str]:
     """Return the words of a model that `words` lacks, with a warning; `UserError` if all are."""
-    vocabulary = [word for word in model.vocabulary if word != END]
+    vocabulary = [word for word in model.vocabulary if word not in (END, UNKNOWN_WORD)]
     unknown = [word for word in vocabulary if word not in words]
     cases = near_by_case(unknown, words)
     mend = (f"; {name_some([f'{word} is there as {entry}' for word, entry in cases])}: write the "
@@ -179,8 +181,7 @@ def _unknown_words(model: NgramModel, words: dict[str, int],
         mend += "; give pronunciations in the model's phones (--lexicon FILE)"
     shown = name_some([f"{word} ({reasons[word]})" if word in reasons else word
                        for word in unknown])
-    # <UNK> alone is no language: every word that is said would be an unknown one.
-    if not any(word in words and word.strip("<>").upper() != "UNK" for word in vocabulary):
+    if len(unknown) == len(vocabulary):
         raise UserError(f"no word of the language model is in words.txt (words of the model: "
                         f"{shown}){mend or '; make it from text with these words'}")
     if unknown:

@@ -132,9 +132,9 @@ def test_a_language_model_brings_its_words(lang, system, tmp_path, caplog):
         graph = build(words, system, tmp_path / "graph", "ngram")
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == (
-        "3 of the 5 words of the language model are not in words.txt and are left out: <unk> kou1 "
-        "(phones k ou1 were never heard) xqzt (no pronunciation); <unk> is there as <UNK>: write "
-        "the text in the same case; give pronunciations in the model's phones (--lexicon FILE)")
+        "2 of the 4 words of the language model are not in words.txt and are left out: kou1 "
+        "(phones k ou1 were never heard) xqzt (no pronunciation); give pronunciations in the "
+        "model's phones (--lexicon FILE)")
     assert {words.lang.word_name(w) for w in np.unique(graph.olabel) if w} == {"da1", "打"}
     nothing = find_words(lang, "ngram", WordSources(arpa=arpa(tmp_path / "lm", "kou1")))
     with pytest.raises(UserError, match=r"no word of the language model .*kou1 \(phones k ou1"):
