@@ -11,15 +11,15 @@ files, unless they are left out.
 """
 
 import argparse
-import csv
-import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from hybridasr.corpus.datadir import Utterance, write_datadir
 from hybridasr.corpus.readers import READERS, ReaderOptions
 from hybridasr.corpus.readers.base import audio_files, utterance
-from hybridasr.lexicon.mandarin import cut_words, is_hanzi
+from hybridasr.lexicon.mandarin import is_hanzi
+from hybridasr.recipe.recipe_grammar import cut_sentence
 
 EVERY_SPEAKER, EVERY_SENTENCE = 5, 4
 
@@ -70,25 +70,18 @@ def wake_words(folder: Path) -> Iterable[Utterance]:
 
 
 def sentences_zh(folder: Path, name: str) -> Iterable[Utterance]:
-    """Yield the sentences of a table of Common Voice, cut into words at known ones."""
-    with (folder / f"{name}.tsv").open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
-            runs = re.findall(r"\w+", row["sentence"])
-            if not all(is_hanzi(character) for run in runs for character in run):
-                continue
-            words = " ".join(word for run in runs for word in cut_words(run))
-            path = folder / "clips" / row["path"]
-            yield utterance(f"{row['client_id']}-{path.stem}", row["client_id"], words, path)
+    """Yield the sentences of a table of Common Voice that are hanzi alone, cut into words."""
+    for one in READERS["common_voice"].read(folder)[name]:
+        if all(is_hanzi(character) for word in one.words for character in word):
+            yield replace(one, words=cut_sentence(one.words))
 
 
 def sentences_en(folder: Path) -> Iterable[Utterance]:
-    """Yield the sentences of LJ Speech that there are recordings of."""
-    for line in (folder / "metadata.csv").read_text(encoding="utf-8").splitlines():
-        name, _, text = line.split("|")
-        path = folder / "wavs" / f"{name}.opus"
-        words = re.findall(r"[a-z']+", text.lower().replace("\u2019", "'"))
-        if path.exists() and words and not re.search(r"[^\x00-\x7f]", "".join(words)):
-            yield utterance(name, "lj", " ".join(words), path)
+    """Yield the sentences of LJ Speech that there are recordings of; they have one speaker."""
+    sets = READERS["ljspeech"].read(folder)
+    for one in sorted([*sets["train"], *sets["test"]], key=lambda one: one.utterance):
+        if " ".join(one.words).isascii():
+            yield replace(one, speaker="lj")
 
 
 def recordings(folder: Path, speaker: str) -> Iterable[Utterance]:
