@@ -96,7 +96,8 @@ def _read(path: Path, directory: Path | None, own_lexicon: Path | None, dictiona
 
 def _expand_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = ("Without --number every sentence once, in the order of the file, as a command "
-                     "list: its id, where the file gives one, a tab, the text. With --number so "
+                     "list: its id, where the file gives one, the text, and a threshold, where the "
+                     "file gives one, with tabs between. With --number so "
                      "many are drawn, as likely as the grammar has them, and may come again.")
     parser.add_argument("--number", type=int, metavar="N", help="draw so many sentences")
     parser.add_argument("--seed", type=int, default=0, help="of the draw: the same seed, the same "
@@ -128,8 +129,9 @@ def _expand(args: argparse.Namespace) -> None:
         if args.json:
             print(json.dumps(sentence_record(sentence), ensure_ascii=False))
         else:
-            print(sentence.text if sentence.id == sentence.text
-                  else f"{sentence.id}\t{sentence.text}")
+            threshold = "" if sentence.threshold is None else f"\t{sentence.threshold:g}"
+            print(sentence.text if sentence.id == sentence.text and not threshold
+                  else f"{sentence.id}\t{sentence.text}{threshold}")
 
 
 VERBS = {

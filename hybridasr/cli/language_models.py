@@ -4,11 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, refuse
+from hybridasr.cli.verb import Verb, check_output, refuse
 from hybridasr.errors import UserError
 
 _OUTPUT = ("the model to write: ARPA text, gzipped if the name ends in .gz, or a binary file that "
            "is mapped into memory if it ends in .bin")
+SUM_ERROR = 1e-3  # by which weights may miss the sum of one, for rounding
 _INPUT = "language model: ARPA text, plain or gzipped, or a binary file"
 
 
@@ -48,6 +49,7 @@ def _train_lm(args: argparse.Namespace) -> None:
         refuse(args, ["min_count"], "with --vocabulary, which tells the words")
         vocabulary = read_vocabulary(args.vocabulary)
     text, ids = _find_text(args, args.text)
+    check_output(args.arpa, [text])
     model, description = estimate_from_file(text, options, vocabulary, ids)
     write_ngram(args.arpa, model)
     logger.info("%s: %s", args.arpa, description)
@@ -67,6 +69,7 @@ def _prune_lm(args: argparse.Namespace) -> None:
     from hybridasr.lm.prune_ngram import prune_ngram
     from hybridasr.progress import logger
 
+    check_output(args.pruned, [args.arpa])
     model = read_ngram(args.arpa)
     smaller = prune_ngram(model, args.threshold)
     write_ngram(args.pruned, smaller)
@@ -96,6 +99,7 @@ def _interpolate_lm(args: argparse.Namespace) -> None:
                         "file to write")
     if args.weights is not None:
         refuse(args, ["ids"], "with --weights, for which no text is read")
+    check_output(args.mixture, args.models)
     models = [read_ngram(path) for path in args.models]
     if args.weights is not None:
         weights, told = _numbers(args.weights), ""
@@ -111,10 +115,14 @@ def _interpolate_lm(args: argparse.Namespace) -> None:
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        weights = [float(part) for part in text.split(",")]
     except ValueError:
         raise UserError(f"--weights {text}; give numbers with commas between, e.g. 0.7,0.3"
                         ) from None
+    if not abs(sum(weights) - 1) < SUM_ERROR:
+        raise UserError(f"--weights {text} sum to {sum(weights):g}; give shares that sum to 1, "
+                        "e.g. 0.7,0.3")
+    return weights
 
 
 def _perplexity_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +160,7 @@ def _convert_lm(args: argparse.Namespace) -> None:
     from hybridasr.lm.model_file import read_ngram, write_ngram
     from hybridasr.progress import logger
 
+    check_output(args.converted, [args.arpa])
     model = read_ngram(args.arpa, check=True)
     write_ngram(args.converted, model)
     logger.info("%s: %s", args.converted, ", ".join(

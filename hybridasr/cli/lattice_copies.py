@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hybridasr.cli.lattice_tools import add_lattices
-from hybridasr.cli.verb import Verb
+from hybridasr.cli.verb import Verb, check_output
 
 Change = Callable[[object], object]
 _SCALE_HELP = "factor on the acoustic costs while paths are compared (that of the decoding; 1/12 " \
@@ -36,6 +36,9 @@ def _run(change: Callable[[argparse.Namespace], Change]) -> Callable[[argparse.N
         from hybridasr.batch.decode_dir import read_archives
         from hybridasr.lattice.lattice_text import lattice_writer
 
+        check_output(args.out, [args.lattices])
+        if args.lattices.is_dir():
+            check_output(args.out, args.lattices.glob("lat.*"))
         make = change(args)
         with lattice_writer(args.out) as writer:
             for key, lattice in read_archives(args.lattices):
@@ -113,7 +116,7 @@ def _lmrescore(args: argparse.Namespace) -> None:
         raise UserError("is a decode directory already; give a new one", args.out.parent)
     source = open_lattices(args.lattices, args.words)
     old, new = (read_lm_costs(path, source.names) for path in (args.old_lm, args.new_lm))
-    unsayable, empty = set(), []
+    unsayable, empty, count = set(), [], 0
     with lattice_writer(args.out) as writer:
         for key, lattice in source.lattices():
             try:
@@ -123,7 +126,11 @@ def _lmrescore(args: argparse.Namespace) -> None:
                 raise error.within(f"{args.old_lm}: lattice of '{key}'") from None
             unsayable |= words
             empty += [key] * (other.num_states == 0 < lattice.num_states)
+            count += 1
             writer.write(key, other)
+        if empty and len(empty) == count:
+            raise UserError("can say no path of any lattice; give a language model of their words",
+                            args.new_lm)
     if args.out.name == LATTICES:
         source.record.write(args.out.parent)
     if unsayable:

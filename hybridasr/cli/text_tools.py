@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, refuse
+from hybridasr.cli.verb import Verb, check_output, refuse
 from hybridasr.errors import UserError, name_some
 
 
@@ -28,6 +28,7 @@ def _normalize_text(args: argparse.Namespace) -> None:
     from hybridasr.progress import logger
     from hybridasr.storage import atomic_write, read_text, write_text
 
+    check_output(args.spoken, [args.text])
     if args.simplified:
         require_extra("opencc", "mandarin", "simplified hanzi")
     unreadable: Counter[str] = Counter()
@@ -77,6 +78,7 @@ def _segment_text(args: argparse.Namespace) -> None:
         raise UserError("no words to segment with; give --segment LEXICON or --method jieba")
     if args.method == "longest":
         refuse(args, ["arpa"], "with --method longest", "give --method unigram")
+    check_output(args.words, [args.text])
     lines = [normalize_text(line) for line in read_text(args.text).split("\n")]
     cut, known = _cutter(args, lines)
     words = sentences = 0

@@ -5,6 +5,7 @@ import difflib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from hybridasr.errors import UserError
@@ -63,6 +64,20 @@ def refuse(args: argparse.Namespace, names: Iterable[str], where: str,
     for name in names:
         if name in args.given:
             raise UserError(f"{args.given[name]} has no effect {where}; {mend}")
+
+
+def check_output(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to write a file over one that is read.
+
+    Raises
+    ------
+    UserError
+        naming it.
+    """
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UserError("is read here and would be written over; give another file to write",
+                            output)
 
 
 def field_names(options_class: type) -> list[str]:

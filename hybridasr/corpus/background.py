@@ -34,6 +34,19 @@ def sound_files(places: Iterable[Path]) -> list[Path]:
     return recordings
 
 
+def check_background(places: Iterable[Path]) -> None:
+    """Refuse places without recordings, before any work is done.
+
+    Raises
+    ------
+    UserError
+        naming the first.
+    """
+    for place in places:
+        if not (place / "wav.scp").is_file():
+            sound_files([place])
+
+
 def background_utterances(places: Iterable[Path], words: tuple[str, ...] = ()
                           ) -> list[Utterance]:
     """Return the utterances of background, in pieces of at most `LONGEST` seconds.

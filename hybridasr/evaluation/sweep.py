@@ -19,6 +19,8 @@ from hybridasr.options import option
 from hybridasr.score.score_files import ScoredScale, write_sweep
 from hybridasr.score.wer import References
 
+MOST = 1000  # the greatest weight that may be asked for: each has a file of its own
+
 
 @dataclass(frozen=True)
 class SweepOptions:
@@ -29,9 +31,9 @@ class SweepOptions:
     word_ins_penalty: str = option("0.0,0.5,1.0", "costs of every word, with commas between")
 
     def __post_init__(self):
-        if not 1 <= self.min_lmwt <= self.max_lmwt:
+        if not 1 <= self.min_lmwt <= self.max_lmwt <= MOST:
             raise UserError(f"min-lmwt {self.min_lmwt} and max-lmwt {self.max_lmwt} are no range; "
-                            "give whole numbers from 1")
+                            f"give whole numbers from 1 to {MOST}")
         for text in self.penalties:
             try:
                 usable = math.isfinite(float(text))

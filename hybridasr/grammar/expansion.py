@@ -60,8 +60,8 @@ def expand_sentences(grammar: RuleGrammar) -> list[Sentence]:
     return list(sentences.values())
 
 
-def draw_sentences(grammar: RuleGrammar, count: int, seed: int = 0) -> list[Sentence]:
-    """Draw sentences independently; a sentence may come again.
+def draw_sentences(grammar: RuleGrammar, count: int, seed: int = 0) -> Iterator[Sentence]:
+    """Draw sentences independently, as they are asked for; a sentence may come again.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def draw_sentences(grammar: RuleGrammar, count: int, seed: int = 0) -> list[Sent
         if a sentence gets too long.
     """
     rng = np.random.default_rng(seed)
-    intents = rng.integers(len(grammar.intents), size=count).tolist()
-    return [_drawn(grammar, grammar.intents[number], rng) for number in intents]
+    for _ in range(count):
+        yield _drawn(grammar, grammar.intents[int(rng.integers(len(grammar.intents)))], rng)
 
 
 def _parts(node: Node, rules: Mapping[str, Node]) -> Iterator[_Part]:

@@ -166,6 +166,9 @@ def _choose_words(ids: WordIds, totals: np.ndarray,
         chosen.discard(text_words[BREAK])
     else:
         chosen = set(choice.listed)
+        if chosen.isdisjoint(text_words):
+            raise NotEnoughData("no word of the text is in the --vocabulary; write both alike, or "
+                                "cut the text into its words ('hybridasr segment-text')")
     if not chosen and (choice.listed is not None or choice.min_count > 1):
         raise NotEnoughData("no word of the text is left; give a lower --min-count, or another "
                             "--vocabulary")

@@ -42,8 +42,8 @@ class LmOptions:
         check_order(self.order)
         if self.min_count < 1:
             raise UserError(f"--min-count {self.min_count}; give 1 or more")
-        if not 0 <= self.prune < 1:
-            raise UserError(f"--prune {self.prune}; give 0 to below 1, e.g. 1e-8")
+        if not 0 <= self.prune < np.inf:
+            raise UserError(f"--prune {self.prune:g}; give 0 or more, e.g. 1e-8")
         if self.memory < 1:
             raise UserError(f"--memory {self.memory}; give 1 or more")
         self.cutoff_list()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.corpus.augment import AugmentOptions, augment_datadir
+from hybridasr.corpus.background import check_background
 from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
 from hybridasr.corpus.readers import ReaderOptions
 from hybridasr.corpus.subsets import combine, copy_datadir
@@ -95,6 +96,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
     if run.text and recipe.grammar != "ngram":
         raise UserError(f"--text has no effect: the grammar of recipe {recipe.name} is "
                         f"{recipe.grammar}; leave it out")
+    check_background(run.background)
     require_extra("rapidfuzz", "score", "error rates")
     logger.info("recipe %s: %s; work directory %s, --nj %d", recipe.name, recipe.title, run.work,
                 run.nj)
