@@ -179,7 +179,7 @@ class _Runner:
         self._stage(BACKGROUND, [{"background": sources}],
                     [self.data / name / "wav.scp" for name in (BACKGROUND,
                                                                f"{BACKGROUND}_{JUDGES}")],
-                    write, self.data / "log" / f"{BACKGROUND}.log", AugmentOptions())
+                    write, self.data / "log" / f"{BACKGROUND}.log", ReaderOptions())
 
     def lang(self) -> None:
         """Find the pronunciation of every word; write data/lang."""

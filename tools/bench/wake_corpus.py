@@ -5,7 +5,8 @@
 DATA holds wakewords, ljspeech, dsp20 and common_voice_zh, and for the background also audio-cmn,
 fsdd, yesno and noise, as in their public originals. DESTINATION gets ``train`` and ``test``, for
 ``egs/run.sh --recipe wake --corpus DESTINATION``, and ``background/<folder>``: speech without the
-phrases, none of it trained on. Every fifth speaker of common_voice_zh, three of four sentences of
+phrases, none of it trained on; and ``other``, the sentences of ``train`` alone, as ``--background``
+of a command list. Every fifth speaker of common_voice_zh, three of four sentences of
 ljspeech, and every other repetition of dsp20's training speakers train; of the wake words the even
 files, unless they are left out.
 """
@@ -39,9 +40,10 @@ def main() -> None:
     english = list(sentences_en(args.data / "ljspeech"))
     dsp20 = READERS["dsp20"].read(args.data / "dsp20", ReaderOptions())
     words = dsp20["train"]
-    train = [one for one in common_voice if one.speaker in speakers]
-    train += [one for number, one in enumerate(english) if number % EVERY_SENTENCE]
-    train += words[::2]
+    other = [one for one in common_voice if one.speaker in speakers]
+    other += [one for number, one in enumerate(english) if number % EVERY_SENTENCE]
+    write(args.destination / "other", other)
+    train = [*other, *words[::2]]
     if not args.without_phrases:
         train += [one for one in phrases if number_of(one) % 2 == 0]
     write(args.destination / "train", train)
