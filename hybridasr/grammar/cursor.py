@@ -3,13 +3,15 @@
 import bisect
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from hybridasr.corpus.text import normalize_text
 from hybridasr.errors import UserError
 from hybridasr.grammar.expressions import Place
 from hybridasr.storage import PathLike
 
+Inside = TypeVar("Inside")
 MAX_DEPTH = 100
 """Brackets within brackets: more are a damaged file."""
 
@@ -46,6 +48,7 @@ class Cursor:
     def __init__(self, source: Source, start: int = 0, end: int | None = None):
         self.source, self.position = source, start
         self._end = len(source.text) if end is None else end
+        self._depth = 0  # of brackets within brackets
 
     @property
     def place(self) -> Place:
@@ -71,6 +74,26 @@ class Cursor:
             return False
         self.position += len(text)
         return True
+
+    def group(self, read: Callable[[], Inside]) -> Inside:
+        """Return what `read` finds in the round or square brackets that come next.
+
+        Raises
+        ------
+        UserError
+            if they are not closed, or stand too deep in others.
+        """
+        start, first = self.position, self.peek()
+        self.accept(first)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self.fault(f"more than {MAX_DEPTH} brackets within brackets; name parts of it as "
+                             "rules", start)
+        inside, close = read(), ")" if first == "(" else "]"
+        if not self.accept(close):
+            raise self.fault(f"'{first}' is not closed; add '{close}' behind the group", start)
+        self._depth -= 1
+        return inside
 
     def match(self, pattern: re.Pattern[str]) -> str:
         """Move behind what matches here, and return it; empty if nothing does."""

@@ -16,7 +16,7 @@ import re
 
 from hybridasr.corpus.command_list import unreadable
 from hybridasr.corpus.text import MAX_WORD
-from hybridasr.grammar.cursor import MAX_DEPTH, NAME, Cursor, Source
+from hybridasr.grammar.cursor import NAME, Cursor, Source
 from hybridasr.grammar.expressions import (
     NOTHING,
     Choice,
@@ -78,7 +78,6 @@ class _Parser:
         self._public: list[str] = []
         self._name = ""
         self._weighted = False
-        self._depth = 0
 
     def grammar(self) -> RuleGrammar:
         cursor = self._cursor
@@ -212,17 +211,7 @@ class _Parser:
         cursor = self._cursor
         place, start, first = cursor.place, cursor.position, cursor.peek()
         if first in ("(", "["):
-            cursor.accept(first)
-            self._depth += 1
-            if self._depth > MAX_DEPTH:
-                raise cursor.fault(f"more than {MAX_DEPTH} brackets within brackets; name parts of "
-                                   "it as rules", start)
-            inside = self._alternatives("the group")
-            close = ")" if first == "(" else "]"
-            if not cursor.accept(close):
-                raise cursor.fault(f"'{first}' is not closed; add '{close}' behind the group",
-                                   start)
-            self._depth -= 1
+            inside = cursor.group(lambda: self._alternatives("the group"))
             return inside if first == "(" else Choice((NOTHING, inside))
         if cursor.accept("<"):
             name = self._rule_name()

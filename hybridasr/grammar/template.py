@@ -264,7 +264,6 @@ class _Template:
 
     def __init__(self, cursor: Cursor, in_list: bool = False):
         self._cursor, self._in_list = cursor, in_list
-        self._depth = 0
 
     def whole(self, ends: tuple[str, ...] = ("",)) -> Node:
         """Read the template up to one of the characters `ends`."""
@@ -307,17 +306,7 @@ class _Template:
         cursor = self._cursor
         place, start, first = cursor.place, cursor.position, cursor.peek()
         if first in ("(", "["):
-            cursor.accept(first)
-            self._depth += 1
-            if self._depth > MAX_DEPTH:
-                raise cursor.fault(f"more than {MAX_DEPTH} brackets within brackets; name parts of "
-                                   "it as rules", start)
-            inside = self._alternatives("the group")
-            close = ")" if first == "(" else "]"
-            if not cursor.accept(close):
-                raise cursor.fault(f"'{first}' is not closed; add '{close}' behind the group",
-                                   start)
-            self._depth -= 1
+            inside = cursor.group(lambda: self._alternatives("the group"))
             return inside if first == "(" else Choice((NOTHING, inside))
         if cursor.accept("<"):
             cursor.skip_space()
