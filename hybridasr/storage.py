@@ -10,8 +10,10 @@ import hashlib
 import io
 import json
 import math
+import mmap
 import os
 import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -27,6 +29,11 @@ from hybridasr.errors import DamagedFile, ResourceError, UserError
 PathLike = str | Path
 # A file may be packed, but not so well that a small one fills the memory.
 _SMALL_FILE, _MOST_PACKED = 64 << 20, 50
+# Arrays of a file: mapped from this size on; where their numbers begin.
+_LARGE, _ALIGN = 1 << 20, 64
+# Of the zip format: a member's header, up to the lengths of its name and extra field; the length of
+# the extra field for large members, and the mark of the one that zipalign pads with.
+_LOCAL, _ZIP64, _PADDING = struct.Struct("<26xHH"), 20, 0xD935
 # Temporary names end in the process that writes, and for writers that look at it a suffix.
 _TEMPORARY = re.compile(r"\..*\.([0-9]+)\.part(\.[^.]*)?")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -220,15 +227,25 @@ def read_json(path: PathLike) -> Any:
 
 
 def write_arrays(path: PathLike, **arrays: np.ndarray) -> None:
-    """Write named arrays to one uncompressed .npz file, atomically; same arrays, same bytes."""
-    with atomic_write(path, "wb") as file:
-        np.savez(file, **arrays)
+    """Write named arrays to one uncompressed .npz file, atomically; same arrays, same bytes.
+
+    The numbers of each begin at a multiple of 64 bytes, so that they can be mapped.
+    """
+    with atomic_write(path, "wb") as file, zipfile.ZipFile(file, "w") as bundle:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            # What numpy writes is aligned in itself; an extra field moves it to a multiple.
+            head = file.tell() + _LOCAL.size + len(member.filename.encode()) + _ZIP64
+            member.extra = struct.pack("<HH", _PADDING, fill := -(head + 4) % _ALIGN) + bytes(fill)
+            with bundle.open(member, "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, np.asanyarray(array), allow_pickle=False)
 
 
 def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
-    """Read every array of an .npz file.
+    """Read every array of an .npz file; large ones are mapped, so that processes share them.
 
-    Nothing in it is run, and no more memory is taken than the file can hold.
+    Nothing in it is run, and no more memory is taken than the file can hold. What is written into
+    a mapped array stays in this process.
 
     Raises
     ------
@@ -263,12 +280,28 @@ def _read_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0,
                        (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = read_header(file)
+        shape, by_column, dtype = read_header(file)
         if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
             raise ValueError(f"{member.filename} promises {shape} of {dtype}, and holds "
                              f"{member.file_size - file.tell()} bytes")
+        if (member.file_size >= _LARGE and member.compress_type == zipfile.ZIP_STORED
+                and not by_column and not dtype.hasobject and os.name == "posix"):
+            return _map_member(bundle, member, file.tell(), shape, dtype)
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _map_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, head: int,
+                shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Map the numbers of an array whose own header takes `head` bytes."""
+    with open(bundle.filename, "rb") as file:
+        file.seek(member.header_offset)
+        # The extra field there need not be as long as in the listing.
+        begin = member.header_offset + _LOCAL.size + sum(_LOCAL.unpack(file.read(_LOCAL.size)))
+        mapped = mmap.mmap(file.fileno(), begin + member.file_size, access=mmap.ACCESS_COPY)
+    if zlib.crc32(memoryview(mapped)[begin:]) != member.CRC:
+        raise ValueError(f"Bad CRC-32 for file {member.filename!r}")
+    return np.frombuffer(mapped, dtype, offset=begin + head).reshape(shape)
 
 
 def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtype: Any,

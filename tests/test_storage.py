@@ -150,6 +150,39 @@ def test_arrays_round_trip_and_same_bytes(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
+def test_large_arrays_are_mapped(tmp_path):
+    path = tmp_path / "graph.npz"
+    rng = np.random.default_rng(1)
+    arrays = {"odd": np.arange(3, dtype=np.int8), "weight": rng.random(300_000).astype(np.float32),
+              "means": rng.random((700, 400)), "turned": np.asfortranarray(rng.random((400, 500)))}
+    write_arrays(path, **arrays)
+    for reader in (read_arrays, np.load):  # numpy reads our files, and we read numpy's
+        back = reader(path)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(back[name], array)
+    back = read_arrays(path)
+    for name in ("weight", "means"):
+        # Aligned, and of no other type to the kernels than an array in memory.
+        assert back[name].ctypes.data % 64 == 0 and back[name].flags.writeable
+        assert type(back[name]) is np.ndarray
+    # What is written stays in memory: the file, and who else reads it, keep what was there.
+    back["weight"][:] = 0
+    np.testing.assert_array_equal(read_arrays(path)["weight"], arrays["weight"])
+    np.savez(path, **arrays)
+    np.testing.assert_array_equal(read_arrays(path)["means"], arrays["means"])
+
+
+def test_a_mapped_array_is_checked(tmp_path):
+    path = tmp_path / "graph.npz"
+    weight = np.random.default_rng(2).random(300_000)
+    write_arrays(path, weight=weight)
+    contents = bytearray(path.read_bytes())
+    contents[contents.index(weight[200_000:200_010].tobytes())] ^= 1
+    path.write_bytes(contents)
+    with pytest.raises(UserError, match="graph.npz: damaged array file .*CRC.*; remake it"):
+        read_arrays(path)
+
+
 @pytest.mark.parametrize("keep", [0, 10, 200])
 def test_truncated_arrays_are_refused(tmp_path, keep):
     path = tmp_path / "final.npz"

@@ -57,13 +57,13 @@ class Links(NamedTuple):
 def compact(tokens, num_tokens, states, token):
     """Drop tokens that no living one comes from; the others move up, in place.
 
-    `token` holds the token of each of `states`, and gets its new number. Returns how many tokens
-    are left.
+    `token` holds the token of each of `states`, plus 1, and gets its new number. Returns how many
+    tokens are left.
     """
     token_arc, token_origin, acoustic = tokens.arc, tokens.origin, tokens.acoustic
     number = np.full(num_tokens, -1, np.int32)
     for state in states:
-        entry = token[state]
+        entry = token[state] - 1
         # Back along the best path until a token that another path has marked already.
         while entry >= 0 and number[entry] < 0:
             number[entry] = 0
@@ -81,7 +81,7 @@ def compact(tokens, num_tokens, states, token):
             token_arc[place], acoustic[place] = token_arc[entry], acoustic[entry]
             token_origin[place] = number[origin] if origin >= 0 else -1
     for state in states:
-        token[state] = number[token[state]]
+        token[state] = number[token[state] - 1] + 1
     return count
 
 

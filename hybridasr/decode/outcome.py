@@ -26,8 +26,8 @@ def best_path(progress, final, at_end):
     end = end_final if end_final >= 0 else end_any
     if end < 0:
         return tokens.arc[:0], tokens.acoustic[:0], False
-    arcs = _trace(tokens.arc, tokens.origin, token[end], tokens.arc)
-    return arcs, _trace(tokens.arc, tokens.origin, token[end], tokens.acoustic), end_final >= 0
+    arcs = _trace(tokens.arc, tokens.origin, token[end] - 1, tokens.arc)
+    return arcs, _trace(tokens.arc, tokens.origin, token[end] - 1, tokens.acoustic), end_final >= 0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -69,7 +69,7 @@ def ending(progress, graph, silent):
     if end < 0:
         return frames, True, best, best_final
     arc, origin = progress.tokens.arc, progress.tokens.origin
-    entry = progress.alive.token[end]
+    entry = progress.alive.token[end] - 1
     while arc[entry] >= 0:
         if graph.pdfs[arc[entry]] >= 0:
             if not silent[arc[entry]]:
@@ -87,7 +87,7 @@ def _fork(progress):
         return -1
     path = np.empty(progress.num_tokens, np.int32)
     length = 0
-    entry = progress.alive.token[states[0]]
+    entry = progress.alive.token[states[0]] - 1
     while entry >= 0:
         path[length] = entry
         length += 1
@@ -99,7 +99,7 @@ def _fork(progress):
         place[path[number]] = number
     fork = 0
     for state in states:
-        entry = progress.alive.token[state]
+        entry = progress.alive.token[state] - 1
         while place[entry] < 0:
             place[entry] = length
             entry = tokens.origin[entry]
@@ -139,8 +139,9 @@ def alternatives(progress, final, complete, lattice_beam):
     last_final = np.empty(tokens.ends[frame] - first)
     extra = np.empty(len(last_final))
     for state in alive.states[:progress.num_active]:
-        last_final[alive.token[state] - first] = final[state] if complete else 0.0
-        extra[alive.token[state] - first] = alive.cost[state]
+        token = alive.token[state] - 1 - first
+        last_final[token] = final[state] if complete else 0.0
+        extra[token] = alive.cost[state]
     extra += last_final
     extra -= extra.min()
     extra[extra > lattice_beam] = np.inf

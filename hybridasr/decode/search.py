@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridasr.decode.outcome import alternatives, best_path, ending, settle, shared_arcs
-from hybridasr.decode.viterbi import Graph, Pruning, advance, columns_needed, start
+from hybridasr.decode.viterbi import (
+    Graph,
+    Pruning,
+    advance,
+    columns_needed,
+    nothing_alive,
+    start,
+)
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.options import option
@@ -197,7 +204,8 @@ class Search:
                              graph.final)
         self._pruning = Pruning(float(options.beam), options.max_active, options.min_active,
                                 -1.0 if lattice_beam is None else float(lattice_beam))
-        self._progress = start(graph.start, self._arrays, self._pruning)
+        self._progress = start(graph.start, self._arrays, self._pruning,
+                               nothing_alive(graph.num_states))
         # Arcs and scores of what is settled, in the order of time.
         self._settled: list[tuple[np.ndarray, np.ndarray]] = []
 

@@ -43,6 +43,8 @@ class Pruning(NamedTuple):
 class Alive(NamedTuple):
     """The token of each state in this frame, if any: its cost and number; the states with one.
 
+    `token` is the number plus 1, and 0 where none lives; only where one lives has `cost` a meaning.
+    So a search begins in zeros, and touches the memory of those states alone that it visits.
     `queue` and `queued` are room for closing epsilon arcs.
     """
 
@@ -78,6 +80,13 @@ class SearchState(NamedTuple):
     prune_at: int
 
 
+def nothing_alive(num_states):
+    """Return the room of a search; the system gives its zeros without touching memory."""
+    return Alive(np.empty(num_states), np.zeros(num_states, np.int32),
+                 np.empty(num_states, np.int32), np.empty(num_states, np.int32),
+                 np.zeros(num_states, np.bool_))
+
+
 @numba.njit(cache=True, nogil=True)
 def columns_needed(pdfs, ilabel):
     """Return the number of columns that the arcs read, -1 if an emitting arc has none."""
@@ -90,20 +99,19 @@ def columns_needed(pdfs, ilabel):
 
 
 @numba.njit(cache=True, nogil=True)
-def start(state, graph, pruning):
-    """Return a search before its first frame: in `state`, and where epsilon arcs lead from it."""
-    num_states = len(graph.final)
-    alive = Alive(np.full(num_states, np.inf), np.full(num_states, -1, np.int32),
-                  np.empty(num_states, np.int32), np.empty(num_states, np.int32),
-                  np.zeros(num_states, np.bool_))
+def start(state, graph, pruning, alive):
+    """Return a search before its first frame: in `state`, and where epsilon arcs lead from it.
+
+    `alive` is as from `nothing_alive`.
+    """
     # A frame makes at most one token a state: with that much room none is looked for in its loops.
-    room = num_states + FIRST_TOKENS
+    room = len(graph.final) + FIRST_TOKENS
     tokens = Tokens(np.empty(room, np.int32), np.empty(room, np.int32),
                     np.empty(room, np.float32), np.zeros(1, np.int64))
     room = FIRST_LINKS if pruning.lattice_beam >= 0 else 0
     links = Links(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32),
                   np.empty(room, np.float32), np.empty(room), np.zeros(2, np.int64))
-    alive.cost[state], alive.token[state], alive.states[0] = 0.0, 0, state
+    alive.cost[state], alive.token[state], alive.states[0] = 0.0, 1, state
     tokens.arc[0] = tokens.origin[0] = -1
     num_active, num_tokens = _close(graph, np.inf, alive, 1, tokens, 1)
     if pruning.lattice_beam >= 0:
@@ -128,10 +136,9 @@ def advance(progress, graph, loglikes, acoustic_scale, pruning):
             tokens, num_tokens = _with_tokens(alive, num_active, tokens, num_tokens, with_links)
         # Copied: the living states of the next frame are written over those of this one.
         states = alive.states[:num_active].copy()
-        costs, origins = alive.cost[states], alive.token[states]
+        costs, origins = alive.cost[states], alive.token[states] - 1
         for state in states:
-            alive.cost[state] = np.inf
-            alive.token[state] = -1
+            alive.token[state] = 0
         num_links = 0
         if with_links:
             num_links = links.ends[2 * frame - 1]
@@ -150,7 +157,7 @@ def advance(progress, graph, loglikes, acoustic_scale, pruning):
             number = prune(tokens, links, frame, np.zeros(num_tokens - tokens.ends[frame - 1]),
                            lattice_beam)
             for state in alive.states[:num_active]:
-                alive.token[state] = number[alive.token[state]]
+                alive.token[state] = number[alive.token[state] - 1] + 1
             num_tokens = tokens.ends[frame]
             prune_at = max(FIRST_LINKS, 2 * links.ends[2 * frame + 1])
     return SearchState(alive, tokens, links, num_active, num_tokens, frame, prune_at)
@@ -256,26 +263,27 @@ def _emit(graph, row, acoustic_scale, states, costs, origins, limit, width, aliv
         for arc in range(arc_offsets[state], eps_offsets[state]):
             score = row[pdfs[arc]]
             reached = costs[slot] + weights[arc] - acoustic_scale * score
-            if reached > cutoff:
+            # Infinite where the scores rule a pdf out.
+            if reached > cutoff or reached == np.inf:
                 continue
             target = nextstate[arc]
-            if reached < cost[target]:
+            if token[target] == 0 or reached < cost[target]:
                 cutoff = min(cutoff, reached + width)
                 # The first way to this state in this frame makes its token; later ones only
                 # improve it.
-                if token[target] < 0:
+                if token[target] == 0:
+                    used += 1
                     token[target] = used
                     active[num_active] = target
                     num_active += 1
-                    used += 1
                 cost[target] = reached
-                token_arc[token[target]] = arc
-                token_origin[token[target]] = origins[slot]
-                token_acoustic[token[target]] = score
+                token_arc[token[target] - 1] = arc
+                token_origin[token[target] - 1] = origins[slot]
+                token_acoustic[token[target] - 1] = score
             # The target's cost can only fall, and the link's slack only grow.
             if reached - cost[target] <= lattice_beam:
                 link_origin[num_links] = origins[slot]
-                link_target[num_links] = token[target]
+                link_target[num_links] = token[target] - 1
                 link_arc[num_links] = arc
                 link_acoustic[num_links] = score
                 slack[num_links] = reached
@@ -309,16 +317,17 @@ def _close(graph, cutoff, alive, num_active, tokens, used):
             reached = cost[state] + weights[arc]
             target = nextstate[arc]
             # Not worse than the best by more than the beam, and better than what is there.
-            if reached > cutoff or reached >= cost[target]:
+            if reached > cutoff or reached == np.inf or (
+                    token[target] > 0 and reached >= cost[target]):
                 continue
-            if cost[target] == np.inf:
+            if token[target] == 0:
+                used += 1
                 token[target] = used
                 active[num_active] = target
                 num_active += 1
-                used += 1
             cost[target] = reached
-            token_arc[token[target]] = arc
-            token_origin[token[target]] = token[state]
+            token_arc[token[target] - 1] = arc
+            token_origin[token[target] - 1] = token[state] - 1
             if eps_offsets[target] < arc_offsets[target + 1] and not queued[target]:
                 queue[(head + waiting) % len(queue)] = target
                 queued[target] = True
@@ -340,9 +349,10 @@ def _end_frame(graph, cutoff, alive, num_active, tokens, used, links, num_links,
     for state in states:
         for arc in range(eps_offsets[state], arc_offsets[state + 1]):
             reached = cost[state] + weights[arc]
+            # What the cutoff lets through has made a token.
             if reached <= cutoff and reached - cost[nextstate[arc]] <= lattice_beam:
-                link_origin[num_links] = token[state]
-                link_target[num_links] = token[nextstate[arc]]
+                link_origin[num_links] = token[state] - 1
+                link_target[num_links] = token[nextstate[arc]] - 1
                 link_arc[num_links] = arc
                 link_acoustic[num_links] = 0.0
                 slack[num_links] = reached

@@ -2,11 +2,13 @@
 
 import itertools
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hybridasr.decode.search import SearchOptions, search
+from hybridasr.decode.search import Search, SearchOptions, search
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 
@@ -152,6 +154,29 @@ def test_long_utterances_outgrow_the_first_trace():
                    SearchOptions(acoustic_scale=1.0, **WIDE))
     best = np.maximum(loglikes[:, 0], loglikes[:, 1] - 0.01)
     assert found.total_cost == pytest.approx(-best.sum(dtype=np.float64), rel=1e-4)
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system has no /proc")
+@pytest.mark.parametrize("lattice_beam", [None, 6.0])
+def test_states_that_are_never_visited_take_no_memory(lattice_beam):
+    states, (first, last) = 10_000_000, (3, 9_999_999)  # far apart
+    offsets = np.zeros(states + 1, np.int64)
+    graph = DecodingGraph(first, offsets, offsets[1:], *(np.array([1, 1], np.int32),) * 2,
+                          np.zeros(2, np.float32), np.array([last, last], np.int32),
+                          np.zeros(states, np.float32))
+    offsets[first + 1:last + 1], offsets[-1] = 1, 2
+    # The graph itself is in memory now; 21 bytes a state would be 210 MB.
+    before = resident()
+    utterance = Search(graph, np.zeros(2, np.int32), SCALED, lattice_beam=lattice_beam)
+    utterance.advance(np.zeros((2, 1), np.float32))
+    assert resident() - before < 20_000_000
+    path, _ = utterance.finish()
+    assert path.words.tolist() == [1, 1] and path.complete
 
 
 def test_nan_and_bad_options_are_refused():
