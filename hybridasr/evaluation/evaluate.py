@@ -5,6 +5,7 @@
 """
 
 from concurrent.futures import Executor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import require_extra
 from hybridasr.graph.graph_words import read_graph_words
 from hybridasr.lexicon.langdir import Lang, read_lang
+from hybridasr.lexicon.mandarin import is_hanzi, syllables_of
 from hybridasr.lexicon.transcripts import warn_of_unknown_words
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.progress import logger
@@ -61,11 +63,28 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
     warn_of_unknown_words(data, graph_lang(model, graph).words, graph)
     summary = decode_set(model, graph, data, destination, options, pool, adapt, known=known)
     scores = score_set(data, destination, equivalent)
+    syllables = {} if equivalent else syllable_figures(data, destination)
     info = read_json(model / "model.json")["info"]
     grammar = read_json(graph / "graph.json")["grammar"] if (graph / "graph.json").is_file() else ""
     return {"system": model.name, "test_set": data.path.name, "grammar": grammar,
-            "known": known, **scores.figures(), "rtf": summary["rtf"],
+            "known": known, **scores.figures(), **syllables, "rtf": summary["rtf"],
             "train_seconds": info.get("train_seconds")}
+
+
+def syllable_figures(data: DataDir, destination: Path) -> dict[str, float | None]:
+    """Return how many toned syllables are wrong, in percent; nothing where no word is hanzi.
+
+    What stays wrong among syllables the acoustic model did; the rest is the choice of hanzi.
+    Hanzi are read with the extra `mandarin`; without it there is no such figure.
+    """
+    said = {name: one.words for name, one in data.utterances.items()}
+    if find_spec("pypinyin") is None or not any(
+            is_hanzi(word[0]) for words in said.values() for word in words):
+        return {}
+    recognised = read_hypotheses(destination / "text")
+    scores = References({name: syllables_of(words) for name, words in said.items()}).score(
+        {name: syllables_of(words) for name, words in recognised.items()}, interval=False)
+    return {"syllable_errors": None if scores.wer is None else round(scores.wer, 2)}
 
 
 def graph_lang(model: Path, graph: Path) -> Lang:

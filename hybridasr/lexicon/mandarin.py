@@ -10,6 +10,7 @@ Pinyin may be written `kong1`, `kōng`, `kong` (every tone in use) or joined, `k
 import itertools
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 
 from hybridasr.errors import UserError
@@ -177,6 +178,26 @@ def hanzi_readings(text: str) -> list[Syllables] | None:
     # Lazily: ten characters with three readings each have 59049 combinations.
     combined = itertools.islice(itertools.product(*choices), MAX_READINGS)
     return [tuple(itertools.chain.from_iterable(parts)) for parts in combined]
+
+
+def syllables_of(words: Iterable[str]) -> list[str]:
+    """Return the toned syllables of a sentence, each run of hanzi read by its dictionary reading.
+
+    A word that is not hanzi stays one unit, and so do hanzi without a reading.
+
+    >>> syllables_of(["打", "开", "tv"])
+    ['da3', 'kai1', 'tv']
+    """
+    units: list[str] = []
+    # As one run: where the words are cut says nothing of how they are read.
+    for hanzi, run in itertools.groupby(words, lambda word: all(map(is_hanzi, word))):
+        if not hanzi:
+            units += run
+            continue
+        text = "".join(run)
+        readings = hanzi_readings(text)
+        units += readings[0] if readings else text
+    return units
 
 
 def apply_sandhi(text: str, syllables: Syllables) -> list[Syllables]:
