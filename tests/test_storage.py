@@ -163,7 +163,8 @@ def test_large_arrays_are_mapped(tmp_path):
     back = read_arrays(path)
     for name in ("weight", "means"):
         # Aligned, and of no other type to the kernels than an array in memory.
-        assert back[name].ctypes.data % 64 == 0 and back[name].flags.writeable
+        assert back[name].ctypes.data % 64 == 0
+        assert back[name].flags.writeable
         assert type(back[name]) is np.ndarray
     # What is written stays in memory: the file, and who else reads it, keep what was there.
     back["weight"][:] = 0

@@ -3,13 +3,15 @@
     python tools/bench/bench_large_graph.py MODEL WORK --text FILE [--text FILE] [--words 60000]
         [--prune X] [--sequences 50]
 
-MODEL is a model of Mandarin, WORK a directory for what is made. The words are those of pypinyin's
-phrases that the texts hold, then single hanzi of the texts, then other phrases, up to --words; the
-texts are cut into them. `train-lm` makes a trigram model (with every n-gram, unless pruned),
-`mkgraph` the graph; seconds and peak memory of each are those of its process. Then word sequences
-are drawn, half of them from the texts, half words at random; of each word a pronunciation, and
-silences between words. Their cost in HCLG along the shortest state sequence is compared with the
-sum of what the model (best over backing off), the lexicon and the transitions say.
+MODEL is a model of Mandarin, WORK a directory for what is made. The words are those that jieba
+finds in the texts, then single hanzi of the texts, then the most frequent of jieba's dictionary, up
+to --words. The texts are taken twice, the second time with every 8th word replaced by one drawn at
+random, for as many n-grams as a larger text would have. `train-lm` makes a trigram model (with every
+n-gram, unless pruned), `mkgraph` the graph; seconds and peak memory of each are those of its
+process. Then word sequences are drawn, half of them from the texts, half words at random; of each
+word a pronunciation, and silences between words. Their cost in HCLG along the shortest state
+sequence is compared with the sum of what the model (best over backing off), the lexicon and the
+transitions say.
 """
 
 import argparse
@@ -21,8 +23,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import jieba
 import numpy as np
-from pypinyin.phrases_dict import phrases_dict
 from verbs import REPOSITORY
 
 from hybridasr.graph.arrays import DecodingGraph
@@ -30,12 +32,13 @@ from hybridasr.graph.graph_words import read_graph_words
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lm.model_file import read_ngram
 from hybridasr.lm.ngram import BEGIN, END, NgramModel
-from hybridasr.lm.segment import Segmenter
+from hybridasr.lm.segment import jieba_cutter
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import load_model
 from hybridasr.storage import read_text, write_text
 
 LN10 = math.log(10.0)
+CHANGED = 8
 
 
 def main() -> None:
@@ -83,20 +86,22 @@ def cut_texts(texts: list[Path], count: int, work: Path) -> list[list[str]]:
     """Write words.txt and text; return the sentences."""
     lines = [line for path in texts for line in read_text(path).splitlines()]
     hanzi = {sign for line in lines for sign in line if "\u4e00" <= sign <= "\u9fff"}
-    whole = "\n".join(lines)
-    phrases = [phrase for phrase in phrases_dict if len(phrase) > 1]
-    words = [phrase for phrase in phrases if phrase in whole][:count]
-    words += sorted(hanzi)[:count - len(words)]
-    words += list(islice((phrase for phrase in phrases if phrase not in whole),
-                         count - len(words)))
-    segmenter = Segmenter(words)
+    cut = jieba_cutter()
+    sentences = [[word for word in cut("".join(sign if sign in hanzi else " " for sign in line))
+                  if word.strip()] for line in lines]
+    frequent = sorted((word for word, count in jieba.dt.FREQ.items()
+                       if count and len(word) > 1 and set(word) <= hanzi),
+                      key=lambda word: (-jieba.dt.FREQ[word], word))
+    words = sorted({word for sentence in sentences for word in sentence} | hanzi)[:count]
     listed = set(words)
-    sentences = [cut for line in lines
-                 if (cut := [word for word in segmenter.cut("".join(
-                     sign if sign in hanzi else " " for sign in line)) if word in listed])]
+    words += list(islice((word for word in frequent if word not in listed),
+                         count - len(words)))
+    rng = np.random.default_rng(0)
+    changed = [[words[rng.integers(len(words))] if rng.random() < 1 / CHANGED else word
+                for word in sentence] for sentence in sentences]
     write_text(work / "words.txt", "\n".join(words) + "\n")
-    write_text(work / "text", "".join(" ".join(cut) + "\n" for cut in sentences))
-    return sentences
+    write_text(work / "text", "".join(" ".join(one) + "\n" for one in sentences + changed if one))
+    return [sentence for sentence in sentences if sentence]
 
 
 def measured(verb: str, *words: object) -> None:

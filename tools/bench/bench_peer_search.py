@@ -80,8 +80,8 @@ def ours(args: argparse.Namespace, folder: Path) -> list[dict]:
     columns = DecodingGraph(graph.start, graph.arc_offsets, graph.eps_offsets, grammar.arc_pdfs + 1,
                             graph.olabel, graph.weight, graph.nextstate, graph.final)
     (folder / FST).write_bytes(fst_bytes(columns))
-    np.savez(folder / SCORES, seconds=seconds, *(
-        (options.acoustic_scale * one).astype(np.float32) for one in scores))
+    np.savez(folder / SCORES, *((options.acoustic_scale * one).astype(np.float32)
+                                for one in scores), seconds=seconds)
     rows = []
     for name, decode in (
             ("hybridasr search", lambda one: search(graph, grammar.arc_pdfs, one, options)),
