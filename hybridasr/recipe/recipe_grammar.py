@@ -20,11 +20,17 @@ from hybridasr.graph.mkgraph import (
 )
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.mandarin import cut_words, is_hanzi
-from hybridasr.lm.estimate import LmOptions, estimate_from_file
+from hybridasr.lm.estimate import LmOptions, estimate_from_file, estimate_ngram
+from hybridasr.lm.interpolate import estimate_weights, interpolate_ngrams
 from hybridasr.lm.model_file import write_ngram
+from hybridasr.lm.ngram import NgramModel
+from hybridasr.lm.prune_ngram import prune_ngram
+from hybridasr.lm.token_store import WordIds, sentence_tokens
 from hybridasr.model.directory import load_model
 from hybridasr.recipe.config import Recipe
 from hybridasr.storage import atomic_write, read_text
+
+JUDGED = 10  # one transcript in so many judges how much the others weigh
 
 
 def cut_sentence(words: Sequence[str]) -> tuple[str, ...]:
@@ -46,6 +52,9 @@ def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path
                         options: LmOptions, cut: bool) -> str:
     """Estimate an n-gram model of the training transcripts and of further texts.
 
+    With texts, the model of all sentences is mixed with one of the transcripts alone, which say
+    best what will be said: with the weights that make transcripts left out most likely.
+
     Parameters
     ----------
     texts : sequence of path
@@ -60,18 +69,40 @@ def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path
     str
         What was read and made.
     """
+    transcripts = [one.words for one in train.utterances.values() if one.words]
+    further = list(_sentences(texts, cut))
     with atomic_write(destination / "text") as file:
-        for words in _sentences(train, texts, cut):
-            file.write(" ".join(words) + "\n")
-    model, description = estimate_from_file(destination / "text", options)
+        file.writelines(" ".join(words) + "\n" for words in transcripts + further)
+    if further:
+        model, description = _mixture(transcripts, further, options)
+    else:
+        model, description = estimate_from_file(destination / "text", options)
     write_ngram(destination / "ngram.bin", model)
     return description
 
 
-def _sentences(train: DataDir, texts: Sequence[Path], cut: bool) -> Iterator[Sequence[str]]:
-    for one in train.utterances.values():
-        if one.words:
-            yield one.words
+def _mixture(transcripts: Sequence[Sequence[str]], further: Sequence[Sequence[str]],
+             options: LmOptions) -> tuple[NgramModel, str]:
+    """Return a model of all sentences mixed with one of the transcripts, and what was done."""
+    whole = replace(options, prune=0.0)
+    # Sentences, not utterances: what several people read is left out as a whole.
+    judges = set(sorted({tuple(words) for words in transcripts})[::JUDGED])
+    known = [words for words in transcripts if tuple(words) not in judges]
+    share = 0.0
+    if known:
+        ids = WordIds()
+        share = estimate_weights([estimate_ngram(part, options=whole)
+                                  for part in ([*known, *further], known)],
+                                 sentence_tokens(sorted(judges), ids), ids)[0][1]
+    models = [estimate_ngram(part, options=whole)
+              for part in ([*transcripts, *further], transcripts)]
+    model = prune_ngram(interpolate_ngrams(models, [1 - share, share]), options.prune)
+    counts = ", ".join(f"{count} {order}-grams" for order, count in enumerate(model.num_ngrams, 1))
+    return model, (f"{len(transcripts)} transcripts and {len(further)} sentences of texts, the "
+                   f"model of the transcripts alone with a share of {share:.2f}: {counts}")
+
+
+def _sentences(texts: Sequence[Path], cut: bool) -> Iterator[Sequence[str]]:
     for path in texts:
         for line in read_text(path).splitlines():
             words = written_words(line)

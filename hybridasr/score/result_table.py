@@ -24,9 +24,10 @@ _KEY = ("system", "test_set", "grammar")
 _SHOWN_ORDER = ("system", "test_set", "grammar", "known", "wer", "wer_low", "wer_high", "cer",
                 "syllable_errors", "ser", "words", "utterances", "rtf", "train_seconds")
 _TITLES = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER %",
-           "syllable_errors": "syllables %", "ser": "SER %", "recognised": "right %", "accepted_right": "accepted %",
-           "accepted_wrong": "wrong %", "false_accept": "outside accepted %", "eer": "EER %",
-           "ece": "ECE", "test_set": "test set", "rtf": "RTF", "train_seconds": "train s"}
+           "syllable_errors": "syllables %", "ser": "SER %", "recognised": "right %",
+           "accepted_right": "accepted %", "accepted_wrong": "wrong %",
+           "false_accept": "outside accepted %", "eer": "EER %", "ece": "ECE",
+           "test_set": "test set", "rtf": "RTF", "train_seconds": "train s"}
 _FORMATS = {"rtf": ".4f", "train_seconds": ".1f", "ece": ".3f"}
 
 

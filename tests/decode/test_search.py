@@ -176,7 +176,8 @@ def test_states_that_are_never_visited_take_no_memory(lattice_beam):
     utterance.advance(np.zeros((2, 1), np.float32))
     assert resident() - before < 20_000_000
     path, _ = utterance.finish()
-    assert path.words.tolist() == [1, 1] and path.complete
+    assert path.words.tolist() == [1, 1]
+    assert path.complete
 
 
 def test_nan_and_bad_options_are_refused():

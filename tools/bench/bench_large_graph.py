@@ -6,8 +6,8 @@
 MODEL is a model of Mandarin, WORK a directory for what is made. The words are those that jieba
 finds in the texts, then single hanzi of the texts, then the most frequent of jieba's dictionary, up
 to --words. The texts are taken twice, the second time with every 8th word replaced by one drawn at
-random, for as many n-grams as a larger text would have. `train-lm` makes a trigram model (with every
-n-gram, unless pruned), `mkgraph` the graph; seconds and peak memory of each are those of its
+random, for as many n-grams as a larger text would have. `train-lm` makes a trigram model (with
+every n-gram, unless pruned), `mkgraph` the graph; seconds and peak memory of each are those of its
 process. Then word sequences are drawn, half of them from the texts, half words at random; of each
 word a pronunciation, and silences between words. Their cost in HCLG along the shortest state
 sequence is compared with the sum of what the model (best over backing off), the lexicon and the
