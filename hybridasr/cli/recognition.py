@@ -18,7 +18,7 @@ from hybridasr.cli.search_options import (
     check_recognizer,
     load_recognizer,
 )
-from hybridasr.cli.verb import Verb, add_nj, refuse
+from hybridasr.cli.verb import Verb, add_nj, check_output, refuse
 
 if TYPE_CHECKING:
     from hybridasr.recognize.transcript import Transcript
@@ -158,6 +158,7 @@ def _decode(args: argparse.Namespace) -> None:
     # As in Kaldi, the graph lies in the model's directory unless the user says otherwise.
     model = args.model or args.graph.parent
     check_adaptation(args, model)
+    check_output(args.decode, [args.graph, args.data, model])
     with executor(args.nj) as pool:
         decode_set(model, args.graph, read_datadir(args.data, False),
                    args.decode, from_args(SearchOptions, args), pool,

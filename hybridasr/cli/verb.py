@@ -67,7 +67,7 @@ def refuse(args: argparse.Namespace, names: Iterable[str], where: str,
 
 
 def check_output(output: Path, inputs: Iterable[Path]) -> None:
-    """Refuse to write a file over one that is read.
+    """Refuse to write a file, or files into a directory, over what is read.
 
     Raises
     ------

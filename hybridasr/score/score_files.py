@@ -55,9 +55,9 @@ def write_scores(directory: PathLike, scores: Scores, characters: Scores | None 
     """Write the score files of one text into a decode directory; those of a sweep are removed.
 
     ``wer`` and, with `characters`, ``cer`` (three lines), ``scoring_kaldi/best_wer`` and
-    ``best_cer``, ``confusions.tsv``, and in ``scoring_kaldi/wer_details`` ``per_utt``, ``ops``,
-    ``alignments.pra`` (as NIST's sclite), ``per_spk`` (if speakers are known) and ``wer_bootci``
-    (if there is an interval).
+    ``best_cer``, ``confusions.tsv``, and in ``scoring_kaldi/wer_details`` (and ``cer_details``)
+    ``per_utt``, ``ops``, ``alignments.pra`` (as NIST's sclite), ``per_spk`` (if speakers are known)
+    and ``wer_bootci`` (if there is an interval).
     """
     directory = Path(directory)
     _remove_scores(directory)
@@ -65,7 +65,8 @@ def write_scores(directory: PathLike, scores: Scores, characters: Scores | None 
         if one is not None:
             _write_figures(directory / name, one)
             _write_best(directory, name, one, name)
-    _write_details(directory, scores)
+            _write_details(directory, name, one)
+    _write_confusions(directory, scores)
 
 
 def write_sweep(directory: PathLike, scales: Sequence[ScoredScale], best: ScoredScale,
@@ -85,12 +86,14 @@ def write_sweep(directory: PathLike, scales: Sequence[ScoredScale], best: Scored
         write_text(scoring / f"penalty_{scale.penalty}" / f"{scale.lmwt}.txt",
                    _format_text(scale.words, hypothesis=True))
     write_text(scoring / "test_filt.txt", _format_text(best.words, hypothesis=False))
-    _write_best(directory, "wer", best.words, f"wer{best.suffix}")
-    if best_cer is not None:
-        _write_best(directory, "cer", best_cer.characters, f"cer{best_cer.suffix}")
-    _write_details(directory, best.words)
-    for name, value in (("lmwt", best.lmwt), ("wip", best.penalty)):
-        write_text(scoring / "wer_details" / name, f"{value}\n")
+    for name, scale in (("wer", best), ("cer", best_cer)):
+        if scale is not None:
+            scores = scale.words if name == "wer" else scale.characters
+            _write_best(directory, name, scores, f"{name}{scale.suffix}")
+            _write_details(directory, name, scores)
+            for kind, value in (("lmwt", scale.lmwt), ("wip", scale.penalty)):
+                write_text(scoring / f"{name}_details" / kind, f"{value}\n")
+    _write_confusions(directory, best.words)
 
 
 def _remove_scores(directory: Path) -> None:
@@ -99,7 +102,7 @@ def _remove_scores(directory: Path) -> None:
         if _SWEPT.fullmatch(path.name):
             path.unlink()
     scoring = directory / "scoring_kaldi"
-    for path in scoring.glob("penalty_*"):
+    for path in [*scoring.glob("penalty_*"), *scoring.glob("cer_details")]:
         shutil.rmtree(path)
     for path in [scoring / "best_cer", scoring / "test_filt.txt",
                  *(scoring / "wer_details" / name for name in ("lmwt", "wip"))]:
@@ -115,8 +118,8 @@ def _write_best(directory: Path, name: str, scores: Scores, file: str) -> None:
                f"{format_wer(scores)} {directory / file}\n")
 
 
-def _write_details(directory: Path, scores: Scores) -> None:
-    details = directory / "scoring_kaldi" / "wer_details"
+def _write_details(directory: Path, name: str, scores: Scores) -> None:
+    details = directory / "scoring_kaldi" / f"{name}_details"
     write_text(details / "per_utt", "".join(_format_utterance(*item)
                                             for item in scores.alignments.items()))
     write_text(details / "alignments.pra", "\n".join(
@@ -124,11 +127,14 @@ def _write_details(directory: Path, scores: Scores) -> None:
         for name, alignment in scores.alignments.items()))
     write_text(details / "ops", _format_operations(scores))
     optional = {"per_spk": _format_speakers(scores), "wer_bootci": _format_interval(scores)}
-    for name, text in optional.items():
+    for kind, text in optional.items():
         # A file left by an earlier scoring would contradict the new ones.
-        (details / name).unlink(missing_ok=True)
+        (details / kind).unlink(missing_ok=True)
         if text:
-            write_text(details / name, text)
+            write_text(details / kind, text)
+
+
+def _write_confusions(directory: Path, scores: Scores) -> None:
     rows = ["count\treference\thypothesis\toperation\n"]
     rows += [f"{row.count}\t{row.reference}\t{row.hypothesis}\t{_OPERATIONS[row.operation]}\n"
              for row in confusions(scores)]

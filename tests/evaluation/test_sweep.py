@@ -69,6 +69,10 @@ def test_every_scale_by_hand(place, capsys):
         "%WER 62.50 [ 5 / 8, 0 ins, 5 del, 0 sub ]\n")
     best_cer = f"%WER 25.00 [ 2 / 8, 0 ins, 2 del, 0 sub ] {decode}/cer_11_0.0"
     assert (scoring / "best_cer").read_text() == best_cer + "\n"
+    assert [(scoring / "cer_details" / name).read_text() for name in ("lmwt", "wip")] == [
+        "11\n", "0.0\n"]
+    assert "u1 ref 打 开 空 调" in (scoring / "cer_details" / "per_utt").read_text("utf-8").replace(
+        "  ", " ")
     assert capsys.readouterr().out.splitlines() == [
         f"{right} {decode}/wer_11_0.0", "%SER 33.33 [ 1 / 3 ]",
         "Scored 3 sentences, 0 not present in hyp.", best_cer]
