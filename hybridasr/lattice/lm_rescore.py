@@ -38,9 +38,10 @@ class LmCosts(Protocol):
 class NgramCosts:
     """An n-gram model of any order; a state is the longest history that the model lists.
 
-    A word gets the probability of the longest n-gram that the model has, and backoff weights only
-    where there is none. A graph may also back off where the longer n-gram is there, which a model
-    with interpolated smoothing never gains from.
+    It is held as the rows of its endings of 1, 2, ... words, -1 for one that is not listed. A word
+    gets the probability of the longest n-gram that the model has, and backoff weights only where
+    there is none. A graph may also back off where the longer n-gram is there, which a model with
+    interpolated smoothing never gains from.
 
     Parameters
     ----------
@@ -49,34 +50,44 @@ class NgramCosts:
     """
 
     def __init__(self, model: NgramModel, names: Mapping[int, str]):
-        self._model, self._names = model, names
-        self._vocabulary = set(model.vocabulary)
-        self._unknown = UNKNOWN_WORD if UNKNOWN_WORD in self._vocabulary else ""
+        self._order, self._num_words = model.order, len(model.words)
+        # Plain arrays: to look into a mapped one for a number takes ten times as long.
+        self._keys, self._probs, self._backoffs = (
+            [np.asarray(array).view(np.ndarray) for array in arrays]
+            for arrays in (model.keys, model.log10_probs, model.log10_backoffs))
+        sayable = {word: model.ids[word] for word in model.vocabulary}
+        unknown = sayable.get(UNKNOWN_WORD, -1)
+        self._words = {number: sayable.get(name, unknown) for number, name in names.items()}
+        self._end = sayable[END]
         self._steps: dict[tuple, tuple] = {}
-        self.start: Hashable = self._trimmed((BEGIN,))
+        self.start: Hashable = (model.ids[BEGIN],) if model.order > 1 else ()
 
-    def step(self, state: tuple[str, ...], word: int) -> tuple[tuple[str, ...], float]:
+    def step(self, state: tuple[int, ...], word: int) -> tuple[tuple[int, ...], float]:
         """See `LmCosts.step`."""
         if (state, word) not in self._steps:
-            name = self._names[word]
-            name = name if name in self._vocabulary else self._unknown
-            self._steps[state, word] = self._trimmed((*state, name)), self._cost(name, state)
+            number = self._words[word]
+            self._steps[state, word] = (((), math.inf) if number < 0
+                                        else self._follow(state, number))
         return self._steps[state, word]
 
-    def end(self, state: tuple[str, ...]) -> float:
+    def end(self, state: tuple[int, ...]) -> float:
         """See `LmCosts.end`."""
-        return self._cost(END, state)
+        return self._follow(state, self._end)[1]
 
-    def _cost(self, word: str, history: tuple[str, ...]) -> float:
-        # ARPA files have log10, lattices costs in natural logs.
-        return -self._model.log10_prob(word, history) * math.log(10) if word else math.inf
-
-    def _trimmed(self, history: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the longest ending that the model lists: no n-gram goes on from a longer one."""
-        history = history[len(history) - min(len(history), self._model.order - 1):]
-        while history and not _lists(self._model, history):
-            history = history[1:]
-        return history
+    def _follow(self, state: tuple[int, ...], word: int) -> tuple[tuple[int, ...], float]:
+        rows, longest = [word], 1
+        for length, history in enumerate(state, 2):
+            keys, key = self._keys[length - 1], history * self._num_words + word
+            place = int(keys.searchsorted(key)) if history >= 0 else len(keys)
+            listed = place < len(keys) and keys[place] == key
+            rows.append(place if listed else -1)
+            longest = length if listed else longest
+        log10_prob = float(self._probs[longest - 1][rows[longest - 1]])
+        for length in range(longest, len(state) + 1):
+            if state[length - 1] >= 0:
+                log10_prob += float(self._backoffs[length - 1][state[length - 1]])
+        # No n-gram goes on from a history that is not listed.
+        return tuple(rows[:min(longest, self._order - 1)]), -log10_prob * math.log(10)
 
 
 def rescore_lattice(lattice: CompactLattice, old: LmCosts, new: LmCosts,
@@ -154,7 +165,3 @@ def _end(lattice: CompactLattice, state: int, pair: tuple, models: tuple[LmCosts
     lost, gained = (model.end(one) for model, one in zip(models, pair, strict=True))
     # A partial lattice ends where the graph has no end: there was no cost of an end to take out.
     return cost if lost == math.inf else cost + lm_scale * (gained - lost)
-
-
-def _lists(model: NgramModel, ngram: tuple[str, ...]) -> bool:
-    return bool(model.find(model.word_ids(ngram)[None])[0] >= 0)
