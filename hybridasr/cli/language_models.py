@@ -68,7 +68,8 @@ def _nnlm_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nj", type=int, default=1, help="threads (1); the model is the same for "
                         "any number")
     _add_ids(parser)
-    parser.epilog = ("Words outside of the vocabulary are <UNK>. The log is in OUT/log/train.log. "
+    parser.epilog = ("Words outside of the vocabulary are <UNK>. OUT holds the best epoch so far; the "
+                     "log is in OUT/log/train.log. "
                      "Mix the model with an n-gram model of the same text: it is better than both.")
     parser.add_argument("text", type=Path, help="data directory, or a text of one sentence a "
                         "line, plain or gzipped")
@@ -95,8 +96,8 @@ def _train_nnlm(args: argparse.Namespace) -> None:
     vocabulary = None if args.vocabulary is None else read_vocabulary(args.vocabulary)
     with job_log(args.out / "log" / "train.log", "hybridasr train-nnlm", to_dict(options)), \
             product_threads(args.nj):
-        model, info = train_neural_lm(text, held_out, options, vocabulary)
-    save_neural_lm(args.out, model, info)
+        model, info = train_neural_lm(text, held_out, options, vocabulary,
+                                      lambda *best: save_neural_lm(args.out, *best))
     logger.info("%s: %s of %d columns, %d layers, of %d sentences, %d words (%d different); "
                 "held-out perplexity %.2f after epoch %d", args.out, options.network.cell,
                 options.network.dim, options.network.layers, info["sentences"], info["words"],

@@ -67,7 +67,7 @@ class LmCheck:
             return False
         slope = both / words
         error = math.sqrt(max(0.0, graph - slope * both) / (words * self._paths))
-        return abs(slope - 1) > SLOPE_ERROR + SIGMAS * error
+        return bool(abs(slope - 1) > SLOPE_ERROR + SIGMAS * error)
 
     def _cost(self, words: tuple[int, ...]) -> float:
         state, total = self._model.start, 0.0

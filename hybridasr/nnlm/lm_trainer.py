@@ -8,8 +8,9 @@ gains little on held-out text (new-bob), and an epoch that loses there is taken 
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from hybridasr.options import nested, option, seed_option
 from hybridasr.progress import logger, progress
 from hybridasr.storage import PathLike
 
+Info = dict[str, Any]  # figures of a training
 MOST_STEPS = 64
 HELD_OUT_SHARE = 0.05
 
@@ -92,7 +94,9 @@ class LmText:
 
 
 def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOptions,
-                    vocabulary: Sequence[str] | None = None) -> tuple[NeuralLm, dict[str, object]]:
+                    vocabulary: Sequence[str] | None = None,
+                    keep: Callable[[NeuralLm, Info], None] = lambda model, info: None
+                    ) -> tuple[NeuralLm, Info]:
     """Train a model.
 
     Parameters
@@ -102,6 +106,8 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
         Tells the best epoch; by default 5 % of the sentences of `text`, which are not learned.
     vocabulary : sequence of str, optional
         The words of the model; by default those of the text.
+    keep : callable
+        Is given the model and its figures whenever it has become better.
 
     Returns
     -------
@@ -130,7 +136,7 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
     numbers[BREAK] = 0
     run = _Run(model, model.rows(numbers[text.tokens]), options)
     best = {name: array.copy() for name, array in model.parameters.items()}
-    schedule, kept = NewBob(options.learning_rate), None
+    schedule, info = NewBob(options.learning_rate), {}
     for epoch in range(1, options.epochs + 1):
         begun = time.monotonic()
         learned = run.epoch(epoch, schedule.rate)
@@ -142,17 +148,18 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
         logger.info("epoch %d: step size %.2g, perplexity %.2f in training, %.2f held out, "
                     "%.0f s%s", epoch, rate, learned, score.perplexity, time.monotonic() - begun,
                     told)
-        if schedule.accepted:
-            kept = {"epoch": epoch, "held_out_perplexity": round(score.perplexity, 3)}
         for name, array in model.parameters.items():
             source, target = (array, best[name]) if schedule.accepted else (best[name], array)
             target[...] = source
+        if schedule.accepted:
+            info = {"sentences": per_token[BREAK], "words": len(text.tokens) - per_token[BREAK],
+                    "epoch": epoch, "held_out_perplexity": round(score.perplexity, 3)}
+            keep(model, info)
         if schedule.stopped:
             break
-    if kept is None:
+    if not info:
         raise UserError("no epoch came to finite numbers; give a smaller --learning-rate")
-    return model, {"sentences": per_token[BREAK], "words": len(text.tokens) - per_token[BREAK],
-                   "epochs": epoch, **kept}
+    return model, info
 
 
 class _Run:

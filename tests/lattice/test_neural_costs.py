@@ -108,7 +108,7 @@ def rescored_lattices(rng, old, count=40, noise=1.0):
     """Lattices of which each path costs what a model says, and a little for transitions."""
     lattices = []
     for _ in range(count):
-        paths = {tuple(rng.integers(1, 4, rng.integers(3, 6)).tolist()) for _ in range(6)}
+        paths = {tuple(rng.integers(1, 4, 4).tolist()) for _ in range(6)}
         lattices.append(compact([(words, sentence_cost(old, words) + rng.uniform(0, noise))
                                  for words in sorted(paths)]))
     return lattices
