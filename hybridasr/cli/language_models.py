@@ -68,9 +68,9 @@ def _nnlm_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nj", type=int, default=1, help="threads (1); the model is the same for "
                         "any number")
     _add_ids(parser)
-    parser.epilog = ("Words outside of the vocabulary are <UNK>. OUT holds the best epoch so far; the "
-                     "log is in OUT/log/train.log. "
-                     "Mix the model with an n-gram model of the same text: it is better than both.")
+    parser.epilog = ("Words outside of the vocabulary are <UNK>. OUT holds the best epoch so far, "
+                     "and log/train.log. Mixed with an n-gram model of the same text it is better "
+                     "than both.")
     parser.add_argument("text", type=Path, help="data directory, or a text of one sentence a "
                         "line, plain or gzipped")
     parser.add_argument("out", type=Path, help="the directory to write")

@@ -2,9 +2,9 @@
 
 What is left of a path's graph cost without the costs of its words are those of transitions,
 pronunciations and silences: never below 0, and nearly the same for all good paths of one lattice.
-So the model is another one if more is taken out than there is, or if a path of a lattice whose words
-cost more by one does not cost more by one: the slope of the regression of graph costs on the
-model's costs, within lattices, is not 1. A model that is much like the right one passes.
+So the model is another one if more is taken out than there is, or if a path of a lattice whose
+words cost more by one does not cost more by one: the slope of the regression of graph costs on
+the model's costs, within lattices, is not 1. A model that is much like the right one passes.
 """
 
 import math

@@ -21,7 +21,7 @@ from hybridasr.nnlm.word_layers import AdaptiveSoftmax, Embedding, EmbeddingOpti
 from hybridasr.options import option
 
 BATCH_WORDS = 2048  # words that are scored at once
-MOST_NUMBERS = 1 << 27  # of the tables: 512 MB
+MOST_NUMBERS = 1 << 27  # of a table and the layers: 512 MB
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class NeuralLm:
         edges = table_edges(words.num_classes, options.frequent)
         self._first_row = len(edges) - 1  # clusters come first
         rows, dim = edges[-1], options.dim
-        if rows * dim > MOST_NUMBERS:
-            raise UserError(f"{rows} classes of {dim} columns; give a smaller --dim, or a larger "
-                            "--min-count")
+        if dim * (rows + 8 * dim * options.layers) > MOST_NUMBERS:
+            raise UserError(f"{rows} classes and {options.layers} layers of {dim} columns are too "
+                            "many numbers; give a smaller --dim, or a larger --min-count")
         layers: list[Layer] = []
         for kind, settings in _layers(options, rows):
             rng = np.random.default_rng([seed, len(layers)])

@@ -13,7 +13,7 @@ import numpy as np
 
 from hybridasr.errors import DamagedFile, UserError
 from hybridasr.nnlm.neural_lm import NeuralLm, NnlmOptions
-from hybridasr.nnlm.word_classes import read_words
+from hybridasr.nnlm.word_classes import read_word_classes
 from hybridasr.options import from_dict, to_dict
 from hybridasr.storage import (
     PathLike,
@@ -70,7 +70,7 @@ def load_neural_lm(directory: PathLike) -> NeuralLm:
     options, num_classes = values.get("network"), values.get("num_classes")
     if not isinstance(options, dict) or type(num_classes) is not int:
         raise DamagedFile(f"has no network or no number of classes; {REMEDY}", path)
-    words = read_words(directory / WORDS, num_classes)
+    words = read_word_classes(directory / WORDS, num_classes)
     model = NeuralLm(words, from_dict(NnlmOptions, options, str(path)))
     file = directory / ARRAYS
     arrays = read_arrays(file)

@@ -97,7 +97,7 @@ def choose_words(counts: Counter[str], num_sentences: int, min_count: int,
                        2 + frequent)
 
 
-def read_words(path: Path, num_classes: int) -> WordClasses:
+def read_word_classes(path: Path, num_classes: int) -> WordClasses:
     """Read what `WordClasses.write` wrote.
 
     Raises

@@ -1,4 +1,4 @@
-"""Lattices with a neural model's costs against every path by itself, and the check of old models."""
+"""Neural costs of lattices against every path by itself, and the check of old models."""
 
 import json
 import math
@@ -126,7 +126,7 @@ def test_the_old_model_is_told_from_another(tmp_path, seed):
         assert check.doubtful == doubtful
     # A model of which all paths cost the same tells nothing, nor do too few lattices.
     flat = LmCheck(NgramCosts(old, NAMES), 1.0)
-    for lattice in lattices:
+    for _ in lattices:
         flat.add(compact([((1, 2), rng.uniform(40, 45)) for _ in range(3)]))
     assert not flat.doubtful
     check = LmCheck(NgramCosts(other, NAMES), 1.0)

@@ -249,7 +249,7 @@ def test_the_directory_and_what_is_wrong_with_it(trained, tmp_path):
             ("nnlm.json", b'"format": 1', b'"format": 2', "nnlm.json: model format 2, this"),
             ("nnlm.json", b'"format": 1', b'"format": "1"', "no format number"),
             ("nnlm.json", b'"dim": 16', b'"dim": 0', "--dim 0; give 1 to"),
-            ("nnlm.json", b'"dim": 16', b'"dim": 12', r"array '0.weights' is .8, 16., .8, 12. is needed"),
+            ("nnlm.json", b'"dim": 16', b'"dim": 12', r"'0.weights' is .8, 16., .8, 12. is need"),
             ("nnlm.json", b'"num_classes": 8', b'"num_classes": 80', "the network 80 classes"),
             ("words.txt", b"<UNK> 0", b"<UNK> x", "words.txt:2: '<UNK> x' is not a word and its"),
             ("words.txt", b"<UNK>", b"UNK", "words.txt: does not begin with"),

@@ -1,6 +1,6 @@
 """Perplexity of an n-gram model, a neural model and their mixture, and what they cost to train.
 
-    tools/bench/bench_nnlm.py TEXT... [--work DIR] [--segment LEXICON] [--nj 2] [OPTIONS OF train-nnlm]
+    tools/bench/bench_nnlm.py TEXT... [--work DIR] [--segment LEXICON] [OPTIONS OF train-nnlm]
 
 Each TEXT is Mandarin, one sentence a line. It is written as it is spoken (normalize-text) and cut
 into words (segment-text, by jieba without --segment); sentences that come twice stand once. Of all
