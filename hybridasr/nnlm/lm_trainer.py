@@ -19,7 +19,7 @@ from hybridasr.lm.perplexity import TextScore, score_tokens
 from hybridasr.lm.token_store import BREAK, WordIds, file_tokens
 from hybridasr.nnet.optim import Adam, AdamOptions, NewBob, NewBobOptions
 from hybridasr.nnlm.neural_lm import NeuralLm, NnlmOptions, sentence_batches
-from hybridasr.nnlm.word_classes import UNKNOWN_ID, choose_words
+from hybridasr.nnlm.word_classes import END_ID, UNKNOWN_ID, choose_words
 from hybridasr.options import nested, option, seed_option
 from hybridasr.progress import logger, progress
 from hybridasr.storage import PathLike
@@ -34,9 +34,9 @@ class NnlmTrainOptions:
     """How a neural language model is trained."""
 
     network: NnlmOptions = nested(NnlmOptions)
-    min_count: int = option(2, "rarer words share one class of the network, each by its count")
-    epochs: int = option(15, "passes over the text, at most")
-    batch_words: int = option(1024, "words a step")
+    min_count: int = option(3, "rarer words share one class of the network, each by its count")
+    epochs: int = option(10, "passes over the text, at most")
+    batch_words: int = option(512, "words a step")
     learning_rate: float = option(2e-3, "step size at the beginning")
     max_norm: float = option(5.0, "gradients of a larger norm are scaled down to it; 0: never")
     seed: int = seed_option("the first weights and of all draws")
@@ -133,8 +133,8 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
     logger.info("%d words, of which %d are classes of the network; %d parameters", len(words.words),
                 words.num_classes, sum(array.size for array in model.parameters.values()))
     numbers = np.array([words.ids.get(name, UNKNOWN_ID) for name in names])
-    numbers[BREAK] = 0
-    run = _Run(model, model.rows(numbers[text.tokens]), options)
+    numbers[BREAK] = END_ID
+    run = _Run(model, numbers[text.tokens], options)
     best = {name: array.copy() for name, array in model.parameters.items()}
     schedule, info = NewBob(options.learning_rate), {}
     for epoch in range(1, options.epochs + 1):
@@ -165,18 +165,19 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
 class _Run:
     """The optimiser and the stretches of the text."""
 
-    def __init__(self, model: NeuralLm, rows: np.ndarray, options: NnlmTrainOptions):
-        self.model, self.rows, self.options = model, rows, options
+    def __init__(self, model: NeuralLm, tokens: np.ndarray, options: NnlmTrainOptions):
+        self.model, self.rows, self.options = model, model.rows(tokens), options
         self.optimiser = Adam(AdamOptions(max_norm=options.max_norm), model.parameters)
-        end = model.rows(np.array([0]))[0]
-        self.starts, self.lengths = stretches(np.flatnonzero(rows == end) + 1, MOST_STEPS)
+        self.starts, self.lengths = stretches(np.flatnonzero(tokens == END_ID) + 1, MOST_STEPS)
+        # What rare words cost beyond their class, which the network cannot change.
+        self.fixed_loss = -float(model.words.log_shares[tokens].sum())
 
     def epoch(self, number: int, rate: float) -> float:
         """Learn the text once; return the perplexity on the way."""
         rng = np.random.default_rng([self.options.seed, 2, number])
         batches = list(sentence_batches(self.rows, self.starts, self.lengths,
                                         self.options.batch_words, rng))
-        total = 0.0
+        total = self.fixed_loss
         for before, words, present, _ in progress(batches, desc=f"epoch {number}", unit="batches"):
             loss, grads = self.model.loss(before, words, present, rng)
             self.optimiser.step(self.model.parameters, grads, rate)

@@ -29,12 +29,12 @@ class NnlmOptions:
     """The network of a neural language model."""
 
     cell: str = option("lstm", "kind of the layers", ("lstm", "gru"))
-    dim: int = option(256, "columns of the embedding, of each layer and of the output")
+    dim: int = option(128, "columns of the embedding, of each layer and of the output")
     layers: int = option(1, "recurrent layers")
     tied: bool = option(True, "one table of words for the embedding and the output")
     frequent: int = option(2000, "words that the first step of the softmax tells apart; more are "
                                  "slower and a little better")
-    dropout: float = option(0.4, "share of the values between the layers that training drops")
+    dropout: float = option(0.2, "share of the values between the layers that training drops")
 
     def __post_init__(self):
         for name, most in (("dim", 4096), ("layers", 16), ("frequent", 1 << 20)):
@@ -270,8 +270,7 @@ def _parts(layer: Layer) -> int:
 def _log_counts(words: WordClasses, edges: tuple[int, ...]) -> np.ndarray:
     """Return first biases with which the softmax knows how frequent classes are."""
     counts = words.class_counts() + 1.0
-    tails = [counts[start:end].sum() for start, end
-             in zip(np.array(edges[:-1]) - len(edges) + 1, np.array(edges[1:]) - len(edges) + 1,
-                    strict=True)]
+    ends = np.array(edges) - (len(edges) - 1)  # classes, without the clusters before them
+    tails = [counts[start:end].sum() for start, end in zip(ends[:-1], ends[1:], strict=True)]
     bias = np.log(np.concatenate([tails, counts]))
     return (bias - bias.max()).astype(np.float32)

@@ -174,7 +174,7 @@ def test_neural_model_of_a_text(place, capsys):
 @pytest.mark.parametrize(("words", "message"), [
     (("train-nnlm", "@blank", "@new"), "blank: holds no word; write a sentence a line"),
     (("train-nnlm", "@one", "@new"), "1 sentences are too few to hold some out; give --held-out"),
-    (("train-nnlm", "--held-out", "@one", "@one", "@new"), "no word of the model occurs 2 times"),
+    (("train-nnlm", "--held-out", "@one", "@one", "@new"), "no word of the model occurs 3 times"),
     (("train-nnlm", "--dim", "0", "@text", "@new"), "--dim 0; give 1 to 4096"),
     (("train-nnlm", "--dim", "4096", "--layers", "9", "@text", "@new"), "give a smaller --dim"),
     (("train-nnlm", "--batch-words", "0", "@text", "@new"), "--batch-words 0; give 1 or more"),
