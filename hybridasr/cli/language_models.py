@@ -64,7 +64,8 @@ def _nnlm_arguments(parser: argparse.ArgumentParser) -> None:
                         "first on each line; words.txt of a lang directory will do (those of the "
                         "text)")
     parser.add_argument("--held-out", type=Path, metavar="TEXT", help="text that tells the best "
-                        f"epoch ({100 * HELD_OUT_SHARE:.0f} %% of the sentences, which are not learned)")
+                        f"epoch ({100 * HELD_OUT_SHARE:.0f} %% of the sentences, which are not "
+                        "learned)")
     parser.add_argument("--nj", type=int, default=1, help="threads (1); the model is the same for "
                         "any number")
     _add_ids(parser)

@@ -33,7 +33,7 @@ class NnlmOptions:
     layers: int = option(1, "recurrent layers")
     tied: bool = option(True, "one table of words for the embedding and the output")
     frequent: int = option(2000, "words that the first step of the softmax tells apart; more are "
-                                 "slower and a little better")
+                                 "slower")
     dropout: float = option(0.2, "share of the values between the layers that training drops")
 
     def __post_init__(self):
