@@ -30,6 +30,7 @@ from hybridasr.cli import (
     language,
     language_models,
     lattice_copies,
+    lattice_lms,
     lattice_tools,
     live,
     recipes,
@@ -45,8 +46,8 @@ from hybridasr.errors import UserError
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **language_models.VERBS, **text_tools.VERBS, **train.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
-                          **lattice_tools.VERBS, **lattice_copies.VERBS, **inspection.VERBS,
-                          **command_lists.VERBS, **voice.VERBS}
+                          **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,
+                          **inspection.VERBS, **command_lists.VERBS, **voice.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 

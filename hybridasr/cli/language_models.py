@@ -1,4 +1,4 @@
-"""Owns the verbs on n-gram language models: estimate, prune, interpolate, convert, perplexity."""
+"""Owns the verbs on language models: estimate, train, prune, interpolate, convert, perplexity."""
 
 import argparse
 import json
@@ -53,6 +53,61 @@ def _train_lm(args: argparse.Namespace) -> None:
     model, description = estimate_from_file(text, options, vocabulary, ids)
     write_ngram(args.arpa, model)
     logger.info("%s: %s", args.arpa, description)
+
+
+def _nnlm_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.nnlm.lm_trainer import HELD_OUT_SHARE, NnlmTrainOptions
+    from hybridasr.options import add_options
+
+    add_options(parser, NnlmTrainOptions)
+    parser.add_argument("--vocabulary", type=Path, metavar="FILE", help="the words of the model, "
+                        "first on each line; words.txt of a lang directory will do (those of the "
+                        "text)")
+    parser.add_argument("--held-out", type=Path, metavar="TEXT", help="text that tells the best "
+                        f"epoch ({100 * HELD_OUT_SHARE:.0f} %% of the sentences, which are not "
+                        "learned)")
+    parser.add_argument("--nj", type=int, default=1, help="threads (1); the model is the same for "
+                        "any number")
+    _add_ids(parser)
+    parser.epilog = ("Words outside of the vocabulary are <UNK>. OUT holds the best epoch so far, "
+                     "and log/train.log. Mixed with an n-gram model of the same text it is better "
+                     "than both.")
+    parser.add_argument("text", type=Path, help="data directory, or a text of one sentence a "
+                        "line, plain or gzipped")
+    parser.add_argument("out", type=Path, help="the directory to write")
+
+
+def _train_nnlm(args: argparse.Namespace) -> None:
+    from hybridasr.lm.estimate import read_vocabulary
+    from hybridasr.nnet.products import product_threads
+    from hybridasr.nnlm.lm_trainer import LmText, NnlmTrainOptions, train_neural_lm
+    from hybridasr.nnlm.nnlm_directory import is_neural_lm, save_neural_lm
+    from hybridasr.options import from_args, to_dict
+    from hybridasr.progress import job_log, logger
+
+    options = from_args(NnlmTrainOptions, args)
+    if args.nj < 1:
+        raise UserError(f"--nj {args.nj}; give 1 or more")
+    # A lang directory has a words.txt, too, which would be written over.
+    if args.out.exists() and not is_neural_lm(args.out) and not _holds_log_alone(args.out):
+        raise UserError("is there already and no neural language model; give a new directory",
+                        args.out)
+    text = LmText.read(*_find_text(args, args.text))
+    held_out = None if args.held_out is None else LmText.read(*_find_text(args, args.held_out))
+    vocabulary = None if args.vocabulary is None else read_vocabulary(args.vocabulary)
+    with job_log(args.out / "log" / "train.log", "hybridasr train-nnlm", to_dict(options)), \
+            product_threads(args.nj):
+        model, info = train_neural_lm(text, held_out, options, vocabulary,
+                                      lambda *best: save_neural_lm(args.out, *best))
+    logger.info("%s: %s of %d columns, %d layers, of %d sentences, %d words (%d different); "
+                "held-out perplexity %.2f after epoch %d", args.out, options.network.cell,
+                options.network.dim, options.network.layers, info["sentences"], info["words"],
+                len(model.words.words) - 2, info["held_out_perplexity"], info["epoch"])
+
+
+def _holds_log_alone(directory: Path) -> bool:
+    """Tell whether a training that did not end has left the directory."""
+    return directory.is_dir() and all(path.name == "log" for path in directory.iterdir())
 
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,19 +182,42 @@ def _numbers(text: str) -> list[float]:
 
 def _perplexity_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-sentence", action="store_true", help="one row a sentence, too")
+    parser.add_argument("--ngram", type=Path, metavar="LM", help="score by the mixture of a neural "
+                        "model with this n-gram model")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--weight", type=float, metavar="X", help="share of the neural model in it")
+    group.add_argument("--held-out", type=Path, metavar="TEXT", help="find the share with which "
+                       "this text is most likely")
     _add_ids(parser)
     parser.epilog = ("Prints JSON. Ends of sentences count as words; null stands for infinite "
                      "(a word that the model lacks is impossible, unless the model has <UNK>).")
-    parser.add_argument("arpa", type=Path, help=_INPUT)
+    parser.add_argument("model", type=Path, help=_INPUT + ", or the directory of a neural model")
     parser.add_argument("text", type=Path, help="data directory, or a text of one sentence a line")
 
 
 def _perplexity(args: argparse.Namespace) -> None:
+    from hybridasr.lm.mixture import MixtureModel
     from hybridasr.lm.model_file import read_ngram
     from hybridasr.lm.perplexity import TextScore, score_tokens
     from hybridasr.lm.token_store import WordIds, file_tokens
+    from hybridasr.nnlm.nnlm_directory import load_neural_lm
 
-    model = read_ngram(args.arpa)
+    neural = args.model.is_dir()
+    if args.ngram is None:
+        refuse(args, ["weight", "held_out"], "without --ngram", "give --ngram LM")
+    elif not neural:
+        raise UserError("--ngram is for a neural model; mix n-gram models with 'hybridasr "
+                        "interpolate-lm'")
+    elif args.weight is None and args.held_out is None:
+        raise UserError("--ngram needs the share of the neural model; give --weight X or "
+                        "--held-out TEXT")
+    if args.weight is not None and not 0 <= args.weight <= 1:
+        raise UserError(f"--weight {args.weight:g}; give a number from 0 to 1")
+    model, added = load_neural_lm(args.model) if neural else read_ngram(args.model), {}
+    if args.ngram is not None:
+        models = read_ngram(args.ngram), model
+        weight = args.weight if args.weight is not None else _held_out_weight(args, models)
+        model, added = MixtureModel(models, (1 - weight, weight)), {"weight": round(weight, 4)}
     text, skip_first = _find_text(args, args.text)
     ids, total = WordIds(), TextScore()
     for score in score_tokens(model, file_tokens(text, ids, skip_first), ids):
@@ -148,7 +226,16 @@ def _perplexity(args: argparse.Namespace) -> None:
             print(json.dumps({"sentence": total.sentences, **score.row()}))
     if not total.sentences:
         raise UserError("holds no word; write a sentence a line", text)
-    print(json.dumps(total.row()))
+    print(json.dumps({**total.row(), **added}))
+
+
+def _held_out_weight(args: argparse.Namespace, models: tuple) -> float:
+    from hybridasr.lm.interpolate import estimate_weights
+    from hybridasr.lm.token_store import WordIds, file_tokens
+
+    text, skip_first = _find_text(args, args.held_out)
+    ids = WordIds()
+    return float(estimate_weights(models, file_tokens(text, ids, skip_first), ids)[0][1])
 
 
 def _convert_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +257,7 @@ def _convert_lm(args: argparse.Namespace) -> None:
 VERBS = {
     "train-lm": Verb("n-gram language model of a text, as ARPA or binary", _train_arguments,
                      _train_lm),
+    "train-nnlm": Verb("neural language model of a text", _nnlm_arguments, _train_nnlm),
     "prune-lm": Verb("make a language model smaller, by relative entropy", _prune_arguments,
                      _prune_lm),
     "interpolate-lm": Verb("mix language models into one, with weights from held-out text",

@@ -91,54 +91,6 @@ def _prune(args: argparse.Namespace) -> Change:
     return lambda lattice: prune_lattice(lattice, args.beam, scale)
 
 
-def _lmrescore_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = ("A language model is an ARPA file of any order, a graph directory, or its "
-                     "G.fst. OUT named lat.1.gz lies in a decode directory, and can be scored.")
-    add_lattices(parser)
-    for name, text in (("old_lm", "the language model that the lattices were decoded with"),
-                       ("new_lm", "the one that takes its place")):
-        parser.add_argument(name, type=Path, help=text)
-    parser.add_argument("out", type=Path, help="the archive to write")
-    parser.add_argument("--words", type=Path, help="words.txt, or the graph or lang directory that "
-                        "has it (the graph of the decoding)")
-
-
-def _lmrescore(args: argparse.Namespace) -> None:
-    from hybridasr.batch.decode_dir import LATTICES, open_lattices
-    from hybridasr.batch.lm_costs import read_lm_costs
-    from hybridasr.errors import UserError, name_some
-    from hybridasr.lattice.lattice_text import lattice_writer
-    from hybridasr.lattice.lm_rescore import rescore_lattice
-    from hybridasr.progress import logger
-
-    # Otherwise the text there would be that of other lattices.
-    if args.out.name == LATTICES and (args.out.parent / "text").is_file():
-        raise UserError("is a decode directory already; give a new one", args.out.parent)
-    source = open_lattices(args.lattices, args.words)
-    old, new = (read_lm_costs(path, source.names) for path in (args.old_lm, args.new_lm))
-    unsayable, empty, count = set(), [], 0
-    with lattice_writer(args.out) as writer:
-        for key, lattice in source.lattices():
-            try:
-                other, words = rescore_lattice(lattice, old, new, source.names,
-                                               source.record.lm_scale)
-            except UserError as error:
-                raise error.within(f"{args.old_lm}: lattice of '{key}'") from None
-            unsayable |= words
-            empty += [key] * (other.num_states == 0 < lattice.num_states)
-            count += 1
-            writer.write(key, other)
-        if empty and len(empty) == count:
-            raise UserError("can say no path of any lattice; give a language model of their words",
-                            args.new_lm)
-    if args.out.name == LATTICES:
-        source.record.write(args.out.parent)
-    if unsayable:
-        logger.warning("%s cannot say %s: paths with them are left out%s", args.new_lm,
-                       name_some(sorted(source.names[word] for word in unsayable)),
-                       f"; nothing is left of {name_some(empty)}" if empty else "")
-
-
 def _depth(args: argparse.Namespace) -> None:
     from hybridasr.batch.decode_dir import read_archives
     from hybridasr.lattice.lattice import lattice_size
@@ -172,8 +124,6 @@ VERBS = {
                    ("--lm-scale", _number(1.0, "factor on the graph costs (1)")),
                    ("--word-ins-penalty", _number(0.0, "cost of every word (0)"))),
         _run(_one_best)),
-    "lattice-lmrescore": Verb("put another language model's costs into lattices",
-                              _lmrescore_arguments, _lmrescore),
     "lattice-depth": Verb("how large lattices are: arcs over each frame on average (depth)",
                           add_lattices, _depth),
 }

@@ -1,6 +1,6 @@
 """Owns the verbs that read lattices: best paths, oracle, minimum Bayes risk, pictures.
 
-The verbs that make lattices of lattices are in `cli.lattice_copies`.
+The verbs that make lattices of lattices are in `cli.lattice_copies` and `cli.lattice_lms`.
 """
 
 import argparse

@@ -14,7 +14,7 @@ import numpy as np
 
 from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.lm.ngram import NEVER, NgramModel, find_keys
-from hybridasr.lm.perplexity import TextTokens
+from hybridasr.lm.perplexity import TextModel, TextTokens
 from hybridasr.lm.prune_ngram import normalize_backoffs
 from hybridasr.lm.token_store import WordIds
 
@@ -67,13 +67,13 @@ def interpolate_ngrams(models: Sequence[NgramModel], weights: Sequence[float]) -
                                          tuple(backoffs[:-1])))
 
 
-def estimate_weights(models: Sequence[NgramModel], blocks: Iterable[np.ndarray],
+def estimate_weights(models: Sequence[TextModel], blocks: Iterable[np.ndarray],
                      ids: WordIds) -> tuple[np.ndarray, float]:
     """Find the weights with which the mixture gives a text the highest probability.
 
     Parameters
     ----------
-    models : sequence of NgramModel
+    models : sequence of TextModel
     blocks : iterable of int32 arrays
         Tokens of the held-out text, as from `file_tokens`.
     ids : WordIds

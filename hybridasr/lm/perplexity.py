@@ -5,14 +5,32 @@ words too, begins are not. A word that the model lacks is scored as <UNK>; in a 
 it is impossible, and a word after it has a history that begins behind it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from hybridasr.lm.ngram import BEGIN, END, NgramModel
+from hybridasr.lm.ngram import BEGIN, END
 from hybridasr.lm.token_store import BREAK, WordIds, split_sentences
+
+
+class TextModel(Protocol):
+    """A language model of any kind that gives words of a text their probabilities."""
+
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """Id of each word, </s> among them."""
+        ...
+
+    @property
+    def unknown(self) -> int:
+        """Id of <UNK>, which stands for words that the model lacks; -1 if it has none."""
+        ...
+
+    def token_log10_probs(self, tokens: np.ndarray, begins: np.ndarray) -> np.ndarray:
+        """See `NgramModel.token_log10_probs`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class TextScore:
                 "perplexity_without_oovs": finite(self.known_perplexity, 4)}
 
 
-def score_tokens(model: NgramModel, blocks: Iterable[np.ndarray],
+def score_tokens(model: TextModel, blocks: Iterable[np.ndarray],
                  ids: WordIds) -> Iterator[TextScore]:
     """Score a text sentence by sentence.
 
@@ -103,7 +121,7 @@ class TextTokens:
     oovs: np.ndarray
 
     @classmethod
-    def of_block(cls, block: np.ndarray, ids: WordIds, model: NgramModel) -> "TextTokens":
+    def of_block(cls, block: np.ndarray, ids: WordIds, model: TextModel) -> "TextTokens":
         """Pad the sentences of a block of tokens, and find their words in a model."""
         words = list(ids)
         new_ids = np.array([model.ids.get(word, -1) for word in words])

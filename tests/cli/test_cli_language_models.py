@@ -126,7 +126,7 @@ def test_the_page_runs_as_written(place, capsys, monkeypatch):
     page = (Path(__file__).resolve().parents[2] / "docs" / "language_models.md").read_text("utf-8")
     monkeypatch.chdir(place)
     for name, copy in (("text", "train.txt"), ("held_out", "held_out.txt"), ("text", "article.txt"),
-                       ("text", "lexicon.txt")):
+                       ("text", "lexicon.txt"), ("more", "test.txt")):
         (place / copy).write_text((place / name).read_text())
     assert run(place, "train-lm", "@more", "@other.arpa") == 0
     lines = [line.split()[1:] for line in page.splitlines() if line.startswith("    hybridasr ")]
@@ -135,7 +135,66 @@ def test_the_page_runs_as_written(place, capsys, monkeypatch):
         parser = Parser(prog=words[0])
         cli.VERBS[words[0]].arguments(parser)
         parser.parse(words[1:])
-        if words[0] != "mkgraph":  # which needs a trained model
+        if words[0] not in ("mkgraph", "lattice-lmrescore-nnlm"):  # which need an acoustic model
             assert cli.main(words) == 0, (words, capsys.readouterr().err)
     (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
     exec(block, {})
+
+
+SMALL = ("--dim", "8", "--epochs", "2", "--batch-words", "100", "--learning-rate", "0.01")
+
+
+def test_neural_model_of_a_text(place, capsys):
+    assert run(place, "train-lm", "@text", "@lm.arpa") == 0
+    assert run(place, "train-nnlm", *SMALL, "--held-out", "@held_out", "@text", "@nnlm") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert re.search(r"epoch 2: step size 0.01, perplexity \S+ in training, \S+ held", lines[-2])
+    assert "nnlm: lstm of 8 columns, 1 layers, of 300 sentences" in lines[-1]
+    assert "epoch 2: step size" in (place / "nnlm" / "log" / "train.log").read_text()
+    (neural,) = perplexity(place, capsys, "@nnlm")
+    *rows, mixed = perplexity(place, capsys, "@nnlm", "--ngram", "@lm.arpa", "--held-out",
+                              "@held_out", "--per-sentence")
+    (ngram,) = perplexity(place, capsys, "@lm.arpa")
+    assert len(rows) == 60
+    assert 0 <= mixed["weight"] <= 1
+    assert mixed["perplexity_without_oovs"] <= min(
+        one["perplexity_without_oovs"] for one in (neural, ngram)) + 0.01
+    # The same again, over the model, with words of a list and on two threads.
+    first = (place / "nnlm" / "network.npz").read_bytes()
+    assert run(place, "train-nnlm", *SMALL, "--held-out", "@held_out", "--nj", "2", "@text",
+               "@nnlm") == 0
+    assert (place / "nnlm" / "network.npz").read_bytes() == first
+    assert run(place, "train-nnlm", *SMALL, "--cell", "gru", "--vocabulary", "@more", "@text",
+               "@other") == 0
+    words = {row.split()[0] for row in (place / "other" / "words.txt").read_text().splitlines()}
+    assert words == {"</s>", "<UNK>", *(row.split()[0] for row in
+                                        (place / "more").read_text().splitlines())}
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("train-nnlm", "@blank", "@new"), "blank: holds no word; write a sentence a line"),
+    (("train-nnlm", "@one", "@new"), "1 sentences are too few to hold some out; give --held-out"),
+    (("train-nnlm", "--held-out", "@one", "@one", "@new"), "no word of the model occurs 3 times"),
+    (("train-nnlm", "--dim", "0", "@text", "@new"), "--dim 0; give 1 to 4096"),
+    (("train-nnlm", "--dim", "4096", "--layers", "9", "@text", "@new"), "give a smaller --dim"),
+    (("train-nnlm", "--batch-words", "0", "@text", "@new"), "--batch-words 0; give 1 or more"),
+    (("train-nnlm", "--nj", "0", "@text", "@new"), "--nj 0; give 1 or more"),
+    (("train-nnlm", "@text", "@lang"), "lang: is there already and no neural language model"),
+    (("train-nnlm", "@text", "@text"), "text: is there already and no neural language model"),
+    (("perplexity", "@lang", "@text"), "lang: no nnlm.json there; give a directory"),
+    (("perplexity", "--weight", "0.5", "@lm.arpa", "@text"), "--weight has no effect without --ng"),
+    (("perplexity", "--ngram", "@lm.arpa", "@lm.arpa", "@text"), "mix n-gram models with 'hybrid"),
+    (("perplexity", "--ngram", "@lm.arpa", "@lang", "@text"), "needs the share of the neural"),
+    (("perplexity", "--ngram", "@lm.arpa", "--weight", "2", "@lang", "@text"), "--weight 2; give"),
+])
+def test_what_the_user_can_mend_of_neural_models(place, capsys, words, message):
+    (place / "blank").write_text("\n")
+    (place / "one").write_text("a b c\n")
+    (place / "lang").mkdir()
+    (place / "lang" / "words.txt").write_text("a 1\n")
+    assert run(place, "train-lm", "@text", "@lm.arpa") == 0
+    capsys.readouterr()
+    assert run(place, *words) == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (place / "new" / "nnlm.json").exists()
+    assert (place / "lang" / "words.txt").read_text() == "a 1\n"

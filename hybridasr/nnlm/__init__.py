@@ -1,0 +1,1 @@
+"""Neural language models: words to classes, the network, its training, its directory."""
