@@ -6,9 +6,9 @@
 PYTHON is one in whose environment the wheels kaldi-decoder and kaldifst are installed (default:
 this one). It runs in a process of its own, with FasterDecoder (best path) and, with --lattices,
 with LatticeSimpleDecoder (raw lattice, no limit on living states: minutes a sentence in a large
-graph); ours with `search` and `search_alternatives`. DATA has the model's features. Times are processor time
-for each second of speech, without loading and scoring; costs are of the best path, acoustic costs
-scaled.
+graph); ours with `search` and `search_alternatives`. DATA has the model's features. Times are
+processor time for each second of speech, without loading and scoring; costs are of the best path,
+acoustic costs scaled.
 """
 
 import argparse
