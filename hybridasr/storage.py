@@ -1,7 +1,8 @@
 """Owns files on disk: atomic writes, JSON, array bundles.
 
 Every output is written under a temporary name beside its target and renamed when complete,
-so that a crash, Ctrl-C or a full disk never leaves half a file under the real name.
+so that a crash, Ctrl-C or a full disk never leaves half a file under the real name. What is read
+may be inside of a packed model (`hybridasr.pack_file`), as if that were a directory.
 """
 
 import errno
@@ -23,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from hybridasr.errors import DamagedFile, ResourceError, UserError
+from hybridasr.pack_file import npy_header, pack_member
 
 PathLike = str | Path
 # A file may be packed, but not so well that a small one fills the memory.
@@ -129,6 +131,9 @@ def write_error(error: OSError, path: PathLike) -> UserError:
         return ResourceError(f"{error.strerror}; end other programs, or give a smaller --nj", path)
     if error.errno == errno.EIO:
         return ResourceError("the disk fails to read or write; look at it, or use another", path)
+    if (pack := pack_member(path)) and pack[1]:
+        return UserError("is in a packed model, which is not written to; run 'hybridasr unpack' "
+                         "and give the directory", path)
     return UserError(f"{error.strerror or error}; check the path and its permissions", path)
 
 
@@ -138,8 +143,42 @@ def write_text(path: PathLike, text: str) -> None:
         file.write(text)
 
 
+def is_file(path: PathLike) -> bool:
+    """Tell whether there is such a file, on the disk or in a packed model."""
+    pack = pack_member(path)
+    return pack[1] in pack[0].names if pack and pack[1] else Path(path).is_file()
+
+
+def is_dir(path: PathLike) -> bool:
+    """Tell whether there is such a directory, on the disk or in a packed model, or is a pack."""
+    return bool(files_below(path)) if pack_member(path) else Path(path).is_dir()
+
+
+def file_size(path: PathLike) -> int:
+    """Return the bytes of a file; of an .npz file in a packed model, those of its arrays."""
+    if not pack_member(path):
+        return Path(path).stat().st_size
+    path = Path(path)
+    return sum(array.nbytes for array in read_arrays(path).values()) if path.suffix == ".npz" \
+        else len(read_bytes(path))
+
+
+def files_below(directory: PathLike) -> list[Path]:
+    """Return all files of a directory and its sub-directories, on the disk or in a pack."""
+    directory = Path(directory)
+    pack = pack_member(directory)
+    if pack is None:
+        return sorted(path for path in directory.rglob("*") if path.is_file())
+    bundle, folder = pack
+    paths = [bundle.path / name for name in bundle.names]
+    return [path for path in paths if not folder or directory in path.parents]
+
+
 def read_bytes(path: PathLike) -> bytes:
     """Read a file; `UserError` if it is missing or unreadable."""
+    pack = pack_member(path)
+    if pack and pack[1]:
+        return pack[0].read(pack[1])
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -237,6 +276,9 @@ def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
     DamagedFile
         if it is no .npz file, holds something else than arrays, or unpacks to an absurd size.
     """
+    pack = pack_member(path)
+    if pack and pack[1]:
+        return pack[0].arrays(pack[1])
     try:
         with zipfile.ZipFile(path) as bundle:
             members = bundle.infolist()
@@ -260,10 +302,7 @@ def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
 def _read_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with bundle.open(member) as file:
         # numpy takes memory for what the header promises before it reads: look there first.
-        version = np.lib.format.read_magic(file)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0,
-                       (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = read_header(file)
+        shape, _, dtype = npy_header(file)
         if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
             raise ValueError(f"{member.filename} promises {shape} of {dtype}, and holds "
                              f"{member.file_size - file.tell()} bytes")

@@ -134,13 +134,13 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
 def check_adaptation(args: argparse.Namespace, model: Path) -> None:
     """Refuse the options of an adaptation that the model in directory `model` does not do."""
     from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.storage import read_json
+    from hybridasr.storage import is_file, read_json
 
     if getattr(args, "known", "all") != "all":
         refuse(args, ["nnet_passes", "nnet_epochs", "nnet_learning_rate", "nnet_prior_frames"],
                f"with --known {args.known}; a network is fitted to all utterances of a speaker")
     path = model / "model.json"
-    values = read_json(path) if path.is_file() else None
+    values = read_json(path) if is_file(path) else None
     if not isinstance(values, dict):  # told by whoever loads the model
         return
     if values.get("kind") == "nnet":

@@ -24,7 +24,7 @@ from hybridasr.lattice.lattice import CompactLattice
 from hybridasr.lattice.paths import n_best
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, is_file
 
 # Seconds that hold a word: longer audio in which no word even begins has no speech.
 SHORTEST_WORD = 0.25
@@ -230,7 +230,7 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> G
         if the graph is missing or damaged, or belongs to another model.
     """
     directory = Path(directory)
-    if not (directory / "graph.npz").is_file():
+    if not is_file(directory / "graph.npz"):
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     graph = DecodingGraph.load(directory / "graph.npz")
     other = not fits_model(read_graph_record(directory), model.tree, model.lang)
