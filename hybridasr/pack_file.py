@@ -113,11 +113,11 @@ class PackFile:
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """Return the arrays of an .npz file; those that are not packed are mapped, not copied."""
         prefix = f"{name}/"
-        found = [member for member in self._members if member.startswith(prefix)]
-        if not found:
+        members = [member for member in self._members if member.startswith(prefix)]
+        if not members:
             raise UserError(f"no such file; {_REMEDY}", self.path / name)
         return {member[len(prefix):].removesuffix(".npy"): self._array(member)
-                for member in found}
+                for member in members}
 
     def _array(self, name: str) -> np.ndarray:
         contents = self._contents(name)

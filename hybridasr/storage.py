@@ -5,6 +5,7 @@ so that a crash, Ctrl-C or a full disk never leaves half a file under the real n
 may be inside of a packed model (`hybridasr.pack_file`), as if that were a directory.
 """
 
+import atexit
 import errno
 import gzip
 import hashlib
@@ -13,11 +14,13 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -114,7 +117,19 @@ def package_folder(inside: str, checkout: str) -> Path:
     """
     package = Path(__file__).resolve().parent
     installed = package / inside
+    if package.parent.is_file():
+        return _from_zip(package.parent, f"{package.name}/{inside}/")
     return installed if installed.is_dir() else package.parent / checkout
+
+
+@lru_cache
+def _from_zip(path: Path, prefix: str) -> Path:
+    """Unpack a folder of a package that runs from a zip, such as a wheel, until the program ends."""
+    place = Path(tempfile.mkdtemp(prefix="hybridasr-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    with zipfile.ZipFile(path) as bundle:
+        bundle.extractall(place, [name for name in bundle.namelist() if name.startswith(prefix)])
+    return place / prefix
 
 
 def write_error(error: OSError, path: PathLike) -> UserError:

@@ -1,4 +1,4 @@
-"""Owns the verbs for a model that leaves the place where it was trained: pack and unpack."""
+"""Owns the verbs for a model that leaves the place where it was trained: pack, unpack, serve."""
 
 import argparse
 from pathlib import Path
@@ -53,7 +53,37 @@ def _unpack(args: argparse.Namespace) -> None:
     unpack_model(args.pack, args.destination)
 
 
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.deploy.client import ServeOptions
+    from hybridasr.options import add_options
+
+    parser.epilog = ("Messages are those of vosk-server, and its clients work unchanged. There is "
+                     "no password and no encryption: put a proxy with both in front before "
+                     "others may connect.")
+    parser.add_argument("model", type=Path, help="packed model, or model directory")
+    add_options(parser, ServeOptions)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    import asyncio
+
+    from hybridasr.deploy.client import ServeOptions
+    from hybridasr.errors import require_extra
+    from hybridasr.options import from_args
+    from hybridasr.vosk import Model
+
+    require_extra("websockets", "serve", "clients over the network")
+    from hybridasr.deploy.server import run_server
+
+    options = from_args(ServeOptions, args)
+    model = Model(args.model)
+    model.warm_up()
+    asyncio.run(run_server(model, options))
+
+
 VERBS = {
     "pack": Verb("pack a model into one file: MODEL FILE.hyb", _pack_arguments, _pack),
     "unpack": Verb("write the directory of a packed model", _unpack_arguments, _unpack),
+    "serve": Verb("recognise what clients send over WebSockets, as vosk-server",
+                  _serve_arguments, _serve),
 }

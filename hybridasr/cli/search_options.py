@@ -52,10 +52,24 @@ def add_audio(parser: argparse.ArgumentParser, raw: str) -> None:
 
 def check_recognizer(args: argparse.Namespace) -> None:
     """Refuse options without effect, before the model is loaded, which takes seconds."""
-    check_commands(args, ("graph",))
+    if args.commands is None and has_commands(args):
+        refuse(args, ["fillers", "lexicon"], f"on {args.model}, which has commands of its own",
+               "give --commands FILE too")
+        refuse(args, GRAPH_SCALES, "with commands")
+    else:
+        check_commands(args, ("graph",))
     check_adaptation(args, args.model)
     if args.speaker_profile is None:
         refuse(args, ["speaker_threshold"], "without a profile", "give --speaker-profile FILE too")
+
+
+def has_commands(args: argparse.Namespace) -> bool:
+    """Tell whether one of some commands is recognised: those of --commands, or the model's own."""
+    from hybridasr.model.directory import own_commands
+
+    if args.commands is not None:
+        return True
+    return args.graph is None and own_commands(args.model).commands is not None
 
 
 def check_memory(model: "AcousticModel", option: str, path: Path) -> None:

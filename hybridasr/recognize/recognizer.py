@@ -9,6 +9,7 @@ commands or none, with a probability where the model is calibrated. Needs numpy 
 not pynini.
 """
 
+import copy
 import math
 import threading
 from collections.abc import Iterable, Sequence
@@ -185,6 +186,14 @@ class Recognizer:
                                 + ", ".join(command.text for command in self.commands[:10]))
             self.set_commands(others, self.fillers)
 
+    def copy(self) -> "Recognizer":
+        """Return another recognizer of the same model, whose commands may become others.
+
+        What is large, or takes time to make, is shared.
+        """
+        _ = self._maker
+        return copy.copy(self)
+
     def set_profile(self, profile: VoiceProfile | PathLike | None,
                     threshold: float | None = None) -> None:
         """Give every result from now on a `speaker_score`, of how much it is this speaker's voice.
@@ -222,7 +231,7 @@ class Recognizer:
 
         Parameters
         ----------
-        endpoint : EndpointOptions, or "short", "default" or "long", optional
+        endpoint : EndpointOptions, or a mode of `decode.endpoint.MODES`, optional
             The rules by which utterances end, or their mode; None: by `Session.finish` alone.
         rate, full_scale, nbest, speaker, partials, channel, raw
             See `Session`.
