@@ -124,7 +124,7 @@ def package_folder(inside: str, checkout: str) -> Path:
 
 @lru_cache
 def _from_zip(path: Path, prefix: str) -> Path:
-    """Unpack a folder of a package that runs from a zip, such as a wheel, until the program ends."""
+    """Unpack a folder of a package that runs from a zip, until the program ends."""
     place = Path(tempfile.mkdtemp(prefix="hybridasr-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     with zipfile.ZipFile(path) as bundle:

@@ -1,9 +1,9 @@
 """Owns one client of the server: its messages in, answers out, and what it may take.
 
 The messages are those of vosk-server. A client may send ``{"config": {"sample_rate": 16000,
-"phrase_list": [...], "words": true, "max_alternatives": 0}}``, then audio as binary messages (16-bit
-samples of one channel), each of which gets one answer, and at the end ``{"eof": 1}``, for which it
-gets the last result.
+"phrase_list": [...], "words": true, "max_alternatives": 0}}``, then audio as binary messages
+(16-bit samples of one channel), each of which gets one answer, and at the end ``{"eof": 1}``, for
+which it gets the last result.
 """
 
 import json

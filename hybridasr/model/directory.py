@@ -13,7 +13,8 @@
     graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
     commands/           what is recognised where nothing else is asked for: `OwnCommands`
 
-All of it may be packed into one file (`hybridasr.model.pack`). A format newer than this version knows is refused.
+All of it may be packed into one file (`hybridasr.deploy.pack`). A format newer than this version
+knows is refused.
 """
 
 import shutil

@@ -5,8 +5,8 @@
     recognizer.set_commands(["打开空调", "关闭空调"])
 
 Without commands, those that are packed with the model decide, or its graph; with them, one of the
-commands or none, with a probability where the model is calibrated. Needs numpy and numba (and soundfile for files),
-not pynini.
+commands or none, with a probability where the model is calibrated. Needs numpy and numba, and
+soundfile for files.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""The server: clients in the manner of vosk-server's, the limits of connections, a graceful stop."""
+"""The server: clients as vosk-server's, the limits of connections, a graceful stop."""
 
 import asyncio
 import json
