@@ -218,13 +218,15 @@ class KaldiRecognizer:
 
     def PartialResult(self) -> str:  # noqa: N802
         """Return the words so far as JSON; they may change."""
-        value: dict[str, Any] = {"partial": self._partial}
-        if self._partial_words and self._partial and self._session is not None:
-            start = self._start()
-            value["partial_result"] = [
-                {"conf": _SURE, "end": start + end, "start": start + begin, "word": word}
-                for word, begin, end in self._session.partial_words()]
-        return vosk_json(value)
+        start = self._start()
+        words = [{"conf": _SURE, "end": start + end, "start": start + begin, "word": word}
+                 for word, begin, end in (self._session.partial_words()
+                                          if self._partial_words and self._session else ())]
+        if words:
+            # The text is that of the same moment.
+            return vosk_json({"partial": " ".join(str(word["word"]) for word in words),
+                              "partial_result": words})
+        return vosk_json({"partial": self._partial})
 
     def Reset(self) -> None:  # noqa: N802
         """Forget the audio of the utterance, and results that were not asked for."""

@@ -80,9 +80,10 @@ def test_commands_that_are_packed_decide(model, tmp_path):
 
 def test_words_of_commands_need_no_dictionary(model, tmp_path):
     """Words are read when they are packed; a device needs numpy, numba and soundfile alone."""
-    (tmp_path / "list.txt").write_text("大地\n踢踏\n", encoding="utf-8")
+    (tmp_path / "list.txt").write_text("大地\n踢踏\n大2\n", encoding="utf-8")
     pack = tmp_path / "lamp.hyb"
-    (tmp_path / "own.txt").write_text("大地 d a1 t i1\n踢踏 b u1 l a1\n", encoding="utf-8")
+    (tmp_path / "own.txt").write_text("大地 d a1 t i1\n踢踏 b u1 l a1\n大2 d a1 l i1\n",
+                                      encoding="utf-8")
     pack_model(model, pack, PackOptions(commands=tmp_path / "list.txt",
                                         lexicon=tmp_path / "own.txt"))
     code = ("import sys\n"
@@ -98,7 +99,7 @@ def test_words_of_commands_need_no_dictionary(model, tmp_path):
     np.save(tmp_path / "said.npy", speak("da1ti1", np.random.default_rng(3)))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
                          timeout=300)
-    assert run.stdout.splitlines() == [ascii(["大地", "踢踏"]), ascii("大地")], run.stderr
+    assert run.stdout.splitlines() == [ascii(["大地", "踢踏", "大2"]), ascii("大地")], run.stderr
 
 
 def test_packs_of_one_model_are_the_same_bytes(model, tmp_path):
