@@ -1,4 +1,4 @@
-"""The pages about commands, live audio and products: Python runs as written, verbs and options exist."""
+"""The pages about commands, live audio, products: Python runs as written, options exist."""
 
 import re
 import shlex

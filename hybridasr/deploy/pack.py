@@ -54,8 +54,6 @@ from hybridasr.storage import (
 from hybridasr.wake.detector import FIRST
 from hybridasr.wake.profile import read_profile
 
-_FILES = ("model.json", *ARRAY_FILES.values(), "adapt.npz", *OF_THIS_MODEL)
-
 
 @dataclass(frozen=True)
 class PackOptions:
@@ -144,14 +142,16 @@ def unpack_model(pack: PathLike, destination: PathLike) -> None:
 def _directory_contents(directory: Path, model: AcousticModel, int8: bool
                         ) -> dict[str, Contents]:
     """Return the files of a model directory that recognising needs, by name."""
-    paths = [directory / name for name in _FILES if is_file(directory / name)]
+    arrays = ARRAY_FILES["gmm" if model.nnet is None else "nnet"]
+    paths = [path for name in ("model.json", arrays, "adapt.npz", *OF_THIS_MODEL)
+             if is_file(path := directory / name)]
     for folder in ("lang", "graph"):
         paths += [path for path in own_files(directory / folder) if path.suffix != ".fst"]
     contents = {path.relative_to(directory).as_posix(): _read(path) for path in paths}
     if int8:
         if model.nnet is None:
             raise UserError("only a network has weights for int8; leave --int8 out", directory)
-        contents[ARRAY_FILES["nnet"]] = model_arrays(replace(model, nnet=model.nnet.quantized()))
+        contents[arrays] = model_arrays(replace(model, nnet=model.nnet.quantized()))
     return contents
 
 
