@@ -85,7 +85,7 @@ def installed() -> list[dict[str, object]]:
         rows.append({"package": name, "mb": round(size / 1e6, 1)})
     own = Path(__file__).resolve().parents[2]
     size = sum(path.stat().st_size for folder in ("hybridasr", "lexicon", "egs")
-               for path in (own / folder).rglob("*") if path.suffix not in (".pyc", ""))
+               for path in (own / folder).rglob("*") if path.suffix in (".py", ".txt", ".conf"))
     return [*rows, {"package": "hybridasr", "mb": round(size / 1e6, 1)},
             {"package": "together", "mb": round(sum(row["mb"] for row in rows) + size / 1e6, 1)}]
 
