@@ -10,42 +10,34 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 logger = logging.getLogger("hybridasr")
 FIRST_LINE = 10.0  # seconds until the first plain line, and between two at least
 LINE_GROWTH = 1.4  # how much later each line is than the one before
 
 
-class _Bar(tqdm):
-    """A bar that becomes a plain line now and then where stderr is no terminal."""
+class _Lines:
+    """What stands in for a bar where stderr is no terminal: a line now and then."""
 
-    def __init__(self, iterable: Iterable | None, **options: Any):
-        self._plain = not sys.stderr.isatty()
+    def __init__(self, iterable: Iterable | None, total: int | None, desc: str, unit: str):
+        self._iterable, self._title, self._unit = iterable, desc, unit
+        self._total = total or (len(iterable) if hasattr(iterable, "__len__") else None)
         self._begun = time.monotonic()
         self._next, self._notes = FIRST_LINE, ""
         self._done = 0
-        super().__init__(iterable, file=sys.stderr, disable=self._plain, leave=False,
-                         dynamic_ncols=True, **options)
-        self._title, self._unit = options["desc"], options["unit"]
-        # A bar that is switched off keeps nothing.
-        self._total = options["total"] or (len(iterable) if hasattr(iterable, "__len__") else None)
 
     def __iter__(self) -> Iterator:
-        if not self._plain:
-            yield from super().__iter__()
-            return
-        for item in self.iterable:
+        for item in self._iterable or ():
             yield item
             self.update()
 
-    def update(self, n: float | None = 1) -> bool | None:
+    def update(self, n: int = 1) -> None:
         """Count `n` more."""
-        if not self._plain:
-            return super().update(n)
-        self._done += n or 0
+        self._done += n
         seconds = time.monotonic() - self._begun
         if seconds >= self._next:
             # Ever more rarely, so that a long stage does not fill the log.
@@ -53,22 +45,28 @@ class _Bar(tqdm):
             total = f" of {self._total}" if self._total else ""
             logger.info("%s: %s %d%s, %.0f s%s", self._title or "working", self._unit, self._done,
                         total, seconds, self._notes)
-        return None
 
-    def set_postfix(self, *args: Any, **notes: Any) -> None:
-        """Show figures behind the bar."""
+    def set_postfix(self, **notes: Any) -> None:
+        """Show figures behind the count."""
         self._notes = "".join(f", {name} {value}" for name, value in notes.items())
-        super().set_postfix(*args, **notes)
+
+    def close(self) -> None:
+        """End the work."""
 
 
-def progress(iterable: Iterable, total: int | None = None, desc: str = "", unit: str = "utt"
-             ) -> tqdm:
+def progress(iterable: Iterable | None, total: int | None = None, desc: str = "",
+             unit: str = "utt") -> "_Lines | tqdm":
     """Iterate with a bar on stderr.
 
     Where stderr is no terminal, a line goes to the log after ten seconds and then ever more
     rarely: about ten in the first five minutes, thirty in five days.
     """
-    return _Bar(iterable, total=total, desc=desc, unit=unit)
+    if not sys.stderr.isatty():
+        return _Lines(iterable, total, desc, unit)
+    from tqdm import tqdm  # recognising does without it
+
+    return tqdm(iterable, total=total, desc=desc, unit=unit, file=sys.stderr, leave=False,
+                dynamic_ncols=True)
 
 
 @contextmanager
@@ -148,7 +146,10 @@ def show_messages(level: int = logging.INFO) -> None:
 
 class _BarHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        # Only a bar, which may be there by then, must not be written over.
+        bars = sys.modules.get("tqdm")
+        write = bars.tqdm.write if bars else print
+        write(self.format(record), file=sys.stderr)
 
 
 class _Plain(logging.Formatter):

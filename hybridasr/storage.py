@@ -1,9 +1,11 @@
 """Owns files on disk: atomic writes, JSON, array bundles.
 
 Every output is written under a temporary name beside its target and renamed when complete,
-so that a crash, Ctrl-C or a full disk never leaves half a file under the real name.
+so that a crash, Ctrl-C or a full disk never leaves half a file under the real name. What is read
+may be inside of a packed model (`hybridasr.pack_file`), as if that were a directory.
 """
 
+import atexit
 import errno
 import gzip
 import hashlib
@@ -13,27 +15,26 @@ import math
 import mmap
 import os
 import re
-import struct
+import shutil
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from hybridasr.errors import DamagedFile, ResourceError, UserError
+from hybridasr.pack_file import contents_begin, npy_header, pack_member, pad_member
 
 PathLike = str | Path
 # A file may be packed, but not so well that a small one fills the memory.
 _SMALL_FILE, _MOST_PACKED = 64 << 20, 50
-# Arrays of a file: mapped from this size on; where their numbers begin.
-_LARGE, _ALIGN = 1 << 20, 64
-# Of the zip format: a member's header, up to the lengths of its name and extra field; the length of
-# the extra field for large members, and the mark of the one that zipalign pads with.
-_LOCAL, _ZIP64, _PADDING = struct.Struct("<26xHH"), 20, 0xD935
+# Arrays are mapped from this size on; bytes of the extra field that zip has for large members.
+_LARGE, _ZIP64 = 1 << 20, 20
 # Temporary names end in the process that writes, and for writers that look at it a suffix.
 _TEMPORARY = re.compile(r"\..*\.([0-9]+)\.part(\.[^.]*)?")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -119,7 +120,19 @@ def package_folder(inside: str, checkout: str) -> Path:
     """
     package = Path(__file__).resolve().parent
     installed = package / inside
+    if package.parent.is_file():
+        return _from_zip(package.parent, f"{package.name}/{inside}/")
     return installed if installed.is_dir() else package.parent / checkout
+
+
+@lru_cache
+def _from_zip(path: Path, prefix: str) -> Path:
+    """Unpack a folder of a package that runs from a zip, until the program ends."""
+    place = Path(tempfile.mkdtemp(prefix="hybridasr-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    with zipfile.ZipFile(path) as bundle:
+        bundle.extractall(place, [name for name in bundle.namelist() if name.startswith(prefix)])
+    return place / prefix
 
 
 def write_error(error: OSError, path: PathLike) -> UserError:
@@ -136,6 +149,9 @@ def write_error(error: OSError, path: PathLike) -> UserError:
         return ResourceError(f"{error.strerror}; end other programs, or give a smaller --nj", path)
     if error.errno == errno.EIO:
         return ResourceError("the disk fails to read or write; look at it, or use another", path)
+    if (pack := pack_member(path)) and pack[1]:
+        return UserError("is in a packed model, which is not written to; run 'hybridasr unpack' "
+                         "and give the directory", path)
     return UserError(f"{error.strerror or error}; check the path and its permissions", path)
 
 
@@ -145,8 +161,42 @@ def write_text(path: PathLike, text: str) -> None:
         file.write(text)
 
 
+def is_file(path: PathLike) -> bool:
+    """Tell whether there is such a file, on the disk or in a packed model."""
+    pack = pack_member(path)
+    return pack[1] in pack[0].names if pack and pack[1] else Path(path).is_file()
+
+
+def is_dir(path: PathLike) -> bool:
+    """Tell whether there is such a directory, on the disk or in a packed model, or is a pack."""
+    return bool(files_below(path)) if pack_member(path) else Path(path).is_dir()
+
+
+def file_size(path: PathLike) -> int:
+    """Return the bytes of a file; of an .npz file in a packed model, those of its arrays."""
+    if not pack_member(path):
+        return Path(path).stat().st_size
+    path = Path(path)
+    return sum(array.nbytes for array in read_arrays(path).values()) if path.suffix == ".npz" \
+        else len(read_bytes(path))
+
+
+def files_below(directory: PathLike) -> list[Path]:
+    """Return all files of a directory and its sub-directories, on the disk or in a pack."""
+    directory = Path(directory)
+    pack = pack_member(directory)
+    if pack is None:
+        return sorted(path for path in directory.rglob("*") if path.is_file())
+    bundle, folder = pack
+    paths = [bundle.path / name for name in bundle.names]
+    return [path for path in paths if not folder or directory in path.parents]
+
+
 def read_bytes(path: PathLike) -> bytes:
     """Read a file; `UserError` if it is missing or unreadable."""
+    pack = pack_member(path)
+    if pack and pack[1]:
+        return pack[0].read(pack[1])
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -234,9 +284,7 @@ def write_arrays(path: PathLike, **arrays: np.ndarray) -> None:
     with atomic_write(path, "wb") as file, zipfile.ZipFile(file, "w") as bundle:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")
-            # What numpy writes is aligned in itself; an extra field moves it to a multiple.
-            head = file.tell() + _LOCAL.size + len(member.filename.encode()) + _ZIP64
-            member.extra = struct.pack("<HH", _PADDING, fill := -(head + 4) % _ALIGN) + bytes(fill)
+            pad_member(member, file.tell(), _ZIP64)
             with bundle.open(member, "w", force_zip64=True) as part:
                 np.lib.format.write_array(part, np.asanyarray(array), allow_pickle=False)
 
@@ -254,6 +302,9 @@ def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
     DamagedFile
         if it is no .npz file, holds something else than arrays, or unpacks to an absurd size.
     """
+    pack = pack_member(path)
+    if pack and pack[1]:
+        return pack[0].arrays(pack[1])
     try:
         with zipfile.ZipFile(path) as bundle:
             members = bundle.infolist()
@@ -277,10 +328,7 @@ def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
 def _read_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with bundle.open(member) as file:
         # numpy takes memory for what the header promises before it reads: look there first.
-        version = np.lib.format.read_magic(file)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0,
-                       (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, by_column, dtype = read_header(file)
+        shape, by_column, dtype = npy_header(file)
         if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
             raise ValueError(f"{member.filename} promises {shape} of {dtype}, and holds "
                              f"{member.file_size - file.tell()} bytes")
@@ -295,13 +343,14 @@ def _map_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, head: int,
                 shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Map the numbers of an array whose own header takes `head` bytes."""
     with open(bundle.filename, "rb") as file:
-        file.seek(member.header_offset)
-        # The extra field there need not be as long as in the listing.
-        begin = member.header_offset + _LOCAL.size + sum(_LOCAL.unpack(file.read(_LOCAL.size)))
-        mapped = mmap.mmap(file.fileno(), begin + member.file_size, access=mmap.ACCESS_COPY)
-    if zlib.crc32(memoryview(mapped)[begin:]) != member.CRC:
+        # A private copy of pages that are written to: arrays that may not be written would be of
+        # another type to the kernels.
+        mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    begin = contents_begin(mapped, member)
+    contents = mapped[begin:begin + member.file_size]
+    if zlib.crc32(contents) != member.CRC:
         raise ValueError(f"Bad CRC-32 for file {member.filename!r}")
-    return np.frombuffer(mapped, dtype, offset=begin + head).reshape(shape)
+    return np.frombuffer(contents, dtype, offset=head).reshape(shape)
 
 
 def take_array(arrays: Mapping[str, np.ndarray], name: str, path: PathLike, dtype: Any,

@@ -1,4 +1,4 @@
-"""The pages about commands and live audio: Python runs as written, verbs and options exist."""
+"""The pages about commands, live audio, products: Python runs as written, options exist."""
 
 import re
 import shlex
@@ -24,8 +24,8 @@ from hybridasr.train.mono import MonoOptions, train_mono
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "commands.md"
-LIVE = REPOSITORY / "docs" / "live.md"
-PAGES = [PAGE, LIVE, REPOSITORY / "README.md", REPOSITORY / "README.zh.md"]
+LIVE, DEPLOY = (REPOSITORY / "docs" / name for name in ("live.md", "deploy.md"))
+PAGES = [PAGE, LIVE, DEPLOY, REPOSITORY / "README.md", REPOSITORY / "README.zh.md"]
 TEXTS = ["打开空调", "关闭空调", "播放音乐", "打开书房灯", "停止播放", "打开冰箱"]
 
 
@@ -50,7 +50,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("page", [PAGE, LIVE], ids=lambda path: path.name)
+@pytest.mark.parametrize("page", [PAGE, LIVE, DEPLOY], ids=lambda path: path.name)
 def test_python_of_the_page_runs_as_written(place, capsys, page):
     code = "".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S))
     exec(compile(code, str(page), "exec"), {})

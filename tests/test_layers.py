@@ -10,7 +10,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = "hybridasr"
 # From the ground up. A room imports rooms of its own level and below.
 LEVELS = (
-    ("kernels",), ("errors",), ("options",), ("progress",), ("storage",), ("parallel",),
+    ("kernels",), ("errors",), ("options",), ("progress",), ("pack_file",), ("storage",),
+    ("parallel",),
     ("corpus",),
     ("features",),
     # hmm with the language: a language directory holds the topology of its phones.
@@ -26,7 +27,8 @@ LEVELS = (
     ("voice",),
     ("recognize",),
     ("wake",),
-    ("live",),
+    ("vosk",),
+    ("live", "deploy"),
     ("batch",),
     ("train",),
     ("plots",),

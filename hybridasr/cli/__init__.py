@@ -24,6 +24,7 @@ from hybridasr import __version__
 from hybridasr.cli import (
     command_lists,
     data,
+    deploy,
     evaluation,
     inspection,
     kernels,
@@ -47,7 +48,7 @@ VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **language_models.VERBS, **text_tools.VERBS, **train.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,
-                          **inspection.VERBS, **command_lists.VERBS, **voice.VERBS}
+                          **inspection.VERBS, **command_lists.VERBS, **voice.VERBS, **deploy.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 

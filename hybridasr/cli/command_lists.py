@@ -70,6 +70,7 @@ def _read(path: Path, directory: Path | None, own_lexicon: Path | None, dictiona
     from hybridasr.lexicon.langdir import read_lang
     from hybridasr.lexicon.lexicon import build_lexicon
     from hybridasr.lexicon.phones import default_phone_set
+    from hybridasr.storage import is_dir, is_file
 
     commands = read_command_file(path)
     # Without a model the built-in lexicon reads the commands, and all phones are known.
@@ -80,13 +81,13 @@ def _read(path: Path, directory: Path | None, own_lexicon: Path | None, dictiona
     else:
         inside = directory / "lang"
         # The option takes either: a model directory has its lang directory inside.
-        lang = read_lang(inside if inside.is_dir() else directory)
+        lang = read_lang(inside if is_dir(inside) else directory)
         own = lexicon_of(lang)
         lexicon = lexicon_of(with_commands(lang, commands, path, own_lexicon))
         phones = tuple(sorted(own.phones | lexicon.phones))
     # What this model confuses says more than phonetics.
     confusions = directory / FILE if directory else None
-    if confusions and confusions.is_file():
+    if confusions and is_file(confusions):
         distances = load_confusions(confusions).distances(phones)
     else:
         distances = table_distances(phones)

@@ -16,6 +16,7 @@ from hybridasr.cli.search_options import (
     add_recognizer,
     check_memory,
     check_recognizer,
+    has_commands,
     load_recognizer,
 )
 from hybridasr.cli.verb import Verb, refuse
@@ -56,10 +57,12 @@ def _listen_arguments(parser: argparse.ArgumentParser) -> None:
                         help="listen for this phrase first, and then to one utterance; may be "
                         "given again")
     parser.add_argument("--wake-profile", type=Path, metavar="FILE", help="phrases and thresholds "
-                        "in place of --wake, from 'hybridasr wake --background'")
+                        "in place of --wake, from 'hybridasr wake --background' (default: those "
+                        "that are packed with the model)")
     add_recognizer(parser)
     add_endpoint(parser, "The default rules hold unless others are given.")
-    parser.add_argument("model", type=Path, nargs="?", help="model directory, e.g. exp/dnn")
+    parser.add_argument("model", type=Path, nargs="?", help="model directory, e.g. exp/dnn, or "
+                        "packed model")
 
 
 def _listen(args: argparse.Namespace) -> None:
@@ -103,12 +106,16 @@ def _listen(args: argparse.Namespace) -> None:
 
 
 def _detector(args: argparse.Namespace) -> "WakeDetector | None":
+    from hybridasr.model.directory import own_commands
     from hybridasr.wake.detector import WakeDetector, WakeOptions
     from hybridasr.wake.profile import read_profile
 
     if args.wake_profile is not None:
         refuse(args, ["wake"], "with --wake-profile")
-        phrases, least = read_profile(args.wake_profile)
+    # A model that was packed with wake words waits for them.
+    profile = args.wake_profile or (None if args.wake else own_commands(args.model).wake)
+    if profile is not None:
+        phrases, least = read_profile(profile)
         return WakeDetector(args.model, phrases, WakeOptions(first_threshold=least))
     return WakeDetector(args.model, args.wake) if args.wake else None
 
@@ -130,7 +137,7 @@ def _check(args: argparse.Namespace) -> None:
         refuse(args, _OF_INPUT, "on a microphone", "give --input FILE too")
     else:
         refuse(args, ["device"], "with --input")
-    if args.commands is None:
+    if not has_commands(args):
         refuse(args, ["exec"], "without a command list", "give --commands FILE too")
     if not sys.stderr.isatty():
         refuse(args, ["level"], "where standard error is no terminal")

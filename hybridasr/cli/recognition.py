@@ -16,6 +16,7 @@ from hybridasr.cli.search_options import (
     check_adaptation,
     check_memory,
     check_recognizer,
+    has_commands,
     load_recognizer,
 )
 from hybridasr.cli.verb import Verb, add_nj, check_output, refuse
@@ -44,7 +45,8 @@ def _recognize_arguments(parser: argparse.ArgumentParser) -> None:
                         "textgrid needs it, and srt and vtt of several recordings")
     add_endpoint(parser, "Any of these options switches the rules on; without --commands, the "
                  "default rules hold for a recording of more than 30 s.")
-    parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono, or packed "
+                        "model")
     parser.add_argument("audio", nargs="+", help="recordings that libsndfile reads; - is the "
                         "standard input")
 
@@ -56,7 +58,7 @@ def _recognize(args: argparse.Namespace) -> None:
     from hybridasr.recognize.transcript import TranscriptOptions, transcribe
 
     check_recognizer(args)
-    if args.commands is None:
+    if not has_commands(args):
         refuse(args, ["continuous"], "without a command list", "give --commands FILE too")
     targets = _targets(args)
     options = TranscriptOptions(

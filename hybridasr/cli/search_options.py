@@ -52,10 +52,24 @@ def add_audio(parser: argparse.ArgumentParser, raw: str) -> None:
 
 def check_recognizer(args: argparse.Namespace) -> None:
     """Refuse options without effect, before the model is loaded, which takes seconds."""
-    check_commands(args, ("graph",))
+    if args.commands is None and has_commands(args):
+        refuse(args, ["fillers", "lexicon"], f"on {args.model}, which has commands of its own",
+               "give --commands FILE too")
+        refuse(args, GRAPH_SCALES, "with commands")
+    else:
+        check_commands(args, ("graph",))
     check_adaptation(args, args.model)
     if args.speaker_profile is None:
         refuse(args, ["speaker_threshold"], "without a profile", "give --speaker-profile FILE too")
+
+
+def has_commands(args: argparse.Namespace) -> bool:
+    """Tell whether one of some commands is recognised: those of --commands, or the model's own."""
+    from hybridasr.model.directory import own_commands
+
+    if args.commands is not None:
+        return True
+    return args.graph is None and own_commands(args.model).commands is not None
 
 
 def check_memory(model: "AcousticModel", option: str, path: Path) -> None:
@@ -134,13 +148,13 @@ def check_commands(args: argparse.Namespace, without: tuple[str, ...] = ()) -> N
 def check_adaptation(args: argparse.Namespace, model: Path) -> None:
     """Refuse the options of an adaptation that the model in directory `model` does not do."""
     from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.storage import read_json
+    from hybridasr.storage import is_file, read_json
 
     if getattr(args, "known", "all") != "all":
         refuse(args, ["nnet_passes", "nnet_epochs", "nnet_learning_rate", "nnet_prior_frames"],
                f"with --known {args.known}; a network is fitted to all utterances of a speaker")
     path = model / "model.json"
-    values = read_json(path) if path.is_file() else None
+    values = read_json(path) if is_file(path) else None
     if not isinstance(values, dict):  # told by whoever loads the model
         return
     if values.get("kind") == "nnet":

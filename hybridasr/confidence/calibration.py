@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.storage import PathLike, read_json, write_json
+from hybridasr.storage import PathLike, is_file, read_json, write_json
 
 FORMAT = 1
 FILE = "confidence.json"
@@ -189,7 +189,7 @@ def load_calibration(directory: PathLike) -> Calibration | None:
         if it is damaged or of a newer format.
     """
     path = Path(directory) / FILE
-    return calibration_from_dict(read_json(path), path) if path.is_file() else None
+    return calibration_from_dict(read_json(path), path) if is_file(path) else None
 
 
 def _is_number(value: Any, kind: type | tuple[type, ...] = (int, float)) -> bool:

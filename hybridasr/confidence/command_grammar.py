@@ -15,6 +15,7 @@ from hybridasr.confidence.verify import TOO_SHORT, Verifier
 from hybridasr.corpus.command_list import Command
 from hybridasr.decode.latgen import LatticeOptions, finish_lattice
 from hybridasr.decode.search import BestPath, Ending, Search, SearchOptions
+from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.command_graph import Phrase
@@ -166,11 +167,28 @@ class _CommandSearch:
         self._scores.append(scores)
 
     def partial(self) -> list[str]:
+        path = self._command()
+        return [] if path is None else [self._grammar.lang.word_name(word)
+                                        for word in path.words.tolist()]
+
+    def partial_times(self) -> list[tuple[str, float, float]]:
+        path, grammar = self._command(), self._grammar
+        if path is None:
+            return []
+        phones = phone_segments(path.transition_ids, grammar.verifier.units.transitions)
+        # What is said around a command is no phone of it.
+        own = [phone for phone in phones if phone.label not in grammar.verifier.units.names]
+        return [(grammar.lang.word_name(word.label), word.begin * grammar.frame_shift,
+                 word.end * grammar.frame_shift)
+                for word in word_segments(own, path.words.tolist(), grammar.lang)]
+
+    def _command(self) -> BestPath | None:
+        """Return the best path of the commands so far, if nothing else is likelier."""
         path, filler = self._commands.partial(), self._filler.partial()
         if path is None or (filler is not None and filler.total_cost
                             + self._grammar.verifier.penalty <= path.total_cost):
-            return []
-        return [self._grammar.lang.word_name(word) for word in path.words.tolist()]
+            return None
+        return path
 
     def ending(self) -> Ending:
         command, filler = (search.ending(silent) for search, silent in zip(

@@ -29,6 +29,9 @@ class Decoded:
     alternatives : tuple of tuple of str
         Other sequences of words, best first, where they were asked for; with a command list they
         are in `decision`.
+    word_shares, shares : tuple of float
+        Of a graph, where alternatives were asked for: what part of the lattice's probability has
+        each word of `words` in its place; and has the whole of `words` and of each alternative.
     """
 
     words: list[str]
@@ -38,6 +41,8 @@ class Decoded:
     decision: Decision | None = None
     reason: str | None = None
     alternatives: tuple[tuple[str, ...], ...] = ()
+    word_shares: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
 
 
 class GrammarSearch(Protocol):
@@ -49,6 +54,10 @@ class GrammarSearch(Protocol):
 
     def partial(self) -> list[str]:
         """Return the words so far, which may change."""
+        ...
+
+    def partial_times(self) -> list[tuple[str, float, float]]:
+        """Return the words so far as (word, begin, end), in seconds."""
         ...
 
     def ending(self) -> Ending:

@@ -137,7 +137,13 @@ def _cut_as_read(word: str, chunks: Sequence[Phones]) -> list[str]:
                    if mandarin.is_hanzi(text[0]))
 
     ways = [re.findall(r"[A-Za-z'\-]+|[^A-Za-z'\-]", text) for text in number_spellings(word)]
-    return max(ways, key=num_right)
+    if len(ways) == 1:
+        return ways[0]
+    try:
+        return max(ways, key=num_right)
+    # A device has pronunciations of its commands, and no dictionary of readings.
+    except UserError:
+        return next((way for way in ways if len(way) == len(chunks)), ways[0])
 
 
 def split_phones(phones: Phones) -> list[Phones]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 
+import numba
 import numpy as np
 
 # Flat up to this part of the lower Nyquist frequency, then down by STOP_DB at 1.
@@ -29,12 +30,8 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     >>> len(resample(np.zeros(441, np.float32), 44100, 16000))
     160
     """
-    up, down = _ratio(rate, new_rate)
-    if up == down:
-        return samples
-    from scipy.signal import resample_poly  # half of the start-up time, and rarely needed
-
-    return resample_poly(samples, up, down, window=_low_pass(max(up, down))).astype(np.float32)
+    resampler = Resampler(rate, new_rate)
+    return np.concatenate([resampler.accept(samples), resampler.finish()])
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], rate: int, new_rate: int
@@ -67,7 +64,11 @@ class Resampler:
         taps = _low_pass(max(self._up, self._down)) * self._up
         half = len(taps) // 2
         # Output n is the filtered signal at n * down + half: zeros in front make that a multiple.
-        self._taps = np.pad(taps, (-half % self._down, 0))
+        taps = np.pad(taps, (-half % self._down, 0))
+        # Row p has the taps that an output sees which lies p steps of the finer grid behind an
+        # input sample.
+        self._phases = np.ascontiguousarray(
+            np.pad(taps, (0, -len(taps) % self._up)).reshape(-1, self._up).T)
         self._delay = (half + -half % self._down) // self._down
         self._reach = -(-half // self._up) + 1  # input samples that an output sees to each side
 
@@ -75,7 +76,7 @@ class Resampler:
         """Take the next samples (num_samples,); return those that are ready, float32."""
         if self._up == self._down:
             return samples
-        self._held = np.concatenate([self._held, samples])
+        self._held = np.concatenate([self._held, samples], dtype=np.float32)
         # Outputs whose inputs are all there.
         end = self._first + len(self._held) - self._reach
         return self._outputs(end * self._up // self._down)
@@ -92,15 +93,30 @@ class Resampler:
         """Return the outputs up to number `ready`, and drop the samples that no later one sees."""
         if ready <= self._place:
             return np.zeros(0, np.float32)
-        from scipy.signal import upfirdn  # half of the start-up time, and rarely needed
-
         up, down, place = self._up, self._down, self._place
-        begin = place + self._delay - self._first // down * up
-        out = upfirdn(self._taps, self._held, up, down)[begin:begin + ready - place]
+        out = np.empty(ready - place, np.float32)
+        _filter(self._held, self._phases, down, place + self._delay - self._first // down * up,
+                out)
         self._place = ready
         drop = max(0, ready * down // up - self._reach - self._first) // down * down
         self._held, self._first = self._held[drop:], self._first + drop
-        return np.pad(out, (0, ready - place - len(out))).astype(np.float32)
+        return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _filter(samples, phases, down, begin, out):
+    """Fill `out` with every `down`-th value of the filtered signal, from the `begin`-th on.
+
+    The signal is that with zeros between the samples (Crochiere and Rabiner 1983, section 3.4).
+    """
+    up, length = phases.shape
+    for number in range(len(out)):
+        place = (begin + number) * down
+        newest, phase = place // up, place % up
+        total = 0.0
+        for back in range(min(length - 1, newest), max(-1, newest - len(samples)), -1):
+            total += samples[newest - back] * phases[phase, back]
+        out[number] = total
 
 
 def _ratio(rate: int, new_rate: int) -> tuple[int, int]:
@@ -116,7 +132,7 @@ def _low_pass(factor: int) -> np.ndarray:
     # Kaiser's estimate of the order, made odd in length so that the delay is whole samples.
     order = (STOP_DB - 7.95) / (2.285 * math.pi * width)
     taps = 2 * math.ceil(order / 2) + 1
-    from scipy.signal import firwin, kaiser_beta
-
-    window = ("kaiser", kaiser_beta(STOP_DB))
-    return firwin(taps, (1 + PASS_BAND) / 2 / factor, window=window)
+    cutoff, place = (1 + PASS_BAND) / 2 / factor, np.arange(taps) - (taps - 1) / 2
+    # Kaiser's shape for a stop band of more than 50 dB.
+    response = np.sinc(cutoff * place) * np.kaiser(taps, 0.1102 * (STOP_DB - 8.7))
+    return response / response.sum()

@@ -14,7 +14,7 @@ from hybridasr.decode.search import Ending
 from hybridasr.errors import UserError
 
 # As in Vosk: what a mode makes of the waits of the rules 2, 3, 4 and of the speech rule.
-MODES = {"short": 0.75, "default": 1.0, "long": 1.5}
+MODES = {"short": 0.75, "default": 1.0, "long": 1.5, "very-long": 4.0}
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class EndpointOptions:
 
     @classmethod
     def of_mode(cls, mode: str) -> "EndpointOptions":
-        """Return the options of a mode: short, default or long waits."""
+        """Return the options of a mode: short, default, long or very long waits."""
         if mode not in MODES:
             raise UserError(f"endpoint mode '{mode}'; give one of {', '.join(MODES)}")
         options, factor = cls(), MODES[mode]

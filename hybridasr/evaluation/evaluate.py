@@ -22,7 +22,7 @@ from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.progress import logger
 from hybridasr.score.score_files import format_scores, write_scores
 from hybridasr.score.wer import References, Scores
-from hybridasr.storage import read_json
+from hybridasr.storage import is_file, read_json
 
 
 def score_set(data: DataDir, destination: Path,
@@ -65,7 +65,7 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
     scores = score_set(data, destination, equivalent)
     syllables = {} if equivalent else syllable_figures(data, destination)
     info = read_json(model / "model.json")["info"]
-    grammar = read_json(graph / "graph.json")["grammar"] if (graph / "graph.json").is_file() else ""
+    grammar = read_json(graph / "graph.json")["grammar"] if is_file(graph / "graph.json") else ""
     return {"system": model.name, "test_set": data.path.name, "grammar": grammar,
             "known": known, **scores.figures(), **syllables, "rtf": summary["rtf"],
             "train_seconds": info.get("train_seconds")}

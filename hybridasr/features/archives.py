@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import kaldiio
 import numpy as np
 
 from hybridasr.errors import DamagedFile, UserError
@@ -241,7 +240,9 @@ def _read_array(file: IO[bytes]) -> np.ndarray:
     while len(token) < 4 and not token.endswith(b" "):
         token += _exactly(file, 1)
     if token.rstrip() in _COMPRESSED:
-        # kaldiio wants to read the token itself, so the cursor goes back before it.
+        import kaldiio  # recognising does without it
+
+        # It wants to read the token itself, so the cursor goes back before it.
         file.seek(-len(token) - 2, io.SEEK_CUR)
         return np.array(kaldiio.matio.read_kaldi(file), dtype=np.float32)
     if token.rstrip() not in _FLAT:
@@ -296,6 +297,8 @@ def _pack(array: np.ndarray, compress: bool) -> bytes:
         raise TypeError(f"an array of {array.dtype} {array.shape} has no form in an archive; "
                         "give a float32 matrix")
     if compress and array.ndim == 2 and array.size:
+        import kaldiio
+
         file = io.BytesIO()
         kaldiio.matio.write_array(file, array.astype(np.float32),
                                   compression_method=_COMPRESSION_AUTO)

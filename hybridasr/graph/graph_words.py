@@ -11,7 +11,7 @@ from typing import Any
 from hybridasr.errors import UserError
 from hybridasr.lexicon.extend import with_disambig_symbols
 from hybridasr.lexicon.langdir import Lang, read_words, write_symbols
-from hybridasr.storage import PathLike, digest, read_bytes, read_json
+from hybridasr.storage import PathLike, digest, is_file, read_bytes, read_json
 
 _FILES = ("words.txt", "lexiconp.txt")
 _REMEDY = "run mkgraph again"
@@ -32,10 +32,10 @@ def read_graph_words(directory: PathLike, lang: Lang) -> Lang:
         was made with.
     """
     directory = Path(directory)
-    if not (directory / "lexiconp.txt").is_file():
+    if not is_file(directory / "lexiconp.txt"):
         return lang
     # Most graphs have the model's words, which are in memory already.
-    if not all((lang.path / name).is_file()
+    if not all(is_file(lang.path / name)
                and read_bytes(directory / name) == read_bytes(lang.path / name)
                for name in _FILES):
         lang = read_words(directory, lang, _REMEDY)
@@ -66,7 +66,7 @@ def fits_model(record: Mapping[str, Any], tree: Any, lang: Lang) -> bool:
 def read_graph_record(directory: PathLike) -> dict[str, Any]:
     """Return what graph.json of a graph directory says; nothing if there is none."""
     path = Path(directory) / "graph.json"
-    values = read_json(path) if path.is_file() else {}
+    values = read_json(path) if is_file(path) else {}
     return values if isinstance(values, dict) else {}
 
 

@@ -61,7 +61,8 @@ def prepare_numba(numba: ModuleType, folder: Path | None) -> None:
         if not str(kernel.py_func.__module__).startswith(_PACKAGE):
             enable(kernel)
         elif folder is not None:
-            kernel._cache = Cache(kernel.py_func)
+            with suppress(RuntimeError):  # a package in a zip, whose kernels numba cannot place
+                kernel._cache = Cache(kernel.py_func)
 
     dispatcher.Dispatcher.enable_caching = enable_caching
     event.register("numba:compile", _listener(event, folder))

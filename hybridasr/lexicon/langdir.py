@@ -34,7 +34,7 @@ from hybridasr.lexicon.lexicon import (
 from hybridasr.lexicon.phones import POSITIONS, PhoneSet, add_positions, base_phone, place_mark
 from hybridasr.options import from_dict, option, to_dict
 from hybridasr.progress import logger
-from hybridasr.storage import PathLike, read_text, write_json, write_text
+from hybridasr.storage import PathLike, is_file, read_text, write_json, write_text
 
 FORMAT = 1
 """Version of the directory; a newer one is refused."""
@@ -266,7 +266,7 @@ def read_lang(path: PathLike) -> Lang:
                ("silence", "nonsilence", "disambig", "optional_silence", "sets", "roots",
                 "extra_questions")]
     for name in needed:
-        if not (path / name).is_file():
+        if not is_file(path / name):
             raise UserError(f"{name} is missing; {REMEDY}", path)
     options = from_dict(LangOptions, read_options(path / "lang.json", FORMAT),
                         str(path / "lang.json"))

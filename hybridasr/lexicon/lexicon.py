@@ -115,12 +115,17 @@ def write_lexicon(lexicon: Lexicon, path: PathLike, with_probabilities: bool | N
     path = Path(path)
     if with_probabilities is None:
         with_probabilities = path.name.startswith("lexiconp")
+    write_text(path, format_lexicon(lexicon, with_probabilities))
+
+
+def format_lexicon(lexicon: Lexicon, with_probabilities: bool) -> str:
+    """Return the text of lexicon.txt or lexiconp.txt."""
     lines = []
     for word, pronunciations in lexicon.entries.items():
         for pron in pronunciations:
             middle = [f"{pron.probability:.6g}"] if with_probabilities else []
             lines.append(" ".join([word, *middle, *pron.phones]) + "\n")
-    write_text(path, "".join(lines))
+    return "".join(lines)
 
 
 def build_lexicon(

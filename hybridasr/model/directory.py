@@ -11,13 +11,16 @@
     confusions.json     which phones it takes for which (`hybridasr.confidence.confusion`)
     lang/               phones.txt words.txt lexicon: a copy of the lang directory
     graph/              graph.npz (search), HCLG.fst (people); written by mkgraph
+    commands/           what is recognised where nothing else is asked for: `OwnCommands`
 
-A format newer than this version knows is refused.
+All of it may be packed into one file (`hybridasr.deploy.pack`). A format newer than this version
+knows is refused.
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +45,9 @@ from hybridasr.options import from_dict, to_dict
 from hybridasr.storage import (
     PathLike,
     atomic_write,
+    file_size,
+    files_below,
+    is_file,
     read_arrays,
     read_bytes,
     read_json,
@@ -54,6 +60,41 @@ FORMAT = 1
 LARGEST_SCALE = 100
 ARRAY_FILES = {"gmm": "gmm.npz", "nnet": "nnet.npz"}
 OF_THIS_MODEL = ("confidence.json", "confusions.json")
+COMMANDS = "commands"
+COMMAND_FILES = ("commands.txt", "commands.jsgf")
+FILLERS, WAKE_PROFILE, COMMAND_LEXICON = "fillers.txt", "wake.json", "lexiconp.txt"
+
+
+class OwnCommands(NamedTuple):
+    """The files of what a model recognises where nothing else is asked for; None: there is none.
+
+    Attributes
+    ----------
+    commands : Path
+        Command list, templates or JSGF.
+    fillers : Path
+        A list of what is no command.
+    wake : Path
+        Profile of wake words.
+    lexicon : Path
+        Pronunciations of the words of all these, so that no dictionary is needed.
+    """
+
+    commands: Path | None
+    fillers: Path | None
+    wake: Path | None
+    lexicon: Path | None
+
+
+def own_commands(directory: PathLike) -> OwnCommands:
+    """Return what the folder ``commands`` of a model directory holds."""
+    folder = Path(directory) / COMMANDS
+
+    def first(*names: str) -> Path | None:
+        return next((folder / name for name in names if is_file(folder / name)), None)
+
+    return OwnCommands(first(*COMMAND_FILES), first(FILLERS), first(WAKE_PROFILE),
+                       first(COMMAND_LEXICON))
 
 
 def save_model(model: AcousticModel, directory: PathLike) -> None:
@@ -65,13 +106,7 @@ def save_model(model: AcousticModel, directory: PathLike) -> None:
     # A copy, so that a later prepare-lang cannot change the phones under a trained model.
     copy_lang(model.lang.path, directory / "lang")
     kind = "gmm" if model.nnet is None else "nnet"
-    own = model.nnet.to_arrays() if model.nnet else {
-        name: getattr(model.gmm, name) for name in GMM_ARRAYS}
-    write_arrays(directory / ARRAY_FILES[kind], **own,
-                 transition_log_probs=model.transitions.log_probs,
-                 transition_tuples=model.transitions.tuples,
-                 **{name: array for name in ("cmvn", "transform", "durations")
-                    if (array := getattr(model, name)) is not None})
+    write_arrays(directory / ARRAY_FILES[kind], **model_arrays(model))
     if model.adaptation is None:
         (directory / "adapt.npz").unlink(missing_ok=True)
     else:
@@ -88,8 +123,18 @@ def save_model(model: AcousticModel, directory: PathLike) -> None:
         "info": model.info})
 
 
+def model_arrays(model: AcousticModel) -> dict[str, np.ndarray]:
+    """Return the arrays of gmm.npz or nnet.npz."""
+    own = model.nnet.to_arrays() if model.nnet else {
+        name: getattr(model.gmm, name) for name in GMM_ARRAYS}
+    return {**own, "transition_log_probs": model.transitions.log_probs,
+            "transition_tuples": model.transitions.tuples,
+            **{name: array for name in ("cmvn", "transform", "durations")
+               if (array := getattr(model, name)) is not None}}
+
+
 def load_model(directory: PathLike) -> AcousticModel:
-    """Read a model directory; every array in it is checked here, once.
+    """Read a model directory, or a packed one; every array in it is checked here, once.
 
     Raises
     ------
@@ -100,7 +145,7 @@ def load_model(directory: PathLike) -> AcousticModel:
     """
     directory = Path(directory)
     path = directory / "model.json"
-    if not path.is_file():
+    if not is_file(path):
         raise UserError("no model.json there; give a model directory such as exp/mono "
                         "(is its training finished?)", directory)
     values = read_json(path)
@@ -159,8 +204,8 @@ def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
         "kind": kind, "adapted": model.adaptation is not None, "pdfs": model.tree.num_pdfs,
         "parameters": int(parameters),
         "multiplications_a_second": int(multiplications * frames),
-        "acoustic_bytes": sum(path.stat().st_size for path in acoustics if path.is_file()),
-        "graph_bytes": graph.stat().st_size if graph.is_file() else None,
+        "acoustic_bytes": sum(map(file_size, filter(is_file, acoustics))),
+        "graph_bytes": file_size(graph) if is_file(graph) else None,
         "features": to_dict(model.features), "pipeline": to_dict(model.pipeline),
         "network": model.nnet.network.text.splitlines() if model.nnet else None,
         "training": model.info}
@@ -220,16 +265,26 @@ def copy_beside(source: PathLike, destination: PathLike) -> None:
 
     Links are followed within `source` alone: a stranger's directory may point anywhere.
     """
-    source, destination = Path(source), Path(destination)
-    graph = sorted((source / "graph").rglob("*"))
-    for path in [*(source / name for name in OF_THIS_MODEL), *graph]:
-        if _is_own_file(path, source):
-            with atomic_write(destination / path.relative_to(source), "wb") as file:
+    source = Path(source)
+    beside = [source / name for name in OF_THIS_MODEL if is_file(source / name)]
+    copy_files([*beside, *own_files(source / "graph")], source, Path(destination))
+
+
+def own_files(directory: Path) -> list[Path]:
+    """Return the files below a directory; none that is a link out of it."""
+    place = directory.resolve()
+    return [path for path in files_below(directory) if path.resolve().is_relative_to(place)]
+
+
+def copy_files(paths: Iterable[Path], source: Path, destination: Path) -> None:
+    """Copy files of a directory, which may be packed, to the same places of another."""
+    for path in paths:
+        target = destination / path.relative_to(source)
+        if path.suffix == ".npz":
+            write_arrays(target, **read_arrays(path))
+        else:
+            with atomic_write(target, "wb") as file:
                 file.write(read_bytes(path))
-
-
-def _is_own_file(path: Path, directory: Path) -> bool:
-    return path.is_file() and path.resolve().is_relative_to(directory.resolve())
 
 
 def copy_lang(source: PathLike, destination: PathLike) -> None:
@@ -239,16 +294,13 @@ def copy_lang(source: PathLike, destination: PathLike) -> None:
         return
     # Files that only the old directory has would otherwise stay among the new ones.
     shutil.rmtree(destination, ignore_errors=True)
-    for path in sorted(source.rglob("*")):
-        if _is_own_file(path, source) and path.suffix != ".fst":
-            with atomic_write(destination / path.relative_to(source), "wb") as file:
-                file.write(read_bytes(path))
+    copy_files([path for path in own_files(source) if path.suffix != ".fst"], source, destination)
 
 
 def _graph_options(graph: Path) -> GraphOptions:
     """Return the scales that mkgraph built the model's own graph with."""
     path = graph / "graph.json"
-    values = read_json(path) if path.is_file() else {}
+    values = read_json(path) if is_file(path) else {}
     values = values.get("options", {}) if isinstance(values, dict) else None
     if not isinstance(values, dict):
         raise DamagedFile("is not the description of a graph; run 'hybridasr mkgraph' again", path)

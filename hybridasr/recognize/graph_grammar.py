@@ -20,11 +20,13 @@ from hybridasr.decode.words import phone_segments, word_segments
 from hybridasr.errors import UserError, shell_command
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.graph_words import fits_model, read_graph_record, read_graph_words
-from hybridasr.lattice.lattice import CompactLattice
+from hybridasr.lattice.lattice import CompactLattice, WordPath
+from hybridasr.lattice.mbr import decode_mbr
 from hybridasr.lattice.paths import n_best
+from hybridasr.lattice.posteriors import forward_backward
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, is_file
 
 # Seconds that hold a word: longer audio in which no word even begins has no speech.
 SHORTEST_WORD = 0.25
@@ -162,6 +164,10 @@ class _GraphSearch:
         path = self._search.partial()
         return [] if path is None else self._names(path.words.tolist())
 
+    def partial_times(self) -> list[tuple[str, float, float]]:
+        path = None if self._search is None else self._search.partial()
+        return [] if path is None else self._times(path)
+
     def ending(self) -> Ending:
         if self._search is None:
             return Ending(self._frames, 0, np.inf, np.inf)
@@ -171,22 +177,27 @@ class _GraphSearch:
         del levels
         path, lattice = self._best()
         grammar = self._grammar
-        shift, lang = grammar.model.features.frame_shift_ms / 1000, grammar.lang
+        shift = grammar.model.features.frame_shift_ms / 1000
         if path is None:
             return grammar.empty(_reason_incomplete(self._frames * shift), False)
         words = path.words.tolist()
-        # Words that do not match their phones have no times.
-        segments = word_segments(phone_segments(path.transition_ids, grammar.model.transitions),
-                                 words, lang)
-        times = [(lang.word_name(word.label), word.begin * shift, word.end * shift)
-                 for word in segments]
         reason = None
         if not path.complete:
             reason = TOO_SHORT if words else _reason_incomplete(self._frames * shift)
         elif not words:
             reason = NO_SPEECH
-        return Decoded(self._names(words), times, path.complete, path, reason=reason,
-                       alternatives=self._alternatives(path, lattice))
+        decoded = Decoded(self._names(words), self._times(path), path.complete, path,
+                          reason=reason)
+        return decoded if lattice is None else self._with_alternatives(decoded, words, lattice)
+
+    def _times(self, path: BestPath) -> list[tuple[str, float, float]]:
+        grammar = self._grammar
+        # Words that do not match their phones have no times.
+        segments = word_segments(phone_segments(path.transition_ids, grammar.model.transitions),
+                                 path.words.tolist(), grammar.lang)
+        shift = grammar.model.features.frame_shift_ms / 1000
+        return [(grammar.lang.word_name(word.label), word.begin * shift, word.end * shift)
+                for word in segments]
 
     def _best(self) -> tuple[BestPath | None, CompactLattice | None]:
         if self._search is None or self._frames == 0:
@@ -196,16 +207,24 @@ class _GraphSearch:
         return finish_lattice(self._search, self._grammar.graph, self._options,
                               self._lattice) or (None, None)
 
-    def _alternatives(self, path: BestPath, lattice: CompactLattice | None
-                      ) -> tuple[tuple[str, ...], ...]:
-        if lattice is None:
-            return ()
+    def _with_alternatives(self, decoded: Decoded, best: list[int], lattice: CompactLattice
+                           ) -> Decoded:
+        """Return the result with other words, and with what parts of the lattice say the same."""
+        scale = self._options.acoustic_scale
+        total = forward_backward(lattice, scale)[2]
+
+        def share(path: WordPath) -> float:
+            return float(np.exp(-path.graph_cost - scale * path.acoustic_cost - total))
+
         # One more than asked for: the best words are among them.
-        best = tuple(path.words.tolist())
-        others = [other.words for other in n_best(lattice, self._nbest + 1,
-                                                  self._options.acoustic_scale)
-                  if other.words != best]
-        return tuple(tuple(self._names(words)) for words in others[:self._nbest])
+        paths = n_best(lattice, self._nbest + 1, scale)
+        others = [path for path in paths if list(path.words) != best][:self._nbest]
+        risk = decode_mbr(lattice, scale, best)
+        return replace(
+            decoded, alternatives=tuple(tuple(self._names(path.words)) for path in others),
+            word_shares=() if risk is None else risk.confidences,
+            shares=(sum(share(path) for path in paths if list(path.words) == best),
+                    *map(share, others)))
 
     def _names(self, words: Iterable[int]) -> list[str]:
         return [self._grammar.lang.word_name(word) for word in words]
@@ -230,7 +249,7 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> G
         if the graph is missing or damaged, or belongs to another model.
     """
     directory = Path(directory)
-    if not (directory / "graph.npz").is_file():
+    if not is_file(directory / "graph.npz"):
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     graph = DecodingGraph.load(directory / "graph.npz")
     other = not fits_model(read_graph_record(directory), model.tree, model.lang)

@@ -1,14 +1,15 @@
-"""Owns the short way to recognition: a model directory in, results as in the documents out.
+"""Owns the short way to recognition: a model in, results as in the documents out.
 
     recognizer = hybridasr.load("exp/dnn")
     print(recognizer.recognize("light.wav")["text"])
     recognizer.set_commands(["打开空调", "关闭空调"])
 
-Without commands, the graph of the model directory decides; with them, one of the commands or none,
-with a probability where the model is calibrated. Needs numpy and numba (and soundfile for files),
-not pynini.
+Without commands, those that are packed with the model decide, or its graph; with them, one of the
+commands or none, with a probability where the model is calibrated. Needs numpy and numba, and
+soundfile for files.
 """
 
+import copy
 import math
 import threading
 from collections.abc import Iterable, Sequence
@@ -42,13 +43,13 @@ from hybridasr.grammar.command_file import read_command_file
 from hybridasr.lexicon.lexicon import Lexicon, read_own_lexicon
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.adaptation import AdaptOptions, works_by_speaker
-from hybridasr.model.directory import load_model
+from hybridasr.model.directory import load_model, own_commands
 from hybridasr.recognize.decoder import Decoder
 from hybridasr.recognize.graph_grammar import Grammar, GraphGrammar, NoGrammar, read_graph
 from hybridasr.recognize.samples import Audio, RawFormat, read_samples
 from hybridasr.recognize.session import Session, Speaker
 from hybridasr.recognize.voice_gate import VoiceGate
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, is_file
 from hybridasr.voice.speaker_check import VoiceProfile, load_profile
 
 __all__ = ["Decoded", "Recognizer", "Speaker", "bare_recognizer", "load"]
@@ -185,6 +186,14 @@ class Recognizer:
                                 + ", ".join(command.text for command in self.commands[:10]))
             self.set_commands(others, self.fillers)
 
+    def copy(self) -> "Recognizer":
+        """Return another recognizer of the same model, whose commands may become others.
+
+        What is large, or takes time to make, is shared.
+        """
+        _ = self._maker
+        return copy.copy(self)
+
     def set_profile(self, profile: VoiceProfile | PathLike | None,
                     threshold: float | None = None) -> None:
         """Give every result from now on a `speaker_score`, of how much it is this speaker's voice.
@@ -222,7 +231,7 @@ class Recognizer:
 
         Parameters
         ----------
-        endpoint : EndpointOptions, or "short", "default" or "long", optional
+        endpoint : EndpointOptions, or a mode of `decode.endpoint.MODES`, optional
             The rules by which utterances end, or their mode; None: by `Session.finish` alone.
         rate, full_scale, nbest, speaker, partials, channel, raw
             See `Session`.
@@ -329,16 +338,17 @@ def load(model: PathLike, options: SearchOptions | None = None,
          reject: RejectOptions | None = None,
          lexicon: Lexicon | PathLike | None = None,
          enhance: EnhanceOptions | None = None) -> Recognizer:
-    """Load a model directory with its graph, or with a command list in its place.
+    """Load a model with its graph, or with a command list in its place.
 
     Parameters
     ----------
     model : path
-        A model directory such as exp/mono.
+        A model directory such as exp/mono, or a packed one.
     graph : path, optional
         A graph directory; default ``<model>/graph``.
     commands, fillers : optional
-        As for `Recognizer.set_commands`; in place of a graph.
+        As for `Recognizer.set_commands`; in place of a graph. Where neither these nor a graph are
+        given, the model's own commands, if it has some (`model.directory.OwnCommands`).
     reject : RejectOptions, optional
         For commands only.
     lexicon : Lexicon or path, optional
@@ -360,6 +370,14 @@ def load(model: PathLike, options: SearchOptions | None = None,
         recognizer = bare_recognizer(model, options, adapt, reject, lexicon, enhance)
         recognizer.set_commands(commands, fillers)
         return recognizer
+    own = own_commands(model)
+    if graph is None and own.commands is not None:
+        if fillers or lexicon is not None:
+            raise UserError("has commands of its own, with their fillers and pronunciations; give "
+                            "commands too, or pack the model again", own.commands)
+        packed = [] if own.fillers is None else read_command_file(own.fillers)
+        return load(model, options, None, adapt, own.commands, [filler.text for filler in packed],
+                    reject, None, enhance)
     # Before the model is read, which takes longer.
     refuse_without_commands(reject, tuple(fillers), lexicon is not None)
     loaded = load_model(model)
@@ -373,7 +391,7 @@ def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
                     reject: RejectOptions | None = None,
                     lexicon: Lexicon | PathLike | None = None,
                     enhance: EnhanceOptions | None = None) -> Recognizer:
-    """Load a model directory for command lists that are set later."""
+    """Load a model for command lists that are set later."""
     return _assembled(model, load_model(model), None, options, adapt, reject, lexicon, enhance)
 
 
@@ -382,11 +400,12 @@ def _assembled(model: PathLike, loaded: AcousticModel, grammar: GraphGrammar | N
                reject: RejectOptions | None,
                lexicon: Lexicon | PathLike | None = None,
                enhance: EnhanceOptions | None = None) -> Recognizer:
-    """Put a model together with the calibration and the confusions of its directory."""
+    """Put a model together with what lies beside it: calibration, confusions, words of commands."""
     calibration = load_calibration(model)
     if calibration is not None:
         calibration.columns(NAMES, Path(model) / CALIBRATION)
     # Both are there only where the model was calibrated.
     path = Path(model) / CONFUSIONS
+    lexicon = own_commands(model).lexicon if lexicon is None else lexicon
     return Recognizer(loaded, grammar, options, adapt, calibration, reject,
-                      load_confusions(path) if path.is_file() else None, lexicon, enhance)
+                      load_confusions(path) if is_file(path) else None, lexicon, enhance)

@@ -1,7 +1,9 @@
 """Owns the results: what was decoded, as a dict with Vosk's field names, ready for JSON.
 
     text            the words, or the command as the list has it
-    confidence      probability that the command is right; null without a calibration
+    confidence      probability that the command is right; null without a calibration. Of a graph,
+                    where alternatives were asked for, the share of the words in the lattice, which
+                    is surer than it should be; otherwise null
     accepted        whether to act on it
     reason          null, or why not: filler, low-confidence, no-speech, too-short, speaker
     partial         whether the audio ended before a whole sentence of the grammar
@@ -52,8 +54,10 @@ def make_result(decoded: Decoded, nbest: int | None = None, start: float = 0.0
         "text": " ".join(decoded.words), "confidence": None,
         "accepted": decoded.reason is None, "reason": decoded.reason,
         "partial": not decoded.complete, "result": _words(decoded, start),
-        "alternatives": [{"text": " ".join(words), "confidence": None}
-                         for words in decoded.alternatives]}
+        "alternatives": [{"text": " ".join(words), "confidence": share} for words, share
+                         in zip(decoded.alternatives, _shares(decoded), strict=True)]}
+    if decoded.shares:
+        result["confidence"] = _rounded(decoded.shares[0])
     if decoded.decision is not None:
         result |= _command_fields(decoded, start)
     result["alternatives"] = result["alternatives"][:nbest]
@@ -76,8 +80,18 @@ def shift_times(result: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def _words(decoded: Decoded, start: float) -> list[dict[str, Any]]:
+    # Words that do not match their phones have no times, and which they are is not known.
+    shares = decoded.word_shares if len(decoded.word_shares) == len(decoded.times) else (
+        [None] * len(decoded.times))
     return [{"word": word, "start": round(start + begin, 3), "end": round(start + end, 3),
-             "conf": None} for word, begin, end in decoded.times]
+             "conf": _rounded(share)}
+            for (word, begin, end), share in zip(decoded.times, shares, strict=True)]
+
+
+def _shares(decoded: Decoded) -> list[float | None]:
+    """Return the shares of the alternatives, None where there are none."""
+    shares = [_rounded(share) for share in decoded.shares[1:]]
+    return shares or [None] * len(decoded.alternatives)
 
 
 def _command_fields(decoded: Decoded, start: float) -> dict[str, Any]:

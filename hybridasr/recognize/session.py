@@ -172,6 +172,12 @@ class Session:
         self._begin_stream()
         return [] if nothing else [result]
 
+    def partial_words(self) -> list[tuple[str, float, float]]:
+        """Return the words so far as (word, begin, end), in seconds of the stream."""
+        start = self._start * self._decoder.model.features.frame_shift_ms / 1000
+        return [(word, start + begin, start + end)
+                for word, begin, end in self._utterance.times()]
+
     def forget(self) -> None:
         """Forget the speaker, if the session remembers one; another goes on.
 

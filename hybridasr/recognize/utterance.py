@@ -64,6 +64,10 @@ class SpokenUtterance:
         """Return the words so far, which may change."""
         return [] if self._pass is None else self._pass.search.partial()
 
+    def times(self) -> list[tuple[str, float, float]]:
+        """Return the words so far as (word, begin, end), in seconds of the utterance."""
+        return [] if self._pass is None else self._pass.search.partial_times()
+
     def rule(self) -> str | None:
         """Return the name of the rule by which the utterance has ended, None if it goes on."""
         if self._pass is None:

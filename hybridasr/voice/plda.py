@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 # Added to the variances within a speaker, as a share of them.
 RIDGE = 0.01
@@ -76,6 +75,7 @@ def estimate_plda(vectors: np.ndarray, speakers: Sequence[str], shrinkage: float
     within += RIDGE * np.diag(np.maximum(np.diagonal(within), np.finfo(float).tiny))
     between = np.cov(means.T, bias=True)
     scale = np.trace(np.linalg.solve(within, between)) / len(within)
-    values, columns = scipy.linalg.eigh((1 - shrinkage) * between + shrinkage * scale * within,
-                                        within)
+    from scipy.linalg import eigh  # training alone needs it
+
+    values, columns = eigh((1 - shrinkage) * between + shrinkage * scale * within, within)
     return Plda(vectors.mean(axis=0), columns.T.copy(), np.maximum(values, SMALLEST_BETWEEN))

@@ -30,7 +30,7 @@ from hybridasr.options import option
 from hybridasr.recognize.recognizer import Recognizer, bare_recognizer
 from hybridasr.recognize.samples import Chunker, Piece, PieceReader, RawFormat
 from hybridasr.recognize.session import CHUNK
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, is_dir
 from hybridasr.wake.first_stage import FirstStage
 from hybridasr.wake.phrase_search import Hit
 
@@ -96,7 +96,7 @@ class WakeDetector:
                                            lexicon=lexicon)
         self._recognizer.set_commands(phrases)
         small = Path(model) / FIRST
-        self._stage = _first_stage(self._recognizer, small if small.is_dir() else None,
+        self._stage = _first_stage(self._recognizer, small if is_dir(small) else None,
                                    self._options.first_threshold)
         own = self._recognizer.model.features.sample_rate
         if self._stage.model.features.sample_rate != own:

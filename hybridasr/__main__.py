@@ -1,0 +1,7 @@
+"""Runs the command line: ``python -m hybridasr``."""
+
+import sys
+
+from hybridasr.cli import main
+
+sys.exit(main())

@@ -1,0 +1,89 @@
+"""Owns the verbs for a model that leaves the place where it was trained: pack, unpack, serve."""
+
+import argparse
+from pathlib import Path
+
+from hybridasr.cli.verb import Verb, refuse
+
+
+def _pack_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = ("Every verb that takes a model to recognise with takes the file, too. Nothing "
+                     "in it is run, and a file that was changed or cut off is refused.")
+    parser.add_argument("--int8", action="store_true",
+                        help="weights of the network as int8: a quarter of the size")
+    parser.add_argument("--commands", type=Path, metavar="FILE", help="command list, sentence "
+                        "templates or JSGF that is recognised where no other is given; the graph "
+                        "of the model stays behind")
+    parser.add_argument("--fillers", type=Path, metavar="FILE",
+                        help="list of words and phrases that are no commands")
+    parser.add_argument("--wake-profile", type=Path, metavar="FILE", help="wake words and their "
+                        "thresholds, from 'hybridasr wake --background'; 'listen' waits for them")
+    parser.add_argument("--lexicon", type=Path, metavar="FILE",
+                        help="own pronunciations of the words of all these")
+    parser.add_argument("--licence", metavar="TEXT", help="what the model may be used for")
+    parser.add_argument("--origin", metavar="TEXT", help="where the model comes from")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
+    parser.add_argument("pack", type=Path, help="the file to write, e.g. lamp.hyb")
+
+
+def _pack(args: argparse.Namespace) -> None:
+    from hybridasr.deploy.pack import PackOptions, pack_model
+    from hybridasr.model.directory import own_commands
+    from hybridasr.progress import logger
+
+    own = own_commands(args.model)
+    if not (args.commands or own.commands):
+        refuse(args, ["fillers"], "without a command list", "give --commands FILE too")
+        if not (args.wake_profile or own.wake):
+            refuse(args, ["lexicon"], "without commands or wake words", "give --commands FILE too")
+    size = pack_model(args.model, args.pack, PackOptions(
+        args.int8, args.commands, args.fillers, args.wake_profile, args.lexicon, args.licence,
+        args.origin))
+    logger.info("%s: %.2f MB", args.pack, size / 1e6)
+
+
+def _unpack_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pack", type=Path, help="a packed model")
+    parser.add_argument("destination", type=Path, help="the model directory to write")
+
+
+def _unpack(args: argparse.Namespace) -> None:
+    from hybridasr.deploy.pack import unpack_model
+
+    unpack_model(args.pack, args.destination)
+
+
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.deploy.client import ServeOptions
+    from hybridasr.options import add_options
+
+    parser.epilog = ("Messages are those of vosk-server, and its clients work unchanged. There is "
+                     "no password and no encryption: put a proxy with both in front before "
+                     "others may connect.")
+    parser.add_argument("model", type=Path, help="packed model, or model directory")
+    add_options(parser, ServeOptions)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    import asyncio
+
+    from hybridasr.deploy.client import ServeOptions
+    from hybridasr.errors import require_extra
+    from hybridasr.options import from_args
+    from hybridasr.vosk import Model
+
+    require_extra("websockets", "serve", "clients over the network")
+    from hybridasr.deploy.server import run_server
+
+    options = from_args(ServeOptions, args)
+    model = Model(args.model)
+    model.warm_up()
+    asyncio.run(run_server(model, options))
+
+
+VERBS = {
+    "pack": Verb("pack a model into one file: MODEL FILE.hyb", _pack_arguments, _pack),
+    "unpack": Verb("write the directory of a packed model", _unpack_arguments, _unpack),
+    "serve": Verb("recognise what clients send over WebSockets, as vosk-server",
+                  _serve_arguments, _serve),
+}

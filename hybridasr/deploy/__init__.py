@@ -1,0 +1,1 @@
+"""Deployment: a model as one file, and a server."""
