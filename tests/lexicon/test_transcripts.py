@@ -1,0 +1,47 @@
+"""Words that a lang directory lacks: counted, named, refused above a share."""
+
+from pathlib import Path
+
+import pytest
+
+from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.errors import UserError
+from hybridasr.lexicon.langdir import prepare_lang
+from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
+from hybridasr.lexicon.phones import default_phone_set
+from hybridasr.lexicon.transcripts import limit_unknown_words
+
+
+@pytest.fixture(scope="module")
+def lang(tmp_path_factory):
+    lexicon = make_lexicon({word: [Pronunciation(1.0, (phone,))] for word, phone in
+                            {"one": "AH", "two": "UW", "<UNK>": "SPN"}.items()})
+    return prepare_lang(lexicon, default_phone_set(), tmp_path_factory.mktemp("lang"))
+
+
+def spoken(*texts):
+    return DataDir(Path("data"), {
+        f"u{n}": Utterance(f"u{n}", "s", tuple(text.split()), f"u{n}", f"/x/{n}.wav")
+        for n, text in enumerate(texts)})
+
+
+def test_refused_above_the_share_and_not_at_it(lang):
+    data = spoken("one two Two", "three one", "three <UNK> one")  # 3 of 8 are unknown
+    limit_unknown_words(data, lang, 3 / 8)
+    with pytest.raises(UserError, match=r"data/text: 3 of its 8 words \(37.5 %\) are not in .* and "
+                       r"would become <UNK>: 'three' \(2\) 'Two' \(1, it has 'two'\); .*"
+                       r"--max-oov-share 0.38"):
+        limit_unknown_words(data, lang, 0.37)
+    with pytest.raises(UserError, match="3 of its 8"):
+        limit_unknown_words(data, lang)
+
+
+def test_sets_without_unknown_words_pass(lang):
+    limit_unknown_words(spoken("one two", ""), lang, 0.0)
+    limit_unknown_words(spoken(), lang, 0.0)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_shares_are_checked(lang, share):
+    with pytest.raises(UserError, match="give a number from 0 to 1"):
+        limit_unknown_words(spoken("one"), lang, share)
