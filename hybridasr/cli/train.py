@@ -78,8 +78,8 @@ def _arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
 
 def _train(kind: str) -> Callable[[argparse.Namespace], None]:
     def run(args: argparse.Namespace) -> None:
-            from hybridasr.errors import UserError
-            from hybridasr.options import from_args, to_dict
+        from hybridasr.errors import UserError
+        from hybridasr.options import from_args, to_dict
         from hybridasr.parallel import executor
         from hybridasr.progress import job_log, logger
         from hybridasr.train.em import training_line
@@ -164,8 +164,9 @@ def _align(args: argparse.Namespace) -> None:
     check_adaptation(args, args.model)
     options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
-        line = align_set(*_read(args.data, args.lang, args.max_oov_share), args.model, args.ali,
-                         pool, options, from_args(AdaptOptions, args), from_args(OutputOptions, args))
+        both = _read(args.data, args.lang, args.max_oov_share)
+        line = align_set(*both, args.model, args.ali, pool, options,
+                         from_args(AdaptOptions, args), from_args(OutputOptions, args))
         logger.info("%s", line)
     print(report_head(args.ali / "outliers.txt"))
 

@@ -33,8 +33,7 @@ LEXICONS = (LEXICON_FILE, "lexiconp.txt", "lexicon.txt")
 
 @dataclass(frozen=True)
 class Dictionary:
-    """A dictionary directory in memory; `silence_probs` is None where silence is alike everywhere.
-    """
+    """A dictionary directory in memory; no `silence_probs`: silence is as likely everywhere."""
 
     lexicon: Lexicon
     phone_set: PhoneSet
@@ -60,8 +59,8 @@ def read_dict_dir(path: PathLike) -> Dictionary:
     path = Path(path)
     for name in PHONE_FILES:
         if not (path / name).is_file():
-            raise UserError(f"{name} is missing; a dictionary directory has {', '.join(PHONE_FILES)}"
-                            " and a lexicon", path)
+            raise UserError(f"{name} is missing; a dictionary directory has "
+                            f"{', '.join(PHONE_FILES)} and a lexicon", path)
     name = next((name for name in LEXICONS if (path / name).is_file()), None)
     if name is None:
         raise UserError(f"has no lexicon; put one of {', '.join(LEXICONS)} there", path)

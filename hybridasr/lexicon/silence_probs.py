@@ -123,7 +123,7 @@ def _read_ends(path: Path) -> dict[str, float]:
 
 def write_silence_probs(directory: PathLike, lexicon: Lexicon,
                         silence_probs: SilenceProbs | None) -> None:
-    """Write both files, as `read_silence_probs` reads them; None removes those of an earlier run."""
+    """Write both files; None removes those of an earlier run."""
     directory = Path(directory)
     if silence_probs is None:
         for name in (LEXICON_FILE, PROBS_FILE):

@@ -84,8 +84,8 @@ def limit_unknown_words(data: DataDir, lang: Lang, max_share: float = MAX_OOV_SH
     unknown, total = unknown_words(data.utterances.values(), lang.words), _num_words(data)
     missing = sum(unknown.values())
     if missing > max_share * total:
-        raise UserError(f"{missing} of its {total} words ({100 * missing / total:.1f} %) are not in "
-                        f"{lang.path} and would become {lang.word_name(lang.oov)}: "
+        raise UserError(f"{missing} of its {total} words ({100 * missing / total:.1f} %) are not "
+                        f"in {lang.path} and would become {lang.word_name(lang.oov)}: "
                         f"{_named(unknown, lang.words)}; add them to the lexicon, write them as it "
                         f"does, or pass --max-oov-share {_above(missing / total)}",
                         data.path / "text")

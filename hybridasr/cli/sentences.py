@@ -1,0 +1,79 @@
+"""Owns the verbs on sets of sentences: what was said of each word, which utterances do not fit."""
+
+import argparse
+from pathlib import Path
+
+from hybridasr.cli.verb import Verb
+
+
+def _prons_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = ("Writes into DIR: prons.1.gz, pron_counts.int, pron_counts.txt, "
+                     "pron_counts_nowb.txt, pron_perutt_nowb.txt, sil_counts_nowb.txt and "
+                     "pron_bigram_counts_nowb.txt, as Kaldi's get_prons.sh.")
+    parser.add_argument("data", type=Path, help="data directory: the transcripts")
+    parser.add_argument("lang", type=Path, help="lang directory that it was aligned with")
+    parser.add_argument("directory", type=Path, metavar="dir",
+                        help="alignment directory, or a system with its own alignments")
+
+
+def _get_prons(args: argparse.Namespace) -> None:
+    from hybridasr.batch.spoken_prons import get_prons
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.lexicon.langdir import read_lang
+    from hybridasr.progress import logger
+
+    logger.info("%s", get_prons(read_datadir(args.data), read_lang(args.lang), args.directory))
+
+
+def _pronprobs_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.options import parse_bool
+
+    parser.add_argument("--max-normalize", type=parse_bool, default=True, metavar="true|false",
+                        help="divide by the probability of a word's best pronunciation (true)")
+    parser.epilog = ("Writes a dictionary directory with lexiconp.txt and, with the counts of "
+                     "silences and pairs, lexiconp_silprob.txt and silprob.txt, for prepare-lang.")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="DICT PRON_COUNTS [SIL_COUNTS "
+                        "BIGRAM_COUNTS] NEW_DICT", help="dictionary directory; pron_counts_nowb.txt"
+                        ", sil_counts_nowb.txt and pron_bigram_counts_nowb.txt of get-prons; the "
+                        "dictionary directory to write")
+
+
+def _add_pronprobs(args: argparse.Namespace) -> None:
+    from hybridasr.errors import UserError
+    from hybridasr.lexicon.dict_dir import read_dict_dir, write_dict_dir
+    from hybridasr.lexicon.pron_counts import (
+        estimate_prons,
+        estimate_silence,
+        least_likely,
+        read_pron_counts,
+    )
+    from hybridasr.progress import logger
+
+    if len(args.paths) not in (3, 5):
+        raise UserError("dict-dir-add-pronprobs wants DICT PRON_COUNTS [SIL_COUNTS BIGRAM_COUNTS] "
+                        f"NEW_DICT, {len(args.paths)} arguments are there")
+    source, *files, destination = args.paths
+    if destination.exists() and destination.samefile(source):
+        raise UserError("is read here and would be written over; give another directory to write",
+                        destination)
+    counts = read_pron_counts(*files)
+    lexicon = estimate_prons(read_dict_dir(source).lexicon, counts, files[0],
+                             args.max_normalize)
+    silences = estimate_silence(lexicon, counts) if len(files) == 3 else None
+    write_dict_dir(destination, source, lexicon, silences)
+    several = sum(len(prons) > 1 for prons in lexicon.entries.values())
+    logger.info("%s: %d words, %d of them with several pronunciations%s", destination,
+                len(lexicon.entries), several,
+                f", share of silence {silences.overall:g}" if silences else "")
+    if several:
+        print("the least likely pronunciations:")
+        for probability, text in least_likely(lexicon):
+            print(f"{probability:8.4f} {text}")
+
+
+VERBS = {
+    "get-prons": Verb("count the pronunciations and silences of alignments: DATA LANG DIR",
+                      _prons_arguments, _get_prons),
+    "dict-dir-add-pronprobs": Verb("give a dictionary directory the probabilities of what was said",
+                                   _pronprobs_arguments, _add_pronprobs),
+}
