@@ -1,9 +1,10 @@
 """Owns the verbs on sets of sentences: what was said of each word, which utterances do not fit."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb
+from hybridasr.cli.verb import Verb, add_nj
 
 
 def _prons_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,51 @@ def _add_pronprobs(args: argparse.Namespace) -> None:
             print(f"{probability:8.4f} {text}")
 
 
+def _clean_arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        from hybridasr.batch import cleanup
+        from hybridasr.options import add_options
+
+        add_nj(parser)
+        add_options(parser, getattr(cleanup, kind))
+        parser.epilog = ("Writes ctm_edits, segments, text and worst into WORK, and a data "
+                         "directory of what fits; run make-feats on it.")
+        parser.add_argument("data", type=Path, help="data directory; features of the model's kind "
+                            "are made into DATA/.features if it has none")
+        parser.add_argument("lang", type=Path, help="lang directory of the same phones")
+        parser.add_argument("model", type=Path, help="model directory, e.g. exp/tri3b")
+        parser.add_argument("work", type=Path, help="where the comparison is written")
+        parser.add_argument("cleaned", type=Path, help="the data directory to write")
+
+    return add
+
+
+def _clean(kind: str) -> Callable[[argparse.Namespace], None]:
+    def run(args: argparse.Namespace) -> None:
+        from hybridasr.batch import cleanup
+        from hybridasr.corpus.datadir import read_datadir
+        from hybridasr.errors import UserError
+        from hybridasr.lexicon.langdir import read_lang
+        from hybridasr.options import from_args
+        from hybridasr.parallel import executor
+
+        if args.cleaned.exists() and args.cleaned.samefile(args.data):
+            raise UserError("is read here and would be written over; give another directory to "
+                            "write", args.cleaned)
+        with executor(args.nj) as pool:
+            lines = cleanup.clean_set(read_datadir(args.data), read_lang(args.lang), args.model,
+                                      args.work, args.cleaned, pool,
+                                      from_args(getattr(cleanup, kind), args))
+        print("\n".join(lines))
+
+    return run
+
+
 VERBS = {
+    "clean-data": Verb("keep of a set what its transcripts fit: DATA LANG MODEL WORK CLEANED",
+                       _clean_arguments("CleanOptions"), _clean("CleanOptions")),
+    "segment-long": Verb("cut long recordings with transcripts into utterances: DATA LANG MODEL "
+                         "WORK SEGMENTED", _clean_arguments("LongOptions"), _clean("LongOptions")),
     "get-prons": Verb("count the pronunciations and silences of alignments: DATA LANG DIR",
                       _prons_arguments, _get_prons),
     "dict-dir-add-pronprobs": Verb("give a dictionary directory the probabilities of what was said",
