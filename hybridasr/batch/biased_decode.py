@@ -64,7 +64,7 @@ class BiasedOptions:
 
 
 @dataclass(frozen=True)
-class HeardUtterance:
+class DecodedUtterance:
     """What was heard in an utterance.
 
     `words` is None if the search found no path; `seconds` is how long the utterance is.
@@ -84,7 +84,7 @@ class _Task:
 
 
 def decode_biased(data: DataDir, lang: Lang, source: Path, pool: Executor,
-                  options: BiasedOptions) -> Iterator[tuple[str, HeardUtterance]]:
+                  options: BiasedOptions) -> Iterator[tuple[str, DecodedUtterance]]:
     """Yield (utterance id, what was heard), in the order of the ids.
 
     Parameters
@@ -113,7 +113,7 @@ def decode_biased(data: DataDir, lang: Lang, source: Path, pool: Executor,
     return run_set(pool, _decode_block, blocks, task, desc=f"decode {data.path.name}")
 
 
-def _decode_block(block: FeatureBlock, task: _Task) -> Results[HeardUtterance]:
+def _decode_block(block: FeatureBlock, task: _Task) -> Results[DecodedUtterance]:
     decoder = once_a_worker(_BiasedDecoder, task)
     model = decoder.model
     words = {u.utterance: u.words for u in block.utterances}
@@ -122,20 +122,20 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[HeardUtterance]:
     # A block is one speaker if the model adapts.
     groups = [list(loaded)] if works_by_speaker(model, AdaptOptions()) else (
         [item] for item in loaded)
-    results: Results[HeardUtterance] = []
+    results: Results[DecodedUtterance] = []
     for group in groups:
-        heard: dict[int, tuple[TimedWord, ...] | None] = {}
+        decodings: dict[int, tuple[TimedWord, ...] | None] = {}
 
         # The last pass over an utterance overwrites the ones before.
-        def find_path(number: int, feats: np.ndarray, scorer: Scorer, group=group, heard=heard
+        def find_path(number: int, feats: np.ndarray, scorer: Scorer, group=group, decodings=decodings
                       ) -> np.ndarray | None:
-            found = decoder.decode(words[group[number][0]], feats, scorer)
-            heard[number] = None if found is None else tuple(found[1])
-            return None if found is None else found[0]
+            result = decoder.decode(words[group[number][0]], feats, scorer)
+            decodings[number] = None if result is None else tuple(result[1])
+            return None if result is None else result[0]
 
         adapt_speaker(model, [model.final_features(frames) for _, frames in group], find_path,
                       AdaptOptions())
-        results += [(name, HeardUtterance(heard[number], len(frames) * shift))
+        results += [(name, DecodedUtterance(decodings[number], len(frames) * shift))
                     for number, (name, frames) in enumerate(group)]
     return results
 
@@ -175,7 +175,7 @@ class _BiasedDecoder:
         """
         graph = self._graph(words)
         shift = self.model.features.frame_shift_ms / 1000
-        paths, heard, edge = [], [], 0
+        paths, timed, edge = [], [], 0
         for begin, end in cut_pieces(len(feats), self.options.pieces, shift):
             path = search(graph.graph, graph.columns,
                           scorer.loglikes(feats[begin:end], graph.pdfs), self.options.search)
@@ -184,15 +184,15 @@ class _BiasedDecoder:
             segments = word_segments(phone_segments(path.transition_ids, self.model.transitions),
                                      path.words.tolist(), self.lang)
             offset = begin * shift
-            found = [(self.lang.word_name(s.label), offset + s.begin * shift,
+            piece = [(self.lang.word_name(s.label), offset + s.begin * shift,
                       offset + s.end * shift) for s in segments]
             middle = (edge + begin) // 2
             if begin:
                 paths[-1] = paths[-1][:middle - (edge - len(paths[-1]))]
             paths.append(path.transition_ids[middle - begin if begin else 0:])
-            heard = join_words(heard, found, middle * shift) if begin else found
+            timed = join_words(timed, piece, middle * shift) if begin else piece
             edge = end
-        return (np.concatenate(paths), heard) if paths else None
+        return (np.concatenate(paths), timed) if paths else None
 
 
 def _is_known(word: str, lang: Lang) -> bool:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hybridasr.batch.biased_decode import BiasedOptions, HeardUtterance, decode_biased
+from hybridasr.batch.biased_decode import BiasedOptions, DecodedUtterance, decode_biased
 from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
 from hybridasr.errors import NotEnoughData, require_extra
 from hybridasr.features.frames import FeatureOptions
@@ -80,13 +80,13 @@ def clean_set(data: DataDir, lang: Lang, model: Path, work: Path, destination: P
     require_extra("rapidfuzz", "score", "comparing words")
     features = load_model(model).features
     totals = _Totals()
-    heard = decode_biased(data, lang, model, pool, options.biased)
+    decodings = decode_biased(data, lang, model, pool, options.biased)
     with ExitStack() as files:
         edits_file, segments, text = (files.enter_context(atomic_write(work / name))
                                       for name in ("ctm_edits", "segments", "text"))
-        for name, edits, found in _compared(data, lang, heard, options.parts, totals):
+        for name, edits, parts in _compared(data, lang, decodings, options.parts, totals):
             edits_file.writelines(edit.line(name) for edit in edits)
-            for one, part in _named(data.utterances[name], found, features):
+            for one, part in _named(data.utterances[name], parts, features):
                 totals.utterances.append(one)
                 segments.write(f"{one.utterance} {name} {part.begin:.2f} {part.end:.2f}\n")
                 text.write(" ".join([one.utterance, *one.words]) + "\n")
@@ -100,27 +100,27 @@ def clean_set(data: DataDir, lang: Lang, model: Path, work: Path, destination: P
     return _lines(data, destination, work, totals)
 
 
-def _compared(data: DataDir, lang: Lang, heard: Iterable[tuple[str, HeardUtterance]],
+def _compared(data: DataDir, lang: Lang, decodings: Iterable[tuple[str, DecodedUtterance]],
               options: PartOptions, totals: _Totals
               ) -> Iterator[tuple[str, list[Edit], list[GoodPart]]]:
     """Yield (utterance, edits, good parts), and count."""
     oov = lang.word_name(lang.oov)
-    for name, item in heard:
+    for name, item in decodings:
         utterance = data.utterances[name]
         edits = find_edits(utterance.words, item.words or (), item.seconds, lang.words, oov)
-        found = good_parts(edits, options) if item.words is not None else []
-        errors, kept = count_errors(edits), sum(part.end - part.begin for part in found)
-        if any(part.whole for part in found):
+        parts = good_parts(edits, options) if item.words is not None else []
+        errors, kept = count_errors(edits), sum(part.end - part.begin for part in parts)
+        if any(part.whole for part in parts):
             totals.whole, kept = totals.whole + 1, item.seconds
         else:
-            totals.cut, totals.dropped = totals.cut + bool(found), totals.dropped + (not found)
+            totals.cut, totals.dropped = totals.cut + bool(parts), totals.dropped + (not parts)
         totals.seconds, totals.kept = totals.seconds + item.seconds, totals.kept + kept
         totals.words, totals.errors = totals.words + len(utterance.words), totals.errors + errors
         share = errors / max(1, len(utterance.words))
-        if errors or not found:
+        if errors or not parts:
             totals.rows.append((share, f"{name} {errors} errors, {len(utterance.words)} words, "
                                        f"{kept:.2f} of {item.seconds:.2f} s kept"))
-        yield name, edits, found
+        yield name, edits, parts
 
 
 def _named(utterance: Utterance, parts: list[GoodPart], features: FeatureOptions

@@ -34,9 +34,9 @@ from hybridasr.cli import (
     live,
     recipes,
     recognition,
-    sentences,
     text_tools,
     train,
+    training_sets,
     voice,
     wake,
 )
@@ -45,7 +45,7 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **language_models.VERBS, **text_tools.VERBS, **train.VERBS,
-                          **sentences.VERBS,
+                          **training_sets.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **inspection.VERBS,
                           **command_lists.VERBS, **voice.VERBS}

@@ -21,8 +21,8 @@ class Edit:
 
     begin: float
     end: float
-    heard: str
-    written: str
+    hypothesis: str
+    reference: str
     kind: str
 
     @property
@@ -32,17 +32,17 @@ class Edit:
 
     def line(self, utterance: str) -> str:
         """Return its line of a ctm-edits file."""
-        return (f"{utterance} 1 {self.begin:.2f} {self.end - self.begin:.2f} {self.heard} 1.0 "
-                f"{self.written} {self.kind}\n")
+        return (f"{utterance} 1 {self.begin:.2f} {self.end - self.begin:.2f} {self.hypothesis} 1.0 "
+                f"{self.reference} {self.kind}\n")
 
 
-def find_edits(written: Sequence[str], heard: Sequence[tuple[str, float, float]], seconds: float,
+def find_edits(reference: Sequence[str], hypothesis: Sequence[tuple[str, float, float]], seconds: float,
                known: Collection[str], oov: str) -> list[Edit]:
     """Compare a transcript with the words that were heard.
 
     Parameters
     ----------
-    heard : sequence of (word, begin, end)
+    hypothesis : sequence of (word, begin, end)
         In order.
     seconds : float
         Length of the utterance.
@@ -54,10 +54,10 @@ def find_edits(written: Sequence[str], heard: Sequence[tuple[str, float, float]]
     UserError
         if rapidfuzz is not installed.
     """
-    pairs = align_words([word if word in known else oov for word in written],
-                        [word for word, _, _ in heard]).pairs
+    pairs = align_words([word if word in known else oov for word in reference],
+                        [word for word, _, _ in hypothesis]).pairs
     edits: list[Edit] = []
-    place, spoken, texts = 0.0, iter(heard), iter(written)
+    place, spoken, texts = 0.0, iter(hypothesis), iter(reference)
 
     def silence(until: float) -> None:
         if until - place > _LEAST:

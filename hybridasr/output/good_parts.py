@@ -97,7 +97,7 @@ def _part(edits: Sequence[Edit], run: list[int], options: PartOptions) -> GoodPa
     if not spoken:
         return None
     first, last = edits[spoken[0]], edits[spoken[-1]]
-    words = tuple(edits[number].written for number in spoken)
+    words = tuple(edits[number].reference for number in spoken)
     before, after = (_edge(edits, run, spoken[0], -1, options),
                      _edge(edits, run, spoken[-1], 1, options))
     silences = [edits[run[0]], edits[run[-1]]]

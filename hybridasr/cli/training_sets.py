@@ -1,4 +1,4 @@
-"""Owns the verbs on sets of sentences: what was said of each word, which utterances do not fit."""
+"""Owns the verbs on training sets: how words were said, which utterances fit their transcripts."""
 
 import argparse
 from collections.abc import Callable
