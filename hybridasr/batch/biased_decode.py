@@ -127,8 +127,8 @@ def _decode_block(block: FeatureBlock, task: _Task) -> Results[DecodedUtterance]
         decodings: dict[int, tuple[TimedWord, ...] | None] = {}
 
         # The last pass over an utterance overwrites the ones before.
-        def find_path(number: int, feats: np.ndarray, scorer: Scorer, group=group, decodings=decodings
-                      ) -> np.ndarray | None:
+        def find_path(number: int, feats: np.ndarray, scorer: Scorer, group=group,
+                      decodings=decodings) -> np.ndarray | None:
             result = decoder.decode(words[group[number][0]], feats, scorer)
             decodings[number] = None if result is None else tuple(result[1])
             return None if result is None else result[0]

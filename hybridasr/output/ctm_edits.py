@@ -36,8 +36,8 @@ class Edit:
                 f"{self.reference} {self.kind}\n")
 
 
-def find_edits(reference: Sequence[str], hypothesis: Sequence[tuple[str, float, float]], seconds: float,
-               known: Collection[str], oov: str) -> list[Edit]:
+def find_edits(reference: Sequence[str], hypothesis: Sequence[tuple[str, float, float]],
+               seconds: float, known: Collection[str], oov: str) -> list[Edit]:
     """Compare a transcript with the words that were heard.
 
     Parameters
