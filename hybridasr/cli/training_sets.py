@@ -33,15 +33,18 @@ def _pronprobs_arguments(parser: argparse.ArgumentParser) -> None:
                         help="divide by the probability of a word's best pronunciation (true)")
     parser.epilog = ("Writes a dictionary directory with lexiconp.txt and, with the counts of "
                      "silences and pairs, lexiconp_silprob.txt and silprob.txt, for prepare-lang.")
-    parser.add_argument("paths", type=Path, nargs="+", metavar="DICT PRON_COUNTS [SIL_COUNTS "
-                        "BIGRAM_COUNTS] NEW_DICT", help="dictionary directory; pron_counts_nowb.txt"
-                        ", sil_counts_nowb.txt and pron_bigram_counts_nowb.txt of get-prons; the "
-                        "dictionary directory to write")
+    parser.add_argument("paths", type=Path, nargs="+",
+                        metavar="DICT PRON_COUNTS [SIL_COUNTS BIGRAM_COUNTS] NEW_DICT",
+                        help="dictionary directory, or lang directory of looked-up words; "
+                        "pron_counts_nowb.txt, sil_counts_nowb.txt and "
+                        "pron_bigram_counts_nowb.txt of get-prons; the directory to write")
 
 
 def _add_pronprobs(args: argparse.Namespace) -> None:
     from hybridasr.errors import UserError
-    from hybridasr.lexicon.dict_dir import read_dict_dir, write_dict_dir
+    from hybridasr.lexicon.dict_dir import Dictionary, read_dict_dir, write_dict_dir
+    from hybridasr.lexicon.lang_dictionary import dictionary_of
+    from hybridasr.lexicon.langdir import read_lang
     from hybridasr.lexicon.pron_counts import (
         estimate_prons,
         estimate_silence,
@@ -58,10 +61,12 @@ def _add_pronprobs(args: argparse.Namespace) -> None:
         raise UserError("is read here and would be written over; give another directory to write",
                         destination)
     counts = read_pron_counts(*files)
-    lexicon = estimate_prons(read_dict_dir(source).lexicon, counts, files[0],
-                             args.max_normalize)
+    # The lang directory of words that were looked up is their dictionary, too.
+    dictionary = (dictionary_of(read_lang(source)) if (source / "lang.json").is_file()
+                  else read_dict_dir(source))
+    lexicon = estimate_prons(dictionary.lexicon, counts, files[0], args.max_normalize)
     silences = estimate_silence(lexicon, counts) if len(files) == 3 else None
-    write_dict_dir(destination, source, lexicon, silences)
+    write_dict_dir(destination, Dictionary(lexicon, dictionary.phone_set, silences))
     several = sum(len(prons) > 1 for prons in lexicon.entries.values())
     logger.info("%s: %d words, %d of them with several pronunciations%s", destination,
                 len(lexicon.entries), several,

@@ -25,7 +25,7 @@ from hybridasr.lexicon.silence_probs import (
     read_silence_probs,
     write_silence_probs,
 )
-from hybridasr.storage import PathLike, atomic_write, read_bytes
+from hybridasr.storage import PathLike, write_text
 
 PHONE_FILES = ("silence_phones.txt", "nonsilence_phones.txt", "optional_silence.txt")
 LEXICONS = (LEXICON_FILE, "lexiconp.txt", "lexicon.txt")
@@ -86,19 +86,19 @@ def _normalized(lexicon: Lexicon) -> Lexicon:
     return make_lexicon(entries)
 
 
-def write_dict_dir(path: PathLike, source: PathLike, lexicon: Lexicon,
-                   silence_probs: SilenceProbs | None) -> None:
-    """Write a dictionary with another lexicon and the phones of the directory `source`."""
-    path, source = Path(path), Path(source)
-    for name in (*PHONE_FILES, "extra_questions.txt"):
-        if (source / name).is_file():
-            with atomic_write(path / name, "wb") as file:
-                file.write(read_bytes(source / name))
-        else:
-            (path / name).unlink(missing_ok=True)
-    write_silence_probs(path, lexicon, silence_probs)
+def write_dict_dir(path: PathLike, dictionary: Dictionary) -> None:
+    """Write a dictionary directory, as `read_dict_dir` reads it; its lexicon in all three forms."""
+    path, phones = Path(path), dictionary.phone_set
+    groups = {
+        "silence_phones.txt": [s for s in phones.sets if s[0] in phones.silence_phones],
+        "nonsilence_phones.txt": [s for s in phones.sets if s[0] not in phones.silence_phones],
+        "optional_silence.txt": [(phones.optional_silence,)],
+        "extra_questions.txt": phones.extra_questions}
+    for name, rows in groups.items():
+        write_text(path / name, "".join(" ".join(row) + "\n" for row in rows))
+    write_silence_probs(path, dictionary.lexicon, dictionary.silence_probs)
     for name in ("lexiconp.txt", "lexicon.txt"):
-        write_lexicon(lexicon, path / name)
+        write_lexicon(dictionary.lexicon, path / name)
 
 
 def check_lexicon(lexicon: Lexicon, phone_set: PhoneSet, path: PathLike | None = None) -> None:

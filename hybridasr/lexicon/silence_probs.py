@@ -101,7 +101,7 @@ def read_silence_probs(directory: PathLike) -> tuple[Lexicon, SilenceProbs]:
 def find_silence_probs(directory: PathLike) -> SilenceProbs | None:
     """Return the silence probabilities of a directory, None if it has none."""
     directory = Path(directory)
-    return read_silence_probs(directory)[1] if (directory / PROBS_FILE).is_file() else None
+    return read_silence_probs(directory)[1] if (directory / LEXICON_FILE).is_file() else None
 
 
 def _read_ends(path: Path) -> dict[str, float]:

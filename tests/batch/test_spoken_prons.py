@@ -83,27 +83,21 @@ def test_from_alignments_to_a_lang_directory(spoken_world, tmp_path, capsys):
     counts = [line.split() for line in (ali / "pron_counts_nowb.txt").read_text().splitlines()]
     assert sum(int(row[0]) for row in counts if row[1] != "<eps>") == said
     assert sum(int(row[0]) for row in counts) == len(rows)
-    lexicon = (world.lang.path / "lexiconp.txt").read_text()
-    source = tmp_path / "dict"
-    source.mkdir()
-    (source / "lexiconp.txt").write_text(lexicon)
-    phones = {"silence_phones": world.lang.silence_phones,
-              "nonsilence_phones": world.lang.nonsilence_phones,
-              "optional_silence": [world.lang.optional_silence]}
-    for name, ids in phones.items():
-        (source / f"{name}.txt").write_text("".join(f"{world.lang.phone_name(i)}\n" for i in ids))
     files = [ali / f"{name}_nowb.txt" for name in ("pron_counts", "sil_counts",
                                                    "pron_bigram_counts")]
-    assert main(["dict-dir-add-pronprobs", *map(str, (source, *files, tmp_path / "new"))]) == 0
+    assert main(["dict-dir-add-pronprobs", *map(str, (world.lang.path, *files,
+                                                    tmp_path / "new"))]) == 0
     assert main(["prepare-lang", str(tmp_path / "new"), str(tmp_path / "lang")]) == 0
     lang = read_lang(tmp_path / "lang")
-    assert lang.phones == world.lang.phones
+    assert (lang.phones, lang.roots) == (world.lang.phones, world.lang.roots)
     # Every recording has noise before and behind its words.
     assert lang.silence_probs.begin > 0.9
     assert main(["align", *map(str, (world.train.path, lang.path, world.mono,
                                      tmp_path / "again"))]) == 0
     capsys.readouterr()
-    assert main(["dict-dir-add-pronprobs", *map(str, (source, *files[:2], tmp_path / "x"))]) == 1
+    assert main(["dict-dir-add-pronprobs", *map(str, (tmp_path / "new", *files[:2],
+                                                    tmp_path / "x"))]) == 1
     assert "4 arguments are there" in capsys.readouterr().err
-    assert main(["dict-dir-add-pronprobs", *map(str, (source, files[0], source))]) == 1
+    assert main(["dict-dir-add-pronprobs", *map(str, (tmp_path / "new", files[0],
+                                                    tmp_path / "new"))]) == 1
     assert "would be written over" in capsys.readouterr().err
