@@ -20,7 +20,6 @@ from hybridasr.lexicon.lexicon import (
 from hybridasr.lexicon.phones import POSITIONS, PhoneSet, read_phone_set
 from hybridasr.lexicon.silence_probs import (
     LEXICON_FILE,
-    PROBS_FILE,
     SilenceProbs,
     read_silence_probs,
     write_silence_probs,
@@ -66,9 +65,6 @@ def read_dict_dir(path: PathLike) -> Dictionary:
         raise UserError(f"has no lexicon; put one of {', '.join(LEXICONS)} there", path)
     silence_probs = None
     if name == LEXICON_FILE:
-        if not (path / PROBS_FILE).is_file():
-            raise UserError(f"{PROBS_FILE} is missing, which belongs to {LEXICON_FILE}; add it, or "
-                            f"remove {LEXICON_FILE}", path)
         lexicon, silence_probs = read_silence_probs(path)
     else:
         lexicon = _normalized(read_lexicon(path / name))

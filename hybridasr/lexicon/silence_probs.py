@@ -75,6 +75,9 @@ def read_silence_probs(directory: PathLike) -> tuple[Lexicon, SilenceProbs]:
         with file and line: a missing entry, a probability outside its range, a line twice.
     """
     directory = Path(directory)
+    if not (directory / PROBS_FILE).is_file():
+        raise UserError(f"{PROBS_FILE} is missing, which belongs to {LEXICON_FILE}; add it, or "
+                        f"remove {LEXICON_FILE}", directory)
     entries: dict[str, list[Pronunciation]] = {}
     words: dict[SpokenWord, WordSilence] = {}
     path = directory / LEXICON_FILE
