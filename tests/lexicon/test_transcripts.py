@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridasr.corpus.datadir import DataDir, Utterance
+from hybridasr.cli import main
+from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
 from hybridasr.errors import UserError
 from hybridasr.lexicon.langdir import prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
@@ -45,3 +46,19 @@ def test_sets_without_unknown_words_pass(lang):
 def test_shares_are_checked(lang, share):
     with pytest.raises(UserError, match="give a number from 0 to 1"):
         limit_unknown_words(spoken("one"), lang, share)
+
+
+@pytest.mark.parametrize("verb", ["train-mono", "train-deltas", "train-lda-mllt", "train-sat",
+                                  "train-quick", "train-dnn", "align"])
+def test_every_training_verb_refuses(lang, tmp_path, capsys, verb):
+    data = write_datadir(tmp_path / "data", spoken("one three", "two one one").utterances.values())
+    places = [data.path, lang.path, *(tmp_path / name for name in ("ali", "exp"))]
+    if verb == "train-mono":
+        del places[2]
+    words = list(map(str, places))
+    assert main([verb, *words]) == 1
+    assert "1 of its 5 words (20.0 %) are not in" in capsys.readouterr().err
+    assert not (tmp_path / "exp" / "model.json").exists()
+    # With leave it goes on, to what is missing next.
+    assert main([verb, "--max-oov-share", "0.2", *words]) == 1
+    assert "20.0 %" not in capsys.readouterr().err
