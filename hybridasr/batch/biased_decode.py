@@ -115,29 +115,30 @@ def decode_biased(data: DataDir, lang: Lang, source: Path, pool: Executor,
 
 def _decode_block(block: FeatureBlock, task: _Task) -> Results[DecodedUtterance]:
     decoder = once_a_worker(_BiasedDecoder, task)
-    model = decoder.model
     words = {u.utterance: u.words for u in block.utterances}
-    shift = model.features.frame_shift_ms / 1000
     loaded = block.load()
     # A block is one speaker if the model adapts.
-    groups = [list(loaded)] if works_by_speaker(model, AdaptOptions()) else (
+    groups = [list(loaded)] if works_by_speaker(decoder.model, AdaptOptions()) else (
         [item] for item in loaded)
     results: Results[DecodedUtterance] = []
     for group in groups:
-        decodings: dict[int, tuple[TimedWord, ...] | None] = {}
-
-        # The last pass over an utterance overwrites the ones before.
-        def find_path(number: int, feats: np.ndarray, scorer: Scorer, group=group,
-                      decodings=decodings) -> np.ndarray | None:
-            result = decoder.decode(words[group[number][0]], feats, scorer)
-            decodings[number] = None if result is None else tuple(result[1])
-            return None if result is None else result[0]
-
-        adapt_speaker(model, [model.final_features(frames) for _, frames in group], find_path,
-                      AdaptOptions())
-        results += [(name, DecodedUtterance(decodings[number], len(frames) * shift))
-                    for number, (name, frames) in enumerate(group)]
+        results += _decode_speaker(decoder, group, words)
     return results
+
+
+def _decode_speaker(decoder: "_BiasedDecoder", group: list[tuple[str, np.ndarray]],
+                    words: dict[str, tuple[str, ...]]) -> Results[DecodedUtterance]:
+    decodings: dict[int, tuple[TimedWord, ...] | None] = {}
+
+    # The last pass over an utterance overwrites the ones before.
+    def find_path(number: int, feats: np.ndarray, scorer: Scorer) -> np.ndarray | None:
+        path, decodings[number] = decoder.decode(words[group[number][0]], feats, scorer)
+        return path
+
+    adapt_speaker(decoder.model, [decoder.model.final_features(frames) for _, frames in group],
+                  find_path, AdaptOptions())
+    return [(name, DecodedUtterance(decodings[number], len(frames) * decoder.shift))
+            for number, (name, frames) in enumerate(group)]
 
 
 class _BiasedDecoder:
@@ -146,6 +147,7 @@ class _BiasedDecoder:
     def __init__(self, task: _Task):
         self.model: AcousticModel = load_model(task.model)
         self.lang = read_lang(task.lang)
+        self.shift = self.model.features.frame_shift_ms / 1000
         self.options = task.options
         self._frequent = frequent_words(dict(task.counts), task.options.bias)
         self._graph = functools.lru_cache(maxsize=GRAPHS)(self._build)
@@ -165,22 +167,21 @@ class _BiasedDecoder:
                                  self.model.transitions)
 
     def decode(self, words: tuple[str, ...], feats: np.ndarray, scorer: Scorer
-               ) -> tuple[np.ndarray, list[TimedWord]] | None:
-        """Return (transition-ids, words with times) of an utterance; None without a path.
+               ) -> tuple[np.ndarray | None, tuple[TimedWord, ...] | None]:
+        """Return (transition-ids, words with times) of an utterance; None and None without a path.
 
         Parameters
         ----------
         feats : float32 (num_frames, dim)
             Final features, which `scorer` scores.
         """
-        graph = self._graph(words)
-        shift = self.model.features.frame_shift_ms / 1000
+        graph, shift = self._graph(words), self.shift
         paths, timed, edge = [], [], 0
         for begin, end in cut_pieces(len(feats), self.options.pieces, shift):
             path = search(graph.graph, graph.columns,
                           scorer.loglikes(feats[begin:end], graph.pdfs), self.options.search)
             if path is None:
-                return None
+                return None, None
             segments = word_segments(phone_segments(path.transition_ids, self.model.transitions),
                                      path.words.tolist(), self.lang)
             offset = begin * shift
@@ -192,7 +193,7 @@ class _BiasedDecoder:
             paths.append(path.transition_ids[middle - begin if begin else 0:])
             timed = join_words(timed, piece, middle * shift) if begin else piece
             edge = end
-        return (np.concatenate(paths), timed) if paths else None
+        return (np.concatenate(paths), tuple(timed)) if paths else (None, None)
 
 
 def _is_known(word: str, lang: Lang) -> bool:

@@ -77,7 +77,7 @@ def clean_set(data: DataDir, lang: Lang, model: Path, work: Path, destination: P
     UserError
         if phones, features or options do not fit.
     """
-    require_extra("rapidfuzz", "score", "comparing words")
+    require_extra("rapidfuzz", "score", "comparisons of words")
     features = load_model(model).features
     totals = _Totals()
     decodings = decode_biased(data, lang, model, pool, options.biased)
