@@ -24,8 +24,9 @@ from hybridasr.train.mono import MonoOptions, train_mono
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "commands.md"
-LIVE, DEPLOY = (REPOSITORY / "docs" / name for name in ("live.md", "deploy.md"))
-PAGES = [PAGE, LIVE, DEPLOY, REPOSITORY / "README.md", REPOSITORY / "README.zh.md"]
+LIVE, DEPLOY, SENTENCES = (REPOSITORY / "docs" / name
+                           for name in ("live.md", "deploy.md", "sentences.md"))
+PAGES = [PAGE, LIVE, DEPLOY, SENTENCES, REPOSITORY / "README.md", REPOSITORY / "README.zh.md"]
 TEXTS = ["打开空调", "关闭空调", "播放音乐", "打开书房灯", "停止播放", "打开冰箱"]
 
 

@@ -38,6 +38,7 @@ from hybridasr.cli import (
     recognition,
     text_tools,
     train,
+    training_sets,
     voice,
     wake,
 )
@@ -46,6 +47,7 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **language_models.VERBS, **text_tools.VERBS, **train.VERBS,
+                          **training_sets.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,
                           **inspection.VERBS, **command_lists.VERBS, **voice.VERBS, **deploy.VERBS}

@@ -70,9 +70,25 @@ def _vad(args: argparse.Namespace) -> None:
             flush=True)
 
 
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = ("Writes final.mdl, tree, final.mat, final.alimdl, ali.1.gz and the options of "
+                     "the steps before them, in text form, which Kaldi's programs read.")
+    parser.add_argument("model", type=Path, help="model directory, e.g. exp/tri3b")
+    parser.add_argument("destination", type=Path, metavar="dir", help="the directory to write")
+
+
+def _export_kaldi(args: argparse.Namespace) -> None:
+    from hybridasr.kaldi.export import export_kaldi
+    from hybridasr.progress import logger
+
+    logger.info("%s", export_kaldi(args.model, args.destination))
+
+
 VERBS = {
     "model-info": Verb("size and figures of a model, as JSON", _info_arguments, _model_info),
     "quantize": Verb("write a network with int8 weights", _quantize_arguments, _quantize),
     "vad": Verb("where somebody speaks in recordings; one line of JSON each", _vad_arguments,
                 _vad),
+    "export-kaldi": Verb("write a model in Kaldi's text form: MODEL DIR", _export_arguments,
+                         _export_kaldi),
 }

@@ -16,17 +16,41 @@ def _lang_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a word without pronunciation: stop, guess, or spoken noise (error)")
     parser.add_argument("--mix-phones", action="store_true", help="look words that --lexicon lacks "
                         "up in the built-in tables, even if its phones are others")
+    parser.add_argument("--oov-word", default="<UNK>", metavar="WORD", help="the word of a "
+                        "dictionary directory that stands for unknown ones (<UNK>)")
     add_options(parser, LangOptions)
+    parser.epilog = ("A dictionary directory holds lexicon.txt, lexiconp.txt or "
+                     "lexiconp_silprob.txt with silprob.txt; silence_phones.txt, "
+                     "nonsilence_phones.txt, optional_silence.txt; and perhaps "
+                     "extra_questions.txt. Nothing is added to it.")
     parser.add_argument("words", type=Path, nargs="+",
-                        help="data directories (their text) and command lists, templates or JSGF")
+                        help="data directories (their text) and command lists, templates or JSGF; "
+                        "or one dictionary directory of Kaldi's form")
     parser.add_argument("lang", type=Path, help="the lang directory to write")
 
 
 def _prepare_lang(args: argparse.Namespace) -> None:
-    from hybridasr.graph.mklang import make_lang
+    from hybridasr.errors import UserError
+    from hybridasr.graph.mklang import make_dict_lang, make_lang
+    from hybridasr.lexicon.dict_dir import is_dict_dir
     from hybridasr.lexicon.langdir import LangOptions
+    from hybridasr.lexicon.silence_probs import find_silence_probs
     from hybridasr.options import from_args
 
+    dictionaries = [path for path in args.words if is_dict_dir(path)]
+    if dictionaries:
+        if len(args.words) > 1:
+            raise UserError("is a dictionary directory, which brings all words; give it alone",
+                            dictionaries[0])
+        if args.lang.exists() and args.lang.samefile(dictionaries[0]):
+            raise UserError("is read here and would be written over; give another directory to "
+                            "write", args.lang)
+        refuse(args, ["lexicon", "oov", "mix_phones"], "on a dictionary directory")
+        if find_silence_probs(dictionaries[0]) is not None:
+            refuse(args, ["sil_prob"], "on a dictionary with silprob.txt")
+        make_dict_lang(dictionaries[0], args.lang, from_args(LangOptions, args), args.oov_word)
+        return
+    refuse(args, ["oov_word"], "without a dictionary directory")
     make_lang(args.words, args.lang, from_args(LangOptions, args), args.oov, args.lexicon,
               args.mix_phones, ("--oov", "--mix-phones"))
 

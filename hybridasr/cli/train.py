@@ -3,9 +3,29 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hybridasr.cli.search_options import check_adaptation
 from hybridasr.cli.verb import Verb, add_nj, refuse
+
+
+def _add_oov_share(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.lexicon.transcripts import MAX_OOV_SHARE
+
+    parser.add_argument("--max-oov-share", type=float, default=MAX_OOV_SHARE, metavar="SHARE",
+                        help="refuse a set of whose words the lang directory lacks more than this "
+                        f"share; fewer become its unknown word ({MAX_OOV_SHARE})")
+
+
+def _read(data: Path, lang: Path, max_oov_share: float) -> tuple[Any, Any]:
+    """Read data and lang directory, and refuse them if too few words are in both."""
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.lexicon.langdir import read_lang
+    from hybridasr.lexicon.transcripts import limit_unknown_words
+
+    both = read_datadir(data), read_lang(lang)
+    limit_unknown_words(*both, max_oov_share)
+    return both
 
 
 def _mono_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,15 +36,14 @@ def _mono_arguments(parser: argparse.ArgumentParser) -> None:
     add_nj(parser)
     add_options(parser, MonoOptions)
     add_options(parser, PipelineOptions)
+    _add_oov_share(parser)
     for name in ("data", "lang", "exp"):
         parser.add_argument(name, type=Path)
 
 
 def _train_mono(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.datadir import read_datadir
     from hybridasr.features.feature_kind import read_feature_options
     from hybridasr.features.pipeline import PipelineOptions
-    from hybridasr.lexicon.langdir import read_lang
     from hybridasr.options import from_args, to_dict
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
@@ -35,7 +54,7 @@ def _train_mono(args: argparse.Namespace) -> None:
     # The log begins with the options, so that a result can be explained later.
     log = args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-mono", to_dict(options)):
-        model = train_mono(read_datadir(args.data), read_lang(args.lang),
+        model = train_mono(*_read(args.data, args.lang, args.max_oov_share),
                            read_feature_options(args.data), from_args(PipelineOptions, args),
                            args.exp, pool, options)
         logger.info("%s", training_line(args.exp, model.info, args.nj))
@@ -48,6 +67,7 @@ def _arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
 
         add_nj(parser)
         add_options(parser, TRAINERS[kind].options)
+        _add_oov_share(parser)
         parser.add_argument("paths", nargs="+", metavar="[NUMLEAVES TOTGAUSS] DATA LANG ALI EXP",
                             help="sizes as in Kaldi's steps (or --numleaves and --totgauss); data "
                             "and lang directories; an earlier system or alignment directory; "
@@ -58,9 +78,7 @@ def _arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
 
 def _train(kind: str) -> Callable[[argparse.Namespace], None]:
     def run(args: argparse.Namespace) -> None:
-        from hybridasr.corpus.datadir import read_datadir
         from hybridasr.errors import UserError
-        from hybridasr.lexicon.langdir import read_lang
         from hybridasr.options import from_args, to_dict
         from hybridasr.parallel import executor
         from hybridasr.progress import job_log, logger
@@ -81,8 +99,8 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
         options = from_args(TRAINERS[kind].options, args)
         log = destination / "log" / "train.log"
         with executor(args.nj) as pool, job_log(log, f"hybridasr train-{kind}", to_dict(options)):
-            model = TRAINERS[kind].train(read_datadir(data), read_lang(lang), source, destination,
-                                      pool, options)
+            model = TRAINERS[kind].train(*_read(data, lang, args.max_oov_share), source,
+                                         destination, pool, options)
             logger.info("%s", training_line(destination, model.info, args.nj))
 
     return run
@@ -94,13 +112,12 @@ def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_nj(parser)
     add_options(parser, DnnOptions)
+    _add_oov_share(parser)
     for name in ("data", "lang", "ali", "exp"):
         parser.add_argument(name, type=Path)
 
 
 def _train_dnn(args: argparse.Namespace) -> None:
-    from hybridasr.corpus.datadir import read_datadir
-    from hybridasr.lexicon.langdir import read_lang
     from hybridasr.options import from_args, to_dict
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
@@ -109,8 +126,8 @@ def _train_dnn(args: argparse.Namespace) -> None:
 
     options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
-        model = train_dnn(read_datadir(args.data), read_lang(args.lang), args.ali, args.exp, pool,
-                          options, args.nj)
+        model = train_dnn(*_read(args.data, args.lang, args.max_oov_share), args.ali, args.exp,
+                          pool, options, args.nj)
         logger.info("%s", network_line(args.exp, model.info))
 
 
@@ -127,6 +144,7 @@ def _align_arguments(parser: argparse.ArgumentParser) -> None:
         "TextGrids.")
     for options in (AlignOptions, AdaptOptions, OutputOptions):
         add_options(parser, options)
+    _add_oov_share(parser)
     parser.add_argument("data", type=Path, help="data directory; features of the model's kind are "
                         "made into DATA/.features if it has none")
     parser.add_argument("lang", type=Path, help="lang directory of the same phones")
@@ -136,9 +154,7 @@ def _align_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _align(args: argparse.Namespace) -> None:
     from hybridasr.batch.align_set import OutputOptions, align_set
-    from hybridasr.corpus.datadir import read_datadir
     from hybridasr.decode.align import AlignOptions
-    from hybridasr.lexicon.langdir import read_lang
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args, to_dict
     from hybridasr.output.outliers import report_head
@@ -148,8 +164,9 @@ def _align(args: argparse.Namespace) -> None:
     check_adaptation(args, args.model)
     options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
-        line = align_set(read_datadir(args.data), read_lang(args.lang), args.model, args.ali, pool,
-                         options, from_args(AdaptOptions, args), from_args(OutputOptions, args))
+        both = _read(args.data, args.lang, args.max_oov_share)
+        line = align_set(*both, args.model, args.ali, pool, options,
+                         from_args(AdaptOptions, args), from_args(OutputOptions, args))
         logger.info("%s", line)
     print(report_head(args.ali / "outliers.txt"))
 

@@ -206,5 +206,8 @@ def grammar_phrases(lang: Lang, commands: Path | None) -> list[tuple[str, ...]]:
     """Return the phrases of a grammar: those of a command list, or every word of the lexicon."""
     if commands is not None:
         return [command.words for command in read_command_file(commands)]
-    words = [lang.word_name(word) for word in lang.pronunciations]
-    return [(word,) for word in words if word not in SPECIAL_WORDS]
+    # Names of silence and noise are a dictionary's own ("!SIL"): what they stand for tells them.
+    pause = (lang.phone_name(lang.optional_silence),)
+    words = [lang.word_name(word) for word in lang.pronunciations if word != lang.oov]
+    return [(word,) for word in words if word not in SPECIAL_WORDS
+            and any(pron.phones != pause for pron in lang.lexicon.entries[word])]

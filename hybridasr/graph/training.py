@@ -18,6 +18,7 @@ from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.silence_probs import SilenceProbs
 from hybridasr.tree.tree import ContextTree
 
 
@@ -34,45 +35,85 @@ class PhoneArc(NamedTuple):
 def phone_lattice(words: tuple[int, ...], lang: Lang) -> tuple[list[PhoneArc], int]:
     """Return the phone arcs of a transcript and its last node; node 0 is the first.
 
-    Silence is optional at the start and after every word, with the lang directory's probability;
-    each word may take any of its pronunciations.
+    Silence is optional at the start and after every word, with the lang directory's probability,
+    or with that of each word if it has them; each word may take any of its pronunciations.
 
     Raises
     ------
     UserError
         if a word has no pronunciation.
     """
-    arcs: list[PhoneArc] = []
-    free = 1
-
-    def add(source: int, target: int, phone: int, word: int, probability: float) -> None:
-        if probability > 0:
-            arcs.append(PhoneArc(source, target, phone, word, -math.log(probability)))
-
-    def optional_silence(node: int, after: int) -> int:
-        add(node, after, 0, 0, 1.0 - lang.sil_prob)
-        add(node, after, lang.optional_silence, 0, lang.sil_prob)
-        return after
-
-    node = optional_silence(0, free)
     for word in words:
-        pronunciations = lang.pronunciations.get(word)
-        if not pronunciations:
+        if not lang.pronunciations.get(word):
             raise UserError(f"no pronunciation for '{lang.word_name(word)}'; "
                             "add it to the lexicon and run prepare-lang again", lang.path)
-        free += 1
-        end = free
-        for probability, phones in pronunciations:
-            # Word and probability are on the first arc only, or they would count for each phone.
-            place, share, label = node, probability, word
-            for phone in phones[:-1]:
-                free += 1
-                add(place, free, phone, label, share)
-                place, share, label = free, 1.0, 0
-            add(place, end, phones[-1], label, share)
-        free += 1
-        node = optional_silence(end, free)
-    return arcs, node
+    return (_Lattice(lang).alike(words) if lang.silence_probs is None
+            else _Lattice(lang).by_word(words, lang.silence_probs))
+
+
+class _Lattice:
+    """Phone arcs that grow word by word."""
+
+    def __init__(self, lang: Lang):
+        self.lang = lang
+        self.arcs: list[PhoneArc] = []
+        self.nodes = 1
+
+    def alike(self, words: tuple[int, ...]) -> tuple[list[PhoneArc], int]:
+        """Say the words; silence is as likely everywhere."""
+        node = self._pause(0)
+        for word in words:
+            end = self._node()
+            for probability, phones in self.lang.pronunciations[word]:
+                self._say([(node, probability)], end, word, phones)
+            node = self._pause(end)
+        return self.arcs, node
+
+    def by_word(self, words: tuple[int, ...], probs: SilenceProbs) -> tuple[list[PhoneArc], int]:
+        """Say the words; silence is as likely as the words beside it make it.
+
+        Between words there are two nodes, behind speech and behind silence (Chen et al., 2015).
+        """
+        speech, silence = self._fork(0, probs.begin, self._node(), self._node())
+        for word in words:
+            nexts = self._node(), self._node()
+            for probability, phones in self.lang.pronunciations[word]:
+                beside = self.lang.silence_beside[word, phones]
+                end = self._node()
+                self._say([(speech, probability * beside.speech_before),
+                           (silence, probability * beside.silence_before)], end, word, phones)
+                self._fork(end, beside.after, *nexts)
+            speech, silence = nexts
+        last = self._node()
+        self._add(speech, last, 0, 0, probs.end_speech)
+        self._add(silence, last, 0, 0, probs.end_silence)
+        return self.arcs, last
+
+    def _node(self) -> int:
+        self.nodes += 1
+        return self.nodes - 1
+
+    def _add(self, source: int, target: int, phone: int, word: int, probability: float) -> None:
+        if probability > 0:
+            self.arcs.append(PhoneArc(source, target, phone, word, -math.log(probability)))
+
+    def _pause(self, node: int) -> int:
+        after = self._node()
+        return self._fork(node, self.lang.sil_prob, after, after)[0]
+
+    def _fork(self, node: int, probability: float, speech: int, silence: int) -> tuple[int, int]:
+        self._add(node, speech, 0, 0, 1.0 - probability)
+        self._add(node, silence, self.lang.optional_silence, 0, probability)
+        return speech, silence
+
+    def _say(self, sources: list[tuple[int, float]], end: int, word: int,
+             phones: tuple[int, ...]) -> None:
+        # Word and probability are on the first arc only, or they would count for each phone.
+        inner = [self._node() for _ in phones[1:]]
+        for source, probability in sources:
+            self._add(source, [*inner, end][0], phones[0], word, probability)
+        for place, phone in enumerate(phones[1:]):
+            self._add(inner[place], [*inner, end][place + 1], phone, 0, 1.0)
 
 
 class WindowArc(NamedTuple):

@@ -1,7 +1,7 @@
-"""Owns reading of Kaldi's GMM models in text form: transition model and diagonal mixtures.
+"""Owns Kaldi's GMM models in text form, in and out: transition model and diagonal mixtures.
 
-Reads what ``gmm-copy --binary=false`` writes (``final.mdl``, gzipped or not). Transition-ids keep
-their numbers, so alignments of both programs compare id by id.
+Reads what ``gmm-copy --binary=false`` writes (``final.mdl``, gzipped or not), and writes the same.
+Transition-ids keep their numbers, so alignments of both programs compare id by id.
 """
 
 import numpy as np
@@ -41,6 +41,50 @@ def read_model(path: PathLike) -> tuple[TransitionModel, DiagGmm]:
                         f"{gmm.num_pdfs}; restore the file", path)
     reader.finish()
     return transitions, gmm
+
+
+def kaldi_model_text(transitions: TransitionModel, gmm: DiagGmm | None) -> str:
+    """Return a model in Kaldi's text form; without mixtures (a network) the transition model alone.
+
+    Numbers have digits enough for `read_model` to give the same float32 values.
+    """
+    parts = ["<TransitionModel>", transitions.topology.to_text().rstrip("\n"),
+             f"<Triples> {transitions.num_states}",
+             *(" ".join(map(str, row)) for row in transitions.tuples.tolist()), "</Triples>",
+             "<LogProbs>", f" [ {_numbers(transitions.log_probs)} ]", "</LogProbs>",
+             "</TransitionModel>"]
+    if gmm is not None:
+        parts.append(f"<DIMENSION> {gmm.means.shape[1]} <NUMPDFS> {gmm.num_pdfs}")
+        # Kaldi stores inverse variances, and means times these, as `_mixtures` reads them.
+        constants, inverse = gmm.scorer().constants, 1.0 / gmm.variances
+        linear = gmm.means * inverse
+        for begin, end in zip(gmm.offsets[:-1], gmm.offsets[1:], strict=True):
+            parts.append(_mixture_text(constants[begin:end], gmm.weights[begin:end],
+                                       linear[begin:end], inverse[begin:end]))
+    return "\n".join(parts) + "\n"
+
+
+def kaldi_matrix_text(matrix: np.ndarray) -> str:
+    """Return a matrix in Kaldi's text form.
+
+    >>> print(kaldi_matrix_text(np.eye(2)), end="")
+     [
+      1 0
+      0 1 ]
+    """
+    return " [\n" + "\n".join(f"  {_numbers(row)}" for row in matrix) + " ]\n"
+
+
+def _mixture_text(constants: np.ndarray, weights: np.ndarray, linear: np.ndarray,
+                  inverse: np.ndarray) -> str:
+    return (f"<DiagGMM>\n<GCONSTS>  [ {_numbers(constants)} ]\n"
+            f"<WEIGHTS>  [ {_numbers(weights)} ]\n"
+            f"<MEANS_INVVARS> {kaldi_matrix_text(linear)}"
+            f"<INV_VARS> {kaldi_matrix_text(inverse)}</DiagGMM>")
+
+
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(f"{value:.12g}" for value in values.tolist())
 
 
 def _transition_model(reader: TokenReader) -> TransitionModel:

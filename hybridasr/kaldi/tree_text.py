@@ -1,4 +1,4 @@
-"""Owns reading of Kaldi's phonetic decision trees in text form (``copy-tree --binary=false``).
+"""Owns Kaldi's phonetic decision trees in text form (``copy-tree --binary=false``), in and out.
 
 Kaldi's CE, SE and TE are a `Leaf`, a `Split` and a `Table` of `tree.tree`.
 """
@@ -42,6 +42,24 @@ def read_tree(path: PathLike) -> DecisionTree:
     if root is None or not pdfs:
         raise reader.error("a tree with leaves is expected, NULL found")
     return DecisionTree(width, central, max(pdfs) + 1, root)
+
+
+def kaldi_tree_text(tree: DecisionTree) -> str:
+    """Return a tree in Kaldi's text form; `read_tree` reads it back to an equal one."""
+    return (f"ContextDependency {tree.context_width} {tree.central_position} ToPdf "
+            f"{_node_text(tree.root)}EndContextDependency \n")
+
+
+def _node_text(node: Node | None) -> str:
+    if node is None:
+        return "NULL "
+    if isinstance(node, Leaf):
+        return f"CE {node.pdf} "
+    if isinstance(node, Table):
+        return (f"TE {node.key} {len(node.branches)} ( "
+                f"{''.join(map(_node_text, node.branches))}) ")
+    return (f"SE {node.key} [ {' '.join(map(str, sorted(node.values)))} ]\n"
+            f"{{ {_node_text(node.yes)}{_node_text(node.no)}}} ")
 
 
 def _node(reader: TokenReader, width: int, pdfs: list[int], depth: int) -> Node | None:

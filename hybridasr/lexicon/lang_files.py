@@ -4,7 +4,7 @@ Every id that these functions return is in the symbol tables, so code that index
 phone or word need not check it again.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,11 @@ class Root(NamedTuple):
     phones: tuple[int, ...]
     shared: bool = True
     split: bool = True
+
+    @property
+    def kind(self) -> str:
+        """The first two fields of the line."""
+        return f"{'' if self.shared else 'not-'}shared {'' if self.split else 'not-'}split"
 
 
 def read_symbols(path: PathLike, remedy: str = REMEDY) -> dict[str, int]:
@@ -123,6 +128,33 @@ def check_each_once(groups: Iterable[Iterable[int]], phones: list[int], path: Pa
     # A phone that is in no group would have no pdf, and one in two groups would have two.
     if sorted(members) != sorted(phones):
         raise UserError(f"does not name every phone once; {REMEDY}", path)
+
+
+def list_texts(lists: Mapping[str, Iterable[int]], name_of: Callable[[int], str]
+               ) -> dict[str, str]:
+    """Return file name -> text of lists of phones, in the three forms that Kaldi's scripts read.
+
+    They are names, ids, and ids with colons between.
+    """
+    files = {}
+    for name, members in lists.items():
+        files[f"phones/{name}.txt"] = "".join(f"{name_of(i)}\n" for i in members)
+        files[f"phones/{name}.int"] = "".join(f"{i}\n" for i in members)
+        files[f"phones/{name}.csl"] = ":".join(map(str, members)) + "\n"
+    return files
+
+
+def group_texts(groups: Mapping[str, Sequence[Sequence[int]]], name_of: Callable[[int], str],
+                fronts: Sequence[str] | None = None) -> dict[str, str]:
+    """Return file name -> text of groups of phones, a group a line, each behind its front."""
+    files = {}
+    for name, rows in groups.items():
+        for ending, show in (("txt", name_of), ("int", str)):
+            files[f"phones/{name}.{ending}"] = "".join(
+                " ".join([*front, *map(show, row)]) + "\n"
+                for front, row in zip([[text] for text in fronts] if fronts else [[]] * len(rows),
+                                      rows, strict=True))
+    return files
 
 
 def _whole(field: str, most: int | None) -> int | None:

@@ -13,10 +13,13 @@ from pathlib import Path
 
 from hybridasr.errors import UserError
 from hybridasr.hmm.topology import make_topology
+from hybridasr.lexicon.dict_dir import check_lexicon
 from hybridasr.lexicon.lang_files import (
     REMEDY,
     Root,
     check_each_once,
+    group_texts,
+    list_texts,
     read_id,
     read_ids,
     read_options,
@@ -32,6 +35,12 @@ from hybridasr.lexicon.lexicon import (
     write_lexicon,
 )
 from hybridasr.lexicon.phones import POSITIONS, PhoneSet, add_positions, base_phone, place_mark
+from hybridasr.lexicon.silence_probs import (
+    SilenceProbs,
+    WordSilence,
+    find_silence_probs,
+    write_silence_probs,
+)
 from hybridasr.options import from_dict, option, to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import PathLike, is_file, read_text, write_json, write_text
@@ -84,6 +93,8 @@ class Lang:
     pronunciations : dict word id -> list of (probability, phone ids)
         Position suffixes applied, no disambiguation symbols.
     position_dependent : bool
+    silence_probs : SilenceProbs or None
+        Silence beside each word; None = `sil_prob` everywhere.
     """
 
     path: Path
@@ -100,6 +111,7 @@ class Lang:
     extra_questions: list[list[int]]
     pronunciations: dict[int, list[IntPronunciation]]
     position_dependent: bool = False
+    silence_probs: SilenceProbs | None = None
 
     @cached_property
     def _phone_names(self) -> dict[int, str]:
@@ -150,6 +162,14 @@ class Lang:
                 for probability, phones in choices]
             for word, choices in self.pronunciations.items()})
 
+    @cached_property
+    def silence_beside(self) -> dict[tuple[int, tuple[int, ...]], WordSilence]:
+        """(word, phone ids) -> silence beside it; empty if silence is alike everywhere."""
+        return {} if self.silence_probs is None else {
+            (word, phones): self.silence_probs.beside(
+                self.word_name(word), tuple(base_phone(self.phone_name(p)) for p in phones))
+            for word, choices in self.pronunciations.items() for _, phones in choices}
+
     @property
     def topology_text(self) -> str:
         """The text of the file `topo`."""
@@ -180,32 +200,43 @@ def disambiguate(pronunciations: Iterable[tuple[int, ...]]) -> list[int]:
 
 
 def prepare_lang(
-    lexicon: Lexicon, phone_set: PhoneSet, path: PathLike, options: LangOptions | None = None
+    lexicon: Lexicon, phone_set: PhoneSet, path: PathLike, options: LangOptions | None = None,
+    silence_probs: SilenceProbs | None = None, oov_word: str = UNKNOWN_WORD,
 ) -> Lang:
     """Make a lang directory.
 
     Parameters
     ----------
     lexicon : Lexicon
-        Must hold `<UNK>`, as one from `build_lexicon` does.
+        Must hold `oov_word`, as one from `build_lexicon` does.
     phone_set : PhoneSet
         Every phone of the lexicon must be in it (see `PhoneSet.covering`).
     path : path
         Made if missing; files of an earlier run are replaced.
     options : LangOptions, optional
+    silence_probs : SilenceProbs, optional
+        Silence by word, in place of one probability everywhere (`options.sil_prob`).
+    oov_word : str
+        The word that stands for unknown ones.
 
     Raises
     ------
     UserError
-        if the lexicon lacks <UNK> or uses a phone that the phone set lacks.
+        if the lexicon lacks `oov_word` or uses a phone that the phone set lacks.
     """
     options = options or LangOptions()
+    # Where single words do not count (command lists, fillers), the overall share serves.
+    if silence_probs is not None:
+        options = replace(options, sil_prob=silence_probs.overall)
     path = Path(path)
-    _check_lexicon(lexicon, phone_set)
+    if oov_word not in lexicon.entries:
+        raise UserError(f"the lexicon has no {oov_word}; add the line '{oov_word} SPN'")
+    check_lexicon(lexicon, phone_set)
     # Phones that no word uses would get pdfs for which there are no frames.
     if options.used_phones_only:
         phone_set = phone_set.restrict(lexicon.phones)
-    lang = _assemble(lexicon, phone_set, path, options)
+    lang = replace(_assemble(lexicon, phone_set, path, options, oov_word),
+                   silence_probs=silence_probs)
     # Without lang.json the directory counts as unfinished until all of it is new.
     (path / "lang.json").unlink(missing_ok=True)
     write_text(path / "topo", make_topology(lang.nonsilence_phones,
@@ -213,6 +244,7 @@ def prepare_lang(
     write_text(path / "oov.txt", f"{lang.word_name(lang.oov)}\n")
     write_text(path / "oov.int", f"{lang.oov}\n")
     write_symbols(lang, path)
+    write_silence_probs(path, lexicon, silence_probs)
     write_json(path / "lang.json", {"format": FORMAT, "options": to_dict(options)})
     logger.info("%s: %d words, %d pronunciations, %d phones, %d disambiguation symbols",
                 path, len(lexicon.entries), sum(map(len, lexicon.entries.values())),
@@ -308,28 +340,12 @@ def read_lang(path: PathLike) -> Lang:
         extra_questions=read_ids(lists / "extra_questions.int", known),
         pronunciations=pronunciations,
         position_dependent=options.position_dependent,
+        silence_probs=find_silence_probs(path),
     )
 
 
-def _check_lexicon(lexicon: Lexicon, phone_set: PhoneSet) -> None:
-    if UNKNOWN_WORD not in lexicon.entries:
-        raise UserError(f"the lexicon has no {UNKNOWN_WORD}; add the line '{UNKNOWN_WORD} SPN'")
-    known = {*phone_set.silence_phones, *phone_set.nonsilence_phones}
-    for word, pronunciations in lexicon.entries.items():
-        for pron in pronunciations:
-            for phone in pron.phones:
-                if phone not in known:
-                    raise UserError(f"word '{word}' uses the phone '{phone}', which is not in the "
-                                    "phone set; correct it, or add the phone to the set")
-    for phone in known:
-        # `base_phone` would take such an ending for a position, and Kaldi would take #k for a
-        # mark.
-        if phone.startswith(("#", "<")) or phone[-2:] in POSITIONS:
-            raise UserError(f"'{phone}' cannot name a phone (#k, <...> and the endings _B _E _I _S "
-                            "have a meaning of their own); rename it")
-
-
-def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOptions) -> Lang:
+def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOptions,
+              oov_word: str) -> Lang:
     def variants(phone: str) -> list[str]:
         """Every form of a phone; silence also occurs between words, without position."""
         if not options.position_dependent:
@@ -372,7 +388,7 @@ def _assemble(lexicon: Lexicon, phone_set: PhoneSet, path: Path, options: LangOp
         disambig_phones=[number for name, number in phones.items() if name.startswith("#")],
         optional_silence=phones[phone_set.optional_silence],
         sil_prob=options.sil_prob,
-        oov=words[UNKNOWN_WORD],
+        oov=words[oov_word],
         sets=sorted(ids(group) for group in groups),
         roots=[Root(tuple(group)) for group in sorted(map(ids, roots))],
         extra_questions=[list(q) for q in dict.fromkeys(map(tuple, questions))],
@@ -405,7 +421,6 @@ def _files(lang: Lang) -> dict[str, str]:
         "words.txt": "".join(f"{name} {i}\n" for name, i in lang.words.items()),
         "phones.txt": "".join(f"{name} {i}\n" for name, i in lang.phones.items()),
     }
-    # Kaldi's scripts read a list in three forms: names, ids, and ids with colons between.
     lists = {
         "silence": lang.silence_phones,
         "nonsilence": lang.nonsilence_phones,
@@ -413,19 +428,10 @@ def _files(lang: Lang) -> dict[str, str]:
         "optional_silence": [lang.optional_silence],
         "disambig": lang.disambig_phones,
     }
-    for name, members in lists.items():
-        files[f"phones/{name}.txt"] = "".join(f"{lang.phone_name(i)}\n" for i in members)
-        files[f"phones/{name}.int"] = "".join(f"{i}\n" for i in members)
-        files[f"phones/{name}.csl"] = ":".join(map(str, members)) + "\n"
-    kinds = [f"{'' if r.shared else 'not-'}shared {'' if r.split else 'not-'}split "
-             for r in lang.roots]
-    groups = {"sets": [("", row) for row in lang.sets],
-              "roots": [(kind, root.phones) for kind, root in zip(kinds, lang.roots, strict=True)],
-              "extra_questions": [("", row) for row in lang.extra_questions]}
-    for name, rows in groups.items():
-        for ending, show in (("txt", lang.phone_name), ("int", str)):
-            files[f"phones/{name}.{ending}"] = "".join(
-                f"{front}{' '.join(map(show, row))}\n" for front, row in rows)
+    groups = {"sets": lang.sets, "extra_questions": lang.extra_questions}
+    files |= list_texts(lists, lang.phone_name) | group_texts(groups, lang.phone_name)
+    files |= group_texts({"roots": [root.phones for root in lang.roots]}, lang.phone_name,
+                         [root.kind for root in lang.roots])
     # The first line is optional silence: a phone that belongs to no word (<eps>).
     align = [((0, 0), (lang.optional_silence,))]
     align += [((word, word), phones) for word, prons in lang.pronunciations.items()

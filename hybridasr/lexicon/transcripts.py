@@ -1,6 +1,7 @@
 """Owns the check that transcripts, lang directories and the models made with them fit together."""
 
 import logging
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -11,6 +12,9 @@ from hybridasr.errors import UserError, name_some
 from hybridasr.lexicon.langdir import Lang
 
 logger = logging.getLogger("hybridasr")
+
+MAX_OOV_SHARE = 0.1
+"""Share of a set's words that a lang directory may lack; with more it is hardly the right one."""
 
 
 def word_ids(utterance: Utterance, words: dict[str, int], oov: int) -> tuple[int, ...]:
@@ -60,6 +64,36 @@ def check_transcripts(data: DataDir, lang: Lang) -> None:
                         "the lang directory of this language and spelling (hybridasr "
                         "prepare-lang)", data.path / "text")
     warn_of_unknown_words(data, lang.words, lang.path)
+
+
+def limit_unknown_words(data: DataDir, lang: Lang, max_share: float = MAX_OOV_SHARE) -> None:
+    """Refuse a set of whose words the lang directory lacks more than a share.
+
+    Parameters
+    ----------
+    max_share : float
+        From 0 (none may be unknown) to 1 (any may).
+
+    Raises
+    ------
+    UserError
+        with the share, the words, how often each is said and what the lexicon has in its place.
+    """
+    if not 0 <= max_share <= 1:
+        raise UserError(f"max-oov-share is {max_share}; give a number from 0 to 1")
+    unknown, total = unknown_words(data.utterances.values(), lang.words), _num_words(data)
+    missing = sum(unknown.values())
+    if missing > max_share * total:
+        raise UserError(f"{missing} of its {total} words ({100 * missing / total:.1f} %) are not "
+                        f"in {lang.path} and would become {lang.word_name(lang.oov)}: "
+                        f"{_named(unknown, lang.words)}; add them to the lexicon, write them as it "
+                        f"does, or pass --max-oov-share {_above(missing / total)}",
+                        data.path / "text")
+
+
+def _above(share: float) -> float:
+    """Return the next hundredth above a share."""
+    return math.ceil(100 * share) / 100
 
 
 def _num_words(data: DataDir) -> int:
