@@ -18,9 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from hybridasr.corpus.audio import FULL_SCALE, audio_info, is_pipe, load_utterance
+from hybridasr.corpus.audio import audio_info, is_pipe, load_utterance, write_flac
 from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
 from hybridasr.corpus.noises import (
     event_noises,
@@ -41,7 +40,7 @@ from hybridasr.errors import UserError
 from hybridasr.options import option, to_dict
 from hybridasr.parallel import run_blocks, split_blocks
 from hybridasr.progress import logger
-from hybridasr.storage import PathLike, atomic_path, digest, read_json, write_json
+from hybridasr.storage import PathLike, digest, read_json, write_json
 
 __all__ = ["AugmentOptions", "Augmenter", "add_noise", "add_reverb", "augment_datadir",
            "change_speed", "change_volume", "load_noises", "synthetic_noises"]
@@ -55,7 +54,7 @@ LONGEST_SILENCE = 60.0  # seconds that may be put before, or after, a copy
 SILENCE_SNR = (10.0, 60.0)
 ZEROS_SHARE = 0.2
 # Tables that hold for a copy as they do for the original, and what their keys are.
-_CARRIED = {"utt2lang": "utterance", "spk2gender": "speaker"}
+_CARRIED = {"utt2lang": "utterance", "utt2parts": "utterance", "spk2gender": "speaker"}
 
 
 @dataclass(frozen=True)
@@ -339,18 +338,7 @@ def _make_files(jobs: list[_Job], options: AugmentOptions, allow_pipes: bool,
             noises = (_noises(wanted.folders, rate, wanted.seed)
                       if wanted.noise_share > 0 or wanted.silence_share > 0 else {})
             altered = Augmenter(wanted, noises).augment(samples, rate, prefix + source.utterance)
-            _write_flac(path, altered, rate)
-
-
-def _write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
-    # int16 wraps around: a sample that rounds to 32768 would become -32768, a loud crackle.
-    whole = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-    with atomic_path(path) as temporary:
-        try:
-            soundfile.write(temporary, whole, rate, format="FLAC", subtype="PCM_16")
-        except soundfile.LibsndfileError as error:
-            raise UserError(f"cannot be written ({error}); is the disk full? Free some space, "
-                            "then run the same command again", path) from None
+            write_flac(path, altered, rate)
 
 
 @lru_cache(maxsize=2)
