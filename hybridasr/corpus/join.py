@@ -79,7 +79,7 @@ def plan_strings(data: DataDir, options: JoinOptions) -> list[WordString]:
     strings = []
     for speaker, ids in data.speakers.items():
         rng = np.random.default_rng([options.seed, _crc(speaker)])
-        ids = [ids[place] for place in rng.permutation(len(ids))]
+        ids, own = [ids[place] for place in rng.permutation(len(ids))], []
         while len(ids) >= options.min_parts:
             count = int(rng.integers(options.min_parts, options.max_parts + 1))
             parts, ids = ids[:count], ids[count:]
@@ -87,9 +87,10 @@ def plan_strings(data: DataDir, options: JoinOptions) -> list[WordString]:
             # Drawn whether used or not: an option of pauses does not change who is joined.
             with_pause = rng.random(seams) < options.pause_share
             pauses = with_pause * rng.random(seams) * options.max_pause
-            strings.append(WordString(f"{speaker}-string-{len(strings):04d}",
-                                      tuple(data.utterances[part] for part in parts),
-                                      tuple(pauses.round(3).tolist())))
+            own.append(WordString(f"{speaker}-string-{len(own):04d}",
+                                  tuple(data.utterances[part] for part in parts),
+                                  tuple(pauses.round(3).tolist())))
+        strings += own
     return strings
 
 
