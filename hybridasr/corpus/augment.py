@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from hybridasr.corpus.audio import audio_info, is_pipe, load_utterance, write_flac
-from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
+from hybridasr.corpus.datadir import DataDir, Utterance, flac_name, wav_folder, write_datadir
 from hybridasr.corpus.noises import (
     event_noises,
     load_noises,
@@ -287,9 +287,9 @@ def augment_datadir(data: DataDir, destination: PathLike, options: AugmentOption
         raise UserError(f"copies {options.copies} and speeds '{options.speeds}' ask for no copy; "
                         "give copies 1 or more, or a speed other than 1.0")
     # The destination is checked before anything in it is touched.
-    folder = _own_folder(data, destination)
+    folder = wav_folder(data, destination)
     _claim(destination, _fingerprint(data, options, channel))
-    files = {(prefix, key): folder / prefix.rstrip("-") / f"{_file_name(key)}.flac"
+    files = {(prefix, key): folder / prefix.rstrip("-") / flac_name(key)
              for prefix in variants for key in data.utterances}
     jobs = []
     for key, source in data.utterances.items():
@@ -368,21 +368,6 @@ def _tables(data: DataDir, variants: Mapping[str, AugmentOptions], options: Augm
     return tables
 
 
-def _own_folder(data: DataDir, destination: Path) -> Path:
-    """Return the folder of the copies; refuse a destination that holds the originals."""
-    own = destination.resolve()
-    if data.path.resolve() == own:
-        raise UserError("is the set itself; name another directory for its copies", destination)
-    for source in data.utterances.values():
-        if not source.wav:
-            raise UserError(f"utterance '{source.utterance}' has no recording; only sets with a "
-                            "wav.scp can be augmented", data.path)
-        if not is_pipe(source.wav) and own in Path(source.wav).resolve().parents:
-            raise UserError(f"recording '{source.recording}' of the set is in there; name another "
-                            "directory for the copies", destination)
-    return destination.absolute() / "wav"
-
-
 def _fingerprint(data: DataDir, options: AugmentOptions, channel: str | int) -> str:
     """Return a digest of all that the samples of the copies depend on."""
     sources = [(u.utterance, u.wav, u.start, u.end) for u in data.utterances.values()]
@@ -414,8 +399,3 @@ def _claim(destination: Path, wanted: str) -> None:
         raise UserError("holds files that are no augmented copies; give a new or empty folder",
                         destination)
     write_json(marker, {"digest": wanted, "version": VERSION})
-
-
-def _file_name(key: str) -> str:
-    """Return an id as a file name: a slash would make a folder."""
-    return key.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C")

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from hybridasr.corpus.audio import audio_info, load_utterance, write_flac
-from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
+from hybridasr.corpus.datadir import DataDir, Utterance, flac_name, wav_folder, write_datadir
 from hybridasr.errors import UserError
 from hybridasr.options import option
 from hybridasr.parallel import run_blocks, split_blocks
@@ -154,7 +154,7 @@ def join_datadir(data: DataDir, destination: PathLike, options: JoinOptions, poo
     Parameters
     ----------
     data : DataDir
-        The set; each utterance is a part.
+        The set; each utterance is a part, but for strings that are in it.
     destination : path
         Gets ``wav/<string>.flac`` (16 bit, one channel, at the rate of the first part).
     pool : Executor
@@ -170,21 +170,20 @@ def join_datadir(data: DataDir, destination: PathLike, options: JoinOptions, poo
     Raises
     ------
     UserError
-        if no speaker has enough recordings, or one cannot be used.
+        if no speaker has enough recordings, one cannot be used, or `destination` holds them.
     """
-    strings = plan_strings(data, options)
+    folder = wav_folder(data, Path(destination))
+    strings = plan_strings(without_strings(data), options)
     if not strings:
         raise UserError(f"no speaker has {options.min_parts} recordings to join; give a smaller "
                         "min_parts", data.path)
-    destination = Path(destination)
-    folder = destination.absolute() / "wav"
     blocks = [(block, folder, options, allow_pipes, channel)
               for block in split_blocks(strings, _BLOCK)]
     for _ in run_blocks(pool, _make_files, blocks, "join"):
         pass
     return write_datadir(destination, [
         Utterance(one.utterance, one.parts[0].speaker, one.words, one.utterance,
-                  str(folder / f"{one.utterance}.flac")) for one in strings],
+                  str(folder / flac_name(one.utterance))) for one in strings],
         {PARTS: {one.utterance: " ".join(part.utterance for part in one.parts)
                  for one in strings}})
 
@@ -216,7 +215,7 @@ def _make_files(strings: list[WordString], folder: Path, options: JoinOptions, a
         rate = audio_info(one.parts[0].wav, allow_pipes).sample_rate
         parts = [load_utterance(part, rate, channel, allow_pipes) for part in one.parts]
         rng = np.random.default_rng([options.seed, _crc(one.utterance)])
-        write_flac(folder / f"{one.utterance}.flac",
+        write_flac(folder / flac_name(one.utterance),
                    join_samples(parts, rate, one.pauses, options.fade, rng), rate)
 
 

@@ -134,12 +134,17 @@ def test_parts_and_copies_know_their_string(words, tmp_path):
     assert {name.removeprefix("sp0.9-") for name in without_strings(whole).utterances} == set(
         words.utterances)
     check_datadir(whole.path)
+    # A string is not joined with others.
+    again = join_datadir(both, tmp_path / "again", OPTIONS, SerialExecutor())
+    assert again.tables["utt2parts"] == strings.tables["utt2parts"]
 
 
 def test_what_cannot_be_joined_is_refused(words, tmp_path):
     with pytest.raises(UserError, match="no speaker has 30 recordings to join; give a smaller"):
         join_datadir(words, tmp_path / "s", JoinOptions(min_parts=30, max_parts=40),
                      SerialExecutor())
+    with pytest.raises(UserError, match="is the set itself"):
+        join_datadir(words, words.path, OPTIONS, SerialExecutor())
     for values in ({"min_parts": 1}, {"min_parts": 5, "max_parts": 4}, {"pause_share": 1.5},
                    {"max_pause": -1.0}, {"fade": 11.0}, {"seed": -1}):
         with pytest.raises(UserError, match="give"):
