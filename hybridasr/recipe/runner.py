@@ -28,7 +28,6 @@ from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD
-from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.model.directory import ARRAY_FILES, save_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
@@ -392,18 +391,17 @@ class _Runner:
         return replace(data, utterances=sayable) if sayable else data
 
     def _test(self, model: Path, data: Path) -> None:
-        adapt = self.options["adapt"]
         for name in self.recipe.test:
-            self._decode(model, data / name, "graph", adapt)
+            self._decode(model, data / name, "graph")
         if self.recipe.strings:
             self._graph(model, STRING_GRAPH)
         for name in self.recipe.string_sets:
-            # Priors of a speaker hold where every word is said about as often: not in numbers.
-            self._decode(model, data / name, STRING_GRAPH, replace(adapt, nnet_prior_frames=None))
+            self._decode(model, data / name, STRING_GRAPH)
 
-    def _decode(self, model: Path, test_set: Path, graph: str, adapt: AdaptOptions) -> None:
-        results, search = self.run.work / "results.json", self.options["search"]
+    def _decode(self, model: Path, test_set: Path, graph: str) -> None:
+        results = self.run.work / "results.json"
         folders = {known: model / f"decode_{test_set.name}{end}" for known, end in SUFFIXES.items()}
+        search, adapt = self.options["search"], self.options["adapt"]
 
         def write() -> str:
             data = read_datadir(test_set)
