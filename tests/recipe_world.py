@@ -20,11 +20,11 @@ def run(recipe, work, *more, nj=2):
     return word_rows(work, "all"), done.stderr
 
 
-def word_rows(work, known):
-    """Return the rows with error rates by system, of what was known of the speakers."""
+def word_rows(work, known, test_set="test"):
+    """Return the rows with error rates of a set by system, of what was known of the speakers."""
     rows = json.loads((work / "results.json").read_text())
-    return {row["system"]: row for row in rows
-            if row["wer"] is not None and row["known"] == known}
+    return {row["system"]: row for row in rows if row["wer"] is not None
+            and (row["known"], row["test_set"]) == (known, test_set)}
 
 
 def decisions(work, grammar="commands and filler", known="none"):

@@ -127,6 +127,32 @@ def _augment_data(args: argparse.Namespace) -> None:
                         args.allow_pipes, args.channel)
 
 
+def _join_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.corpus.join import JoinOptions
+    from hybridasr.options import add_options
+
+    _audio_arguments(parser)
+    add_options(parser, JoinOptions)
+    parser.add_argument("data", type=Path, help="the set whose recordings are joined")
+    parser.add_argument("destination", type=Path, help="where the strings alone go; put them "
+                        "beside the set with combine-data")
+
+
+def _join_data(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.datadir import read_datadir
+    from hybridasr.corpus.join import JoinOptions, join_datadir
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+    from hybridasr.progress import logger
+
+    options = from_args(JoinOptions, args)
+    with executor(args.nj) as pool:
+        strings = join_datadir(read_datadir(args.data), args.destination, options, pool,
+                               args.allow_pipes, args.channel)
+    logger.info("%s: %d strings of %d words", args.destination, len(strings),
+                sum(len(one.words) for one in strings.utterances.values()))
+
+
 def _feats_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.features.mfcc import FeatureOptions
     from hybridasr.options import add_options
@@ -175,6 +201,8 @@ VERBS = {
     "combine-data": Verb("join data directories", _combine_arguments, _combine_data),
     "augment-data": Verb("copy a data directory at other speeds, with noises and in rooms",
                          _augment_arguments, _augment_data),
+    "join-data": Verb("join recordings of words into strings of several, speaker by speaker",
+                      _join_arguments, _join_data),
     "make-feats": Verb("compute features and CMVN statistics of a data directory",
                        _feats_arguments, _make_feats),
 }

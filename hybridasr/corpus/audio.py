@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -19,11 +20,11 @@ from hybridasr.corpus.recording import Source, is_pipe, name_of, open_recording
 from hybridasr.corpus.resample import resample, resample_blocks
 from hybridasr.errors import DamagedFile, UserError
 from hybridasr.progress import logger
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, atomic_path
 
 __all__ = ["FULL_SCALE", "MAX_OVERSHOOT", "AudioInfo", "audio_info", "channel_index",
            "clipped_fraction", "is_pipe", "load_audio", "load_utterance", "mix_channels",
-           "resample", "utterance_duration"]
+           "resample", "utterance_duration", "write_flac"]
 
 LARGEST_PEAK = 4.0  # of full scale, that a mix of floats may overshoot to
 # Seconds by which a segment may outlast its recording (cut times are rounded); Kaldi's figure.
@@ -123,6 +124,24 @@ def utterance_duration(utterance: Utterance, allow_pipes: bool = False) -> float
         return utterance.end - utterance.start
     _check_has_wav(utterance)
     return audio_info(utterance.wav, allow_pipes).seconds - utterance.start
+
+
+def write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Write samples (num_samples,) in 16-bit range as FLAC, 16 bit, one channel.
+
+    Raises
+    ------
+    UserError
+        if the file cannot be written.
+    """
+    # int16 wraps around: a sample that rounds to 32768 would become -32768, a loud crackle.
+    whole = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    with atomic_path(path) as temporary:
+        try:
+            soundfile.write(temporary, whole, rate, format="FLAC", subtype="PCM_16")
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"cannot be written ({error}); is the disk full? Free some space, "
+                            "then run the same command again", path) from None
 
 
 def mix_channels(samples: np.ndarray, channel: str | int = "mix",

@@ -18,10 +18,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from hybridasr.corpus.audio import FULL_SCALE, audio_info, is_pipe, load_utterance
-from hybridasr.corpus.datadir import DataDir, Utterance, write_datadir
+from hybridasr.corpus.audio import audio_info, is_pipe, load_utterance, write_flac
+from hybridasr.corpus.datadir import DataDir, Utterance, flac_name, wav_folder, write_datadir
 from hybridasr.corpus.noises import (
     event_noises,
     load_noises,
@@ -41,7 +40,7 @@ from hybridasr.errors import UserError
 from hybridasr.options import option, to_dict
 from hybridasr.parallel import run_blocks, split_blocks
 from hybridasr.progress import logger
-from hybridasr.storage import PathLike, atomic_path, digest, read_json, write_json
+from hybridasr.storage import PathLike, digest, read_json, write_json
 
 __all__ = ["AugmentOptions", "Augmenter", "add_noise", "add_reverb", "augment_datadir",
            "change_speed", "change_volume", "load_noises", "synthetic_noises"]
@@ -55,7 +54,7 @@ LONGEST_SILENCE = 60.0  # seconds that may be put before, or after, a copy
 SILENCE_SNR = (10.0, 60.0)
 ZEROS_SHARE = 0.2
 # Tables that hold for a copy as they do for the original, and what their keys are.
-_CARRIED = {"utt2lang": "utterance", "spk2gender": "speaker"}
+_CARRIED = {"utt2lang": "utterance", "utt2parts": "utterance", "spk2gender": "speaker"}
 
 
 @dataclass(frozen=True)
@@ -288,9 +287,9 @@ def augment_datadir(data: DataDir, destination: PathLike, options: AugmentOption
         raise UserError(f"copies {options.copies} and speeds '{options.speeds}' ask for no copy; "
                         "give copies 1 or more, or a speed other than 1.0")
     # The destination is checked before anything in it is touched.
-    folder = _own_folder(data, destination)
+    folder = wav_folder(data, destination)
     _claim(destination, _fingerprint(data, options, channel))
-    files = {(prefix, key): folder / prefix.rstrip("-") / f"{_file_name(key)}.flac"
+    files = {(prefix, key): folder / prefix.rstrip("-") / flac_name(key)
              for prefix in variants for key in data.utterances}
     jobs = []
     for key, source in data.utterances.items():
@@ -339,18 +338,7 @@ def _make_files(jobs: list[_Job], options: AugmentOptions, allow_pipes: bool,
             noises = (_noises(wanted.folders, rate, wanted.seed)
                       if wanted.noise_share > 0 or wanted.silence_share > 0 else {})
             altered = Augmenter(wanted, noises).augment(samples, rate, prefix + source.utterance)
-            _write_flac(path, altered, rate)
-
-
-def _write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
-    # int16 wraps around: a sample that rounds to 32768 would become -32768, a loud crackle.
-    whole = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-    with atomic_path(path) as temporary:
-        try:
-            soundfile.write(temporary, whole, rate, format="FLAC", subtype="PCM_16")
-        except soundfile.LibsndfileError as error:
-            raise UserError(f"cannot be written ({error}); is the disk full? Free some space, "
-                            "then run the same command again", path) from None
+            write_flac(path, altered, rate)
 
 
 @lru_cache(maxsize=2)
@@ -378,21 +366,6 @@ def _tables(data: DataDir, variants: Mapping[str, AugmentOptions], options: Augm
             tables[name] = {prefix + key: value for prefix in variants
                             for key, value in data.tables[name].items() if key in known}
     return tables
-
-
-def _own_folder(data: DataDir, destination: Path) -> Path:
-    """Return the folder of the copies; refuse a destination that holds the originals."""
-    own = destination.resolve()
-    if data.path.resolve() == own:
-        raise UserError("is the set itself; name another directory for its copies", destination)
-    for source in data.utterances.values():
-        if not source.wav:
-            raise UserError(f"utterance '{source.utterance}' has no recording; only sets with a "
-                            "wav.scp can be augmented", data.path)
-        if not is_pipe(source.wav) and own in Path(source.wav).resolve().parents:
-            raise UserError(f"recording '{source.recording}' of the set is in there; name another "
-                            "directory for the copies", destination)
-    return destination.absolute() / "wav"
 
 
 def _fingerprint(data: DataDir, options: AugmentOptions, channel: str | int) -> str:
@@ -426,8 +399,3 @@ def _claim(destination: Path, wanted: str) -> None:
         raise UserError("holds files that are no augmented copies; give a new or empty folder",
                         destination)
     write_json(marker, {"digest": wanted, "version": VERSION})
-
-
-def _file_name(key: str) -> str:
-    """Return an id as a file name: a slash would make a folder."""
-    return key.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C")

@@ -158,6 +158,37 @@ def write_datadir(path: PathLike, utterances: Iterable[Utterance],
     return data
 
 
+def wav_folder(data: DataDir, destination: Path) -> Path:
+    """Return the folder of the recordings that are made of a set's; it is absolute.
+
+    Raises
+    ------
+    UserError
+        if `destination` holds the originals, or there are none.
+    """
+    own = destination.resolve()
+    if data.path.resolve() == own:
+        raise UserError("is the set itself; name another directory for what is made of it",
+                        destination)
+    for source in data.utterances.values():
+        if not source.wav:
+            raise UserError(f"utterance '{source.utterance}' has no recording; give a set with a "
+                            "wav.scp", data.path)
+        if not is_pipe(source.wav) and own in Path(source.wav).resolve().parents:
+            raise UserError(f"recording '{source.recording}' of the set is in there; name another "
+                            "directory for what is made of it", destination)
+    return destination.absolute() / "wav"
+
+
+def flac_name(key: str) -> str:
+    """Return the file name of an id: a slash would make a folder.
+
+    >>> flac_name("ann/1")
+    'ann%2F1.flac'
+    """
+    return key.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C") + ".flac"
+
+
 def utt2dur(data: DataDir) -> dict[str, float]:
     """Return the length of each utterance in seconds: from ``utt2dur``, ``segments`` or the audio.
 

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
+from hybridasr.corpus.audio import write_flac
 from hybridasr.corpus.datadir import Utterance
 from hybridasr.corpus.espeak import Voice, spoken_form, synthesize
 from hybridasr.errors import UserError
 from hybridasr.options import option, to_dict
 from hybridasr.parallel import SerialExecutor, run_blocks, split_blocks
 from hybridasr.progress import logger
-from hybridasr.storage import atomic_path, digest, read_json, write_json
+from hybridasr.storage import digest, read_json, write_json
 
 SAMPLE_RATE = 16000  # hertz
 VERSION = 1  # raise it with every change that changes a sample
@@ -264,12 +264,7 @@ def _claim(destination: Path, wanted: str) -> None:
 def _make_files(jobs: list[_Job]) -> None:
     for job in jobs:
         samples = render(job.text, job.speaker, job.options, job.seed, job.utterance)
-        with atomic_path(job.path) as temporary:
-            try:
-                soundfile.write(temporary, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-            except soundfile.LibsndfileError as error:
-                raise UserError(f"cannot be written ({error}); is the disk full? Free some space, "
-                                "then run the same command again", job.path) from None
+        write_flac(job.path, samples, SAMPLE_RATE)
 
 
 def _resample(samples: np.ndarray, sample_rate: int) -> np.ndarray:

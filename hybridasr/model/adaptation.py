@@ -188,8 +188,11 @@ class _NetworkAdaptation(SpeakerAdaptation):
         targets = self._targets(paths)
         if targets is None:
             return False
+        # Silence says nothing of the speaker, and a word that was once taken for it would stay so.
+        spoken = [np.where(np.isin(pdfs, self._model.silence_pdfs), -1, pdfs)
+                  for pdfs in targets.pdfs]
         # Another seed each time: the order of the frames is drawn anew.
-        self._set(fit_to_speaker(self._nnet, targets.utterances, targets.pdfs,
+        self._set(fit_to_speaker(self._nnet, targets.utterances, spoken,
                                  self._options.nnet_epochs, self._options.nnet_learning_rate,
                                  seed=self._num_passes))
         self._num_passes += 1

@@ -55,7 +55,7 @@ def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
     ----------
     utterances : sequence of float32 (num_frames, dim)
     targets : sequence of int array (num_frames,)
-        The pdf of every frame.
+        The pdf of every frame; -1: to be left out.
     epochs : int
         Passes over the frames.
     rate : float

@@ -13,6 +13,7 @@ from typing import Any
 from hybridasr.confidence.calibrator import CalibrationOptions
 from hybridasr.confidence.command_grammar import RejectOptions
 from hybridasr.corpus.augment import AugmentOptions
+from hybridasr.corpus.join import JoinOptions
 from hybridasr.corpus.readers import READERS
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
@@ -34,13 +35,18 @@ CONDITIONS = {"none": "one at a time", "all": "whole speakers"}
 SUFFIXES = {"none": "_alone", "all": ""}
 WAKE = "wake"  # the first stage of wake words, a small network below the other
 JUDGES = "held_out"  # the set that scale and calibration are chosen on
+# A word as a product hears it: silence of any length and level around it, near or far.
+IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, max_silence=5.0,
+                        noise_share=0.0, reverb_share=0.0)
 BACKGROUND = "background"  # the set of other speech; a third of it, apart, is for the calibration
+STRING_GRAPH = "graph_loop"  # of any number of words, beside the graph of the grammar
 DRAWN = "drawn"  # commands are drawn from the transcripts
 GRAMMARS = ("commands", "loop", "ngram")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")
-_OPTIONAL = ("alignments", "lexicon", "commands", "outside", "homophones", "cut_words")
-SECTIONS = {"features": FeatureOptions, "pipeline": PipelineOptions, "lang": LangOptions,
-            "lm": LmOptions,
+_SWITCHES = ("homophones", "cut_words", "strings")
+_OPTIONAL = ("alignments", "lexicon", "commands", "outside", *_SWITCHES)
+SECTIONS = {"join": JoinOptions, "features": FeatureOptions, "pipeline": PipelineOptions,
+            "lang": LangOptions, "lm": LmOptions,
             **{name: rung.options for name, rung in LADDER.items()},
             "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
             WAKE: DnnOptions,
@@ -66,7 +72,13 @@ class Recipe:
     outside: tuple[str, ...] = ()  # further sets, of which nothing is a command
     homophones: bool = False  # whether words of equal pinyin count as right for each other
     cut_words: bool = False  # whether transcripts and texts are hanzi without spaces between words
+    strings: bool = False  # whether recordings are joined into strings as well, as [join] says
     options: dict[str, Any] = field(default_factory=dict)  # section -> options
+
+    @property
+    def string_sets(self) -> tuple[str, ...]:
+        """The sets of strings that are tested on."""
+        return tuple(map(string_set, self.test)) if self.strings else ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,15 @@ class RunOptions:
     channel: str = "mix"
     background: tuple[Path, ...] = ()
     text: tuple[Path, ...] = ()
+
+
+def string_set(name: str) -> str:
+    """Return what the set is called whose utterances are strings of another set's.
+
+    >>> string_set("test")
+    'test_strings'
+    """
+    return f"{name}_strings"
 
 
 def recipes_dir() -> Path:
@@ -137,6 +158,9 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
         options[name] = from_strings(options_class, values, f"{path} [{name}]")
     recipe = _read_main(dict(parser["recipe"]) if parser.has_section("recipe") else {}, directory,
                         path, options)
+    if "join" in {*parser.sections(), *overrides} and not recipe.strings:
+        raise UserError("[join] has no effect without strings = true in [recipe]; leave it out",
+                        path)
     for name in overrides:
         # The copies and the network's features belong to the network.
         system = DNN if name in ("augment", "dnn_features", WAKE) else name
@@ -210,16 +234,18 @@ def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[
     if lacking:
         raise UserError(f"[recipe] lacks '{lacking[0]}'; add it", path)
     for name, known in (("reader", ("auto", *sorted(READERS))), ("grammar", GRAMMARS),
-                        ("homophones", ("true", "false")), ("cut_words", ("true", "false"))):
+                        *((name, ("true", "false")) for name in _SWITCHES)):
         if main.get(name, known[0]).lower() not in known:
             raise UserError(f"[recipe] {name} is '{main[name]}'; choose one of "
                             f"{', '.join(known)}", path)
+    switches = {name: main.get(name, "").lower() == "true" for name in _SWITCHES}
+    if switches["strings"] and main["phrases"] != "lexicon":
+        raise UserError("[recipe] strings are of the words of the lexicon; give phrases = lexicon, "
+                        "or leave strings out", path)
     return Recipe(directory.name, directory, main["title"], main["reader"],
                   tuple(main["test"].split()), main["grammar"], main["phrases"],
                   *_read_systems(main, path), main.get("lexicon"), main.get("commands"),
-                  tuple(main.get("outside", "").split()),
-                  main.get("homophones", "").lower() == "true",
-                  main.get("cut_words", "").lower() == "true", options)
+                  tuple(main.get("outside", "").split()), **switches, options=options)
 
 
 def _read_systems(main: dict[str, str], path: Path) -> tuple[tuple[str, ...], str]:

@@ -1,18 +1,26 @@
 """Owns where the recordings of a recipe are: a folder, a download, or made by the recipe.
 
-And the background that its user gives, cut in two.
+And the sets that become of them: those of the reader, strings of their recordings where the recipe
+wants some, and the background that its user gives, cut in two.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from hybridasr.corpus.background import background_utterances
+from hybridasr.corpus.datadir import write_datadir
 from hybridasr.corpus.download import download_corpus
+from hybridasr.corpus.join import join_datadir
 from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.corpus.readers import Reader, detect_reader, find_reader, missing_corpus_message
+from hybridasr.corpus.readers.base import Sets
+from hybridasr.corpus.subsets import combine
+from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
-from hybridasr.recipe.config import Recipe
+from hybridasr.recipe.config import Recipe, RunOptions, string_set
+from hybridasr.recipe.recipe_grammar import with_words_cut
 from hybridasr.storage import digest
 
 JUDGES_SHARE = 3  # one piece of background of so many judges the calibration
@@ -74,6 +82,32 @@ def listing(folder: Path) -> str:
         path for path in folder.rglob("*") if path.is_file())
     # Names and sizes: to read hours of audio at every start would take too long.
     return digest([[str(path.relative_to(folder)), path.stat().st_size] for path in files])
+
+
+def write_sets(sets: Sets, recipe: Recipe, run: RunOptions, pool: Executor) -> str:
+    """Write a data directory for each set of a reader; return the closing line.
+
+    A recipe of strings joins the recordings of a set as well, after the split, so that training and
+    test share none: ``train`` gets its strings beside its recordings, a test set a further set.
+
+    Raises
+    ------
+    UserError
+        if a recording cannot be used, or a set has too few to join.
+    """
+    sizes, folder = [], run.work / "data"
+    for name, utterances in sets.items():
+        cut = with_words_cut(utterances) if recipe.cut_words else utterances
+        data = write_datadir(folder / name, cut)
+        check_datadir(data.path, check_audio=True)
+        sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
+        if recipe.strings and name in ("train", *recipe.test):
+            strings = join_datadir(data, folder / string_set(name), recipe.options["join"], pool,
+                                   run.allow_pipes, run.channel)
+            sizes[-1] += f" and {len(strings)} strings of them"
+            if name == "train":
+                combine([data, strings], data.path)
+    return "; ".join(sizes)
 
 
 def background_sets(places: Sequence[Path], words: tuple[str, ...]

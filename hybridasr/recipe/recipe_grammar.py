@@ -151,8 +151,8 @@ def recipe_phrases(recipe: Recipe, commands: Path | None, lang: Lang, train: Pat
 
 
 def make_recipe_graph(recipe: Recipe, commands: Path | None, model: Path, train: Path,
-                      ngram: Path) -> str:
-    """Build the graph of a system below its model directory; return the closing line.
+                      ngram: Path, folder: str = "graph") -> str:
+    """Build a graph of a system below its model directory; return the closing line.
 
     Parameters
     ----------
@@ -160,6 +160,8 @@ def make_recipe_graph(recipe: Recipe, commands: Path | None, model: Path, train:
         As for `recipe_phrases`.
     ngram : path
         The language model of a recipe of sentences.
+    folder : str
+        Where the graph goes in the model directory.
     """
     # A model's phones come from its own lang directory, never from a newer one.
     acoustic, options = load_model(model), recipe.options["graph"]
@@ -167,5 +169,5 @@ def make_recipe_graph(recipe: Recipe, commands: Path | None, model: Path, train:
         words = find_words(acoustic.lang, "ngram", WordSources(arpa=ngram))
     else:
         words = GraphWords(acoustic.lang, recipe_phrases(recipe, commands, acoustic.lang, train))
-    return make_graph(words.lang, acoustic.transitions, acoustic.tree, model / "graph",
+    return make_graph(words.lang, acoustic.transitions, acoustic.tree, model / folder,
                       recipe.grammar, words.phrases, words.ngram, options, words.reasons)

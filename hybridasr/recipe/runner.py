@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hybridasr.corpus.augment import AugmentOptions, augment_datadir
+from hybridasr.corpus.augment import augment_datadir
 from hybridasr.corpus.background import check_background
 from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
+from hybridasr.corpus.join import without_strings
 from hybridasr.corpus.readers import ReaderOptions
 from hybridasr.corpus.subsets import combine, copy_datadir
 from hybridasr.corpus.validate import check_datadir
@@ -36,20 +37,21 @@ from hybridasr.recipe.config import (
     BACKGROUND,
     CONDITIONS,
     DNN,
+    IN_USE,
     JUDGES,
+    STRING_GRAPH,
     SUFFIXES,
     WAKE,
     Recipe,
     RunOptions,
 )
-from hybridasr.recipe.corpus import background_sets, find_corpus, listing
+from hybridasr.recipe.corpus import background_sets, find_corpus, listing, write_sets
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.recipe_grammar import (
     make_language_model,
     make_recipe_graph,
     phrase_file,
     recipe_phrases,
-    with_words_cut,
 )
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.result_table import add_result, read_results
@@ -71,11 +73,6 @@ STAGES = {
     "commands": "commands and fillers: calibrate the network, accept and reject",
     WAKE: "first stage of wake words, where the recipe has one: train exp/dnn/wake, int8",
 }
-
-
-# A word as a product hears it: silence of any length and level around it, near or far.
-IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, max_silence=5.0,
-                        noise_share=0.0, reverb_share=0.0)
 
 
 def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
@@ -151,14 +148,10 @@ class _Runner:
                 if not sets.get(name):
                     raise UserError(f"no recordings for the set '{name}'; {reader.expected()}",
                                     root)
-            sizes = []
-            for name, utterances in sets.items():
-                cut = with_words_cut(utterances) if self.recipe.cut_words else utterances
-                data = write_datadir(self.data / name, cut)
-                check_datadir(data.path, check_audio=True)
-                sizes.append(f"{name} {len(data)} utterances of {len(data.speakers)} speakers")
-            return "; ".join(sizes)
+            return write_sets(sets, self.recipe, self.run, self.pool)
 
+        if self.recipe.strings:
+            source |= {**to_dict(self.options["join"]), "channel": self.run.channel}
         self._stage("corpus", [source, *([commands] if commands else [])],
                     self._files("wav.scp", "text", "utt2spk", "spk2utt"), write,
                     self.data / "log" / "corpus.log", options)
@@ -185,7 +178,7 @@ class _Runner:
         """Find the pronunciation of every word; write data/lang."""
         user = self.recipe.directory / self.recipe.lexicon if self.recipe.lexicon else None
         # Words of the command list need pronunciations even if nobody says them in the data.
-        phrases = self._phrase_file()
+        phrases = phrase_file(self.recipe, self.run.commands)
         inputs = [*self._files("text"), {"oov": self.run.oov}, self.options["lang"],
                   tables_dir(), *(path for path in (user, phrases) if path)]
 
@@ -247,7 +240,7 @@ class _Runner:
                 sets.append(read_datadir(self.data / BACKGROUND))
             combine([without_features(part) for part in sets], joined)
             # Test sets are copied unchanged: only their features are made anew.
-            for name in self.recipe.test:
+            for name in self.every_set[1:]:
                 copy_datadir(without_features(read_datadir(self.data / name)),
                              self.network_data / name)
             return f"{len(data)} utterances, {copies} copies"
@@ -267,8 +260,7 @@ class _Runner:
         """Train a system of the ladder, build its graph, recognise and score the test sets."""
         self._train(name)
         self._graph(self.exp / name)
-        for test_set in self.recipe.test:
-            self._decode(self.exp / name, self.data / test_set)
+        self._test(self.exp / name, self.data)
 
     def dnn(self) -> None:
         """Train a network on alignments, build its graph, recognise and score the test sets."""
@@ -277,8 +269,7 @@ class _Runner:
         self._graph(destination)
         self._judges(destination)
         self._tune(destination)
-        for test_set in self.recipe.test:
-            self._decode(destination, self.network_data / test_set)
+        self._test(destination, self.network_data)
 
     def wake(self) -> None:
         """Train the first stage of wake words: states of phones alone, with int8 weights."""
@@ -335,19 +326,21 @@ class _Runner:
         self._stage(name, inputs, [destination / "model.json", destination / "ali.ark"], write,
                     destination / "log" / "train.log", options)
 
-    def _graph(self, model: Path) -> None:
-        phrases = self._phrase_file()
+    def _graph(self, model: Path, folder: str = "graph") -> None:
+        recipe, commands = self.recipe, self.run.commands
+        if folder == STRING_GRAPH:  # strings of any words of the lexicon
+            recipe, commands = replace(recipe, grammar="loop"), None
+        phrases = phrase_file(recipe, commands)
 
         def write() -> str:
-            return make_recipe_graph(self.recipe, self.run.commands, model, self.data / "train",
-                                     self.lm)
+            return make_recipe_graph(recipe, commands, model, self.data / "train", self.lm, folder)
 
         inputs = [_arrays(model), model / "lang", self.data / "train" / "text",
-                  {"grammar": self.recipe.grammar, "phrases": self.recipe.phrases},
+                  {"grammar": recipe.grammar, "phrases": recipe.phrases},
                   self.options["graph"], *([phrases] if phrases else []),
-                  *([self.lm] if self.recipe.grammar == "ngram" else [])]
-        self._stage(f"graph {model.name}", inputs, [model / "graph" / "graph.npz"], write,
-                    model / "log" / "mkgraph.log", self.options["graph"])
+                  *([self.lm] if recipe.grammar == "ngram" else [])]
+        self._stage(f"{folder} {model.name}", inputs, [model / folder / "graph.npz"], write,
+                    model / "log" / f"mk{folder}.log", self.options["graph"])
 
     def _judges(self, model: Path) -> None:
         """Write what a network's choices rest on: speech held out, as it is and with silence."""
@@ -357,7 +350,7 @@ class _Runner:
             return
 
         def write() -> str:
-            data = held_out(model, read_datadir(self.data / "train"))
+            data = without_strings(held_out(model, read_datadir(self.data / "train")))
             padded = augment_datadir(data, copies, IN_USE, self.pool, self.run.allow_pipes,
                                      self.run.channel)
             combine([without_features(part) for part in (data, padded)], destination)
@@ -397,17 +390,25 @@ class _Runner:
         # If nothing fits, the whole set says more than an error.
         return replace(data, utterances=sayable) if sayable else data
 
-    def _decode(self, model: Path, test_set: Path) -> None:
+    def _test(self, model: Path, data: Path) -> None:
+        for name in self.recipe.test:
+            self._decode(model, data / name, "graph")
+        if self.recipe.strings:
+            self._graph(model, STRING_GRAPH)
+        for name in self.recipe.string_sets:
+            self._decode(model, data / name, STRING_GRAPH)
+
+    def _decode(self, model: Path, test_set: Path, graph: str) -> None:
         results = self.run.work / "results.json"
         folders = {known: model / f"decode_{test_set.name}{end}" for known, end in SUFFIXES.items()}
         search, adapt = self.options["search"], self.options["adapt"]
 
         def write() -> str:
             data = read_datadir(test_set)
-            classes = homophone_classes(graph_lang(model, model / "graph"))
+            classes = homophone_classes(graph_lang(model, model / graph))
             lines = []
             for known, what in CONDITIONS.items():
-                row = evaluate(model, model / "graph", data, folders[known], search, self.pool,
+                row = evaluate(model, model / graph, data, folders[known], search, self.pool,
                                classes if self.recipe.homophones else None, adapt, known)
                 add_result(results, row)
                 lines.append(f"{what} {row['wer']:.2f} %")
@@ -416,7 +417,7 @@ class _Runner:
 
         files = [test_set / file for file in ("text", "feats.ark", "cmvn.ark")]
         self._stage(f"decode {model.name} {test_set.name}",
-                    [_arrays(model), model / "graph" / "graph.npz", *files, search, adapt,
+                    [_arrays(model), model / graph / "graph.npz", *files, search, adapt,
                      # tune-scale changes model.json only, so that the scale is named here.
                      {"homophones": self.recipe.homophones,
                       "acoustic scale": read_json(model / "model.json").get("acoustic_scale")}],
@@ -426,7 +427,7 @@ class _Runner:
     @property
     def every_set(self) -> tuple[str, ...]:
         """The sets that are trained and tested on."""
-        return ("train", *self.recipe.test)
+        return ("train", *self.recipe.test, *self.recipe.string_sets)
 
     def _files(self, *names: str) -> list[Path]:
         return [self.data / part / name for part in self.every_set for name in names]
@@ -440,9 +441,6 @@ class _Runner:
             return f"{name}: {line}"
 
         return run_stage(self.run.work, name, inputs, outputs, logged)
-
-    def _phrase_file(self) -> Path | None:
-        return phrase_file(self.recipe, self.run.commands)
 
 
 def _arrays(model: Path) -> Path:

@@ -14,13 +14,14 @@ import functools
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
+from hybridasr.corpus.join import strings_of_parts
 from hybridasr.errors import DamagedFile, UserError
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.online_cmvn import level_columns
@@ -50,6 +51,8 @@ class FrameSet:
         A copy's original and its speaker are those of the recording that it is a copy of.
     noise : frozenset of str
         The utterances of other speech.
+    strings : dict of str to str
+        Recording -> the string that it is joined into (`corpus.join`).
     """
 
     path: Path
@@ -59,6 +62,7 @@ class FrameSet:
     originals: list[str]
     speakers: list[str]
     noise: frozenset[str] = frozenset()
+    strings: dict[str, str] = field(default_factory=dict)
 
     @property
     def feats(self) -> np.ndarray:
@@ -71,10 +75,11 @@ class FrameSet:
         return int(self.starts[-1])
 
     def held_out(self, share: float) -> np.ndarray:
-        """Choose utterances to watch a training with, copies as their originals: bool (num_utts,).
+        """Choose utterances to watch a training with: bool (num_utts,).
 
         Whole speakers if `share` of the speakers is one or more, otherwise utterances; drawn by a
-        hash of their names. Other speech is never among them.
+        hash of their names. Copies go with their originals, recordings with the string that they
+        are part of. Other speech is never among them.
         """
         spoken = np.array([name not in self.noise for name in self.utterances])
         # By a hash: who is held out does not change when speakers are added.
@@ -84,7 +89,8 @@ class FrameSet:
         watched = set(speakers[:int(share * len(speakers) + 1e-9)])
         if watched:
             return spoken & np.array([speaker in watched for speaker in self.speakers])
-        return spoken & np.array([_draw(original) < share for original in self.originals])
+        return spoken & np.array([_draw(self.strings.get(original, original)) < share
+                                  for original in self.originals])
 
     def chunks(self, width: int, utterances: np.ndarray) -> np.ndarray:
         """Return the chunks of these utterances: int64 (num_chunks, 2).
@@ -221,7 +227,7 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     speakers = [data.utterances[original if original in data.utterances else name].speaker
                 for name, original in zip(names, originals, strict=True)]
     return FrameSet(path, np.concatenate(pdfs), starts, names, originals, speakers,
-                    frozenset(noise))
+                    frozenset(noise), strings_of_parts(data))
 
 
 def spoken_noise_pdf(model: AcousticModel) -> int | None:

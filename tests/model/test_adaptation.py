@@ -1,6 +1,7 @@
 """The passes over a speaker's utterances."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from command_world import make_adaptive
 from hybridasr.errors import UserError
 from hybridasr.features.feature_set import load_feats
 from hybridasr.features.transforms import apply_transform
+from hybridasr.model import adaptation
 from hybridasr.model.adaptation import AdaptOptions, adapt_speaker, speaker_adaptation
 from hybridasr.model.directory import load_model
 
@@ -43,6 +45,21 @@ def test_a_model_that_does_not_adapt_has_one_pass():
                          AdaptOptions()) is None
     assert [(number, scorer) for number, _, scorer in calls] == [(0, "the scorer"),
                                                                  (1, "the scorer")]
+
+
+def test_a_network_is_fitted_to_speech_alone(monkeypatch):
+    """Frames that a pass took for silence would swallow words in the passes that follow."""
+    seen = []
+    monkeypatch.setattr(adaptation, "speaker_parameters", lambda network: {})
+    monkeypatch.setattr(adaptation, "fit_to_speaker", lambda nnet, feats, targets, *rest, seed:
+                        seen.append(targets) or nnet)
+    model = SimpleNamespace(adaptation=None, nnet=SimpleNamespace(network=None), silence_pdfs=[0],
+                            transitions=SimpleNamespace(tid_pdf=np.array([-1, 0, 1, 2])),
+                            scorer=lambda: None)
+    speaker = speaker_adaptation(model, [np.zeros((4, 2), np.float32)],
+                                 AdaptOptions(nnet_passes=1, fmllr_min_count=1.0))
+    assert speaker.adapt([np.array([1, 2, 3, 1])])
+    assert [pdfs.tolist() for pdfs in seen[0]] == [[-1, 1, 2, -1]]
 
 
 def test_passes_of_an_adaptive_system(spoken_world, tmp_path):

@@ -306,6 +306,18 @@ def test_held_out_are_whole_speakers_or_utterances_copies_with_their_originals(f
         assert len(whole) == speakers
 
 
+def test_a_recording_is_held_out_with_the_string_that_it_is_part_of(frames):
+    joined = replace(frames, strings={"u0": "u8", "u1": "u8", "u2": "u9", "u3": "u9"})
+    seen = set()
+    for share in (0.1, 0.3, 0.45):
+        held, alone = (dict(zip(frames.utterances, some.held_out(share).tolist(), strict=True))
+                       for some in (joined, frames))
+        assert all(held[part] == held[string] for part, string in joined.strings.items())
+        assert all(held[name] == alone[name] for name in ("u4", "u5", "u6", "u7", "u8", "u9"))
+        seen |= {held["u8"], held["u9"]}
+    assert seen == {False, True}
+
+
 def test_other_speech_is_never_held_out_and_frames_without_class_are_not_drawn(frames):
     pdfs = frames.pdfs.copy()
     pdfs[240:] = 2

@@ -1,13 +1,14 @@
 """Leaves speakers out in folds and prints how many words each system of the ladder has wrong.
 
     tools/bench/bench_folds.py RECIPE CORPUS [--work DIR] [--systems mono tri1 ...] [--alone]
-                               [--nj 2] [--set SECTION.OPTION=VALUE ...]
+                               [--strings] [--nj 2] [--set SECTION.OPTION=VALUE ...]
 
 Settings are chosen by this, so that the test speakers judge nothing: of dsp20 each of five folds
 leaves out four of the twenty training speakers; of digits, whose recipe tests on each speaker in
 turn, each leaves out one. All utterances of the speakers left out are decoded as `hybridasr
-evaluate` does; with --alone each file is also recognised by itself. Spread is the standard
-deviation over the folds.
+evaluate` does; with --alone also one at a time, nothing known of their speaker. With --strings
+systems are trained on strings of the recordings too, as a recipe of strings does, and recognise
+those of the speakers left out. Spread is the standard deviation over the folds.
 
 What --work holds already is used again, so a trial of tri2b trains no tri1. It knows options, not
 the code: begin another folder after a change of the code.
@@ -24,9 +25,10 @@ from pathlib import Path
 from verbs import REPOSITORY
 
 from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
+from hybridasr.corpus.join import join_datadir, without_strings
 from hybridasr.corpus.readers import find_reader
 from hybridasr.corpus.readers.base import ReaderOptions
-from hybridasr.corpus.subsets import subset
+from hybridasr.corpus.subsets import combine, subset
 from hybridasr.evaluation.evaluate import evaluate
 from hybridasr.features.feature_set import make_feats
 from hybridasr.graph.mkgraph import grammar_phrases, make_graph
@@ -36,7 +38,6 @@ from hybridasr.model.directory import load_model
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor, run_blocks
 from hybridasr.recipe.config import Recipe, read_overrides, read_recipe
-from hybridasr.recognize.recognizer import load
 from hybridasr.storage import digest, read_json, write_json
 from hybridasr.train.ladder import LADDER, TRAINERS
 from hybridasr.train.mono import train_mono
@@ -56,6 +57,7 @@ class Fold:
     left_out: tuple[str, ...]
     work: Path
     alone: bool
+    strings: bool
 
 
 def main() -> None:
@@ -67,7 +69,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--systems", nargs="*", default=["mono", "tri1", "tri2b", "tri3b"],
                         choices=list(LADDER))
-    parser.add_argument("--alone", action="store_true", help="recognise each file by itself, too")
+    parser.add_argument("--alone", action="store_true", help="recognise one at a time, too")
+    parser.add_argument("--strings", action="store_true", help="train on strings of the "
+                        "recordings, too, and recognise some")
     parser.add_argument("--nj", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], help="SECTION.OPTION=VALUE")
     args = parser.parse_args()
@@ -76,28 +80,34 @@ def main() -> None:
     print(f"{args.recipe}, {time.strftime('%Y-%m-%d')},",
           " ".join(args.set) or "the recipe's options")
     with executor(args.nj) as pool:
-        data, lang = prepare(recipe, args.corpus, work, pool)
+        data, lang = prepare(recipe, args.corpus, work, pool, args.strings)
         speakers, count = list(data.speakers), FOLDS[args.recipe]
         folds = [Fold(recipe, tuple(args.systems), data.path, lang, tuple(speakers[k::count]),
-                      work / f"fold{k + 1}", args.alone) for k in range(count)]
+                      work / f"fold{k + 1}", args.alone, args.strings) for k in range(count)]
         results = list(run_blocks(pool, run_fold, [(fold,) for fold in folds], desc="folds"))
     for fold in folds:
         print(f"{fold.work.name}: {' '.join(fold.left_out)}")
-    print(f"{'system':8}{''.join(f'{fold.work.name:>8}' for fold in folds)}    mean  spread")
+    print(f"{'system':20}{''.join(f'{fold.work.name:>8}' for fold in folds)}    mean  spread")
     for name in results[0]:
         values = [result[name] for result in results]
-        print(f"{name:8}{''.join(f'{value:8.2f}' for value in values)}"
+        print(f"{name:20}{''.join(f'{value:8.2f}' for value in values)}"
               f"{statistics.mean(values):8.2f}{statistics.stdev(values):8.2f}")
 
 
-def prepare(recipe: Recipe, corpus: Path, work: Path, pool: Executor) -> tuple[DataDir, Path]:
+def prepare(recipe: Recipe, corpus: Path, work: Path, pool: Executor, strings: bool
+            ) -> tuple[DataDir, Path]:
     """Make the features and the lang directory, unless they are there."""
     features, lang = recipe.options["features"], recipe.options["lang"]
-    path = work / f"data-{digest(to_dict(features))}"
+    join = [to_dict(recipe.options["join"])] if strings else []
+    path = work / f"data-{digest(to_dict(features), *join)}"
     if not (path / "feats.scp").is_file():
         sets = find_reader(recipe.reader).read(corpus, ReaderOptions())
         chosen = sets if recipe.name in ALL_SPEAKERS else ("train",)
-        make_feats(write_datadir(path, [u for name in chosen for u in sets[name]]), features, pool)
+        data = write_datadir(path, [u for name in chosen for u in sets[name]])
+        if strings:  # each is of one speaker, and so of one side of every fold
+            data = combine([data, join_datadir(data, path / "strings", recipe.options["join"],
+                                               pool)], path)
+        make_feats(data, features, pool)
     # One lexicon for all folds: every speaker says every word.
     lang_dir = work / f"lang-{digest(to_dict(lang))}"
     if not (lang_dir / "lang.json").is_file():
@@ -142,23 +152,26 @@ def needed(systems: tuple[str, ...]) -> set[str]:
 
 
 def score(name: str, model: Path, test: DataDir, fold: Fold, pool: Executor) -> dict[str, float]:
-    """Return the per cent of words wrong: of whole speakers, and of files alone if wanted."""
-    options, graph = fold.recipe.options, model / "graph"
+    """Return the per cent of words wrong: of whole speakers, and one at a time if wanted."""
+    options = fold.recipe.options
     settings = [to_dict(options[part]) for part in ("graph", "search", "adapt")]
     cache = model / f"folds-{digest(fold.alone, *settings)}.json"
     if cache.is_file():
         return read_json(cache)
-    acoustic = load_model(model)
-    make_graph(acoustic.lang, acoustic.transitions, acoustic.tree, graph, fold.recipe.grammar,
-               grammar_phrases(acoustic.lang, None), options=options["graph"])
-    row = evaluate(model, graph, test, model / "decode", options["search"], pool,
-                   adapt=options["adapt"])
-    rates = {name: row["wer"]}
-    if fold.alone:
-        recognizer = load(model, options["search"], adapt=options["adapt"])
-        wrong = sum(tuple(recognizer.recognize(utterance.wav)["text"].split()) != utterance.words
-                    for utterance in test.utterances.values())
-        rates[f"{name} alone"] = 100 * wrong / len(test)
+    acoustic, words = load_model(model), without_strings(test)
+    tests = [("", words, fold.recipe.grammar)]
+    if fold.strings:
+        tests += [(" strings", subset(test, utterances={*test.utterances} - {*words.utterances}),
+                   "loop")]
+    rates = {}
+    for what, data, grammar in tests:
+        graph = model / f"graph_{grammar}"
+        make_graph(acoustic.lang, acoustic.transitions, acoustic.tree, graph, grammar,
+                   grammar_phrases(acoustic.lang, None), options=options["graph"])
+        for known, how in (("all", ""), ("none", " alone"))[:1 + fold.alone]:
+            row = evaluate(model, graph, data, model / "decode", options["search"], pool,
+                           adapt=options["adapt"], known=known)
+            rates[name + what + how] = row["wer"]
     write_json(cache, rates)
     return rates
 

@@ -54,28 +54,29 @@ def main() -> None:
     if args.cold:
         environment["NUMBA_CACHE_DIR"] = str(work / "kernels")
     print(f"{cpu()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, --nj {args.nj}")
-    print(f"{'recipe':12} {'test':10} {'system':7} {'known':5} {'WER %':>7} {'Kaldi':>6} "
-          f"{'train s':>8} {'Kaldi':>6} {'RTF':>7} {'falls':>5}  "
+    print(f"{'recipe':12} {'test':10} {'set':12} {'system':7} {'known':5} {'WER %':>7} "
+          f"{'Kaldi':>6} {'train s':>8} {'Kaldi':>6} {'RTF':>7} {'falls':>5}  "
           "seconds of training by part, summed over jobs")
     for name in args.only:
-        errors: dict[tuple[str, str], list[float]] = {}
+        errors: dict[tuple[str, str, str], list[float]] = {}
         for speaker in FSDD_SPEAKERS if name == "digits" else (None,):
             target = work / (f"{name}-{speaker}" if speaker else name)
             total = run(name, speaker, target, args, environment)
             spent: dict[str, float] = {}
             rows = json.loads((target / "results.json").read_text())
             for row in [row for row in rows if row["wer"] is not None]:
-                errors.setdefault((row["system"], row["known"] or ""), []).append(row["wer"])
+                errors.setdefault((row["test_set"], row["system"], row["known"] or ""),
+                                  []).append(row["wer"])
                 spent[row["system"]] = row["train_seconds"]
                 print_row(name, speaker or "test", row, target)
-            print(f"{name:12} {speaker or 'test':10} {'sum':7} {'':5} {'':7} {'':6} "
+            print(f"{name:12} {speaker or 'test':10} {'':12} {'sum':7} {'':5} {'':7} {'':6} "
                   f"{sum(spent.values()):8.1f} "
                   f"{sum(SECONDS[name].values()) if name in SECONDS else '':>6}   "
                   f"(the whole recipe: {total:.0f} s)", flush=True)
-        for (system, known), values in errors.items():
+        for (test_set, system, known), values in errors.items():
             if len(values) > 1:
-                print(f"{name:12} {'average':10} {system:7} {known:5} "
-                      f"{sum(values) / len(values):7.2f} {bar(name, system, known):>6}")
+                print(f"{name:12} {'average':10} {test_set:12} {system:7} {known:5} "
+                      f"{sum(values) / len(values):7.2f} {bar(name, test_set, system, known):>6}")
 
 
 def run(name: str, speaker: str | None, target: Path, args: argparse.Namespace,
@@ -102,16 +103,16 @@ def print_row(name: str, test: str, row: dict, target: Path) -> None:
     system = row["system"]
     info = json.loads((target / "exp" / system / "model.json").read_text())["info"]
     known = row["known"] or ""
-    kaldi = bar(name, system, known) if test == "test" else ""
-    print(f"{name:12} {test:10} {system:7} {known:5} {row['wer']:7.2f} {kaldi:>6} "
-          f"{row['train_seconds']:8.1f} {SECONDS.get(name, {}).get(system, ''):>6} "
+    kaldi = bar(name, row["test_set"], system, known) if test == "test" else ""
+    print(f"{name:12} {test:10} {row['test_set']:12} {system:7} {known:5} {row['wer']:7.2f} "
+          f"{kaldi:>6} {row['train_seconds']:8.1f} {SECONDS.get(name, {}).get(system, ''):>6} "
           f"{row['rtf']:7.4f} {falls(target / 'exp' / system):5d}  {info.get('seconds', '')}",
           flush=True)
 
 
-def bar(name: str, system: str, known: str) -> float | str:
-    """Return Kaldi's per cent of words wrong, which is of whole speakers."""
-    return "" if known == "none" else BARS[name].get(system, "")
+def bar(name: str, test_set: str, system: str, known: str) -> float | str:
+    """Return Kaldi's per cent of words wrong, which is of words and of whole speakers."""
+    return "" if known == "none" or test_set != "test" else BARS[name].get(system, "")
 
 
 def falls(model: Path) -> int:
