@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from recipe_world import error_rates, run, word_rows
+from recipe_world import error_rates, run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.realdata
 def test_digits_leaving_one_speaker_out(data_root, tmp_path):
-    rates, strings = [], []
+    rates = []
     # A hard speaker and an easy one; bench_recipes.py has all four.
     for speaker in ("george", "jackson"):
         # Half of the recipe's copies.
@@ -18,12 +18,9 @@ def test_digits_leaving_one_speaker_out(data_root, tmp_path):
                       "--set", "augment.speeds=0.85 0.9 0.95 1.05 1.1 1.15")
         assert rows["tri3b"]["words"] == 500
         rates.append(error_rates(rows))
-        strings.append(word_rows(tmp_path / speaker, "all", "test_strings")["dnn"])
     mean = {system: np.mean([rate[system] for rate in rates]) for system in rates[0]}
     bars = {"mono": 20.0, "tri1": 20.0, "tri2b": 20.0, "tri3b": 10.0, "dnn": 6.0}
     assert all(mean[system] <= bar for system, bar in bars.items()), rates
-    assert [row["grammar"] for row in strings] == ["loop", "loop"]
-    assert np.mean([row["wer"] for row in strings]) <= 8.0, strings
 
 
 @pytest.mark.realdata
