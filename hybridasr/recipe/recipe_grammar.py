@@ -31,6 +31,8 @@ from hybridasr.recipe.config import Recipe
 from hybridasr.storage import atomic_write, read_text
 
 JUDGED = 10  # one transcript in so many judges how much the others weigh
+# Transcripts of single words would leave nothing of the texts that sentences are to come from.
+MOST_WEIGHT = 0.5
 
 
 def cut_sentence(words: Sequence[str]) -> tuple[str, ...]:
@@ -53,7 +55,8 @@ def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path
     """Estimate an n-gram model of the training transcripts and of further texts.
 
     With texts, the model of all sentences is mixed with one of the transcripts alone, which say
-    best what will be said: with the weights that make transcripts left out most likely.
+    best what will be said: with the weights that make transcripts left out most likely, and half
+    each at most.
 
     Parameters
     ----------
@@ -91,9 +94,10 @@ def _mixture(transcripts: Sequence[Sequence[str]], further: Sequence[Sequence[st
     share = 0.0
     if known:
         ids = WordIds()
-        share = estimate_weights([estimate_ngram(part, options=whole)
-                                  for part in ([*known, *further], known)],
-                                 sentence_tokens(sorted(judges), ids), ids)[0][1]
+        weights, _ = estimate_weights([estimate_ngram(part, options=whole)
+                                       for part in ([*known, *further], known)],
+                                      sentence_tokens(sorted(judges), ids), ids)
+        share = min(float(weights[1]), MOST_WEIGHT)
     models = [estimate_ngram(part, options=whole)
               for part in ([*transcripts, *further], transcripts)]
     model = prune_ngram(interpolate_ngrams(models, [1 - share, share]), options.prune)
