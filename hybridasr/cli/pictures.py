@@ -181,10 +181,10 @@ def _topology_arguments(parser: Arguments) -> None:
 def _topology(args: argparse.Namespace) -> None:
     from hybridasr.model.directory import load_model
     from hybridasr.plots import draw_topology
-    from hybridasr.plots.model_plots import phone_arcs
+    from hybridasr.plots.model_plots import phone_transitions
 
     model = load_model(args.model)
-    arcs = phone_arcs(model.transitions, _phone(model, args.phone))
+    arcs = phone_transitions(model.transitions, _phone(model, args.phone))
     draw_topology(arcs, args.phone, args.picture)
 
 

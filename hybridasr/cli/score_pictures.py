@@ -150,12 +150,9 @@ def _roc(args: argparse.Namespace) -> None:
 
 
 def _draw_curves(args: argparse.Namespace, draw) -> None:
-    from hybridasr.score.detection import TrialKind
-
     trials = _trials(args)
     draw({name: one.curve() for name, one in trials.items()}, args.picture,
-         {name: (int((one.kinds == TrialKind.RIGHT).sum()),
-                 int((one.kinds == TrialKind.OUTSIDE).sum())) for name, one in trials.items()})
+         {name: one.right_and_outside for name, one in trials.items()})
 
 
 KINDS = {

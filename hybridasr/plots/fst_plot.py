@@ -12,7 +12,7 @@ from hybridasr.plots.canvas import COLOURS, pyplot_for, save
 
 MAX_ARCS = 150  # a larger picture shows nothing any more
 MOST_LABELS = 7  # of arcs between the same two states
-STEP_WIDTH, LEVEL_HEIGHT = 1.5, 0.85  # inches
+STEP_WIDTH, LETTER_WIDTH, LEVEL_HEIGHT = 0.7, 0.065, 0.85  # inches
 SWEEPS = 8  # over the columns, in which crossings of arcs get fewer
 _EPSILON = "ε"
 
@@ -89,15 +89,16 @@ def draw_fst(fst: FlatFst | DecodingGraph, inputs: Names, outputs: Names, title:
                         f"picture holds 1 to {MAX_ARCS} arcs; draw that of a smaller grammar, such "
                         "as 'hybridasr mkgraph --commands' of one or two commands")
     plt = pyplot_for(path)
-    places = fst_places(fst) * (STEP_WIDTH, LEVEL_HEIGHT)
-    width, height = places.max(axis=0) - places.min(axis=0)
-    figure, axes = plt.subplots(figsize=(max(4.0, 1.6 + width), 1.6 + height))
     ends: dict[tuple[int, int], list[str]] = {}
     for state in range(fst.num_states):
         for arc in range(fst.arc_offsets[state], fst.arc_offsets[state + 1]):
             ends.setdefault((state, int(fst.nextstate[arc])), []).append(
                 arc_label(int(fst.ilabel[arc]), int(fst.olabel[arc]), float(fst.weight[arc]),
                           inputs, outputs))
+    longest = max((len(label) for labels in ends.values() for label in labels), default=0)
+    places = fst_places(fst) * (STEP_WIDTH + LETTER_WIDTH * longest, LEVEL_HEIGHT)
+    width, height = places.max(axis=0) - places.min(axis=0)
+    figure, axes = plt.subplots(figsize=(max(4.0, 1.6 + width), 1.6 + height))
     for (source, target), labels in ends.items():
         _draw_arc(axes, places[source], places[target], source == target,
                   (target, source) in ends, _shortened(labels))
@@ -125,9 +126,8 @@ def _draw_arc(axes, begin: np.ndarray, end: np.ndarray, loop: bool, returns: boo
             "connectionstyle": "arc3,rad=-2"})
         middle = begin + (0, 0.42)
     else:
-        # An arc back, or over several columns, goes around what stands between.
-        far = not 0 < end[0] - begin[0] < 1.5 * STEP_WIDTH
-        bend = 0.25 if far else 0.15 if returns else 0.0
+        # An arc back, or within a column, goes around what stands between.
+        bend = 0.25 if end[0] <= begin[0] else 0.15 if returns else 0.0
         axes.annotate("", end, begin, arrowprops=style | {
             "shrinkA": 11, "shrinkB": 11, "connectionstyle": f"arc3,rad={bend}"})
         middle = (begin + end) / 2 + bend / 2 * np.array([1, -1]) * (end - begin)[::-1]

@@ -14,7 +14,7 @@ _RADIUS = 0.2  # of a state, where neighbours are 1 apart
 
 
 @dataclass(frozen=True)
-class PhoneArc:
+class PhoneTransition:
     """A transition of a phone's HMM: its mean probability over the pdfs, and their range."""
 
     source: int
@@ -24,7 +24,7 @@ class PhoneArc:
     most: float
 
 
-def phone_arcs(transitions: TransitionModel, phone: int) -> list[PhoneArc]:
+def phone_transitions(transitions: TransitionModel, phone: int) -> list[PhoneTransition]:
     """Return the trained transitions of a phone, in the order of its topology.
 
     Of a phone in context, each state has several pdfs with probabilities of their own.
@@ -37,18 +37,18 @@ def phone_arcs(transitions: TransitionModel, phone: int) -> list[PhoneArc]:
             values = np.exp(transitions.log_probs[tids].astype(np.float64))
             # A state that no tree allows has the topology's.
             values = values if len(values) else np.array([initial])
-            arcs.append(PhoneArc(number, target, float(values.mean()), float(values.min()),
+            arcs.append(PhoneTransition(number, target, float(values.mean()), float(values.min()),
                                  float(values.max())))
     return arcs
 
 
-def draw_topology(arcs: Sequence[PhoneArc], phone: str, path: Path) -> None:
+def draw_topology(arcs: Sequence[PhoneTransition], phone: str, path: Path) -> None:
     """Draw the HMM of a phone with its probabilities.
 
     Parameters
     ----------
-    arcs : sequence of PhoneArc
-        As from `phone_arcs`; the last state is final.
+    arcs : sequence of PhoneTransition
+        As from `phone_transitions`; the last state is final.
     phone : str
         Its name.
 
@@ -81,7 +81,7 @@ def _height(step: int) -> float:
     return {0: 0.75, 1: 0.12}.get(step, 0.4 * step if step > 0 else 0.1 + 0.35 * step)
 
 
-def _draw_transition(axes: Any, arc: PhoneArc, shrink: float) -> None:
+def _draw_transition(axes: Any, arc: PhoneTransition, shrink: float) -> None:
     """Draw an arrow with its probability; `shrink` is the radius of a state in points."""
     label = f"{arc.probability:.2f}"
     if arc.most - arc.least > 0.005:

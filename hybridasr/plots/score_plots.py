@@ -37,15 +37,15 @@ def confusion_matrix(pairs: Iterable[tuple[str, str, int]], most: int = MOST_UNI
     """
     pairs = list(pairs)
     errors: dict[str, int] = {}
-    for said, heard, count in pairs:
-        for unit in {said, heard} - {GAP}:
-            errors[unit] = errors.get(unit, 0) + (count if said != heard else 0)
+    for said, recognised, count in pairs:
+        for unit in {said, recognised} - {GAP}:
+            errors[unit] = errors.get(unit, 0) + (count if said != recognised else 0)
     kept = sorted(sorted(errors, key=lambda unit: (-errors[unit], unit))[:most])
     names = [*kept, NOTHING]
     place = {name: number for number, name in enumerate([*kept, GAP])}
     counts = np.zeros((len(names), len(names)), np.int64)
-    for said, heard, count in pairs:
-        row, column = place.get(said), place.get(heard)
+    for said, recognised, count in pairs:
+        row, column = place.get(said), place.get(recognised)
         if row is not None and column is not None:
             counts[row, column] += count
     return names, counts

@@ -66,7 +66,7 @@ def frame_power(samples: np.ndarray, options: FeatureOptions) -> np.ndarray:
     return np.abs(np.fft.rfft(frames, options.fft_samples)) ** 2
 
 
-def decibels(power: np.ndarray, options: FeatureOptions) -> np.ndarray:
+def spectrum_levels(power: np.ndarray, options: FeatureOptions) -> np.ndarray:
     """Return power spectra in dB of a sine of full scale, float64."""
     scale = (FULL_SCALE * window_function(options).sum() / 2) ** 2
     return 10 * np.log10(np.maximum(power / scale, LEAST_POWER))
@@ -117,9 +117,9 @@ def draw_spectrum(samples: np.ndarray, options: FeatureOptions, time: float, pat
     # The mean power under a filter: a sum would grow with the filter's width.
     bands = filters @ power[:-1] / np.maximum(filters.sum(axis=1), 1e-9)
     figure, axes = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
-    axes.plot(hertz, decibels(power, options), color=COLOURS[0], linewidth=0.9,
+    axes.plot(hertz, spectrum_levels(power, options), color=COLOURS[0], linewidth=0.9,
               label="Fourier transform of the frame")
-    axes.plot(hertz[:-1][filters.argmax(axis=1)], decibels(bands, options), "o-", markersize=4,
+    axes.plot(hertz[:-1][filters.argmax(axis=1)], spectrum_levels(bands, options), "o-", markersize=4,
               color=COLOURS[1], label="mean under each mel filter")
     axes.set(xlim=(0, options.sample_rate / 2), xlabel="frequency, Hz",
              ylabel="level, dB of full scale", title=f"spectrum of frame {frame}, "
@@ -153,7 +153,7 @@ def show_spectrogram(axes: Any, samples: np.ndarray, options: FeatureOptions) ->
     UserError
         if the recording is shorter than a frame.
     """
-    levels = decibels(frame_power(samples, options), options)
+    levels = spectrum_levels(frame_power(samples, options), options)
     if len(levels) == 0:
         raise UserError(f"{len(samples)} samples are less than one frame of "
                         f"{options.window_samples}; give a longer recording")

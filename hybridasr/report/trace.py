@@ -219,10 +219,10 @@ def path_states(graph: DecodingGraph, ids: np.ndarray) -> np.ndarray:
         alive = {state: (cost, (state, before[1])) for state, (cost, before) in reached.items()}
     if not alive or len(ids) == 0:
         return np.full(len(ids), -1)
-    # A path that ends, if there is one.
-    final = {state: cost + float(graph.final[state])
-             for state, (cost, _) in _closed(graph, alive).items()}
-    trail = _closed(graph, alive)[min(final, key=lambda state: final[state])][1]
+    ends = _closed(graph, alive)
+    # As the search: where no state is final, all are, at no cost.
+    paid = graph.final if np.isfinite(graph.final[list(ends)]).any() else np.zeros(len(graph.final))
+    trail = ends[min(ends, key=lambda state: ends[state][0] + float(paid[state]))][1]
     states = []
     while trail is not None:
         states.append(trail[0])

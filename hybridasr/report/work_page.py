@@ -203,8 +203,9 @@ def _decisions_part(work: Path, rows: Sequence[Mapping[str, Any]]) -> str:
         except UserError:
             continue  # only commands, or only outside words: no curve
     if curves:
-        parts.append(picture(lambda file: draw_det(curves, file), "DET curves of the decisions",
-                             reading(draw_det)))
+        counts = {name: trials[name].right_and_outside for name in curves}
+        parts.append(picture(lambda file: draw_det(curves, file, counts),
+                             "DET curves of the decisions", reading(draw_det)))
     parts += [picture(lambda file, one=one: draw_reliability(one.probabilities, one.labels, file),
                       f"reliability diagram of {name}", f"{name}. {reading(draw_reliability)}")
               for name, one in trials.items()]

@@ -223,6 +223,12 @@ class Trials:
         """Whether accepting the top command would be right, bool (n,)."""
         return self.kinds == TrialKind.RIGHT
 
+    @property
+    def right_and_outside(self) -> tuple[int, int]:
+        """Number of right commands and of outside utterances: what `curve` compares."""
+        counts = np.bincount(self.kinds, minlength=len(TrialKind))
+        return int(counts[TrialKind.RIGHT]), int(counts[TrialKind.OUTSIDE])
+
     def curve(self, wrong_too: bool = False) -> DetCurve:
         """Return the error rates of right commands against outside utterances.
 
