@@ -25,7 +25,8 @@ from hybridasr.train.mono import MonoOptions, train_mono
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "commands.md"
 LIVE = REPOSITORY / "docs" / "live.md"
-PAGES = [PAGE, LIVE, REPOSITORY / "docs" / "pictures.md", REPOSITORY / "README.md", REPOSITORY / "README.zh.md"]
+PAGES = [PAGE, LIVE, REPOSITORY / "docs" / "pictures.md", REPOSITORY / "README.md",
+         REPOSITORY / "README.zh.md"]
 TEXTS = ["打开空调", "关闭空调", "播放音乐", "打开书房灯", "停止播放", "打开冰箱"]
 
 

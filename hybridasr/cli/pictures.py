@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridasr.cli import lattice_tools, score_pictures
-from hybridasr.cli.search_options import (
-    add_recognizer,
-    check_recognizer,
-    load_recognizer,
-)
+from hybridasr.cli.search_options import add_decoder, check_decoder, load_decoder
 from hybridasr.cli.train import draw_model_tree
 from hybridasr.cli.verb import Verb, field_names, refuse, verb_of_kinds
 
@@ -290,7 +286,7 @@ def _fst(args: argparse.Namespace) -> None:
 
 
 def _utterance_arguments(parser: Arguments) -> None:
-    add_recognizer(parser)
+    add_decoder(parser)
     _model_argument(parser)
     parser.add_argument("audio", help="a recording that libsndfile reads, one utterance")
     add_picture(parser)
@@ -300,8 +296,8 @@ def _decoded(args: argparse.Namespace):
     """Return (recogniser, samples, what was decoded, its scores)."""
     from hybridasr.report.trace import decode_trace, feature_steps
 
-    check_recognizer(args)
-    recognizer = load_recognizer(args)
+    check_decoder(args)
+    recognizer = load_decoder(args)
     samples = _samples(args, recognizer.model.features.sample_rate)
     frames = feature_steps(recognizer.model, samples).frames
     return recognizer, samples, *decode_trace(recognizer, frames)

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from hybridasr.cli.search_options import add_recognizer, check_recognizer, load_recognizer
+from hybridasr.cli.search_options import add_decoder, check_decoder, load_decoder
 from hybridasr.cli.verb import Verb, check_output
 
 
 def _explain_arguments(parser: argparse.ArgumentParser) -> None:
-    add_recognizer(parser)
+    add_decoder(parser)
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/mono")
     parser.add_argument("audio", help="a recording that libsndfile reads, one utterance")
     parser.add_argument("page", type=Path, help="the file to write, .html; needs matplotlib")
@@ -22,8 +22,8 @@ def _explain(args: argparse.Namespace) -> None:
     require_extra("matplotlib", "plots", "pictures")
     _check_page(args.page)
     check_output(args.page, [Path(args.audio)])
-    check_recognizer(args)
-    recognizer = load_recognizer(args)
+    check_decoder(args)
+    recognizer = load_decoder(args)
     samples = load_audio(args.audio, recognizer.model.features.sample_rate)
     explain(recognizer, samples, Path(args.audio).name, args.page)
 

@@ -24,13 +24,18 @@ def add_recognizer(parser: argparse.ArgumentParser) -> None:
     from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.options import add_options
 
-    add_search(parser)
-    add_commands(parser)
+    add_decoder(parser)
     add_options(parser, EnhanceOptions)
     _add_profile(parser)
-    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
+
+
+def add_decoder(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `load_decoder`."""
+    add_search(parser)
+    add_commands(parser)
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +57,15 @@ def add_audio(parser: argparse.ArgumentParser, raw: str) -> None:
 
 def check_recognizer(args: argparse.Namespace) -> None:
     """Refuse options without effect, before the model is loaded, which takes seconds."""
-    check_commands(args, ("graph",))
-    check_adaptation(args, args.model)
+    check_decoder(args)
     if args.speaker_profile is None:
         refuse(args, ["speaker_threshold"], "without a profile", "give --speaker-profile FILE too")
+
+
+def check_decoder(args: argparse.Namespace) -> None:
+    """Refuse those of `add_decoder` that have no effect."""
+    check_commands(args, ("graph",))
+    check_adaptation(args, args.model)
 
 
 def check_memory(model: "AcousticModel", option: str, path: Path) -> None:
@@ -68,20 +78,27 @@ def check_memory(model: "AcousticModel", option: str, path: Path) -> None:
 
 
 def load_recognizer(args: argparse.Namespace) -> "Recognizer":
+    """Load the model, with what is done to samples and whose voice is looked for."""
+    from hybridasr.corpus.enhance import EnhanceOptions
+    from hybridasr.options import from_args
+
+    recognizer = load_decoder(args, from_args(EnhanceOptions, args))
+    recognizer.set_profile(args.speaker_profile, args.speaker_threshold)
+    return recognizer
+
+
+def load_decoder(args: argparse.Namespace, enhance: "EnhanceOptions | None" = None
+                 ) -> "Recognizer":
     """Load the model with the graph or the commands that the options say."""
     from hybridasr.confidence.command_grammar import RejectOptions
-    from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.recognize.recognizer import load
 
-    recognizer = load(
-        args.model, from_args(SearchOptions, args), args.graph,
-        from_args(AdaptOptions, args), args.commands, read_fillers(args),
-        from_args(RejectOptions, args), args.lexicon, from_args(EnhanceOptions, args))
-    recognizer.set_profile(args.speaker_profile, args.speaker_threshold)
-    return recognizer
+    return load(args.model, from_args(SearchOptions, args), args.graph,
+                from_args(AdaptOptions, args), args.commands, read_fillers(args),
+                from_args(RejectOptions, args), args.lexicon, enhance)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:

@@ -155,8 +155,8 @@ def draw_error_rates(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                   label=row_name(row))
     # A little below 0, where marks of no errors have room.
     top = max(axes.get_ylim()[1], 1.0)
-    axes.set(xscale="log", ylim=(-0.04 * top, top), xlabel="real-time factor", ylabel="word error rate, %",
-             title="errors against time")
+    axes.set(xscale="log", ylim=(-0.04 * top, top), xlabel="real-time factor",
+             ylabel="word error rate, %", title="errors against time")
     axes.grid(color="0.92", which="both")
     axes.set_axisbelow(True)
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)

@@ -119,8 +119,8 @@ def draw_spectrum(samples: np.ndarray, options: FeatureOptions, time: float, pat
     figure, axes = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
     axes.plot(hertz, spectrum_levels(power, options), color=COLOURS[0], linewidth=0.9,
               label="Fourier transform of the frame")
-    axes.plot(hertz[:-1][filters.argmax(axis=1)], spectrum_levels(bands, options), "o-", markersize=4,
-              color=COLOURS[1], label="mean under each mel filter")
+    axes.plot(hertz[:-1][filters.argmax(axis=1)], spectrum_levels(bands, options), "o-",
+              markersize=4, color=COLOURS[1], label="mean under each mel filter")
     axes.set(xlim=(0, options.sample_rate / 2), xlabel="frequency, Hz",
              ylabel="level, dB of full scale", title=f"spectrum of frame {frame}, "
              f"{times[frame] * 1000:.0f} ms")

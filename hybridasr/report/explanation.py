@@ -9,6 +9,7 @@ from hybridasr.confidence.command_grammar import CommandGrammar
 from hybridasr.confidence.decoded import Decoded
 from hybridasr.confidence.measures import NAMES
 from hybridasr.confidence.verify import FILLER, LOW, NO_SPEECH, TOO_SHORT, Decision, Verifier
+from hybridasr.corpus.levels import SILENT_PEAK
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.plots import (
     draw_alignment,
@@ -72,6 +73,9 @@ def explain(recognizer: Recognizer, samples: np.ndarray, name: str, path: PathLi
     model = recognizer.model
     steps = feature_steps(model, samples)
     decoded, loglikes = decode_trace(recognizer, steps.frames)
+    # As a session: dither makes noise of digital silence, and a search may hear something in it.
+    if np.abs(samples).max() < SILENT_PEAK:
+        decoded = recognizer.grammar.empty(NO_SPEECH, True)
     result = make_result(decoded)
     verdict = verdict_sentence(decoded, recognizer)
     kind = "verdict" if result["accepted"] else "verdict no"
@@ -109,7 +113,8 @@ def verdict_sentence(decoded: Decoded, recognizer: Recognizer) -> str:
     if decision.reason == FILLER:
         nearest = (f"; the nearest command is {best}: {_evidence(decision, verifier)}"
                    if decision.command else "; no command came near")
-        return f"Rejected, because something else than a command fits what was said better{nearest}."
+        return "Rejected, because something else than a command fits what was said better" + (
+            f"{nearest}.")
     if decision.reason == NO_SPEECH:
         return "Rejected, because nobody speaks: silence fits the recording best."
     return "Rejected, because the recording is too short for a command."

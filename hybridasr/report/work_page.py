@@ -128,10 +128,10 @@ def changed_options(before: Mapping[str, Mapping[str, Any]], after: Mapping[str,
     [('mono', 'seed', 0, 1)]
     """
     changes = []
-    for stage in after:
-        old, new = (records.get(stage, {}).get("options", {}) for records in (before, after))
+    for stage in (stage for stage in after if stage in before):
+        old, new = before[stage]["options"], after[stage]["options"]
         changes += [(stage, name.split(".")[-1], old.get(name), new.get(name))
-                    for name in {**old, **new} if stage in before and old.get(name) != new.get(name)]
+                    for name in {**old, **new} if old.get(name) != new.get(name)]
     return changes
 
 

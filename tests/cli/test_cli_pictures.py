@@ -1,5 +1,7 @@
 """The verbs that draw and write pages, run in this process: all kinds, and wrong input."""
 
+import shutil
+
 import pytest
 
 from hybridasr.cli import main
@@ -104,7 +106,7 @@ def test_wrong_input_is_told(place, words, tmp_path, capsys, spoken_world):
 
 def test_a_recording_is_not_written_over(words, tmp_path, capsys):
     copy = tmp_path / "a.png"
-    copy.write_bytes(open(words["waveform"][0], "rb").read())
+    shutil.copy(words["waveform"][0], copy)
     assert "written over" in error_of(capsys, "show", "waveform", copy, copy)
 
 
