@@ -11,6 +11,7 @@ from hybridasr.cli.verb import field_names, refuse
 
 if TYPE_CHECKING:
     from hybridasr.batch.spot_set import SpotOptions
+    from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.model.acoustic import AcousticModel
     from hybridasr.recognize.recognizer import Recognizer
 
