@@ -34,6 +34,7 @@ LEVELS = (
     ("plots",),
     ("evaluation",),
     ("recipe",),
+    ("report",),
     ("cli", "__init__", "__main__"),
 )
 # Faces may import late, so that the command line and "import hybridasr" start at once.

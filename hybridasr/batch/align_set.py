@@ -12,7 +12,7 @@ import math
 import pickle
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -250,8 +250,9 @@ class _Writer:
             tiers: dict[str, list[tuple[str, float, float]]] = {}
         else:
             self._count(name, item)
-            tiers = _tiers(item, utterance, self._lang, self._model.transitions,
-                           self._model.features.frame_shift_ms / 1000)
+            tiers = utterance_tiers(
+                item.transition_ids, word_ids(utterance, self._lang.words, self._lang.oov),
+                self._lang, self._model.transitions, self._model.features.frame_shift_ms / 1000)
             self._reports.append(AlignedUtterance(name, item.loglike, tiers["phones"],
                                                   tiers["words"], item.retried, False, unknown))
             for kind, ctm in self._ctms.items():
@@ -355,17 +356,26 @@ def _recording_seconds(data: DataDir, utterance: Utterance) -> float | None:
     return None
 
 
-def _tiers(item: AlignedPath, utterance: Utterance, lang: Lang, transitions: TransitionModel,
-           shift: float) -> dict[str, list[tuple[str, float, float]]]:
-    """Return (label, begin s, end s) of the utterance's words, phones and states."""
-    phones = phone_segments(item.transition_ids, transitions)
-    words = word_segments(phones, list(word_ids(utterance, lang.words, lang.oov)), lang)
+def utterance_tiers(transition_ids: np.ndarray, words: Sequence[int], lang: Lang,
+                    transitions: TransitionModel, shift: float
+                    ) -> dict[str, list[tuple[str, float, float]]]:
+    """Return (label, begin s, end s) of an utterance's words, phones and states.
+
+    Parameters
+    ----------
+    transition_ids : int32 (num_frames,)
+    words : sequence of int
+        What the path says.
+    shift : float
+        Seconds a frame.
+    """
+    phones = phone_segments(transition_ids, transitions)
+    segments = word_segments(phones, list(words), lang)
     names = {"words": lang.word_name, "phones": lang.phone_name}
-    tiers = {kind: [(names[kind](s.label), s.begin * shift, s.end * shift) for s in segments]
-             for kind, segments in (("words", words), ("phones", phones))}
+    tiers = {kind: [(names[kind](s.label), s.begin * shift, s.end * shift) for s in parts]
+             for kind, parts in (("words", segments), ("phones", phones))}
     tiers["states"] = [(f"{lang.phone_name(p.label)}_{s.label}", s.begin * shift, s.end * shift)
-                       for p in phones for s in _state_segments(item.transition_ids, p,
-                                                                transitions)]
+                       for p in phones for s in _state_segments(transition_ids, p, transitions)]
     return tiers
 
 

@@ -34,8 +34,10 @@ from hybridasr.cli import (
     lattice_lms,
     lattice_tools,
     live,
+    pictures,
     recipes,
     recognition,
+    reports,
     text_tools,
     train,
     training_sets,
@@ -50,7 +52,8 @@ VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **training_sets.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,
-                          **inspection.VERBS, **command_lists.VERBS, **voice.VERBS, **deploy.VERBS}
+                          **inspection.VERBS, **command_lists.VERBS, **voice.VERBS, **deploy.VERBS,
+                          **pictures.VERBS, **reports.VERBS}
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 
@@ -96,13 +99,15 @@ def _run(words: list[str]) -> int:
         return 2
     # The recipe's users see the script, not the verb behind it.
     program = "egs/run.sh" if words[0] == "run-recipe" else f"hybridasr {words[0]}"
+    verb, kind, rest = verb.of_kind(words[1:])
+    program = " ".join([program, *kind])
     # No abbreviations: a new option would change what an old script means.
     parser = Parser(prog=program, description=verb.help, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--debug", action="store_true", help="more messages; traceback on errors")
     try:
         verb.arguments(parser)
-        args = parser.parse(words[1:])
+        args = parser.parse(rest)
     # argparse exits by itself for --help and wrong options; `main` returns a code instead.
     except SystemExit as stop:
         return int(stop.code or 0)

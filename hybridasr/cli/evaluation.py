@@ -213,8 +213,10 @@ def _calibrate(args: argparse.Namespace) -> None:
 
         draw_reliability(report.trials.probabilities, report.trials.labels,
                          args.plots / "reliability.png")
-        draw_det({args.model.name: report.trials.curve()}, args.plots / "det.png")
-        draw_roc({args.model.name: report.trials.curve()}, args.plots / "roc.png")
+        curves = {args.model.name: report.trials.curve()}
+        counts = {args.model.name: report.trials.right_and_outside}
+        draw_det(curves, args.plots / "det.png", counts)
+        draw_roc(curves, args.plots / "roc.png", counts)
     print(json.dumps(report.figures, indent=2))
 
 

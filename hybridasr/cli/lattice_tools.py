@@ -226,13 +226,15 @@ def _ctm(args: argparse.Namespace) -> None:
                                     source.names[word], min(1.0, confidence)))
 
 
-def _show_arguments(parser: argparse.ArgumentParser) -> None:
+def show_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add whose lattice to draw, and where."""
     _lattice_arguments(parser)
     parser.add_argument("utterance", help="whose lattice to draw")
     parser.add_argument("picture", type=Path, help="a .svg, .png or .pdf; needs matplotlib")
 
 
-def _show(args: argparse.Namespace) -> None:
+def show_lattice(args: argparse.Namespace) -> None:
+    """Draw the lattice of one utterance."""
     from hybridasr.errors import UserError
     from hybridasr.plots import draw_lattice
 
@@ -259,5 +261,5 @@ VERBS = {
                                _mbr_arguments, _mbr),
     "lattice-to-ctm-conf": Verb("words of lattices with times and confidences, as CTM",
                                 _ctm_arguments, _ctm),
-    "show-lattice": Verb("draw one lattice", _show_arguments, _show),
+    "show-lattice": Verb("draw one lattice; as show lattice", show_arguments, show_lattice),
 }

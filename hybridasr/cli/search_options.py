@@ -11,6 +11,7 @@ from hybridasr.cli.verb import field_names, refuse
 
 if TYPE_CHECKING:
     from hybridasr.batch.spot_set import SpotOptions
+    from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.model.acoustic import AcousticModel
     from hybridasr.recognize.recognizer import Recognizer
 
@@ -24,13 +25,18 @@ def add_recognizer(parser: argparse.ArgumentParser) -> None:
     from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.options import add_options
 
-    add_search(parser)
-    add_commands(parser)
+    add_decoder(parser)
     add_options(parser, EnhanceOptions)
     _add_profile(parser)
-    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
     parser.add_argument("--nbest", type=int, metavar="N", help="give up to N alternatives "
                         "(default: those commands that came near; of a graph none)")
+
+
+def add_decoder(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `load_decoder`."""
+    add_search(parser)
+    add_commands(parser)
+    parser.add_argument("--graph", type=Path, help="graph directory (MODEL/graph)")
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +58,13 @@ def add_audio(parser: argparse.ArgumentParser, raw: str) -> None:
 
 def check_recognizer(args: argparse.Namespace) -> None:
     """Refuse options without effect, before the model is loaded, which takes seconds."""
+    check_decoder(args)
+    if args.speaker_profile is None:
+        refuse(args, ["speaker_threshold"], "without a profile", "give --speaker-profile FILE too")
+
+
+def check_decoder(args: argparse.Namespace) -> None:
+    """Refuse those of `add_decoder` that have no effect."""
     if args.commands is None and has_commands(args):
         refuse(args, ["fillers", "lexicon"], f"on {args.model}, which has commands of its own",
                "give --commands FILE too")
@@ -59,8 +72,6 @@ def check_recognizer(args: argparse.Namespace) -> None:
     else:
         check_commands(args, ("graph",))
     check_adaptation(args, args.model)
-    if args.speaker_profile is None:
-        refuse(args, ["speaker_threshold"], "without a profile", "give --speaker-profile FILE too")
 
 
 def has_commands(args: argparse.Namespace) -> bool:
@@ -82,20 +93,27 @@ def check_memory(model: "AcousticModel", option: str, path: Path) -> None:
 
 
 def load_recognizer(args: argparse.Namespace) -> "Recognizer":
+    """Load the model, with what is done to samples and whose voice is looked for."""
+    from hybridasr.corpus.enhance import EnhanceOptions
+    from hybridasr.options import from_args
+
+    recognizer = load_decoder(args, from_args(EnhanceOptions, args))
+    recognizer.set_profile(args.speaker_profile, args.speaker_threshold)
+    return recognizer
+
+
+def load_decoder(args: argparse.Namespace, enhance: "EnhanceOptions | None" = None
+                 ) -> "Recognizer":
     """Load the model with the graph or the commands that the options say."""
     from hybridasr.confidence.command_grammar import RejectOptions
-    from hybridasr.corpus.enhance import EnhanceOptions
     from hybridasr.decode.search import SearchOptions
     from hybridasr.model.adaptation import AdaptOptions
     from hybridasr.options import from_args
     from hybridasr.recognize.recognizer import load
 
-    recognizer = load(
-        args.model, from_args(SearchOptions, args), args.graph,
-        from_args(AdaptOptions, args), args.commands, read_fillers(args),
-        from_args(RejectOptions, args), args.lexicon, from_args(EnhanceOptions, args))
-    recognizer.set_profile(args.speaker_profile, args.speaker_threshold)
-    return recognizer
+    return load(args.model, from_args(SearchOptions, args), args.graph,
+                from_args(AdaptOptions, args), args.commands, read_fillers(args),
+                from_args(RejectOptions, args), args.lexicon, enhance)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:

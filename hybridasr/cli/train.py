@@ -3,10 +3,13 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridasr.cli.search_options import check_adaptation
 from hybridasr.cli.verb import Verb, add_nj, refuse
+
+if TYPE_CHECKING:
+    from hybridasr.model.acoustic import AcousticModel
 
 
 def _add_oov_share(parser: argparse.ArgumentParser) -> None:
@@ -181,27 +184,39 @@ def _tree_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show_tree(args: argparse.Namespace) -> None:
-    from hybridasr.errors import UserError
     from hybridasr.model.directory import load_model
-    from hybridasr.tree.show import explain_pdf, pruned, tree_text
+    from hybridasr.tree.show import explain_pdf, tree_text
 
     model = load_model(args.model)
-    names = {number: name for name, number in model.lang.phones.items()}
-    tree = model.tree
-    if args.phone is not None:
-        # Disambiguation symbols and <eps> are in phones.txt, but no tree knows them.
-        if args.phone not in model.lang.phones or args.phone.startswith(("#", "<")):
-            raise UserError(f"no phone '{args.phone}'; see {args.model / 'lang' / 'phones.txt'}")
-        tree = pruned(tree, model.lang.phones[args.phone])
+    tree, names = _tree_of(model, args.phone, args.model)
     if args.pdf is not None:
         print(explain_pdf(tree, args.pdf, names))
     # The picture and the explanation replace the text, which may have thousands of lines.
     elif args.picture is None:
         print(tree_text(tree, names))
     if args.picture is not None:
-        from hybridasr.plots import draw_tree
+        draw_model_tree(model, args.phone, args.picture, args.model)
 
-        draw_tree(tree, names, args.picture)
+
+def draw_model_tree(model: "AcousticModel", phone: str | None, picture: Path, path: Path) -> None:
+    """Draw the tree of a model, or the part of one phone; `path` is its directory."""
+    from hybridasr.plots import draw_tree
+
+    draw_tree(*_tree_of(model, phone, path), picture)
+
+
+def _tree_of(model: "AcousticModel", phone: str | None, path: Path):
+    """Return (tree, names of phones); of one phone, its part of the tree."""
+    from hybridasr.errors import UserError
+    from hybridasr.tree.show import pruned
+
+    names = {number: name for name, number in model.lang.phones.items()}
+    if phone is None:
+        return model.tree, names
+    # Disambiguation symbols and <eps> are in phones.txt, but no tree knows them.
+    if phone not in model.lang.phones or phone.startswith(("#", "<")):
+        raise UserError(f"no phone '{phone}'; see {path / 'lang' / 'phones.txt'}")
+    return pruned(model.tree, model.lang.phones[phone]), names
 
 
 _HELP = {  # beside TRAINERS, whose import would load every trainer for a mere --help

@@ -3,8 +3,8 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,11 +14,41 @@ from hybridasr.options import flat_options
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: what it is for, its arguments, what it does."""
+    """One verb: what it is for, its arguments, what it does.
+
+    A verb with `kinds` is followed by the name of one of them, which has arguments of its own.
+    """
 
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
+    kinds: Mapping[str, "Verb"] = field(default_factory=dict)
+
+    def of_kind(self, words: Sequence[str]) -> tuple["Verb", Sequence[str], Sequence[str]]:
+        """Return (the kind that `words` begin with, its name, the words behind it).
+
+        Without kinds, or where none is named, the verb itself, no name and all the words.
+        """
+        if words and words[0] in self.kinds:
+            return self.kinds[words[0]], words[:1], words[1:]
+        return self, [], words
+
+
+def verb_of_kinds(help: str, kinds: Mapping[str, Verb]) -> Verb:
+    """Return a verb that only lists its kinds; run by itself, it is refused."""
+    width = max(map(len, kinds))
+
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = "kinds, each with a --help of its own:\n" + "\n".join(
+            f"  {name:{width}}  {kind.help}" for name, kind in kinds.items())
+        parser.add_argument("kind", metavar="KIND", choices=list(kinds))
+
+    def run(args: argparse.Namespace) -> None:
+        # argparse lets pass what stands in another place than the first, and nothing else.
+        raise UserError(f"options stand behind the kind; write {args.kind} first")
+
+    return Verb(help, arguments, run, kinds)
 
 
 class Parser(argparse.ArgumentParser):

@@ -248,6 +248,15 @@ class Search:
         """Return the best path so far, final costs left out; None as from `finish`."""
         return self._best(at_end=False)
 
+    def tokens(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the states with a living token, int32 (n,), and the tokens' costs, float64 (n,).
+
+        Some are still to be dropped for the beam, when the next frame comes.
+        """
+        alive = self._progress.alive
+        states = alive.states[:self._progress.num_active].copy()
+        return states, alive.cost[states]
+
     def settled(self) -> np.ndarray:
         """Return the words that all living paths begin with, by way of the same arcs.
 

@@ -4,6 +4,7 @@
 `evaluate` does both.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,14 @@ from hybridasr.lexicon.transcripts import warn_of_unknown_words
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.progress import logger
 from hybridasr.score.score_files import format_scores, write_scores
-from hybridasr.score.wer import References, Scores
+from hybridasr.score.wer import (
+    Confusion,
+    References,
+    Scores,
+    characters_of,
+    confusions,
+    score_texts,
+)
 from hybridasr.storage import is_file, read_json
 
 
@@ -85,6 +93,41 @@ def syllable_figures(data: DataDir, destination: Path) -> dict[str, float | None
     scores = References({name: syllables_of(words) for name, words in said.items()}).score(
         {name: syllables_of(words) for name, words in recognised.items()}, interval=False)
     return {"syllable_errors": None if scores.wer is None else round(scores.wer, 2)}
+
+
+def unit_confusions(data: DataDir, destination: Path, unit: str, lang: Lang | None = None
+                    ) -> list[Confusion]:
+    """Return how often each unit of a set was recognised as which, right ones too.
+
+    Parameters
+    ----------
+    destination : Path
+        Decode directory, of which ``text`` is read.
+    unit : "word", "character" or "phone"
+    lang : Lang, optional
+        Gives the phones of words, their first pronunciation; those of a word that it lacks are
+        unknown, and the word stands in their place.
+
+    Raises
+    ------
+    UserError
+        as from `score.wer.score_texts`.
+    """
+    def split(words: Sequence[str]) -> list[str]:
+        if unit == "character":
+            return characters_of(words)
+        return list(words) if lang is None or unit == "word" else [
+            phone for word in words for phone in _phones_of(word, lang)]
+
+    said = {u.utterance: split(u.words) for u in data.utterances.values()}
+    recognised = {name: split(words) for name, words in
+                  read_hypotheses(destination / "text").items()}
+    return confusions(score_texts(said, recognised), correct=True)
+
+
+def _phones_of(word: str, lang: Lang) -> list[str]:
+    pronunciations = lang.pronunciations.get(lang.words.get(word, -1), ())
+    return [lang.phone_name(phone) for phone in pronunciations[0][1]] if pronunciations else [word]
 
 
 def graph_lang(model: Path, graph: Path) -> Lang:

@@ -9,10 +9,10 @@ import numpy as np
 
 from hybridasr.batch.spot_set import CommandList, SpotOptions, Trial, load_with, spot_trials
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.errors import name_some
+from hybridasr.errors import UserError, name_some
 from hybridasr.progress import logger
 from hybridasr.score.detection import TrialKind, Trials
-from hybridasr.storage import atomic_write, read_json, write_json
+from hybridasr.storage import atomic_write, read_json, read_text, write_json
 
 
 def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandList,
@@ -20,7 +20,7 @@ def evaluate_commands(model: Path, sets: Sequence[DataDir], commands: CommandLis
                       warn: bool = True) -> dict[str, Any]:
     """Decode sets with a command list; return their row of results.json.
 
-    Writes ``trials`` (one utterance a line: transcript, best command, probability, reason),
+    Writes ``trials`` (one utterance a line: transcript, best command, probability, reason, kind),
     ``text`` (the accepted commands) and ``detection.json``. With `warn`, commands that sound
     alike are named.
     """
@@ -90,4 +90,33 @@ def _figures(outcomes: Sequence[_Outcome]) -> dict[str, Any]:
 def _line(trial: Trial) -> str:
     probability = "" if trial.probability is None else f"{trial.probability:.4f}"
     return "\t".join([trial.utterance, trial.said, trial.text, probability,
-                      trial.reason or "accepted"]) + "\n"
+                      trial.reason or "accepted", trial.kind.name.lower()]) + "\n"
+
+
+def read_trials(directory: Path) -> Trials:
+    """Read the ``trials`` that `evaluate_commands` wrote.
+
+    Raises
+    ------
+    UserError
+        if the file is missing, of an older version, or of a model that is not calibrated.
+    """
+    path = directory / "trials"
+    probabilities, kinds = [], []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        fields = line.split("\t")
+        kind = {kind.name.lower(): kind for kind in TrialKind}.get(fields[-1])
+        if len(fields) != 6 or kind is None:
+            raise UserError("has not the six columns of trials; run 'hybridasr evaluate "
+                            "--commands' again", path, number)
+        try:
+            probabilities.append(float(fields[3]))
+        except ValueError:
+            raise UserError("has no probability: the model is not calibrated; run 'hybridasr "
+                            "calibrate', then 'hybridasr evaluate --commands'", path,
+                            number) from None
+        kinds.append(kind)
+    try:
+        return Trials(np.array(probabilities), np.array(kinds))
+    except ValueError as error:
+        raise UserError(f"{error}; run 'hybridasr evaluate --commands' again", path) from None

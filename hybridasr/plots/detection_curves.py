@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from hybridasr.plots.canvas import pyplot_for, save
-from hybridasr.score.detection import DetCurve
+from hybridasr.plots.canvas import line_styles, pyplot_for, save
+from hybridasr.score.detection import DetCurve, rate_interval
 from hybridasr.score.reliability import BINS, expected_calibration_error, reliability_table
 
 SIZE = 4.5  # inches
@@ -21,6 +21,9 @@ CHANCE = {"color": "0.7", "linestyle": "--", "linewidth": 0.8, "zorder": 1}
 def draw_reliability(probabilities: np.ndarray, labels: np.ndarray, path: Path, bins: int = BINS
                      ) -> None:
     """Draw how often probabilities came true, bin by bin, over how many there are of each.
+
+    How to read it: on the diagonal, a probability of 0.8 is right in eight of ten cases. Points
+    below it are too sure, above it too modest; the bars below tell how much each bin counts.
 
     Parameters
     ----------
@@ -50,6 +53,9 @@ def draw_reliability(probabilities: np.ndarray, labels: np.ndarray, path: Path, 
     used = [row for row in table if row.count]
     upper.plot([row.confidence for row in used], [row.accuracy for row in used], "o-",
                color="#08519c", markersize=4, label="at the mean probability")
+    ends = np.array([rate_interval(row.accuracy, row.count) for row in used]).reshape(-1, 2)
+    upper.vlines([row.confidence for row in used], ends[:, 0], ends[:, 1], color="0.3",
+                 linewidth=1, label="95 % interval")
     upper.plot([0, 1], [0, 1], **CHANCE)
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right",
               title=f"expected calibration error {error:.3f}")
@@ -60,16 +66,23 @@ def draw_reliability(probabilities: np.ndarray, labels: np.ndarray, path: Path, 
     save(figure, path)
 
 
-def draw_det(curves: Mapping[str, DetCurve], path: Path) -> None:
+def draw_det(curves: Mapping[str, DetCurve], path: Path,
+             counts: Mapping[str, tuple[int, int]] | None = None) -> None:
     """Draw misses against false accepts on normal deviate axes (Martin et al. 1997).
 
-    Scores of two normal distributions give a straight line. A ring marks the equal error rate.
+    Scores of two normal distributions give a straight line. A ring marks the equal error rate, its
+    cross where both rates lie with 95 % probability.
 
     Parameters
     ----------
     curves : mapping name -> DetCurve
     path : Path
         Ending in .svg, .png or .pdf.
+    counts : mapping name -> (targets, impostors), optional
+        Utterances of each kind; without them no interval is drawn.
+
+    How to read it: each point is a threshold; to the left and down is better. Strict thresholds
+    are at the upper left (much is missed), lax ones at the lower right.
 
     Raises
     ------
@@ -78,12 +91,17 @@ def draw_det(curves: Mapping[str, DetCurve], path: Path) -> None:
     """
     plt = pyplot_for(path)
     figure, axes = plt.subplots(figsize=(SIZE, SIZE))
-    for name, curve in curves.items():
+    for (name, curve), style in zip(curves.items(), line_styles(), strict=False):
         rate = curve.equal_error_rate
         line, = axes.plot(deviate(curve.false_accept), deviate(curve.miss), linewidth=1.2,
-                          label=f"{name}: EER {100 * rate:.1f} %")
+                          label=f"{name}: EER {100 * rate:.1f} %", **style)
         axes.plot(*deviate(np.array([[rate], [rate]])), "o", color=line.get_color(),
                   markerfacecolor="none")
+        for vertical, count in enumerate((counts or {}).get(name, ())[::-1]):
+            ends = deviate(np.array(rate_interval(rate, count)))
+            middle = deviate(np.array([rate, rate]))
+            axes.plot(*((middle, ends) if vertical else (ends, middle)), color=line.get_color(),
+                      linewidth=0.9)
     limits = deviate(np.array(DET_RANGE) / 100)
     axes.plot(limits, limits, **CHANCE)
     ticks = deviate(np.array(DET_TICKS) / 100)
@@ -94,16 +112,26 @@ def draw_det(curves: Mapping[str, DetCurve], path: Path) -> None:
     _finish(figure, axes, path, "upper right")
 
 
-def draw_roc(curves: Mapping[str, DetCurve], path: Path) -> None:
+def draw_roc(curves: Mapping[str, DetCurve], path: Path,
+             counts: Mapping[str, tuple[int, int]] | None = None) -> None:
     """Draw hits against false accepts, with the area under each curve.
 
     Parameters and errors as of `draw_det`.
+
+    How to read it: a curve near to the upper left corner is good, the dashed diagonal is chance.
+    The area is how often a command scores above an outside utterance. The band is where the hits
+    lie with 95 % probability at each threshold.
     """
     plt = pyplot_for(path)
     figure, axes = plt.subplots(figsize=(SIZE, SIZE))
-    for name, curve in curves.items():
-        axes.plot(100 * curve.false_accept, 100 * (1 - curve.miss), linewidth=1.2,
-                  label=f"{name}: area {curve.area:.3f}")
+    for (name, curve), style in zip(curves.items(), line_styles(), strict=False):
+        line, = axes.plot(100 * curve.false_accept, 100 * (1 - curve.miss), linewidth=1.2,
+                          label=f"{name}: area {curve.area:.3f}", **style)
+        if counts and name in counts:
+            low, high = np.array([rate_interval(1 - miss, counts[name][0])
+                                  for miss in curve.miss.tolist()]).T
+            axes.fill_between(100 * curve.false_accept, 100 * low, 100 * high, alpha=0.15,
+                              color=line.get_color(), linewidth=0)
     axes.plot([0, 100], [0, 100], **CHANCE)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="false accepts, %", ylabel="hits, %")
     _finish(figure, axes, path, "lower right")

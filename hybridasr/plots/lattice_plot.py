@@ -18,7 +18,9 @@ def draw_lattice(lattice: CompactLattice, names: Mapping[int, str], path: Path,
                  acoustic_scale: float = 1.0) -> None:
     """Draw a lattice from left to right: words on the arcs, with their posteriors in percent.
 
-    The likelier an arc, the darker; ends have a double ring.
+    How to read it: every way from the left to a double ring is something that may have been said.
+    The darker an arc, the likelier: one dark chain is a clear utterance, two grey arcs side by side
+    are words that the recogniser cannot decide between.
 
     Raises
     ------

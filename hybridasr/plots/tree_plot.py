@@ -15,6 +15,10 @@ LEAF_WIDTH, LEVEL_HEIGHT = 1.1, 0.9  # inches
 def draw_tree(tree: DecisionTree, names: Mapping[int, str], path: Path) -> None:
     """Draw a tree: questions as boxes, pdfs at the bottom, the answer on each line.
 
+    How to read it: begin at the top with a phone, its neighbours and a state of its HMM, and
+    follow the answers: the box without a question is the pdf that scores that state. What is asked
+    near the top matters most; contexts that end in one box sound alike to the model.
+
     Raises
     ------
     UserError

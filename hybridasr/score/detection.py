@@ -106,6 +106,23 @@ def det_curve(scores: np.ndarray, labels: np.ndarray) -> DetCurve:
                     np.r_[1, (targets - accepted[0]) / targets])
 
 
+def rate_interval(rate: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a rate that was seen in `count` utterances (Wilson 1927).
+
+    >>> tuple(round(end, 4) for end in rate_interval(0.0, 100))
+    (0.0, 0.037)
+    >>> tuple(round(end, 4) for end in rate_interval(0.5, 20))
+    (0.2993, 0.7007)
+    """
+    square = 1.959964 ** 2
+    if count == 0:
+        return 0.0, 1.0
+    centre = (rate + square / (2 * count)) / (1 + square / count)
+    half = (square * (rate * (1 - rate) / count + square / (4 * count ** 2))) ** 0.5 / (
+        1 + square / count)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
 def choose_threshold(scores: np.ndarray, kinds: np.ndarray, false_accept_rate: float) -> float:
     """Return the smallest threshold that keeps the false accepts of outside utterances in bounds.
 
@@ -205,6 +222,12 @@ class Trials:
     def labels(self) -> np.ndarray:
         """Whether accepting the top command would be right, bool (n,)."""
         return self.kinds == TrialKind.RIGHT
+
+    @property
+    def right_and_outside(self) -> tuple[int, int]:
+        """Number of right commands and of outside utterances: what `curve` compares."""
+        counts = np.bincount(self.kinds, minlength=len(TrialKind))
+        return int(counts[TrialKind.RIGHT]), int(counts[TrialKind.OUTSIDE])
 
     def curve(self, wrong_too: bool = False) -> DetCurve:
         """Return the error rates of right commands against outside utterances.

@@ -28,6 +28,7 @@ from hybridasr.progress import progress
 from hybridasr.storage import write_arrays
 from hybridasr.train.blocks import BlockRef, read_block, write_view
 from hybridasr.train.checkpoint import read_checkpoint
+from hybridasr.train.history import History
 from hybridasr.train.passes import (
     PassResult,
     accumulate_block,
@@ -130,7 +131,7 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
         state = write_features(state, pool)
         clock.begun -= before
         logger.info("resuming after iteration %d", begin - 1)
-    result = None
+    result, history = None, History(checkpoint.parent, "iteration", begin)
     desc = checkpoint.parent.name
     for iteration in progress(range(begin, options.num_iters), desc=desc, unit="iteration"):
         # The first model is rough: a narrow beam keeps bad paths out.
@@ -162,6 +163,8 @@ def run_em(state: TrainState, options: EmOptions, pool: Executor, checkpoint: Pa
         state = replace(state, model=update(state.model, result, options, target))
         clock.add("update", time.perf_counter() - started)
         log_iteration(iteration, result, state, failed, aligned)
+        history.add(iteration=iteration, loglike=round(result.loglike, 4),
+                    gaussians=state.model.gmm.num_gaussians)
         if iteration + 1 < options.num_iters:
             save_checkpoint(checkpoint, run, iteration + 1, state, start_gauss, step,
                             clock.elapsed)

@@ -79,15 +79,26 @@ class Rate:
 
 @dataclass(frozen=True)
 class Counts:
-    """What was seen: loss in natural logs, frames, and those classified as aligned."""
+    """What was seen: loss in natural logs, frames, and those classified as aligned.
+
+    `norm` is the sum of the gradients' norms before clipping, `steps` how many there were.
+    """
 
     loss: float = 0.0
     frames: int = 0
     correct: int = 0
+    norm: float = 0.0
+    steps: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.loss + other.loss, self.frames + other.frames,
-                      self.correct + other.correct)
+                      self.correct + other.correct, self.norm + other.norm,
+                      self.steps + other.steps)
+
+    @property
+    def mean_norm(self) -> float | None:
+        """Mean norm of the gradients; None if it was not computed."""
+        return self.norm / self.steps if self.norm else None
 
     @property
     def mean_loss(self) -> float:
@@ -119,9 +130,11 @@ def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: l
             # The steps that follow would only spread it; whoever called tells the user.
             if not np.isfinite(loss):
                 break
-            optimizer.step(network.parameters,
-                           network.backward(dlogits.reshape(logits.shape), caches),
-                           rate.at(optimizer.steps))
+            norm = optimizer.step(network.parameters,
+                                  network.backward(dlogits.reshape(logits.shape), caches),
+                                  rate.at(optimizer.steps))
+            # One that is not finite changed nothing.
+            counts += Counts(norm=norm, steps=1) if np.isfinite(norm) else Counts()
     return state_of(network, optimizer), counts
 
 

@@ -26,6 +26,7 @@ from hybridasr.progress import progress
 from hybridasr.storage import digest, digest_file, write_arrays
 from hybridasr.train.checkpoint import read_checkpoint
 from hybridasr.train.chunk_plan import ChunkPlan, input_scaling, limit_silence
+from hybridasr.train.history import History
 from hybridasr.train.minibatch import FrameSet
 from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.nnet_round import (
@@ -114,12 +115,13 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
                  digest_file(frames.path))
     now = load_state(checkpoint, run) or TrainerState(
         0, state_of(network, optimizer), [], NewBob(options.initial_learning_rate), {}, 0)
+    history = History(checkpoint.parent, "epoch", now.epoch + 1)
     bar = progress(range(options.num_epochs * plan.rounds), desc=checkpoint.parent.name,
                    unit="round")
     # A training that goes on shows where it was.
     bar.update(now.epoch * plan.rounds)
     while not now.ended(options):
-        now = _epoch(task, plan, now, held, pool, bar)
+        now = _epoch(task, plan, now, held, pool, bar, history)
         save_state(checkpoint, run, now)
     bar.close()
     # Averaging the last rounds takes the noise of the last steps out.
@@ -132,20 +134,28 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
             now.figures)
 
 
-def _epoch(task: Task, plan: ChunkPlan, start: TrainerState, held: np.ndarray, pool: Executor, bar
-           ) -> TrainerState:
+def _epoch(task: Task, plan: ChunkPlan, start: TrainerState, held: np.ndarray, pool: Executor, bar,
+           history: History) -> TrainerState:
     """Train the rounds of one epoch, watch the held-out chunks, and choose how to go on."""
     options, epoch, rate = task.options, start.epoch, _rate(task.options, plan, start.bob)
     begun, counts, state, recent = time.perf_counter(), Counts(), start.state, list(start.recent)
+    row: dict[str, Any] = {}
     for number, parts in enumerate(plan.parts(epoch)):
         state, more = _round(task, state, parts, rate, [options.seed, epoch, number], pool)
         counts += more
+        if row:
+            history.add(**row)
+        row = _history_row(epoch, epoch * plan.rounds + number + 1, more,
+                           rate.at(int(state["optimizer.steps"])))
         # Only the networks: optimisers are not averaged at the end.
         recent = [*recent, part_of(state, "network.")][-options.average_rounds:]
         bar.set_postfix(loss=f"{counts.mean_loss:.3f}", right=f"{counts.accuracy}%")
         bar.update()
     seconds = time.perf_counter() - begun
     watched = pool.submit(watch, task, state, held).result()
+    # The last round of the epoch is the one that the held-out chunks are watched after.
+    history.add(**row, **({"held_out_loss": round(watched.mean_loss, 4),
+                           "held_out_accuracy": watched.accuracy} if watched.frames else {}))
     bob, gain = start.bob.after(watched.mean_loss), watched.mean_loss < start.bob.best
     # The epoch made it worse: go on from before it, with a smaller step.
     if options.schedule == "new-bob" and not bob.accepted:
@@ -161,6 +171,13 @@ def _epoch(task: Task, plan: ChunkPlan, start: TrainerState, held: np.ndarray, p
         bob = replace(bob, rate=start.bob.rate, halving=False, stopped=False)
     return TrainerState(epoch + 1, state, recent, bob, figures,
                     0 if gain or not watched.frames else start.without_gain + 1)
+
+
+def _history_row(epoch: int, number: int, counts: Counts, rate: float) -> dict[str, Any]:
+    norm = counts.mean_norm
+    return {"round": number, "epoch": epoch + 1, "loss": round(counts.mean_loss, 4),
+            "accuracy": counts.accuracy, "learning_rate": float(f"{rate:.6g}"),
+            "gradient_norm": None if norm is None else float(f"{norm:.6g}")}
 
 
 def _round(task: Task, state: State, parts: list[np.ndarray], rate: Rate, seed: list[int],

@@ -165,10 +165,12 @@ def test_row_and_files(spoken_world, tmp_path):
     lines = [line.split("\t") for line in (tmp_path / "trials").read_text().splitlines()]
     texts = [line.partition(" ") for line in (tmp_path / "text").read_text().splitlines()]
     assert len(lines) == len(texts) == 70
-    for (name, said, text, share, reason), (key, _, accepted) in zip(lines, texts, strict=True):
+    for (name, said, text, share, reason, kind), (key, _, accepted) in zip(lines, texts,
+                                                                           strict=True):
         assert key == name
         assert said == " ".join(spoken_world.test.utterances[name].words)
         assert share == ""
+        assert kind == ("outside" if said not in COMMANDS else "right")
         assert accepted == (text if reason == "accepted" else "")
     right = sum(line[1] == line[2] and line[4] == "accepted" for line in lines)
     assert row["accepted_right"] == pytest.approx(100 * right / 30, abs=0.006)
