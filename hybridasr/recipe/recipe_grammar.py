@@ -4,7 +4,7 @@ A recipe of sentences has an n-gram model of its training transcripts and of the
 of the transcripts of a test set.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def with_words_cut(utterances: Sequence[Utterance]) -> list[Utterance]:
 
 
 def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path,
-                        options: LmOptions, cut: bool) -> str:
+                        options: LmOptions, cut: bool, watched: Collection[str] = ()) -> str:
     """Estimate an n-gram model of the training transcripts and of further texts.
 
     With texts, the model of all sentences is mixed with one of the transcripts alone, which say
@@ -66,13 +66,20 @@ def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path
         Gets ``text``, the words of all sentences, and ``ngram.bin``.
     cut : bool
         Cut hanzi into words.
+    watched : set of str
+        Speakers on whose speech scales are chosen later. A model that knew their sentences would
+        mislead that, so these are left out, unless others read most of the same.
 
     Returns
     -------
     str
         What was read and made.
     """
-    transcripts = [one.words for one in train.utterances.values() if one.words]
+    spoken = [one for one in train.utterances.values() if one.words]
+    theirs = {one.words for one in spoken if one.speaker in watched}
+    transcripts = [one.words for one in spoken if one.words not in theirs]
+    if 2 * len(transcripts) < len(spoken):
+        transcripts = [one.words for one in spoken]
     further = list(_sentences(texts, cut))
     with atomic_write(destination / "text") as file:
         file.writelines(" ".join(words) + "\n" for words in transcripts + further)

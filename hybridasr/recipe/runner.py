@@ -59,6 +59,7 @@ from hybridasr.storage import read_json, read_text, remove_stale_temporaries
 from hybridasr.train.dnn import network_line, train_dnn
 from hybridasr.train.em import training_line
 from hybridasr.train.ladder import LADDER, TRAINERS
+from hybridasr.train.minibatch import watched_speakers
 from hybridasr.train.mono import train_mono
 
 STAGES = {
@@ -194,14 +195,16 @@ class _Runner:
 
     def _language_model(self) -> None:
         """Estimate the n-gram model of the training transcripts and the user's texts."""
-        texts, options = self.run.text, self.options["lm"]
+        texts, options, train = self.run.text, self.options["lm"], read_datadir(self.data / "train")
+        watched = watched_speakers(train.speakers, self.options[DNN].held_out)
 
         def write() -> str:
-            return make_language_model(read_datadir(self.data / "train"), texts, self.lm.parent,
-                                       options, self.recipe.cut_words)
+            return make_language_model(train, texts, self.lm.parent, options,
+                                       self.recipe.cut_words, watched)
 
         self._stage("lm", [self.data / "train" / "text", *texts, options,
-                           {"cut words": self.recipe.cut_words}], [self.lm], write,
+                           {"cut words": self.recipe.cut_words, "watched": sorted(watched)}],
+                    [self.lm], write,
                     self.data / "log" / "lm.log", options)
 
     def features(self) -> None:

@@ -13,7 +13,7 @@ import errno
 import functools
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -82,11 +82,8 @@ class FrameSet:
         are part of. Other speech is never among them.
         """
         spoken = np.array([name not in self.noise for name in self.utterances])
-        # By a hash: who is held out does not change when speakers are added.
-        speakers = sorted({speaker for speaker, counts in zip(self.speakers, spoken, strict=True)
-                           if counts}, key=_draw)
-        # A share such as 0.2 of 5 speakers must not round down to none.
-        watched = set(speakers[:int(share * len(speakers) + 1e-9)])
+        watched = watched_speakers((speaker for speaker, counts
+                                    in zip(self.speakers, spoken, strict=True) if counts), share)
         if watched:
             return spoken & np.array([speaker in watched for speaker in self.speakers])
         return spoken & np.array([_draw(self.strings.get(original, original)) < share
@@ -338,6 +335,14 @@ def stretched(alignment: np.ndarray, length: int) -> np.ndarray:
     """Return the alignment of a copy at another speed: each frame that of the original's time."""
     place = ((np.arange(length) + 0.5) * len(alignment) / length).astype(np.int64)
     return alignment[place]
+
+
+def watched_speakers(speakers: Iterable[str], share: float) -> set[str]:
+    """Return the speakers that a training only watches; none if `share` is less than one."""
+    # By a hash: who is held out does not change when speakers are added.
+    names = sorted(set(speakers), key=_draw)
+    # A share such as 0.2 of 5 speakers must not round down to none.
+    return set(names[:int(share * len(names) + 1e-9)])
 
 
 def _draw(name: str) -> float:

@@ -20,10 +20,10 @@ def command(draw: random.Random) -> tuple[str, ...]:
     return ("turn", "the", draw.choice(THINGS), "in", "the", draw.choice(PLACES), "on")
 
 
-def spoken(sentences: list[tuple[str, ...]]) -> DataDir:
-    return DataDir(Path("train"), {f"u{number}": Utterance(f"u{number}", "s", words, f"u{number}",
-                                                           "a.wav")
-                                   for number, words in enumerate(sentences)})
+def spoken(sentences: list[tuple[str, ...]], speakers: int = 1) -> DataDir:
+    return DataDir(Path("train"), {
+        f"u{number}": Utterance(f"u{number}", f"s{number % speakers}", words, f"u{number}", "a.wav")
+        for number, words in enumerate(sentences)})
 
 
 def score(model: NgramModel, sentences: list[tuple[str, ...]]) -> float:
@@ -61,6 +61,22 @@ def test_without_texts_the_transcripts_alone(tmp_path, count):
     draw = random.Random(1)
     transcripts = [command(draw) for _ in range(count)]
     make_language_model(spoken(transcripts), [], tmp_path, LmOptions(), cut=False)
+    assert read_ngram(tmp_path / "ngram.bin") == estimate_ngram(transcripts)
+
+
+def test_sentences_of_watched_speakers_are_left_out(tmp_path):
+    transcripts = [("say", f"word{number}") for number in range(40)]
+    make_language_model(spoken(transcripts, speakers=10), [], tmp_path, LmOptions(), cut=False,
+                        watched={"s3"})
+    model = read_ngram(tmp_path / "ngram.bin")
+    assert {"word3", "word13", "word23", "word33"}.isdisjoint(model.vocabulary)
+    assert len(model.vocabulary) == 36 + 2  # say, </s>
+
+
+def test_what_everybody_reads_stays(tmp_path):
+    transcripts = [("say", f"word{number // 10}") for number in range(40)]
+    make_language_model(spoken(transcripts, speakers=10), [], tmp_path, LmOptions(), cut=False,
+                        watched={"s3"})
     assert read_ngram(tmp_path / "ngram.bin") == estimate_ngram(transcripts)
 
 
