@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.confidence.verify import FILLER, LOW
+from hybridasr.corpus.recording import HIGHEST_RATE, LOWEST_RATE
 from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.errors import UserError
 from hybridasr.model.directory import own_commands
@@ -113,6 +114,11 @@ class KaldiRecognizer:
     """
 
     def __init__(self, model: Model, sample_rate: float, grammar: str | None = None):
+        if not isinstance(model, Model):
+            raise UserError(f"{model!r} is no model; give Model(path)")
+        if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+            raise UserError(f"sample rate {sample_rate:g}; give hertz, {LOWEST_RATE} to "
+                            f"{HIGHEST_RATE}")
         self._model, self._rate = model, int(sample_rate)
         self._words = self._partial_words = False
         self._alternatives = 0
@@ -139,7 +145,11 @@ class KaldiRecognizer:
     def SetEndpointerMode(self, mode: EndpointerMode | int) -> None:  # noqa: N802
         """Choose how long a pause ends an utterance."""
         self._refuse_running("SetEndpointerMode")
-        self._endpoint = EndpointOptions.of_mode(_MODES[EndpointerMode(mode)])
+        try:
+            self._endpoint = EndpointOptions.of_mode(_MODES[EndpointerMode(mode)])
+        except ValueError:
+            known = ", ".join(f"{one.name} ({one.value})" for one in EndpointerMode)
+            raise UserError(f"{mode!r} is no endpointer mode; give one of {known}") from None
 
     def SetEndpointerDelays(self, t_start_max: float, t_end: float, t_max: float  # noqa: N802
                             ) -> None:

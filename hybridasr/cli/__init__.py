@@ -68,7 +68,7 @@ def main(words: Sequence[str] | None = None) -> int:
             # Here, so that a full disk or a closed pipe shows while errors are still told.
             sys.stdout.flush()
         except KeyboardInterrupt:
-            sys.stderr.write("interrupted; to go on, run the same command again\n")
+            sys.stderr.write("interrupted; run the same command again\n")
             # 128 + the number of the signal, as shells report a process that a signal ended.
             return 128 + (stopped_by[0] if stopped_by else signal.SIGINT)
         except BrokenPipeError:

@@ -147,10 +147,12 @@ def _join_data(args: argparse.Namespace) -> None:
 
     options = from_args(JoinOptions, args)
     with executor(args.nj) as pool:
-        strings = join_datadir(read_datadir(args.data), args.destination, options, pool,
-                               args.allow_pipes, args.channel)
-    logger.info("%s: %d strings of %d words", args.destination, len(strings),
-                sum(len(one.words) for one in strings.utterances.values()))
+        data = read_datadir(args.data)
+        strings = join_datadir(data, args.destination, options, pool, args.allow_pipes,
+                               args.channel)
+    words, joined = (sum(len(one.words) for one in part.utterances.values())
+                     for part in (data, strings))
+    logger.info("%s: %d strings of %d of %d words", args.destination, len(strings), joined, words)
 
 
 def _feats_arguments(parser: argparse.ArgumentParser) -> None:

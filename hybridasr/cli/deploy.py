@@ -23,13 +23,14 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", metavar="TEXT", help="what the model may be used for")
     parser.add_argument("--origin", metavar="TEXT", help="where the model comes from")
     parser.add_argument("model", type=Path, help="model directory, e.g. exp/dnn")
-    parser.add_argument("pack", type=Path, help="the file to write, e.g. lamp.hyb")
+    parser.add_argument("pack", type=Path, metavar="file.hyb", help="the file to write")
 
 
 def _pack(args: argparse.Namespace) -> None:
     from hybridasr.deploy.pack import PackOptions, pack_model
     from hybridasr.model.directory import own_commands
     from hybridasr.progress import logger
+    from hybridasr.storage import is_file
 
     own = own_commands(args.model)
     if not (args.commands or own.commands):
@@ -40,6 +41,10 @@ def _pack(args: argparse.Namespace) -> None:
         args.int8, args.commands, args.fillers, args.wake_profile, args.lexicon, args.licence,
         args.origin))
     logger.info("%s: %.2f MB", args.pack, size / 1e6)
+    if not (args.commands or own.commands or is_file(args.model / "graph" / "graph.npz")):
+        logger.warning("%s holds neither commands nor a graph: whoever recognises with it gives a "
+                       "command list; pack it with --commands, or run 'hybridasr mkgraph' on the "
+                       "model first", args.pack)
 
 
 def _unpack_arguments(parser: argparse.ArgumentParser) -> None:

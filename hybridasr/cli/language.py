@@ -51,6 +51,10 @@ def _prepare_lang(args: argparse.Namespace) -> None:
         make_dict_lang(dictionaries[0], args.lang, from_args(LangOptions, args), args.oov_word)
         return
     refuse(args, ["oov_word"], "without a dictionary directory")
+    for path in args.words:
+        if path.is_dir() and not (path / "text").is_file():
+            raise UserError("is neither a data directory (wav.scp, utt2spk, text) nor a dictionary "
+                            "directory (lexicon.txt, nonsilence_phones.txt ...)", path)
     make_lang(args.words, args.lang, from_args(LangOptions, args), args.oov, args.lexicon,
               args.mix_phones, ("--oov", "--mix-phones"))
 

@@ -16,6 +16,7 @@ from hybridasr.vosk import KaldiRecognizer, Model
 
 _CONFIG = {"sample_rate": (int, float), "phrase_list": (list,), "words": (bool, int),
            "max_alternatives": (int,)}
+_SWITCHES = ("words",)
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,24 @@ class Client:
         if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
             raise UserError('a text that is not understood; send {"config": {...}}, {"eof": 1} or '
                             "audio as binary messages")
-        if self._recognizer is not None:
+        if self._bytes:
             raise UserError("config in the middle of audio; send it first")
+        # Some clients send null for what they do not want.
+        config = {name: one for name, one in value["config"].items() if one is not None}
         for name, kinds in _CONFIG.items():
-            if name in value["config"] and not isinstance(value["config"][name], kinds):
-                raise UserError(f"config: {name} is {json.dumps(value['config'][name])[:40]}, not "
-                                f"of type {kinds[0].__name__}")
-        self._config |= value["config"]
+            one = config.get(name)
+            if one is not None and (not isinstance(one, kinds)
+                                    or (isinstance(one, bool) and name not in _SWITCHES)):
+                raise UserError(f"config: {name} is {json.dumps(one, ensure_ascii=False)[:40]}, "
+                                f"not of type {kinds[0].__name__}")
+        self._config |= config
+        # At once, so that a client hears of a fault before it speaks.
+        self._begin()
         return None, False
 
     def _begin(self) -> KaldiRecognizer:
         config, own = self._config, self._model.recognizer.model.features.sample_rate
-        self._rate = config.get("sample_rate") or self._options.sample_rate or own
+        self._rate = config.get("sample_rate", self._options.sample_rate or own)
         recognizer = KaldiRecognizer(self._model, self._rate,
                                      json.dumps(config.get("phrase_list", [])))
         recognizer.SetWords(bool(config.get("words", True)))

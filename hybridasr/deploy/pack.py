@@ -129,6 +129,8 @@ def unpack_model(pack: PathLike, destination: PathLike) -> None:
         if the pack is damaged or of a newer format, or the destination has files.
     """
     pack, destination = Path(pack), Path(destination)
+    if pack.is_dir():
+        raise UserError("is a directory already; unpack takes a packed model (.hyb)", pack)
     if not pack.is_file():
         raise UserError("no such file; give a packed model", pack)
     names = open_pack(pack).names

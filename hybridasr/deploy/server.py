@@ -68,7 +68,8 @@ class _Connections:
                 if answer is not None:
                     await socket.send(answer)
             except UserError as error:
-                line = str(error).splitlines()[0]
+                # A text from JSON may hold halves of characters, which cannot be sent back.
+                line = str(error).splitlines()[0].encode("utf-8", "replace").decode()
                 await socket.send(json.dumps({"error": line}, ensure_ascii=False))
                 reason = line.encode()[:_LONGEST_REASON].decode(errors="ignore")
                 await socket.close(_REFUSED, reason)
@@ -106,7 +107,7 @@ async def run_server(model: Model, options: ServeOptions,
                 max_size=options.max_message_kb << 10, compression=None)
         except OSError as error:
             raise UserError(f"cannot listen at {options.host}:{options.port} "
-                            f"({error.strerror or error}); choose another --port or --host"
+                            f"({os.strerror(error.errno) if error.errno else error}); choose another --port or --host"
                             ) from None
         async with server:
             port = server.sockets[0].getsockname()[1]

@@ -146,6 +146,12 @@ def load_model(directory: PathLike) -> AcousticModel:
     directory = Path(directory)
     path = directory / "model.json"
     if not is_file(path):
+        if directory.is_file():
+            raise UserError("is no packed model (.hyb); give one, or a model directory such as "
+                            "exp/mono", directory)
+        if not directory.is_dir():
+            raise UserError("no such model; give a model directory such as exp/mono, or a packed "
+                            "model (.hyb)", directory)
         raise UserError("no model.json there; give a model directory such as exp/mono "
                         "(is its training finished?)", directory)
     values = read_json(path)

@@ -42,7 +42,7 @@ def save_neural_lm(directory: PathLike, model: NeuralLm, info: dict[str, object]
     write_arrays(directory / ARRAYS, **model.parameters)
     write_json(directory / DESCRIPTION, {
         "format": FORMAT, "network": to_dict(model.options),
-        "num_classes": model.words.num_classes, "info": info})
+        "num_classes": model.words.num_classes, "num_words": len(model.words.words), "info": info})
 
 
 def load_neural_lm(directory: PathLike) -> NeuralLm:
@@ -71,6 +71,9 @@ def load_neural_lm(directory: PathLike) -> NeuralLm:
     if not isinstance(options, dict) or type(num_classes) is not int:
         raise DamagedFile(f"has no network or no number of classes; {REMEDY}", path)
     words = read_word_classes(directory / WORDS, num_classes)
+    if values.get("num_words") != len(words.words):
+        raise DamagedFile(f"has {len(words.words)} words, {DESCRIPTION} says "
+                          f"{values.get('num_words')}; {REMEDY}", directory / WORDS)
     model = NeuralLm(words, from_dict(NnlmOptions, options, str(path)))
     file = directory / ARRAYS
     arrays = read_arrays(file)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybridasr.plots.canvas import COLOURS, VALUES, WIDTH, pyplot_for, save
+from hybridasr.score.result_table import KNOWN
 from hybridasr.score.wer import GAP
 
 MOST_UNITS = 20  # rows of a confusion matrix
@@ -91,9 +92,9 @@ def row_name(row: Mapping[str, Any]) -> str:
     """Return a short name of a row of results: system, test set, and what else it is of.
 
     >>> row_name({"system": "mono", "test_set": "test", "grammar": "commands", "known": "all"})
-    'mono, test, commands, known all'
+    'mono, test, commands, whole speakers'
     """
-    known = f"known {row['known']}" if row.get("known") else None
+    known = KNOWN.get(str(row.get("known")))
     return ", ".join(part for part in (row["system"], row["test_set"], row.get("grammar"), known)
                      if part)
 
@@ -111,7 +112,8 @@ def draw_systems(rows: Sequence[Mapping[str, Any]], path: Path,
 
     How to read it: a shorter bar is better. The thin line is where the true rate lies with 95 %
     probability, were other sentences of such speakers tested; where two lines overlap widely, the
-    systems cannot be told apart by this test set. A diamond is the other run.
+    systems cannot be told apart by this test set. Without any error the line has no length, however
+    few words were tested. A diamond, where there is one, is the run of --against.
     """
     plt = pyplot_for(path)
     shown = measured_rows(rows, "wer")

@@ -24,6 +24,7 @@ from hybridasr.lexicon.langdir import LangOptions
 from hybridasr.lm.estimate import LmOptions
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import from_strings
+from hybridasr.score.result_table import KNOWN
 from hybridasr.storage import PathLike, package_folder, read_text
 from hybridasr.train.ladder import LADDER
 from hybridasr.train.nnet_options import DnnOptions
@@ -31,7 +32,7 @@ from hybridasr.train.nnet_options import DnnOptions
 DNN = "dnn"  # the system that is a network
 # What is known of a speaker when an utterance is recognised (`features.normalization.KNOWN`): as in
 # use, and as Kaldi's recipes do. What the line of a stage calls it, and the end of a folder's name.
-CONDITIONS = {"none": "one at a time", "all": "whole speakers"}
+CONDITIONS = {name: KNOWN[name] for name in ("none", "all")}
 SUFFIXES = {"none": "_alone", "all": ""}
 WAKE = "wake"  # the first stage of wake words, a small network below the other
 JUDGES = "held_out"  # the set that scale and calibration are chosen on

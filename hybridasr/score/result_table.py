@@ -19,6 +19,8 @@ RESULT_COLUMNS = ("system", "test_set", "grammar", "known", "wer", "ser", "words
 # Of a table of decisions on commands and outside words (`detection.Trials.figures`).
 DECISION_COLUMNS = ("system", "test_set", "known", "commands", "outside", "recognised",
                     "accepted_right", "accepted_wrong", "false_accept", "eer", "ece", "rtf")
+# What is known of a speaker, in words.
+KNOWN = {"none": "one at a time", "earlier": "earlier ones known", "all": "whole speakers"}
 _KEY = ("system", "test_set", "grammar")
 # Further columns that belong beside another one in a printed table.
 _SHOWN_ORDER = ("system", "test_set", "grammar", "known", "wer", "wer_low", "wer_high", "cer",

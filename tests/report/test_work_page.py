@@ -51,7 +51,7 @@ def test_page_of_a_run(work, tmp_path):
     report(work, tmp_path / "page.html")
     page = check_page(tmp_path / "page.html")
     assert "Run of new" in page.text
-    assert "mono, test, loop, known all 25 20 80" in page.text
+    assert "mono, test, loop, whole speakers 25 20 80" in page.text
     # Only the utterance with an error can be listened to.
     assert [sound["aria-label"] for sound in page.all("audio")] == ["utterance b-1"]
     assert "b-1 <shut> it cut it" in page.text
@@ -67,7 +67,7 @@ def test_changes_against_another_run(work, tmp_path):
     report(work, tmp_path / "page.html", old)
     text = check_page(tmp_path / "page.html").text
     assert "Run of new against old" in text
-    assert "mono, test, loop, known all 50 25 -25" in text
+    assert "mono, test, loop, whole speakers 50 25 -25" in text
     assert "mono seed 0 1" in text
     assert "beam" not in text.partition("Against old")[2].partition("Errors")[0]
     assert "mono, test: 1 utterances better, 1 worse" in text
