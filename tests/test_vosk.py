@@ -241,9 +241,12 @@ def test_delays_of_the_end_of_speech(model):
     (lambda model: KaldiRecognizer(model, RATE, object()), "speaker models are not known"),
     (lambda model: KaldiRecognizer(model, RATE).SetSpkModel(None), "speaker models"),
     (lambda model: KaldiRecognizer(model, RATE).SetNLSML(True), "take the JSON"),
-    (lambda model: KaldiRecognizer(model, 10).AcceptWaveform(b"\0\0"), "a stream of 10 Hz"),
+    (lambda model: KaldiRecognizer(model, 10).AcceptWaveform(b"\0\0"), "sample rate 10;"),
+    (lambda model: KaldiRecognizer("lamp.hyb", RATE), "'lamp.hyb' is no model; give Model"),
+    (lambda model: KaldiRecognizer(model, float("nan")), "sample rate nan"),
+    (lambda model: KaldiRecognizer(model, RATE).SetEndpointerMode(9), "9 is no endpointer mode"),
     (lambda model: Model(), "no model; give the path"),
-    (lambda model: Model("none.hyb"), "none.hyb: no model.json there"),
+    (lambda model: Model("none.hyb"), "none.hyb: no such model"),
 ])
 def test_what_cannot_be_is_named(model, call, line):
     with pytest.raises(UserError, match=re.escape(line)):

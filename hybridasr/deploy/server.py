@@ -106,9 +106,10 @@ async def run_server(model: Model, options: ServeOptions,
                 connections.handle, options.host, options.port,
                 max_size=options.max_message_kb << 10, compression=None)
         except OSError as error:
-            raise UserError(f"cannot listen at {options.host}:{options.port} "
-                            f"({os.strerror(error.errno) if error.errno else error}); choose another --port or --host"
-                            ) from None
+            # asyncio writes the address into the reason as well.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+            raise UserError(f"cannot listen at {options.host}:{options.port} ({reason}); choose "
+                            "another --port or --host") from None
         async with server:
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at ws://%s:%d; Ctrl-C ends it", options.host, port)

@@ -65,13 +65,19 @@ def test_other_texts_are_refused(model, message, line):
 
 @pytest.mark.parametrize(("values", "line"), [
     ({"phrase_list": ["zzzz"]}, "'zzzz'"), ({"phrase_list": [1]}, "no array of phrases"),
-    ({"sample_rate": 1}, "a stream of 1 Hz"), ({"sample_rate": 1e300}, "a stream of"),
+    ({"sample_rate": 1}, "sample rate 1; give hertz"), ({"sample_rate": 0}, "sample rate 0;"),
+    ({"sample_rate": 1e300}, "sample rate 1e+300"), ({"sample_rate": float("nan")}, "rate nan"),
+    ({"sample_rate": True}, "sample_rate is true, not of type int"),
 ])
-def test_a_configuration_that_cannot_be_is_named_at_the_first_audio(model, values, line):
-    client = Client(model, ServeOptions())
-    client.take(config(**values))
+def test_a_configuration_that_cannot_be_is_named_at_once(model, values, line):
     with pytest.raises(UserError, match=re.escape(line)):
-        client.take(PIECES[0])
+        Client(model, ServeOptions()).take(config(**values))
+
+
+def test_null_is_not_wanted(model):
+    client = Client(model, ServeOptions())
+    assert client.take(config(max_alternatives=None, sample_rate=None)) == (None, False)
+    assert client.take(PIECES[0])[1] is False
 
 
 def test_limits(model):

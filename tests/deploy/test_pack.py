@@ -167,7 +167,7 @@ def test_wake_words_and_their_first_stage_are_packed(network, tmp_path):
 @pytest.mark.parametrize(("words", "code", "line"), [
     (["pack", "--int8", "{model}", "{tmp}/a.hyb"], 1, "only a network has weights for int8"),
     (["pack", "{model}", "{tmp}/a.zip"], 1, "a.zip: is no name of a packed model"),
-    (["pack", "{tmp}/none", "{tmp}/a.hyb"], 1, "none: no model.json there"),
+    (["pack", "{tmp}/none", "{tmp}/a.hyb"], 1, "none: no such model"),
     (["pack", "--fillers", "x", "{model}", "{tmp}/a.hyb"], 1, "--fillers has no effect"),
     (["pack", "--lexicon", "x", "{model}", "{tmp}/a.hyb"], 1, "--lexicon has no effect"),
     (["pack", "--commands", "{tmp}/bad.txt", "{model}", "{tmp}/a.hyb"], 1, "bad.txt:1: command"),
