@@ -35,6 +35,7 @@ from hybridasr.model.directory import (
     OF_THIS_MODEL,
     WAKE_PROFILE,
     copy_files,
+    is_own,
     load_model,
     model_arrays,
     own_commands,
@@ -146,7 +147,7 @@ def _directory_contents(directory: Path, model: AcousticModel, int8: bool
     """Return the files of a model directory that recognising needs, by name."""
     arrays = ARRAY_FILES["gmm" if model.nnet is None else "nnet"]
     paths = [path for name in ("model.json", arrays, "adapt.npz", *OF_THIS_MODEL)
-             if is_file(path := directory / name)]
+             if is_file(path := directory / name) and is_own(path, directory)]
     for folder in ("lang", "graph"):
         paths += [path for path in own_files(directory / folder) if path.suffix != ".fst"]
     contents = {path.relative_to(directory).as_posix(): _read(path) for path in paths}

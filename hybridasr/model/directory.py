@@ -272,14 +272,19 @@ def copy_beside(source: PathLike, destination: PathLike) -> None:
     Links are followed within `source` alone: a stranger's directory may point anywhere.
     """
     source = Path(source)
-    beside = [source / name for name in OF_THIS_MODEL if is_file(source / name)]
+    beside = [source / name for name in OF_THIS_MODEL
+              if is_file(source / name) and is_own(source / name, source)]
     copy_files([*beside, *own_files(source / "graph")], source, Path(destination))
 
 
 def own_files(directory: Path) -> list[Path]:
     """Return the files below a directory; none that is a link out of it."""
-    place = directory.resolve()
-    return [path for path in files_below(directory) if path.resolve().is_relative_to(place)]
+    return [path for path in files_below(directory) if is_own(path, directory)]
+
+
+def is_own(path: Path, directory: Path) -> bool:
+    """Tell whether a path lies in a directory, links followed."""
+    return path.resolve().is_relative_to(directory.resolve())
 
 
 def copy_files(paths: Iterable[Path], source: Path, destination: Path) -> None:
