@@ -6,7 +6,7 @@ from typing import Any
 
 from hybridasr.plots.canvas import WIDTH, line_styles, pyplot_for, save
 
-# Column of a history -> what its axis says, whether that axis is logarithmic.
+# Column of a history -> what its axis says, whether that axis is logarithmic for a wide range.
 _PANELS: dict[tuple[str, ...], tuple[str, bool]] = {
     ("loglike",): ("log likelihood a frame", False),
     ("gaussians",): ("Gaussians", False),
@@ -65,7 +65,10 @@ def draw_training(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: Pa
         for (name, (steps, values)), style in zip(lines.items(), line_styles(), strict=False):
             axes.plot(steps, values, marker="o", markersize=2.5, linewidth=1.2, label=name,
                       **style)
-        axes.set(ylabel=title, yscale="log" if logarithmic else "linear")
+        drawn = [value for _, values in lines.values() for value in values]
+        # A narrow range has no power of ten to stand at the ticks.
+        wide = logarithmic and min(drawn) > 0 and max(drawn) >= 10 * min(drawn)
+        axes.set(ylabel=title, yscale="log" if wide else "linear")
         axes.grid(color="0.92")
         axes.legend(fontsize=8, frameon=False)
     rows[-1, 0].set_xlabel("round" if rounds else "iteration")
