@@ -44,9 +44,11 @@ _LINES = (
     "mkgraph {root}/exp/mono",
     "mkgraph {root}/exp/tri3b",
     "mkgraph --grammar ngram --arpa {root}/lm.arpa {root}/exp/mono {root}/exp/mono/graph_lm",
-    "decode {root}/exp/mono/graph_lm {root}/test {root}/exp/mono/decode",
+    "decode --write-lattices true {root}/exp/mono/graph_lm {root}/test {root}/exp/mono/decode",
     "decode {root}/exp/tri3b/graph {root}/test {root}/exp/tri3b/decode",
     "recognize {root}/exp/mono {root}/wav/s0-0.wav",
+    # Another rate, which is changed.
+    "recognize --raw s16le:44100:1 {root}/exp/mono {root}/wav/s0-0.wav",
     "recognize --commands {root}/commands.txt {root}/exp/mono {root}/wav/s0-0.wav",
     "align {root}/test {root}/lang {root}/exp/tri3b {root}/ali",
     "make-feats --kind fbank --num-mel-bins 20 {root}/train",
