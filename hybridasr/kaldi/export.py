@@ -19,6 +19,7 @@ from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import copy_lang, load_model
 from hybridasr.storage import PathLike, atomic_write, read_text, write_text
 
+MODEL = "final.mdl"
 _OPTIONAL = ("final.alimdl", "final.mat", "ali.1.gz", "num_jobs")
 
 
@@ -34,13 +35,15 @@ def export_kaldi(source: PathLike, destination: PathLike) -> str:
     if destination.exists() and destination.samefile(source):
         raise UserError("is the model itself; give another directory", destination)
     model = load_model(source)
-    for name in _OPTIONAL:  # of an earlier run
+    for name in (MODEL, *_OPTIONAL):  # of an earlier run
         (destination / name).unlink(missing_ok=True)
     for name, text in _texts(model).items():
         write_text(destination / name, text)
     copy_lang(model.lang.path, destination / "lang")
     write_text(destination / "phones.txt", read_text(destination / "lang" / "phones.txt"))
     count = _write_alignments(source / "ali.ark", destination)
+    # Last: a directory with a model is whole.
+    write_text(destination / MODEL, kaldi_model_text(model.transitions, model.gmm))
     what = ("transition model and tree of a network" if model.gmm is None
             else f"{model.gmm.num_pdfs} pdfs, {model.gmm.num_gaussians} Gaussians")
     return f"{destination}: {what}, {model.transitions.num_tids} transition-ids, {count} alignments"
@@ -49,7 +52,6 @@ def export_kaldi(source: PathLike, destination: PathLike) -> str:
 def _texts(model: AcousticModel) -> dict[str, str]:
     steps = model.pipeline
     texts = {
-        "final.mdl": kaldi_model_text(model.transitions, model.gmm),
         "tree": kaldi_tree_text(model.tree),
         "cmvn_opts": f"--norm-means=true --norm-vars={str(steps.norm_vars).lower()}\n",
         "delta_opts": f"--delta-order={steps.delta_order} --delta-window={steps.delta_window}\n",

@@ -8,6 +8,7 @@ from command_world import make_adaptive
 
 from hybridasr.cli import main
 from hybridasr.features.archives import read_ark
+from hybridasr.kaldi.export import export_kaldi
 from hybridasr.kaldi.model_text import kaldi_model_text, read_model
 from hybridasr.kaldi.tree_text import kaldi_tree_text, read_tree
 from hybridasr.model.directory import load_model
@@ -48,6 +49,17 @@ def test_written_and_read_models_are_equal(adapted, tmp_path, capsys):
             tuple(model.transitions.tuples[model.transitions.tid_state[i] - 1]) for i in ids], name
     assert main(["export-kaldi", str(adapted), str(adapted)]) == 1
     assert "is the model itself" in capsys.readouterr().err
+
+
+def test_an_interrupted_export_has_no_model(spoken_world, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    export_kaldi(spoken_world.mono, tmp_path / "kaldi")
+    monkeypatch.setattr("hybridasr.kaldi.export._write_alignments", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_kaldi(spoken_world.mono, tmp_path / "kaldi")
+    assert not (tmp_path / "kaldi" / "final.mdl").exists()
 
 
 def test_monophones_have_neither_transform_nor_second_model(spoken_world, tmp_path):
