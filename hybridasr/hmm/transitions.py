@@ -131,6 +131,24 @@ class TransitionModel:
             log_probs[start:end] = np.log(probabilities)
         return TransitionModel(self.topology, map(tuple, self.tuples.tolist()), log_probs)
 
+    def at_rate(self, factor: float) -> "TransitionModel":
+        """Return the model of paths with a frame for every `factor` frames of this one's.
+
+        A state that stays with probability p for a frame stays p ** factor for as long; what
+        leaves it keeps its shares. The same model where the factor is 1.
+        """
+        if factor == 1:
+            return self
+        loops = self.tid_is_self_loop
+        stay = np.exp(factor * self.log_probs.astype(np.float64))
+        stay = np.clip(stay, PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
+        log_probs = np.where(loops, np.log(stay), self.log_probs)
+        kept = TransitionModel(self.topology, map(tuple, self.tuples.tolist()), log_probs)
+        change = (kept._leave_log_probs() - self._leave_log_probs())[self.tid_state]
+        # A state without a loop leaves as before.
+        kept.log_probs = np.where(loops, log_probs, self.log_probs + change).astype(np.float32)
+        return kept
+
     def _leave_log_probs(self) -> np.ndarray:
         loops = np.zeros(self.num_states + 1)
         ids = np.flatnonzero(self.tid_is_self_loop)

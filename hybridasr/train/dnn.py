@@ -1,6 +1,7 @@
 """Owns the training of networks on the alignments of an earlier system.
 
-Every frame's class is its pdf in the alignment; tree, transitions and lexicon are the earlier
+Every frame's class is its pdf in the alignment, also where the network scores every second or third
+frame only, or where the alignment is of a network that does; tree, transitions and lexicon are the earlier
 system's, and so is the graph. The features may be of another kind, as long as the frames are the
 same; altered copies of recordings (see `hybridasr.corpus.augment`) need no alignments of their own,
 nor does other speech, which is nothing but the unknown word.
@@ -22,12 +23,18 @@ from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
+from hybridasr.nnet.network_text import read_network
 from hybridasr.options import to_dict
 from hybridasr.storage import PathLike, read_text
 from hybridasr.train.blocks import remove_blocks
 from hybridasr.train.chunk_plan import ChunkPlan, limit_silence
 from hybridasr.train.minibatch import FrameSet
-from hybridasr.train.network_frames import network_frames, originals, write_held_out
+from hybridasr.train.network_frames import (
+    network_frames,
+    originals,
+    with_network,
+    write_held_out,
+)
 from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
@@ -102,7 +109,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                  pdfs=model.tree.num_pdfs, parameters=acoustics.network.num_parameters,
                  utterances=len(frames.utterances), options=to_dict(options),
                  hours=round(frames.num_frames * shift_ms / 3.6e6, 4))
-    model = replace(model, nnet=acoustics, info=info)
+    model = with_network(model, acoustics, info)
     save_model(model, destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(refs)
@@ -112,10 +119,12 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
          threads: int, checkpoint: Path) -> tuple[NnetAcoustics, dict[str, Any]]:
     silence, num_pdfs = np.array(model.silence_pdfs), model.tree.num_pdfs
+    source = options.network or "the default network"
+    subsampling = read_network(text, frames.feats.shape[1], num_pdfs, source=source).subsampling
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)), silence,
-                        options)
-    task = Task.of(frames, text, options.network or "the default network", num_pdfs,
-                   CrossEntropy(frames), model.features, options, threads)
+                        options, subsampling)
+    task = Task.of(frames, text, source, num_pdfs, CrossEntropy(frames, subsampling),
+                   model.features, options, threads)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, checkpoint)
     return network_acoustics(network, task, plan, silence), figures
