@@ -91,12 +91,27 @@ def with_network(model: AcousticModel, acoustics: NnetAcoustics, info: dict[str,
     """Return the model of `network_frames` with its network.
 
     Transitions and durations, which are those of the alignments, count the network's scores from
-    now on.
+    now on. Alignments of a network that scores some frames only are for networks of the same rate.
     """
-    factor = acoustics.subsampling / model.subsampling
-    durations = None if model.durations is None else rescaled(model.durations, 1 / factor)
+    every = acoustics.subsampling // model.subsampling
+    durations = None if model.durations is None else rescaled(model.durations, 1 / every)
     return replace(model, nnet=acoustics, info=info, durations=durations,
-                   transitions=model.transitions.at_rate(factor))
+                   transitions=model.transitions.at_rate(every))
+
+
+def check_rate(earlier: SourceSystem, subsampling: int) -> None:
+    """Refuse alignments of a network that scores other frames than the new one will.
+
+    Raises
+    ------
+    UserError
+        unless every frame is aligned, or those that the new network scores.
+    """
+    theirs = earlier.model.subsampling
+    if theirs not in (1, subsampling):
+        raise UserError(f"its alignments have one id for {theirs} frames, and the new network "
+                        f"scores one of {subsampling}; align with a system that scores every "
+                        "frame, or give a network of the same stride", earlier.directory)
 
 
 def _check_masks(options: DnnOptions, features: FeatureOptions) -> None:

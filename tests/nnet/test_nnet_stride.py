@@ -23,7 +23,8 @@ PAIRS = [
      2),
     ("affine dim=5\nsplice offsets=0 stride=3\nrelu\noutput", "affine dim=5\nsplice offsets=0\n"
      "relu\noutput", 3),
-    ("splice offsets=1 stride=3\naffine dim=5\noutput", "splice offsets=1\naffine dim=5\noutput", 3),
+    ("splice offsets=1 stride=3\naffine dim=5\noutput", "splice offsets=1\naffine dim=5\noutput",
+     3),
 ]
 OTHERS = [
     "conv channels=3 kernel=3,3 pool=2 time_stride=2\nrelu\nsplice offsets=-1:1\noutput",
@@ -41,8 +42,9 @@ def plain_layer(line, dim=DIM):
     return _read_layer(line.split(), dim, 1, 4, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("line", ["splice offsets=-2,0,1", "splice offsets=-1:1", "splice offsets=2",
-                                  "tdnn offsets=-1,2 dim=3", "conv channels=2 kernel=3,3",
+@pytest.mark.parametrize("line", ["splice offsets=-2,0,1", "splice offsets=-1:1",
+                                  "splice offsets=2", "tdnn offsets=-1,2 dim=3",
+                                  "conv channels=2 kernel=3,3",
                                   "conv channels=2 kernel=4,2 pool=2"])
 @pytest.mark.parametrize("stride", [2, 3, 5])
 def test_a_layer_computes_some_frames_of_the_full_rate(line, stride):
