@@ -178,7 +178,9 @@ class Aligner:
     """Aligns utterances with one model; graphs of the last transcripts are kept."""
 
     def __init__(self, model: AcousticModel, lang: Lang, options: AlignOptions):
-        self.model, self.lang, self.options = model, lang, options
+        # A score weighs as the frames that it stands for would; else silences are lost.
+        scale = options.acoustic_scale * model.subsampling
+        self.model, self.lang, self.options = model, lang, replace(options, acoustic_scale=scale)
         self._builder = TrainingGraphs(lang, model.transitions, model.tree)
         self._costs = model.transitions.scaled_costs(options.scales.transition_scale,
                                                      options.scales.self_loop_scale)

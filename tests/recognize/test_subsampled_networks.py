@@ -153,16 +153,16 @@ def test_long_recordings_are_decoded_in_pieces(paths, spoken_world, tmp_path):
             assert heard.words[-1][2] <= heard.seconds
         differences = [np.subtract(one[1:], other[1:]) for one, other
                        in zip(whole[name].words, cut[name].words, strict=True)]
-        assert np.abs(differences).max() < 0.031 + 1e-9
+        assert np.abs(differences).max() < 0.065  # two scores, beside a seam
+        assert np.median(np.abs(differences)) < 1e-9
 
 
 def test_voice_activity_is_in_seconds(models):
-    samples = np.concatenate([speak(text, np.random.default_rng(number)).astype(np.float32)
-                              for number, text in enumerate(["da1ti1bu1", "li1du1ta1"])])
     quiet = 40 * np.random.default_rng(1).normal(size=RATE).astype(np.float32)
-    samples = np.concatenate([quiet, samples, quiet])
+    parts = [speak(text, np.random.default_rng(3)) for text in ("da1ti1bu1", "li1du1ta1")]
+    samples = np.concatenate([quiet, parts[0], quiet, parts[1], quiet]).astype(np.float32)
     full, third = (detect_speech(models[name], samples) for name in ("full", "third"))
-    assert len(full) == len(third) >= 1
+    assert len(full) == len(third) == 2
     for one, other in zip(full, third, strict=True):
         assert abs(one.start - other.start) < CLOSE
         assert abs(one.end - other.end) < CLOSE

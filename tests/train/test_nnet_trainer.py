@@ -79,7 +79,7 @@ def test_a_network_of_a_third_of_the_rate_learns(tmp_path):
     frames = FrameSet(tmp_path / "f.npy", classes, np.arange(0, 3001, 30), names, names,
                       [f"s{i % 10}" for i in range(100)])
     for width in (1, 7):
-        options = build_options(DnnOptions, num_epochs=6, held_out=0.2, minibatch_size=60,
+        options = build_options(DnnOptions, num_epochs=25, held_out=0.2, minibatch_size=60,
                                 chunk_width=width, initial_learning_rate=0.01)
         text = "splice offsets=-2:2 stride=3\naffine dim=12\nrelu\nsplice offsets=-1:1\noutput\n"
         task = fitting.Task.of(frames, text, "net", 3, CrossEntropy(frames, 3), FeatureOptions(),
