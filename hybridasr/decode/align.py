@@ -23,7 +23,8 @@ class AlignOptions:
 
     beam: float = option(10.0, "pruning beam of the alignment")
     retry_beam: float = option(40.0, "beam of the second try where the first reaches no end")
-    acoustic_scale: float = option(0.1, "factor on the acoustic log likelihoods")
+    acoustic_scale: float = option(0.1, "factor on the acoustic log likelihoods of a frame; the "
+                                   "score of a network with a stride counts for all its frames")
     scales: GraphOptions = nested(GraphOptions)
     boost_silence: float = option(1.0, "factor on silence likelihoods while aligning")
 

@@ -177,7 +177,7 @@ class _GraphSearch:
         del levels
         path, lattice = self._best()
         grammar = self._grammar
-        shift = grammar.model.features.frame_shift_ms / 1000
+        shift = grammar.model.frame_shift
         if path is None:
             return grammar.empty(_reason_incomplete(self._frames * shift), False)
         words = path.words.tolist()
@@ -195,7 +195,7 @@ class _GraphSearch:
         # Words that do not match their phones have no times.
         segments = word_segments(phone_segments(path.transition_ids, grammar.model.transitions),
                                  path.words.tolist(), grammar.lang)
-        shift = grammar.model.features.frame_shift_ms / 1000
+        shift = grammar.model.frame_shift
         return [(grammar.lang.word_name(word.label), word.begin * shift, word.end * shift)
                 for word in segments]
 
@@ -252,7 +252,8 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> G
     if not is_file(directory / "graph.npz"):
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     graph = DecodingGraph.load(directory / "graph.npz")
-    other = not fits_model(read_graph_record(directory), model.tree, model.lang)
+    other = not fits_model(read_graph_record(directory), model.tree, model.lang,
+                           model.transitions.topology)
     lang = model.lang if other else read_graph_words(directory, model.lang)
     # Labels beyond the tables would be read from memory that is not theirs.
     if (other or graph.ilabel.max(initial=0) >= len(model.transitions.tid_pdf)
