@@ -1,0 +1,162 @@
+"""Owns lattices by HMM states: what an utterance may have been, arc by arc and frame by frame.
+
+An arc reads one frame with one transition-id, or none (epsilon), so that sums over all paths by
+frame are exact. Acoustic scores are not kept: a training computes them anew with its network. All
+lattices of a block lie one after the other in flat arrays, which are mapped from a file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from hybridasr.errors import DamagedFile
+from hybridasr.lattice.lattice import Lattice
+from hybridasr.storage import read_arrays, take_array, write_arrays
+
+_REMEDY = "run make-denlats again"
+_ARCS = ("source", "target", "tid", "cost")
+
+
+@dataclass(frozen=True)
+class StateLattice:
+    """All paths from state 0 to the last state; arcs lead to later states.
+
+    Attributes
+    ----------
+    source, target : int32 (num_arcs,)
+        Sorted by source.
+    tid : int32 (num_arcs,)
+        Transition-id that reads a frame; 0 reads none.
+    cost : float32 (num_arcs,)
+        Negative natural log of the graph's weight, without the acoustic score.
+    num_states : int
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    tid: np.ndarray
+    cost: np.ndarray
+    num_states: int
+
+    @classmethod
+    def of(cls, lattice: Lattice) -> "StateLattice":
+        """Return a lattice of the search; its final costs become arcs to one last state.
+
+        >>> arrays = [np.array(x) for x in ([0, 0], [1, 2], [0, 0])]
+        >>> raw = Lattice(*arrays, np.array([0.5, 0.25]), np.zeros(2),
+        ...               np.array([np.inf, 0.125, 0.0]), np.zeros(3), np.array([4, 6]))
+        >>> states = StateLattice.of(raw)
+        >>> states.source.tolist(), states.target.tolist(), states.tid.tolist()
+        ([0, 0, 1, 2], [1, 2, 3, 3], [4, 6, 0, 0])
+        >>> states.cost.tolist()
+        [0.5, 0.25, 0.125, 0.0]
+        """
+        ends = np.flatnonzero(np.isfinite(lattice.final_graph))
+        source = np.concatenate([lattice.source, ends])
+        order = np.argsort(source, kind="stable")
+        joined = ((np.concatenate(parts)[order]).astype(kind) for parts, kind in (
+            ((lattice.target, np.full(len(ends), lattice.num_states)), np.int32),
+            ((lattice.tid, np.zeros(len(ends))), np.int32),
+            ((lattice.graph, lattice.final_graph[ends]), np.float32)))
+        return cls(source[order].astype(np.int32), *joined, lattice.num_states + 1)
+
+    @property
+    def num_arcs(self) -> int:
+        """Number of arcs."""
+        return len(self.tid)
+
+    def frames(self) -> tuple[np.ndarray, int]:
+        """Return the frame that each arc reads, or would read, and the number of frames.
+
+        Returns
+        -------
+        (int32 (num_arcs,), int)
+            The number is -1 if the arrays are no lattice: an arc leads out of it or back, or two
+            paths to a state read different numbers of frames.
+        """
+        frames = np.empty(self.num_arcs, np.int32)
+        return frames, int(_arc_frames(self.source, self.target, self.tid, self.num_states, frames))
+
+
+@numba.njit(cache=True, nogil=True)
+def _arc_frames(source, target, tid, num_states, frames):
+    at = np.full(num_states, -1, np.int32)
+    at[0] = 0
+    for arc in range(len(source)):
+        begin, end = source[arc], target[arc]
+        if begin < 0 or end <= begin or end >= num_states or at[begin] < 0:
+            return -1
+        if arc > 0 and begin < source[arc - 1]:
+            return -1
+        after = at[begin] + (1 if tid[arc] > 0 else 0)
+        if at[end] >= 0 and at[end] != after:
+            return -1
+        at[end] = after
+        frames[arc] = at[begin]
+    return at[num_states - 1]
+
+
+def write_state_lattices(path: Path, stamp: str, names: Sequence[str],
+                   lattices: Sequence[StateLattice]) -> None:
+    """Write the lattices of a block; `stamp` says what they were made from."""
+    sizes = np.array([[one.num_arcs, one.num_states] for one in lattices], np.int64).reshape(-1, 2)
+    arrays = {name: np.concatenate([getattr(one, name) for one in lattices]) if lattices
+              else np.zeros(0, np.float32 if name == "cost" else np.int32) for name in _ARCS}
+    write_arrays(path, stamp=np.array(stamp), names=np.array(list(names), np.str_),
+                 arc_offsets=np.concatenate([[0], np.cumsum(sizes[:, 0])]),
+                 num_states=sizes[:, 1], **arrays)
+
+
+@dataclass(frozen=True)
+class LatticeBlock:
+    """The lattices of one file.
+
+    Attributes
+    ----------
+    stamp : str
+    names : list of str
+        Utterances.
+    """
+
+    path: Path
+    stamp: str
+    names: list[str]
+    _arc_offsets: np.ndarray
+    _num_states: np.ndarray
+    _arrays: tuple[np.ndarray, ...]
+
+    def lattice(self, number: int) -> StateLattice:
+        """Return the lattice of ``names[number]``; its arrays stay on disk until used."""
+        arcs = slice(*self._arc_offsets[number:number + 2].tolist())
+        return StateLattice(*(array[arcs] for array in self._arrays),
+                            int(self._num_states[number]))
+
+
+def read_state_lattices(path: Path) -> LatticeBlock:
+    """Read a file of `write_state_lattices`.
+
+    Raises
+    ------
+    UserError
+        if there is no such file.
+    DamagedFile
+        if an array is missing or does not fit the others.
+    """
+    arrays = read_arrays(path)
+    take = partial(take_array, arrays, path=path, remedy=_REMEDY)
+    names, stamp = arrays.get("names"), arrays.get("stamp")
+    if names is None or names.dtype.kind != "U" or names.ndim != 1 or stamp is None:
+        raise DamagedFile(f"has no names of utterances; {_REMEDY}", path)
+    offsets = take("arc_offsets", dtype=np.int64, shape=(len(names) + 1,), least=0)
+    states = take("num_states", dtype=np.int64, shape=(len(names),), least=1)
+    arcs = (None,) if "tid" not in arrays else (len(arrays["tid"]),)
+    parts = tuple(take(name, dtype=np.float32 if name == "cost" else np.int32, shape=arcs,
+                       least=None if name == "cost" else 0) for name in _ARCS)
+    if offsets[0] != 0 or offsets[-1] != len(parts[0]) or np.any(np.diff(offsets) < 0):
+        raise DamagedFile(f"its lattices do not share out its {len(parts[0])} arcs; {_REMEDY}",
+                          path)
+    return LatticeBlock(path, str(stamp), names.tolist(), offsets, states, parts)
