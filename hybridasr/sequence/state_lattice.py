@@ -5,9 +5,9 @@ frame are exact. Acoustic scores are not kept: a training computes them anew wit
 lattices of a block lie one after the other in flat arrays, which are mapped from a file.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numba
@@ -101,12 +101,24 @@ def _arc_frames(source, target, tid, num_states, frames):
 
 
 def write_state_lattices(path: Path, stamp: str, names: Sequence[str],
-                   lattices: Sequence[StateLattice]) -> None:
-    """Write the lattices of a block; `stamp` says what they were made from."""
+                         lattices: Sequence[StateLattice], num_frames: int = 0,
+                         partial: Sequence[str] = ()) -> None:
+    """Write the lattices of a block.
+
+    Parameters
+    ----------
+    stamp : str
+        Says what they were made from.
+    num_frames : int
+        Of all utterances.
+    partial : sequence of str
+        Utterances whose paths do not reach the end of the graph.
+    """
     sizes = np.array([[one.num_arcs, one.num_states] for one in lattices], np.int64).reshape(-1, 2)
     arrays = {name: np.concatenate([getattr(one, name) for one in lattices]) if lattices
               else np.zeros(0, np.float32 if name == "cost" else np.int32) for name in _ARCS}
     write_arrays(path, stamp=np.array(stamp), names=np.array(list(names), np.str_),
+                 partial=np.array(list(partial), np.str_), num_frames=np.array(num_frames),
                  arc_offsets=np.concatenate([[0], np.cumsum(sizes[:, 0])]),
                  num_states=sizes[:, 1], **arrays)
 
@@ -118,16 +130,25 @@ class LatticeBlock:
     Attributes
     ----------
     stamp : str
-    names : list of str
-        Utterances.
+    names, partial : list of str
+        Utterances, and those whose paths do not reach the end of the graph.
+    num_frames : int
+        Of all of them.
     """
 
     path: Path
     stamp: str
     names: list[str]
+    partial: list[str]
+    num_frames: int
     _arc_offsets: np.ndarray
     _num_states: np.ndarray
     _arrays: tuple[np.ndarray, ...]
+
+    @property
+    def num_arcs(self) -> int:
+        """Arcs of all lattices."""
+        return len(self._arrays[0])
 
     def lattice(self, number: int) -> StateLattice:
         """Return the lattice of ``names[number]``; its arrays stay on disk until used."""
@@ -147,10 +168,12 @@ def read_state_lattices(path: Path) -> LatticeBlock:
         if an array is missing or does not fit the others.
     """
     arrays = read_arrays(path)
-    take = partial(take_array, arrays, path=path, remedy=_REMEDY)
-    names, stamp = arrays.get("names"), arrays.get("stamp")
-    if names is None or names.dtype.kind != "U" or names.ndim != 1 or stamp is None:
+    take = functools.partial(take_array, arrays, path=path, remedy=_REMEDY)
+    names, partial = (arrays.get(name) for name in ("names", "partial"))
+    if any(part is None or part.dtype.kind != "U" or part.ndim != 1
+           for part in (names, partial)) or "stamp" not in arrays:
         raise DamagedFile(f"has no names of utterances; {_REMEDY}", path)
+    frames = take("num_frames", dtype=np.int64, shape=(), least=0)
     offsets = take("arc_offsets", dtype=np.int64, shape=(len(names) + 1,), least=0)
     states = take("num_states", dtype=np.int64, shape=(len(names),), least=1)
     arcs = (None,) if "tid" not in arrays else (len(arrays["tid"]),)
@@ -159,4 +182,5 @@ def read_state_lattices(path: Path) -> LatticeBlock:
     if offsets[0] != 0 or offsets[-1] != len(parts[0]) or np.any(np.diff(offsets) < 0):
         raise DamagedFile(f"its lattices do not share out its {len(parts[0])} arcs; {_REMEDY}",
                           path)
-    return LatticeBlock(path, str(stamp), names.tolist(), offsets, states, parts)
+    return LatticeBlock(path, str(arrays["stamp"]), names.tolist(), partial.tolist(), int(frames),
+                        offsets, states, parts)
