@@ -21,7 +21,12 @@ from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.features.normalization import set_normalization
 from hybridasr.graph.mkgraph import compose_graph
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.lexicon.transcripts import check_phones, warn_of_unknown_words, word_ids
+from hybridasr.lexicon.transcripts import (
+    check_phones,
+    warn_of_unknown_words,
+    with_words,
+    word_ids,
+)
 from hybridasr.lm.grammar import unigram_grammar
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import load_model
@@ -112,7 +117,8 @@ def make_denlats(data: DataDir, lang: Lang, source: Path, destination: Path, poo
         raise UserError("is no network; sequence training goes on from one, make it with "
                         "'hybridasr train-dnn'", source)
     check_phones(model.lang, lang, source)
-    data = matching_features(data, model.features, pool)
+    # Other speech has no alignment to hold against a lattice.
+    data = matching_features(with_words(data, lang), model.features, pool)
     (destination / RECORD).unlink(missing_ok=True)
     graph = Path(options.graph) if options.graph else _make_graph(data, lang, model, destination)
     read_graph(graph, model, source)  # told before any work
@@ -137,9 +143,8 @@ def _contents(directory: Path) -> list[str]:
 def _make_graph(data: DataDir, lang: Lang, model: AcousticModel, destination: Path) -> Path:
     """Write the graph of a unigram model of the transcripts."""
     warn_of_unknown_words(data, lang.words, lang.path)
-    sentences = (word_ids(one, lang.words, lang.oov) for one in data.utterances.values())
-    # Other speech, which is nothing but the unknown word, says nothing of how words are used.
-    grammar = unigram_grammar(words for words in sentences if set(words) != {lang.oov})
+    grammar = unigram_grammar(word_ids(one, lang.words, lang.oov)
+                              for one in data.utterances.values())
     logger.info("%s", compose_graph(lang, model.transitions, model.tree, destination / "graph",
                                     "unigram", grammar, model.graph_options))
     return destination / "graph"

@@ -82,11 +82,11 @@ def read_network(text: str, input_dim: int, output_dim: int, seed: int = 0,
 
 
 def frozen_text(text: str) -> str:
-    """Return the text of a network that is trained as it runs: no dropout, batchnorm frozen.
+    r"""Return the text of a network that is trained as it runs: no dropout, batchnorm frozen.
 
     The layers, their arrays and their names stay.
 
-    >>> frozen_text("affine dim=4\\nbatchnorm\\nrelu\\ndropout rate=0.2\\noutput\\n").split("\\n")
+    >>> frozen_text("affine dim=4\nbatchnorm\nrelu\ndropout rate=0.2\noutput\n").split("\n")
     ['affine dim=4', 'batchnorm frozen=true', 'relu', 'dropout rate=0', 'output', '']
     """
     lines = []

@@ -35,12 +35,15 @@ class LatticeSet:
         Of the search.
     num_tids : int
         Transition-ids of the model.
+    num_arcs : int
+        Of all lattices.
     places : dict utterance -> (block, place in it)
     """
 
     directory: Path
     acoustic_scale: float
     num_tids: int
+    num_arcs: int
     places: Mapping[str, tuple[int, int]]
 
     def lattice(self, utterance: str) -> StateLattice:
@@ -72,6 +75,7 @@ def read_lattice_set(directory: Path) -> LatticeSet:
     if not (isinstance(scale, float) and scale > 0 and isinstance(tids, int) and tids > 0
             and isinstance(blocks, int) and blocks > 0):
         raise DamagedFile(f"does not say what the lattices were made with; {_REMEDY}", path)
-    places = {name: (number, place) for number in range(1, blocks + 1)
-              for place, name in enumerate(_read(block_file(directory, number)).names)}
-    return LatticeSet(directory, scale, tids, places)
+    read = [_read(block_file(directory, number)) for number in range(1, blocks + 1)]
+    places = {name: (number, place) for number, block in enumerate(read, 1)
+              for place, name in enumerate(block.names)}
+    return LatticeSet(directory, scale, tids, sum(block.num_arcs for block in read), places)

@@ -41,6 +41,7 @@ class CriterionOptions:
     boost: float = 0.0
     drop_frames: bool = True
     one_silence_class: bool = True
+    silence_apart: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,23 @@ class LatticeObjective:
     def aligned(self, utterance: int) -> np.ndarray:
         """Return the transition-ids of an utterance, int32 (num_frames,)."""
         return self.alignment[slice(*self.starts[utterance:utterance + 2])]
+
+    def uncovered(self, utterance: int) -> int:
+        """Return in how many frames no arc of the lattice reads the aligned pdf.
+
+        Raises
+        ------
+        ValueError
+            if lattice and alignment are of different lengths.
+        """
+        reading, aligned = self.reading(utterance), self.units.pdf[self.aligned(utterance)]
+        if reading.num_frames != len(aligned):
+            raise ValueError(f"{reading.num_frames} frames, aligned are {len(aligned)}")
+        reads = reading.pdf >= 0
+        frames = reading.frame[reads]
+        covered = np.zeros(len(aligned), bool)
+        covered[frames[reading.pdf[reads] == aligned[frames]]] = True
+        return int((~covered).sum())
 
     def _add(self, logits: np.ndarray, utterance: int, slopes: np.ndarray) -> Counts:
         """Write the slopes of an utterance's loss into `slopes`; return what was seen."""
