@@ -1,5 +1,7 @@
 """Sequence training of a small network: it gains, it resumes, and what does not fit is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_world import FEATURES, PIPELINE
@@ -90,7 +92,9 @@ def test_lattices_of_other_models_and_sets_are_refused(world, places, tmp_path):
         train(world, SequencePlaces(places.alignments, places.alignments, places.lattices),
               tmp_path, options)
     with pytest.raises(UserError, match="of none of the utterances"):
-        train_sequence(world[1], world[2], places, tmp_path, SerialExecutor(), options)
+        others = replace(world[0], utterances={f"x{name}": one for name, one
+                                               in world[0].utterances.items()})
+        train_sequence(others, world[2], places, tmp_path, SerialExecutor(), options)
     record = read_json(places.lattices / "denlats.json")
     other = tmp_path / "other"
     other.mkdir()
