@@ -24,7 +24,7 @@ from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import (
     check_phones,
     warn_of_unknown_words,
-    with_words,
+    without_other_speech,
     word_ids,
 )
 from hybridasr.lm.grammar import unigram_grammar
@@ -118,7 +118,7 @@ def make_denlats(data: DataDir, lang: Lang, source: Path, destination: Path, poo
                         "'hybridasr train-dnn'", source)
     check_phones(model.lang, lang, source)
     # Other speech has no alignment to hold against a lattice.
-    data = matching_features(with_words(data, lang), model.features, pool)
+    data = matching_features(without_other_speech(data, lang), model.features, pool)
     (destination / RECORD).unlink(missing_ok=True)
     graph = Path(options.graph) if options.graph else _make_graph(data, lang, model, destination)
     read_graph(graph, model, source)  # told before any work
@@ -131,9 +131,9 @@ def make_denlats(data: DataDir, lang: Lang, source: Path, destination: Path, poo
                  digest(to_dict(options), _contents(source), digest_file(graph / "graph.npz")))
     calls = ((block_file(destination, number), block, task)
              for number, block in enumerate(blocks, 1))
-    made = list(run_blocks(pool, _make_block, calls, desc=f"lattices {data.path.name}",
+    results = list(run_blocks(pool, _make_block, calls, desc=f"lattices {data.path.name}",
                            total=len(blocks)))
-    return _finish(destination, made, model, task, options)
+    return _finish(destination, results, model, task, options)
 
 
 def _contents(directory: Path) -> list[str]:
@@ -150,11 +150,11 @@ def _make_graph(data: DataDir, lang: Lang, model: AcousticModel, destination: Pa
     return destination / "graph"
 
 
-def _finish(destination: Path, made: list[_Made], model: AcousticModel, task: _Task,
+def _finish(destination: Path, results: list[_Made], model: AcousticModel, task: _Task,
             options: DenlatOptions) -> str:
-    utterances, frames, arcs = (sum(getattr(one, name) for one in made)
+    utterances, frames, arcs = (sum(getattr(one, name) for one in results)
                                 for name in ("utterances", "frames", "arcs"))
-    failed, partial = ([name for one in made for name in getattr(one, kind)]
+    failed, partial = ([name for one in results for name in getattr(one, kind)]
                        for kind in ("failed", "partial"))
     if not utterances:
         raise NotEnoughData("no utterance gave a lattice; give a wider --beam, or check the "
@@ -165,13 +165,13 @@ def _finish(destination: Path, made: list[_Made], model: AcousticModel, task: _T
             logger.warning("%s: %d utterances %s: %s", destination, len(names), what,
                            name_some(names))
     # Blocks of an earlier, larger set.
-    number = len(made) + 1
+    number = len(results) + 1
     while block_file(destination, number).exists():
         block_file(destination, number).unlink()
         number += 1
     write_json(destination / RECORD, {
         "acoustic_scale": float(task.search.acoustic_scale or 0.0),
-        "num_tids": model.transitions.num_tids, "blocks": len(made), "utterances": utterances,
+        "num_tids": model.transitions.num_tids, "blocks": len(results), "utterances": utterances,
         "frames": frames, "arcs": arcs, "failed": failed, "partial": partial,
         "options": to_dict(options)})
     return (f"{destination}: {utterances} lattices, {frames} frames, {arcs / frames:.1f} arcs a "

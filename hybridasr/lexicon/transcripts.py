@@ -51,7 +51,7 @@ def warn_of_unknown_words(data: DataDir, known: Collection[str], where: Path) ->
                        sum(unknown.values()), _num_words(data), where, _named(unknown, known))
 
 
-def with_words(data: DataDir, lang: Lang) -> DataDir:
+def without_other_speech(data: DataDir, lang: Lang) -> DataDir:
     """Return the set without other speech, whose transcript is nothing but the unknown word."""
     unknown = lang.word_name(lang.oov)
     return replace(data, utterances={name: one for name, one in data.utterances.items()

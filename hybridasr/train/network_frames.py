@@ -18,7 +18,7 @@ from hybridasr.features.normalization import set_normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.lexicon.transcripts import with_words
+from hybridasr.lexicon.transcripts import without_other_speech
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.storage import write_text
 from hybridasr.train.blocks import BlockRef, write_blocks
@@ -66,7 +66,7 @@ def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination
     # The network meets what it will be used with: nothing known of a speaker, a little, much.
     known = "drawn" if pipeline.cmvn == "online" else "all"
     normalization = set_normalization(
-        data, features, pipeline, set_normalization(with_words(data, lang), features,
+        data, features, pipeline, set_normalization(without_other_speech(data, lang), features,
                                                     pipeline).prior, known, options.seed)
     model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
                     adaptation=None, gmm=None, info={}, cmvn=normalization.prior,
