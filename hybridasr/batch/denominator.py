@@ -1,9 +1,9 @@
 """Owns the making of denominator lattices: what else the utterances of a training set may be.
 
 Kaldi's steps/nnet/make_denlats.sh: a unigram model of the training transcripts, composed into a
-graph, and the set decoded with it. Ours are lattices by HMM states, not determinised, so that sums
-over paths are exact by frame. Blocks that are there already, made of the same, are kept, so that a
-run that was stopped goes on.
+graph, and the set decoded with it. Ours are lattices by HMM states; with the best path alone of
+each sequence of words, as Kaldi's, unless all are asked for. Blocks that are there already, made of
+the same, are kept, so that a run that was stopped goes on.
 """
 
 import logging
@@ -11,10 +11,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hybridasr.batch.driver import SetBlocks, directory_stamp, once_a_worker
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.decode.latgen import LatticeOptions, raw_lattice
-from hybridasr.decode.search import SearchOptions
+from hybridasr.decode.latgen import LatticeOptions, decode_lattice, raw_lattice
+from hybridasr.decode.search import BestPath, SearchOptions
 from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
@@ -56,6 +58,8 @@ class DenlatOptions:
                                           "the model's own")
     graph: str | None = option(None, "graph directory to decode with; none: made of a unigram "
                                "model of the transcripts")
+    determinize: bool = option(True, "keep the best path alone of each sequence of words; if not, "
+                               "all its paths, whose boundaries a training then sharpens too")
     seed: int = seed_option("how much is known of a speaker before each utterance, as in training")
 
     def __post_init__(self):
@@ -77,6 +81,7 @@ class _Task:
     graph: Path
     search: SearchOptions
     lattice: LatticeOptions
+    determinize: bool
     stamp: str
 
 
@@ -127,7 +132,7 @@ def make_denlats(data: DataDir, lang: Lang, source: Path, destination: Path, poo
     blocks = SetBlocks.of(data, set_normalization(data, model.features, model.pipeline, model.cmvn,
                                                   known, options.seed), by_speaker=False)
     task = _Task(source, graph, options.search(model.acoustic_scale),
-                 LatticeOptions(options.lattice_beam),
+                 LatticeOptions(options.lattice_beam), options.determinize,
                  digest(to_dict(options), _contents(source), digest_file(graph / "graph.npz")))
     calls = ((block_file(destination, number), block, task)
              for number, block in enumerate(blocks, 1))
@@ -191,22 +196,33 @@ def _make_block(path: Path, block: FeatureBlock, task: _Task) -> _Made:
     if there is not None:
         return there
     model, grammar = once_a_worker(_grammar, task, directory_stamp(task.model, task.graph))
-    scorer = model.scorer()
     names, lattices, failed, partial, frames = [], [], [], [], 0
     for name, feats in block.load():
-        best, lattice = (None, None) if not len(feats) else raw_lattice(
-            grammar.graph, grammar.arc_pdfs, scorer.loglikes(model.final_features(feats)),
-            task.search, task.lattice)
+        best, lattice = _decode(model, grammar, feats, task)
         if best is None or lattice is None:
             failed.append(name)
             continue
         names.append(name)
-        lattices.append(StateLattice.of(lattice))
+        lattices.append(lattice)
         partial += [] if best.complete else [name]
         frames += len(feats)
     write_state_lattices(path, stamp, names, lattices, frames, partial)
     return _Made(len(names), frames, sum(one.num_arcs for one in lattices), tuple(failed),
                  tuple(partial))
+
+
+def _decode(model: AcousticModel, grammar: GraphGrammar, feats: np.ndarray, task: _Task
+            ) -> tuple[BestPath | None, StateLattice | None]:
+    """Return the best path of an utterance and its lattice; None if there is none."""
+    if not len(feats):
+        return None, None
+    arguments = (grammar.graph, grammar.arc_pdfs, model.scorer().loglikes(feats), task.search,
+                 task.lattice)
+    if task.determinize:
+        path, words = decode_lattice(*arguments) or (None, None)
+        return path, None if words is None else StateLattice.of_words(words)
+    path, states = raw_lattice(*arguments)
+    return path, None if states is None else StateLattice.of(states)
 
 
 def _made_before(path: Path, stamp: str, names: list[str]) -> _Made | None:

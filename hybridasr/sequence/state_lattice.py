@@ -1,8 +1,10 @@
 """Owns lattices by HMM states: what an utterance may have been, arc by arc and frame by frame.
 
-An arc reads one frame with one transition-id, or none (epsilon), so that sums over all paths by
-frame are exact. Acoustic scores are not kept: a training computes them anew with its network. All
-lattices of a block lie one after the other in flat arrays, which are mapped from a file.
+An arc reads one frame with one transition-id, or none (epsilon), so that sums over all paths of a
+lattice are exact by frame. Of the best path alone of each sequence of words they are chains,
+otherwise all that the search kept. Acoustic scores are not kept: a training computes them anew with
+its network. All lattices of a block lie one after the other in flat arrays, which are mapped from
+a file.
 """
 
 import functools
@@ -14,7 +16,7 @@ import numba
 import numpy as np
 
 from hybridasr.errors import DamagedFile
-from hybridasr.lattice.lattice import Lattice
+from hybridasr.lattice.lattice import CompactLattice, Lattice
 from hybridasr.storage import read_arrays, take_array, write_arrays
 
 _REMEDY = "run make-denlats again"
@@ -63,6 +65,47 @@ class StateLattice:
             ((lattice.tid, np.zeros(len(ends))), np.int32),
             ((lattice.graph, lattice.final_graph[ends]), np.float32)))
         return cls(source[order].astype(np.int32), *joined, lattice.num_states + 1)
+
+    @classmethod
+    def of_words(cls, lattice: CompactLattice) -> "StateLattice":
+        """Return a lattice over words frame by frame: each arc as a chain of its transition-ids.
+
+        >>> ids = [np.array(x, np.int32) for x in ([4, 5], [6], [])]
+        >>> words = CompactLattice(np.array([0, 0]), np.array([1, 1]), np.array([7, 8]),
+        ...                        np.array([0.5, 0.25]), np.zeros(2), np.array([np.inf, 0.0]),
+        ...                        np.zeros(2), [ids[0], ids[0]], [ids[2], ids[1]])
+        >>> states = StateLattice.of_words(words)
+        >>> states.source.tolist(), states.target.tolist(), states.tid.tolist()
+        ([0, 0, 1, 2, 3], [1, 2, 3, 3, 4], [4, 4, 5, 5, 6])
+        >>> states.cost.tolist()
+        [0.5, 0.25, 0.0, 0.0, 0.0]
+        """
+        ends = np.flatnonzero(np.isfinite(lattice.final_graph))
+        source = np.concatenate([lattice.source, ends])
+        order = np.argsort(source, kind="stable")
+        strings = [*lattice.strings, *(lattice.final_strings[end] for end in ends)]
+        target = np.concatenate([lattice.target, np.full(len(ends), lattice.num_states)])
+        costs = np.concatenate([lattice.graph, lattice.final_graph[ends]])
+        # The states within an arc are numbered behind its source, before the next state.
+        inside = np.array([max(len(string) - 1, 0) for string in strings], np.int64)
+        extra = np.bincount(source, inside, lattice.num_states).astype(np.int64)
+        number = np.arange(lattice.num_states + 1) + np.concatenate([[0], np.cumsum(extra)])
+        chains, free, last = [], 0, -1
+        for arc in order.tolist():
+            if not chains or source[arc] != source[last]:
+                free = int(number[source[arc]]) + 1
+            last = arc
+            middle = np.arange(free, free + inside[arc])
+            free += int(inside[arc])
+            tids = strings[arc] if len(strings[arc]) else np.zeros(1, np.int32)
+            cost = np.zeros(len(tids))
+            cost[0] = costs[arc]
+            chains.append((np.concatenate([[number[source[arc]]], middle]),
+                           np.concatenate([middle, [number[target[arc]]]]), tids, cost))
+        parts = [np.concatenate(part) for part in zip(*chains, strict=True)]
+        order = np.argsort(parts[0], kind="stable")
+        return cls(*(part[order].astype(np.int32) for part in parts[:3]),
+                   parts[3][order].astype(np.float32), int(number[-1]) + 1)
 
     @property
     def num_arcs(self) -> int:

@@ -19,6 +19,7 @@ from hybridasr.sequence.lattice_set import read_lattice_set
 from hybridasr.storage import write_json
 
 OPTIONS = DenlatOptions(beam=10.0, lattice_beam=5.0)
+STATES = DenlatOptions(beam=10.0, lattice_beam=5.0, determinize=False)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,14 @@ def scored(data, model):
             yield name, model.nnet.loglikes(feats)
 
 
-def test_best_paths_are_those_of_the_search(spoken_world, network, made):
+@pytest.mark.parametrize("determinize", [True, False])
+def test_best_paths_are_those_of_the_search(spoken_world, network, made, tmp_path, determinize):
+    if not determinize:
+        make_denlats(spoken_world.train, spoken_world.lang, network, tmp_path, SerialExecutor(),
+                     STATES)
+        # All paths of a sequence of words are more than the best of them.
+        assert read_lattice_set(tmp_path).num_arcs > read_lattice_set(made).num_arcs
+        made = tmp_path
     model, lattices = load_model(network), read_lattice_set(made)
     grammar, units = read_graph(made / "graph", model, network), Units.of(
         model.transitions, model.lang.silence_phones)
@@ -79,7 +87,7 @@ def test_jobs_change_nothing_and_finished_blocks_are_kept(spoken_world, network,
     def refuse(*args):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("hybridasr.batch.denominator.raw_lattice", refuse)
+    monkeypatch.setattr("hybridasr.batch.denominator.decode_lattice", refuse)
     make_denlats(spoken_world.train, spoken_world.lang, network, tmp_path, SerialExecutor(),
                  OPTIONS)
     assert json.loads((tmp_path / "denlats.json").read_text()) == record

@@ -91,9 +91,9 @@ def test_lattices_of_other_models_and_sets_are_refused(world, places, tmp_path):
     with pytest.raises(UserError, match="is no network"):
         train(world, SequencePlaces(places.alignments, places.alignments, places.lattices),
               tmp_path, options)
+    others = replace(world[0], utterances={f"x{name}": one for name, one
+                                           in world[0].utterances.items()})
     with pytest.raises(UserError, match="of none of the utterances"):
-        others = replace(world[0], utterances={f"x{name}": one for name, one
-                                               in world[0].utterances.items()})
         train_sequence(others, world[2], places, tmp_path, SerialExecutor(), options)
     record = read_json(places.lattices / "denlats.json")
     other = tmp_path / "other"
