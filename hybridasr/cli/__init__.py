@@ -38,6 +38,7 @@ from hybridasr.cli import (
     recipes,
     recognition,
     reports,
+    sequence_verbs,
     text_tools,
     train,
     training_sets,
@@ -49,6 +50,7 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **language_models.VERBS, **text_tools.VERBS, **train.VERBS,
+                          **sequence_verbs.VERBS,
                           **training_sets.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,

@@ -58,6 +58,9 @@ _LINES = (
       f"{{root}}/train {{root}}/lang {{root}}/exp/mono {{root}}/exp/{name}"
       for name, width, optimizer in (("memory", 20, "sgd"), ("image", 4, "adam"),
                                      ("plain", 1, "adam"))),
+    "make-denlats {root}/train {root}/lang {root}/exp/plain {root}/denlats",
+    *(f"train-{kind} --num-epochs 1 {{root}}/train {{root}}/lang {{root}}/exp/plain "
+      f"{{root}}/exp/mono {{root}}/denlats {{root}}/exp/{kind}" for kind in ("mmi", "smbr")),
     "mkgraph {root}/exp/plain",
     "decode --nnet-passes 2 {root}/exp/plain/graph {root}/test {root}/exp/plain/decode",
     "tune-scale --held-out {root}/exp/plain {root}/train",

@@ -31,6 +31,7 @@ from hybridasr.lm import GRAMMARS
 from hybridasr.lm.grammar import command_grammar, ngram_grammar, rule_grammar
 from hybridasr.lm.model_file import read_ngram
 from hybridasr.lm.ngram import NgramModel
+from hybridasr.lm.pynini_import import pynini
 from hybridasr.options import to_dict
 from hybridasr.progress import logger
 from hybridasr.storage import write_json
@@ -189,13 +190,34 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
     else:
         grammar = command_grammar([list(phrase) for phrase in phrases], lang.words,
                                   loop=kind == "loop")
+    return compose_graph(lang, transitions, tree, destination, kind, grammar, options,
+                         len(phrases) or None)
+
+
+def compose_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, destination: Path,
+                  kind: str, grammar: pynini.Fst, options: GraphOptions | None = None,
+                  num_phrases: int | None = None) -> str:
+    """Compose a grammar with a model and write the graph directory; return the closing line.
+
+    Parameters
+    ----------
+    kind : str
+        What ``graph.json`` calls the grammar.
+    grammar : pynini.Fst
+        Acceptor of words of `lang`.
+
+    Raises
+    ------
+    UserError
+        as from `make_hclg`.
+    """
     options = options or GraphOptions()
     graph = make_hclg(lang, grammar, transitions, tree, options)
     # graph.json comes last: a directory without it is unfinished.
     (destination / "graph.json").unlink(missing_ok=True)
     write_graph(destination, graph, grammar, lang)
     write_json(destination / "graph.json", {
-        "grammar": kind, "phrases": len(phrases) or None, "states": graph.num_states,
+        "grammar": kind, "phrases": num_phrases, "states": graph.num_states,
         "arcs": graph.num_arcs, "options": to_dict(options),
         **graph_record(tree, lang, transitions.topology)})
     line = f"{destination}: {kind} grammar, {graph.num_states} states, {graph.num_arcs} arcs"

@@ -18,7 +18,7 @@ def forward_backward(lattice: WordGraph, acoustic_scale: float = 1.0
     arc_costs, final_costs = lattice.costs(acoustic_scale)
     if lattice.num_states == 0:
         return arc_costs, final_costs, -np.inf
-    forward, backward = _sums(lattice.source, lattice.target, arc_costs, final_costs)
+    forward, backward = path_sums(lattice.source, lattice.target, arc_costs, final_costs)
     total = backward[0]
     # All states lead nowhere; exp(-inf - -inf) below would be NaN.
     if total == -np.inf:
@@ -46,8 +46,11 @@ def word_posteriors(lattice: WordGraph, acoustic_scale: float = 1.0) -> dict[int
 
 
 @numba.njit(cache=True, nogil=True)
-def _sums(source, target, arc_costs, final_costs):
-    """Return log sums over the ways from the start to each state, and from there to the ends."""
+def path_sums(source, target, arc_costs, final_costs):
+    """Return log sums over the ways from the start to each state, and from there to the ends.
+
+    Arrays as of `WordGraph`, costs float64; both results are float64 (num_states,).
+    """
     # Arcs are in topological order: one pass each way.
     forward = np.full(len(final_costs), -np.inf)
     forward[0] = 0.0

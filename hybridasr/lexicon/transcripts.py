@@ -5,6 +5,7 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hybridasr.corpus.datadir import DataDir, Utterance
@@ -48,6 +49,13 @@ def warn_of_unknown_words(data: DataDir, known: Collection[str], where: Path) ->
         logger.warning("%s: %d of %d words of the transcripts are not in the lexicon of %s: %s; "
                        "write them as it does, or add them to it", data.path / "text",
                        sum(unknown.values()), _num_words(data), where, _named(unknown, known))
+
+
+def without_other_speech(data: DataDir, lang: Lang) -> DataDir:
+    """Return the set without other speech, whose transcript is nothing but the unknown word."""
+    unknown = lang.word_name(lang.oov)
+    return replace(data, utterances={name: one for name, one in data.utterances.items()
+                                     if set(one.words) != {unknown}})
 
 
 def check_transcripts(data: DataDir, lang: Lang) -> None:

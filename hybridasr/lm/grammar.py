@@ -4,7 +4,8 @@ Costs are negative natural logs in the tropical semiring; labels are ids of word
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -114,6 +115,41 @@ def rule_grammar(net: RuleNet, words: dict[str, int]) -> pynini.Fst:
                             "weights, and no finite graph tells them apart; write one repetition "
                             "for both, or give them the same alternatives")
     return fst.minimize().arcsort("ilabel")
+
+
+def unigram_grammar(sentences: Iterable[Sequence[int]]) -> pynini.Fst:
+    """Return the acceptor of any words, each as likely as it is frequent, as is the end.
+
+    No smoothing: what a training set says, for its denominator lattices (Kaldi:
+    make_unigram_grammar.pl).
+
+    Parameters
+    ----------
+    sentences : iterable of sequences of word ids
+
+    Raises
+    ------
+    UserError
+        if there is no word.
+
+    >>> fst = unigram_grammar([[3, 4], [3]])
+    >>> [(arc.ilabel, round(float(arc.weight), 4)) for arc in fst.arcs(0)]
+    [(3, 0.9163), (4, 1.6094)]
+    """
+    ends, counts = 0, Counter()
+    for words in sentences:
+        ends += 1
+        counts.update(words)
+    if not counts:
+        raise UserError("no words to make a unigram model of; give utterances with transcripts")
+    total = math.log(ends + counts.total())
+    fst = pynini.Fst()
+    state = fst.add_state()
+    fst.set_start(state)
+    fst.set_final(state, total - math.log(ends))
+    for word, count in sorted(counts.items()):
+        fst.add_arc(state, pynini.Arc(word, word, total - math.log(count), state))
+    return fst
 
 
 def ngram_grammar(model: NgramModel | PathLike, words: dict[str, int],

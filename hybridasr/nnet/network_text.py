@@ -89,6 +89,26 @@ def read_network(text: str, input_dim: int, output_dim: int, seed: int = 0,
     return Network(layers)
 
 
+def frozen_text(text: str) -> str:
+    r"""Return the text of a network that is trained as it runs: no dropout, batchnorm frozen.
+
+    The layers, their arrays and their names stay.
+
+    >>> frozen_text("affine dim=4\nbatchnorm\nrelu\ndropout rate=0.2\noutput\n").split("\n")
+    ['affine dim=4', 'batchnorm frozen=true', 'relu', 'dropout rate=0', 'output', '']
+    """
+    lines = []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == [Dropout.kind]:
+            line = f"{Dropout.kind} rate=0"
+        elif words[:1] == [BatchNorm.kind]:
+            line = " ".join([*(word for word in words if not word.startswith("frozen=")),
+                             "frozen=true"])
+        lines.append(line + "\n")
+    return "".join(lines)
+
+
 def _read_layer(words: list[str], dim: int, channels: int, output_dim: int,
                 rng: np.random.Generator) -> Layer:
     kind, values = words[0], {}

@@ -138,6 +138,8 @@ class BatchNormOptions:
 
     epsilon: float = option(1e-3, "added to the variance")
     decay: float = option(0.9, "share of the running statistics that a batch leaves in place")
+    frozen: bool = option(False, "normalise by the running statistics in training too, and leave "
+                                 "them as they are")
 
     def __post_init__(self):
         if not self.epsilon > 0:
@@ -150,7 +152,8 @@ class BatchNorm(Layer):
     """Each column to mean 0 and variance 1 over batch and time, then scale and shift.
 
     Ioffe and Szegedy 2015. A training pass uses the batch's statistics and moves the running ones
-    (biased variance) towards them; inference uses the running ones.
+    (biased variance) towards them; inference uses the running ones, and so does a frozen layer in
+    training: for it, a frame's output does not hang on the others of its batch.
     """
 
     kind = "batchnorm"
@@ -166,7 +169,7 @@ class BatchNorm(Layer):
         x = np.ascontiguousarray(x)
         rows = x.reshape(-1, self.input_dim)
         mean, variance = (self.statistics[name] for name in ("mean", "variance"))
-        if train:
+        if train and not self.options.frozen:
             decay, batch = self.options.decay, _moments(rows)
             mean[:] = decay * mean + (1 - decay) * batch[0]
             variance[:] = decay * variance + (1 - decay) * batch[1]
@@ -185,6 +188,10 @@ class BatchNorm(Layer):
         _add_products(rows, x, mean, sums)
         sums[0] *= scales  # the sum over dy times the normalised x
         factors = scales * self.parameters["scale"]
+        if self.options.frozen:
+            rows *= factors
+            sums = sums.astype(dy.dtype)
+            return dy, {"scale": sums[0], "shift": sums[1]}
         products, offsets = (sums * factors / len(rows)).astype(dy.dtype)
         _add_shifted(rows, factors, x, mean, products * scales, offsets)
         sums = sums.astype(dy.dtype)

@@ -151,6 +151,53 @@ class FrameSet:
         return self.feats[np.clip(frames, begins, ends - 1)]
 
 
+@dataclass(frozen=True)
+class AlignmentFinder:
+    """Alignments of utterances, and of copies by those of their originals.
+
+    Attributes
+    ----------
+    alignments : mapping of str to int32 (num_scores,)
+        Transition-ids by utterance, one for each `subsampling` frames.
+    unique : mapping of str to str
+        The original of each copy.
+    around : mapping of str to (int, int)
+        Frames of silence before and after a copy.
+    silence : int
+        Transition-id that these get.
+    subsampling : int
+        Frames that a transition-id stands for.
+    """
+
+    alignments: Mapping[str, np.ndarray]
+    unique: Mapping[str, str]
+    around: Mapping[str, tuple[int, int]]
+    silence: int
+    subsampling: int = 1
+
+    @classmethod
+    def of(cls, alignments: Mapping[str, np.ndarray], model: AcousticModel, data: DataDir,
+           frame_shift: float) -> "AlignmentFinder":
+        """Return the alignments of a set; arguments as of `gather_frames`."""
+        return cls(alignments, data.tables.get("utt2uniq", {}), silence_frames(data, frame_shift),
+                   silence_tid(model), model.subsampling)
+
+    def find(self, name: str, length: int) -> np.ndarray | None:
+        """Return the alignment of an utterance of so many frames, int32; None if none fits."""
+        alignment, each = self.alignments.get(name), self.subsampling
+        if alignment is not None:
+            alignment = framewise(alignment, each, length)
+        elif self.unique.get(name) in self.alignments:
+            before, after = self.around.get(name, (0, 0))
+            # More silence than there are frames is of other features: the copy is left out.
+            if before + after < length:
+                original = self.alignments[self.unique[name]]
+                inside = stretched(framewise(original, each, each * len(original)),
+                                   length - before - after)
+                alignment = np.pad(inside, (before, after), constant_values=self.silence)
+        return alignment if length and alignment is not None and len(alignment) == length else None
+
+
 def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
                   alignments: Mapping[str, np.ndarray], model: AcousticModel, data: DataDir,
                   frame_shift: float, path: Path) -> FrameSet:
@@ -176,8 +223,8 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     UserError
         if no utterance is aligned, or features are not finite.
     """
-    unique, around = data.tables.get("utt2uniq", {}), silence_frames(data, frame_shift)
-    silence, tid_pdf, each = silence_tid(model), model.transitions.tid_pdf, model.subsampling
+    unique, tid_pdf = data.tables.get("utt2uniq", {}), model.transitions.tid_pdf
+    aligned = AlignmentFinder.of(alignments, model, data, frame_shift)
     unknown, noise_pdf = {model.lang.oov}, spoken_noise_pdf(model)
     places, pdfs, names, lengths, noise = [], [], [], [], set()
     for ref in refs:
@@ -185,18 +232,8 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
         for number, name in enumerate(block.utterances):
             rows = block.rows(number)
             length = rows.stop - rows.start
-            alignment = alignments.get(name)
+            alignment = aligned.find(name, length)
             if alignment is not None:
-                alignment = framewise(alignment, each, length)
-            elif name in unique and unique[name] in alignments:
-                before, after = around.get(name, (0, 0))
-                # More silence than there are frames is of other features: the copy is left out.
-                if before + after < length:
-                    original = alignments[unique[name]]
-                    inside = stretched(framewise(original, each, each * len(original)),
-                                       length - before - after)
-                    alignment = np.pad(inside, (before, after), constant_values=silence)
-            if length and alignment is not None and len(alignment) == length:
                 pdfs.append(tid_pdf[alignment].astype(np.int32))
             elif length and noise_pdf is not None and set(block.words[number]) == unknown:
                 loud = loud_frames(read_base(ref)[rows], model.features)

@@ -19,6 +19,7 @@ from hybridasr.features.normalization import set_normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.hmm.durations import estimate_durations, rescaled
 from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.transcripts import without_other_speech
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.storage import write_text
@@ -68,7 +69,7 @@ def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination
     # The network meets what it will be used with: nothing known of a speaker, a little, much.
     known = "drawn" if pipeline.cmvn == "online" else "all"
     normalization = set_normalization(
-        data, features, pipeline, set_normalization(_with_words(data, lang), features,
+        data, features, pipeline, set_normalization(without_other_speech(data, lang), features,
                                                     pipeline).prior, known, options.seed)
     durations = estimate_durations(earlier.alignments.values(), earlier.model.transitions,
                                    lang.nonsilence_phones)
@@ -131,13 +132,6 @@ def originals(data: DataDir) -> DataDir:
     originals = {name: utterance for name, utterance in data.utterances.items()
             if unique.get(name, name) == name}
     return replace(data, utterances=originals) if originals else data
-
-
-def _with_words(data: DataDir, lang: Lang) -> DataDir:
-    """Return the set without other speech, whose mean says nothing of the words."""
-    unknown = lang.word_name(lang.oov)
-    return replace(data, utterances={name: one for name, one in data.utterances.items()
-                                     if set(one.words) != {unknown}})
 
 
 def write_held_out(path: Path, frames: FrameSet, share: float) -> None:

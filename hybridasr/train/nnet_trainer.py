@@ -78,7 +78,7 @@ class TrainerState:
 
 
 def fit(task: Task, plan: ChunkPlan, pool: Executor, checkpoint: Path,
-        start: Network | None = None) -> tuple[Network, dict[str, Any]]:
+        start: Network | None = None, depends: Any = None) -> tuple[Network, dict[str, Any]]:
     """Fit a network to what the task says; return it with figures of the last epoch.
 
     Parameters
@@ -91,6 +91,9 @@ def fit(task: Task, plan: ChunkPlan, pool: Executor, checkpoint: Path,
         Written after every epoch; a training of the same frames and options goes on from it.
     start : Network, optional
         Of the task's description; the training begins with it. Without, weights are drawn.
+    depends : plain values, optional
+        What the objective hangs on beside frames and options: with others, a checkpoint is of
+        another training.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def fit(task: Task, plan: ChunkPlan, pool: Executor, checkpoint: Path,
     first = state_of(network, optimizer)
     # The features themselves count: the same set may have been computed anew.
     run = digest(task.text, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
-                 digest_file(frames.path), "" if start is None else _bytes(first))
+                 digest_file(frames.path), "" if start is None else _bytes(first), depends)
     now = load_state(checkpoint, run) or TrainerState(
         0, first, [], NewBob(options.initial_learning_rate), {}, 0)
     history = History(checkpoint.parent, "epoch", now.epoch + 1)

@@ -7,7 +7,7 @@ import pytest
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.network_text import float_network_from_arrays as from_arrays
-from hybridasr.nnet.network_text import read_network
+from hybridasr.nnet.network_text import frozen_text, read_network
 from hybridasr.nnet.quantize import network_from_arrays as quantized_from_arrays
 from hybridasr.nnet.quantize import quantize, quantize_rows, quantized_product
 
@@ -167,3 +167,16 @@ def test_quantised_network_is_small_and_near(text):
     np.testing.assert_array_equal(network.log_posteriors(feats), exact)  # left as it was
     with pytest.raises(ValueError, match="cannot be trained"):
         small.forward(noise(1, 20, 24), True)
+
+
+def test_frozen_text_has_the_same_arrays_and_draws_nothing():
+    text = ("splice offsets=-1:1\naffine dim=6\nbatchnorm decay=0.8\nrelu\ndropout rate=0.5\n"
+            "batchnorm frozen=true\noutput\n")
+    network = read_network(text, 3, 4)
+    frozen = read_network(frozen_text(text), 3, 4)
+    frozen.load_arrays(network.to_arrays())
+    x = np.random.default_rng(0).standard_normal((2, 8, 3)).astype(np.float32)
+    # Without a generator of random numbers: dropout would ask for one.
+    np.testing.assert_allclose(frozen.forward(x, True)[0], network.forward(x)[0], rtol=1e-5,
+                               atol=1e-6)
+    assert [layer.kind for layer in frozen.layers] == [layer.kind for layer in network.layers]

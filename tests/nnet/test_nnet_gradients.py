@@ -25,6 +25,7 @@ CASES = [
     ("renorm", 6, 1),
     ("layernorm", 6, 1),
     ("batchnorm", 5, 1),
+    ("batchnorm frozen=true", 5, 1),
     ("conv channels=3 kernel=3,3", 10, 2),
     ("conv channels=2 kernel=2,5 stride=2 padding=1", 9, 1),
     ("conv channels=2 kernel=3,2 padding=0 pool=2", 8, 1),

@@ -102,6 +102,14 @@ def test_batchnorm_trains_on_the_batch_and_runs_on_the_average():
     np.testing.assert_allclose(layer.statistics["mean"], mean, rtol=1e-5)  # inference moves nothing
 
 
+def test_frozen_batchnorm_trains_as_it_runs():
+    layer, x = make("batchnorm frozen=true", 4), 5 + 3 * noise(6, 2, 4)
+    kept = {name: array.copy() for name, array in layer.statistics.items()}
+    np.testing.assert_array_equal(layer.forward(x, True)[0], layer.forward(x)[0])
+    for name, array in kept.items():
+        np.testing.assert_array_equal(layer.statistics[name], array)
+
+
 def test_dropout_drops_its_share_and_keeps_the_mean():
     layer = make("dropout rate=0.3", 50)
     x = np.ones((40, 10, 50), np.float32)

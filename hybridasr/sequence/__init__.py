@@ -1,0 +1,1 @@
+"""Owns criteria of whole utterances: what a network is fitted to beyond single frames."""
