@@ -109,6 +109,21 @@ def make_topology(nonsilence: list[int], silence: list[int], num_nonsilence_stat
     return Topology(tuple(entries))
 
 
+def chain_topology(phones: list[int]) -> Topology:
+    """Return the topology of lattice-free MMI, the same for every phone, silence included.
+
+    The first output of a phone is of pdf-class 0, every later one of pdf-class 1 (Kaldi's
+    gen_topo for chain models says it with one state of two pdf-classes). All transitions are
+    equally likely, so that each output costs the same on every path.
+
+    >>> chain_topology([1, 2]).for_phone(1).min_frames
+    1
+    """
+    states = (HmmState(0, ((1, 0.5), (2, 0.5))), HmmState(1, ((1, 0.5), (2, 0.5))),
+              HmmState(-1, ()))
+    return Topology((TopologyEntry(tuple(phones), states),))
+
+
 def read_topology(text: str, source: str = "topo") -> Topology:
     """Parse Kaldi's text form.
 
