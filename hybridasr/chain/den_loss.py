@@ -88,6 +88,29 @@ def _leak(alpha, total, initial, leaky, left):
 
 
 @numba.njit(cache=True, nogil=True)
+def _follow_arcs(offsets, ends, weight, rows, sums):
+    """Put the weighted sum of the rows at the other ends of each state's arcs into `sums`."""
+    for state in range(len(offsets) - 1):
+        for half in range(0, LANES, 8):
+            # Eight sums in a register: an array would be written and read again for each arc.
+            a = b = c = d = e = f = g = h = np.float32(0)
+            for arc in range(offsets[state], offsets[state + 1]):
+                # Not negative: without this the compiler counts from the end for negative ones.
+                end, share = np.uint32(ends[arc]), weight[arc]
+                a += share * rows[end, half]
+                b += share * rows[end, half + 1]
+                c += share * rows[end, half + 2]
+                d += share * rows[end, half + 3]
+                e += share * rows[end, half + 4]
+                f += share * rows[end, half + 5]
+                g += share * rows[end, half + 6]
+                h += share * rows[end, half + 7]
+            row = sums[state]
+            row[half], row[half + 1], row[half + 2], row[half + 3] = a, b, c, d
+            row[half + 4], row[half + 5], row[half + 6], row[half + 7] = e, f, g, h
+
+
+@numba.njit(cache=True, nogil=True)
 def _forward(likes, offsets, source, weight, enter_pdf, loop_pdf, loop, initial, leaky, alpha):
     """Fill `alpha` (time + 1, num_states, LANES), not scaled; return its sums (time + 1, LANES)."""
     time, num_states = len(likes), len(loop)
@@ -96,20 +119,15 @@ def _forward(likes, offsets, source, weight, enter_pdf, loop_pdf, loop, initial,
     for state in range(num_states):
         for lane in range(LANES):
             alpha[0, state, lane] = initial[state]
-    into = np.empty(LANES, np.float32)
     for t in range(time):
         _leak(alpha[t], totals[t], initial, leaky, left)
         like, after = likes[t], alpha[t + 1]
+        _follow_arcs(offsets, source, weight, left, after)
         for state in range(num_states):
-            into[:] = np.float32(0)
-            for arc in range(offsets[state], offsets[state + 1]):
-                begin, share = source[arc], weight[arc]
-                for lane in range(LANES):
-                    into[lane] += share * left[begin, lane]
-            enter, later, stay = enter_pdf[state], loop_pdf[state], loop[state]
+            enter, later, stay = like[enter_pdf[state]], like[loop_pdf[state]], loop[state]
+            row, same = after[state], left[state]
             for lane in range(LANES):
-                after[state, lane] = (like[enter, lane] * into[lane]
-                                      + stay * like[later, lane] * left[state, lane])
+                row[lane] = enter[lane] * row[lane] + stay * later[lane] * same[lane]
     totals[time] = np.float32(0)
     for state in range(num_states):
         for lane in range(LANES):
@@ -125,39 +143,37 @@ def _backward(likes, offsets, target, weight, enter_pdf, loop_pdf, loop, initial
     # Derivative of the log probability by alpha, and the same times the likelihood of an arc.
     beta = np.zeros((num_states, LANES), np.float32)
     entering = np.empty((num_states, LANES), np.float32)
-    before = np.empty(LANES, np.float32)
-    leaked = np.empty(LANES, np.float32)
+    before = np.empty((num_states, LANES), np.float32)
+    leaked, inverse = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for t in range(time - 1, -1, -1):
         for lane in range(LANES):
+            inverse[lane] = np.float32(1) / totals[t, lane]
             # The chunk ends here, in any state.
             if ends[lane] == t + 1:
                 for state in range(num_states):
                     beta[state, lane] = np.float32(1) / totals[t + 1, lane]
-        like, after, now = likes[t], alpha[t + 1], alpha[t]
-        occupation, total = occupied[t], totals[t]
+        like, after, now, occupation = likes[t], alpha[t + 1], alpha[t], occupied[t]
         for state in range(num_states):
-            enter, later, stay = enter_pdf[state], loop_pdf[state], loop[state]
+            enter, later, stay = like[enter_pdf[state]], like[loop_pdf[state]], loop[state]
+            to_enter, to_later = occupation[enter_pdf[state]], occupation[loop_pdf[state]]
+            row, arrived, left, into = beta[state], after[state], now[state], entering[state]
             leak = leaky * initial[state]
             for lane in range(LANES):
-                value = beta[state, lane]
-                entering[state, lane] = like[enter, lane] * value
-                looping = stay * like[later, lane] * value
-                staying = looping * (now[state, lane] / total[lane] + leak)
-                occupation[enter, lane] += after[state, lane] * value - staying
-                occupation[later, lane] += staying
-                beta[state, lane] = looping
+                value = row[lane]
+                looping = stay * later[lane] * value
+                staying = looping * (left[lane] * inverse[lane] + leak)
+                into[lane] = enter[lane] * value
+                row[lane] = looping
+                to_enter[lane] += arrived[lane] * value - staying
+                to_later[lane] += staying
+        _follow_arcs(offsets, target, weight, entering, before)
         leaked[:] = np.float32(0)
         for state in range(num_states):
-            before[:] = np.float32(0)
-            for arc in range(offsets[state], offsets[state + 1]):
-                end, share = target[arc], weight[arc]
-                for lane in range(LANES):
-                    before[lane] += share * entering[end, lane]
-            begin = initial[state]
+            row, onward, begin = beta[state], before[state], initial[state]
             for lane in range(LANES):
-                value = beta[state, lane] + before[lane]
-                beta[state, lane] = value
-                leaked[lane] += begin * value
+                row[lane] += onward[lane]
+                leaked[lane] += begin * row[lane]
         for state in range(num_states):
+            row = beta[state]
             for lane in range(LANES):
-                beta[state, lane] = (beta[state, lane] + leaky * leaked[lane]) / total[lane]
+                row[lane] = (row[lane] + leaky * leaked[lane]) * inverse[lane]

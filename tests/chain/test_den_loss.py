@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hybridasr.chain.den_loss import LANES, den_loss
-from tests.chain.chain_world import (
+from chain_world import (
     every_path,
     flat_tree,
     left_tree,

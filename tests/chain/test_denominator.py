@@ -9,7 +9,7 @@ from hybridasr.chain.denominator import PhoneGraph
 from hybridasr.chain.phone_lm import PhoneLmOptions, estimate_phone_lm
 from hybridasr.errors import UserError
 from hybridasr.tree.tree import DecisionTree
-from tests.chain.chain_world import SEQUENCES, flat_tree, left_tree, phone_graph, steps_from
+from chain_world import SEQUENCES, flat_tree, left_tree, phone_graph, steps_from
 
 
 def test_initial_probabilities_are_the_average_of_a_random_walk():

@@ -7,7 +7,7 @@ import pytest
 
 from hybridasr.chain.phone_lm import PhoneLmOptions, estimate_phone_lm
 from hybridasr.errors import UserError
-from tests.chain.chain_world import SEQUENCES
+from chain_world import SEQUENCES
 
 
 def log_prob(lm, sequence):
