@@ -66,9 +66,10 @@ class AlignedPath:
 
     Attributes
     ----------
-    transition_ids : int32 (num_frames,)
+    transition_ids : int32 (num_scores,)
+        One for each frame that the model scores (`AcousticModel.subsampling`).
     loglike : float
-        Acoustic log likelihood a frame.
+        Acoustic log likelihood a scored frame.
     retried : bool
         Whether the wider beam was needed.
     transform : float64 (dim, dim + 1) or None
@@ -207,7 +208,7 @@ class Aligner:
         path, retried = align(graph, costs, loglikes, self.options)
         if path is None:
             return None
-        loglike = -path.acoustic_cost / self.options.acoustic_scale / max(1, len(feats))
+        loglike = -path.acoustic_cost / self.options.acoustic_scale / max(1, len(loglikes))
         return AlignedPath(path.transition_ids, loglike, retried)
 
 
@@ -252,7 +253,7 @@ class _Writer:
             self._count(name, item)
             tiers = utterance_tiers(
                 item.transition_ids, word_ids(utterance, self._lang.words, self._lang.oov),
-                self._lang, self._model.transitions, self._model.features.frame_shift_ms / 1000)
+                self._lang, self._model.transitions, self._model.frame_shift)
             self._reports.append(AlignedUtterance(name, item.loglike, tiers["phones"],
                                                   tiers["words"], item.retried, False, unknown))
             for kind, ctm in self._ctms.items():

@@ -137,8 +137,15 @@ def _decode_speaker(decoder: "_BiasedDecoder", group: list[tuple[str, np.ndarray
 
     adapt_speaker(decoder.model, [decoder.model.final_features(frames) for _, frames in group],
                   find_path, AdaptOptions())
-    return [(name, DecodedUtterance(decodings[number], len(frames) * decoder.shift))
+    shift = decoder.model.features.frame_shift_ms / 1000
+    return [(name, DecodedUtterance(_within(decodings[number], len(frames) * shift),
+                                    len(frames) * shift))
             for number, (name, frames) in enumerate(group)]
+
+
+def _within(words: tuple[TimedWord, ...] | None, seconds: float) -> tuple[TimedWord, ...] | None:
+    """Let words end with the utterance: the last score may stand for frames beyond it."""
+    return words and tuple((word, begin, min(end, seconds)) for word, begin, end in words)
 
 
 class _BiasedDecoder:
@@ -147,7 +154,6 @@ class _BiasedDecoder:
     def __init__(self, task: _Task):
         self.model: AcousticModel = load_model(task.model)
         self.lang = read_lang(task.lang)
-        self.shift = self.model.features.frame_shift_ms / 1000
         self.options = task.options
         self._frequent = frequent_words(dict(task.counts), task.options.bias)
         self._graph = functools.lru_cache(maxsize=GRAPHS)(self._build)
@@ -175,11 +181,13 @@ class _BiasedDecoder:
         feats : float32 (num_frames, dim)
             Final features, which `scorer` scores.
         """
-        graph, shift = self._graph(words), self.shift
+        # All places count scores, so that every piece begins with the frame of one.
+        graph, shift, each = self._graph(words), self.model.frame_shift, self.model.subsampling
         paths, timed, edge = [], [], 0
-        for begin, end in cut_pieces(len(feats), self.options.pieces, shift):
+        for begin, end in cut_pieces(-(-len(feats) // each), self.options.pieces, shift):
             path = search(graph.graph, graph.columns,
-                          scorer.loglikes(feats[begin:end], graph.pdfs), self.options.search)
+                          scorer.loglikes(feats[begin * each:end * each], graph.pdfs),
+                          self.options.search)
             if path is None:
                 return None, None
             segments = word_segments(phone_segments(path.transition_ids, self.model.transitions),

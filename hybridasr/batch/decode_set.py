@@ -237,7 +237,7 @@ def _hypothesis(grammar: GraphGrammar, path: Any, lattice: CompactLattice | None
     if path is None:
         return Hypothesis([], [], False, 0.0, 0.0)
     model, lang = grammar.model, grammar.lang
-    shift = model.features.frame_shift_ms / 1000
+    shift = model.frame_shift
     words = path.words.tolist()
     segments = word_segments(phone_segments(path.transition_ids, model.transitions), words, lang)
     times = [(lang.word_name(s.label), s.begin * shift, s.end * shift) for s in segments]

@@ -179,7 +179,7 @@ def _timer(args: argparse.Namespace, source: "LatticeSource"
                             "the lattices are of another model; give --model DIR", source.path)
         return arc_times(lattice, model.transitions, lang, source.acoustic_scale)
 
-    return times, model.features.frame_shift_ms / 1000
+    return times, model.frame_shift
 
 
 def _ctm_arguments(parser: argparse.ArgumentParser) -> None:

@@ -332,7 +332,7 @@ def _posteriogram(args: argparse.Namespace) -> None:
 
     recognizer, _, _, loglikes = _decoded(args)
     posteriors, names = phone_posteriors(recognizer.model, loglikes)
-    shift = recognizer.model.features.frame_shift_ms / 1000
+    shift = recognizer.model.frame_shift
     draw_posteriogram(posteriors, names, shift, args.picture)
 
 
@@ -342,7 +342,7 @@ def _trellis(args: argparse.Namespace) -> None:
 
     recognizer, _, decoded, loglikes = _decoded(args)
     trace = search_trace(recognizer, decoded, loglikes)
-    shift = recognizer.model.features.frame_shift_ms / 1000
+    shift = recognizer.model.frame_shift
     draw_trellis(trace.costs, trace.best, trace.beam, shift, args.picture)
 
 

@@ -98,7 +98,7 @@ class CommandGrammar:
         Columns of `FillerUnits.scores`.
     verifier : Verifier
     frame_shift : float
-        Seconds.
+        Seconds of a frame of paths (`AcousticModel.frame_shift`).
     near_fillers, filler_lang : ListFillers or None, Lang
         The fillers that were made up, and the model's lang with their words: the grammar of a
         list that differs little is made faster from them.

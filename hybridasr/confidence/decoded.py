@@ -49,7 +49,7 @@ class GrammarSearch(Protocol):
     """One utterance being decoded with a grammar, as its scores come."""
 
     def accept(self, loglikes: np.ndarray) -> None:
-        """Search the next frames, float32 (num_frames, num_pdfs)."""
+        """Search the next scores, float32 (num_scores, num_pdfs)."""
         ...
 
     def partial(self) -> list[str]:
@@ -69,7 +69,7 @@ class GrammarSearch(Protocol):
 
         Parameters
         ----------
-        levels : float64 (num_frames,)
-            How loud the frames are (`features.pipeline.Frames`).
+        levels : float64 (num_scores,)
+            How loud the frames of the scores are (`AcousticModel.score_levels`).
         """
         ...

@@ -140,7 +140,7 @@ class GrammarMaker:
         pdfs = self.units.transitions.tid_pdf
         return CommandGrammar(
             listed.commands, tuple(fillers), lang, graph, pdfs[graph.ilabel], filler,
-            pdfs[filler.ilabel], self.verifier, self._model.features.frame_shift_ms / 1000, near,
+            pdfs[filler.ilabel], self.verifier, self._model.frame_shift, near,
             filler_lang)
 
     def _placed(self, graph: DecodingGraph) -> DecodingGraph:

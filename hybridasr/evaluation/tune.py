@@ -17,13 +17,28 @@ from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import NotEnoughData, UserError, require_extra
 from hybridasr.evaluation.evaluate import score_set
 from hybridasr.model.acoustic import DEFAULT_SCALE
-from hybridasr.model.directory import OF_THIS_MODEL
+from hybridasr.model.directory import OF_THIS_MODEL, load_model
 from hybridasr.storage import PathLike, read_json, read_text, write_json
 
 logger = logging.getLogger("hybridasr")
 # Larger ones bring no fewer errors, and fewer of the commands that were never trained are accepted.
 Pair = tuple[float, float | None]
 SCALES = (0.05, 0.07, DEFAULT_SCALE, 0.12, 0.17)
+# Scores that are frames apart depend less on each other: these come in with them.
+MORE_SCALES = (0.25, 1 / 3)
+
+
+def tried_scales(subsampling: int) -> tuple[float, ...]:
+    """Return the scales to try for a model with a score for so many frames.
+
+    A score stands for all of them, and weighs as much as they would together.
+
+    >>> [round(scale, 2) for scale in tried_scales(3)]
+    [0.15, 0.21, 0.25, 0.36, 0.51, 0.75, 1.0]
+    """
+    if subsampling == 1:
+        return SCALES
+    return tuple(subsampling * scale for scale in (*SCALES, *MORE_SCALES))
 
 
 def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
@@ -61,7 +76,8 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
     if not any(utterance.words for utterance in data.utterances.values()):
         raise UserError("no words to score; give a set with transcripts", data.path / "text")
     options = options or SearchOptions()
-    for penalty, scale in itertools.product(penalties, SCALES):
+    scales = tried_scales(load_model(model).subsampling)
+    for penalty, scale in itertools.product(penalties, scales):
         name = f"scale_{scale:.3g}" + ("" if penalty is None else f"_penalty_{penalty:g}")
         destination, tried = model / "tune" / name, replace(options, acoustic_scale=scale)
         if penalty is not None:

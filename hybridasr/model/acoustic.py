@@ -53,7 +53,7 @@ class ScoreStream(Protocol):
     """Scores the frames of an utterance as they come; together as `Scorer.loglikes`."""
 
     def accept(self, feats: np.ndarray) -> np.ndarray:
-        """Take the next frames; return the scores that are ready, float32 (frames, num_pdfs)."""
+        """Take the next frames; return the scores that are ready, float32 (scores, num_pdfs)."""
         ...
 
     def finish(self) -> np.ndarray:
@@ -67,7 +67,10 @@ class Scorer(Protocol):
     dim: int
 
     def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
-        """Score the frames of an utterance, float32 (num_frames, num_pdfs or len(pdfs))."""
+        """Score an utterance, float32 (num_scores, num_pdfs or len(pdfs)).
+
+        A score for each frame, or for every `AcousticModel.subsampling`-th.
+        """
         ...
 
     def stream(self) -> ScoreStream:
@@ -110,6 +113,26 @@ class AcousticModel:
         if self.nnet is not None:
             return self.nnet
         return self.gmm_scorer
+
+    @property
+    def subsampling(self) -> int:
+        """Frames of the features from one score to the next: T frames have ceil(T / it) scores.
+
+        Paths, alignments and the phones' durations count scores, not frames.
+        """
+        return 1 if self.nnet is None else self.nnet.subsampling
+
+    @property
+    def frame_shift(self) -> float:
+        """Seconds from one score to the next; those of the features are `features.frame_shift_ms`.
+
+        Whatever turns a place in a path into a time multiplies with this.
+        """
+        return self.subsampling * self.features.frame_shift_ms / 1000
+
+    def score_levels(self, levels: np.ndarray) -> np.ndarray:
+        """Return those of the levels of all frames that belong to scores, float64 (num_scores,)."""
+        return levels[::self.subsampling]
 
     @cached_property
     def front_end(self) -> FrontEnd:

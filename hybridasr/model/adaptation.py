@@ -20,7 +20,7 @@ from hybridasr.nnet.speaker import fit_to_speaker, speaker_parameters, with_spea
 from hybridasr.options import option
 
 # Returns the path of an utterance, given its number, its features and what scores them: the
-# transition-ids (num_frames,), or None.
+# transition-ids (num_scores,), or None.
 FindPath = Callable[[int, np.ndarray, Scorer], np.ndarray | None]
 
 
@@ -105,7 +105,7 @@ class SpeakerAdaptation:
 
         Parameters
         ----------
-        paths : sequence of int32 (num_frames,) or None
+        paths : sequence of int32 (num_scores,) or None
             Transition-ids of each utterance; None where there is no path.
         """
         del paths
@@ -120,7 +120,8 @@ class SpeakerAdaptation:
         weights = np.where(np.isin(np.concatenate(pdfs), self._model.silence_pdfs),
                            self._options.silence_weight, 1.0).astype(np.float32)
         # A single word says too little of its speaker, and would only confirm the first pass.
-        if weights.sum(dtype=np.float64) <= self._options.fmllr_min_count:
+        frames = weights.sum(dtype=np.float64) * self._model.subsampling
+        if frames <= self._options.fmllr_min_count:
             return None
         return _Targets([self._utterances[number] for number in numbers], pdfs, weights)
 

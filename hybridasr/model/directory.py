@@ -196,7 +196,7 @@ def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
     kind = "gmm" if model.nnet is None else "nnet"
     acoustics = [directory / ARRAY_FILES[kind], directory / "adapt.npz"]
     graph = directory / "graph" / "graph.npz"
-    frames = 1000 / model.features.frame_shift_ms
+    scores = 1 / model.frame_shift
     if model.nnet is not None:
         parameters = sum(array.size for name, array in model.nnet.network.to_arrays().items()
                          if name != "dims")
@@ -209,10 +209,11 @@ def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
     return {
         "kind": kind, "adapted": model.adaptation is not None, "pdfs": model.tree.num_pdfs,
         "parameters": int(parameters),
-        "multiplications_a_second": int(multiplications * frames),
+        "multiplications_a_second": int(multiplications * scores),
         "acoustic_bytes": sum(map(file_size, filter(is_file, acoustics))),
         "graph_bytes": file_size(graph) if is_file(graph) else None,
-        "features": to_dict(model.features), "pipeline": to_dict(model.pipeline),
+        "subsampling": model.subsampling, "features": to_dict(model.features),
+        "pipeline": to_dict(model.pipeline),
         "network": model.nnet.network.text.splitlines() if model.nnet else None,
         "training": model.info}
 

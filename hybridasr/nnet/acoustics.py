@@ -44,8 +44,13 @@ class NnetAcoustics:
         """Classes of the network."""
         return self.network.output_dim
 
+    @property
+    def subsampling(self) -> int:
+        """Frames from one score to the next; score t is of frame t * subsampling."""
+        return self.network.subsampling
+
     def log_posteriors(self, feats: np.ndarray) -> np.ndarray:
-        """Return log p(pdf | frame), float32 (num_frames, num_pdfs)."""
+        """Return log p(pdf | frame), float32 (num_scores, num_pdfs)."""
         return self.network.log_posteriors(self.scaled(feats))
 
     def scaled(self, feats: np.ndarray) -> np.ndarray:
@@ -53,7 +58,7 @@ class NnetAcoustics:
         return np.ascontiguousarray((feats - self.shift) * self.scale, np.float32)
 
     def loglikes(self, feats: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
-        """Score every frame of an utterance under every pdf, or the chosen ones.
+        """Score an utterance under every pdf, or the chosen ones, every subsampling-th frame.
 
         Parameters
         ----------
@@ -63,7 +68,7 @@ class NnetAcoustics:
 
         Returns
         -------
-        float32 (num_frames, num_pdfs or len(pdfs)), log likelihoods up to a term of the frame
+        float32 (num_scores, num_pdfs or len(pdfs)), log likelihoods up to a term of the frame
         """
         if feats.ndim != 2 or feats.shape[1] != self.dim:
             raise ValueError(f"features {feats.shape}, the network has {self.dim} columns")
@@ -102,7 +107,7 @@ class NetworkScores:
         return self._scores(self._stream.push(self._acoustics.scaled(feats)))
 
     def finish(self) -> np.ndarray:
-        """End the utterance: return the scores that waited, float32 (num_frames, num_pdfs)."""
+        """End the utterance: return the scores that waited, float32 (num_scores, num_pdfs)."""
         return self._scores(self._stream.finish())
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:

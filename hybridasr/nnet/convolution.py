@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from hybridasr.errors import UserError
 from hybridasr.nnet.layer import Layer, add_bias, column_sums, initial_weights
-from hybridasr.nnet.layers import SCHEMES, check_dim
+from hybridasr.nnet.layers import SCHEMES, STRIDE_HELP, check_dim
 from hybridasr.options import option
 
 BLOCK = 1 << 17  # numbers in the patches of a part: 512 KB in float32, half of a usual L2 cache
@@ -110,14 +110,15 @@ class ConvOptions:
     channels: int = option(0, "output channels")
     kernel: str = option("3,3", "frames and frequencies that one output sees, as 3,5")
     stride: int = option(1, "frequencies from one output to the next")
+    time_stride: int = option(1, STRIDE_HELP)
     padding: int = option(-1, "zeros at each end of the frequencies; -1: half the kernel")
     pool: int = option(1, "max pooling over this many output frequencies")
     blocks: int = option(1, "input blocks side by side that are channels (with deltas: 3)")
     init: str = option("he", "scheme of the initial weights", SCHEMES)
 
     def __post_init__(self):
-        for name, least in (("channels", 1), ("stride", 1), ("padding", -1), ("pool", 1),
-                            ("blocks", 1)):
+        for name, least in (("channels", 1), ("stride", 1), ("time_stride", 1), ("padding", -1),
+                            ("pool", 1), ("blocks", 1)):
             check_dim(name, getattr(self, name), least)
         parse_kernel(self.kernel)
 
@@ -125,7 +126,7 @@ class ConvOptions:
 class Conv(Layer):
     """y[t, f, o] = b[o] + sum over i, j, c of w[o, i, j, c] x[t + i - left, f stride + j - pad, c].
 
-    Parameters weights (channels, frames * frequencies * input channels) and bias (channels,).
+    With a `time_stride` t stands for t time_stride on the right. Parameters weights (channels, frames * frequencies * input channels) and bias (channels,).
     No padding in time: the output is shorter. Abdel-Hamid et al. 2014, Convolutional neural
     networks for speech recognition.
     """
@@ -141,6 +142,7 @@ class Conv(Layer):
         self.inputs = max(channels, options.blocks)
         self.frames, self.width = parse_kernel(options.kernel)
         self.left, self.right = (self.frames - 1) // 2, self.frames // 2
+        self.stride = options.time_stride
         self.padding = (self.width - 1) // 2 if options.padding < 0 else options.padding
         self.bands = dim // self.inputs
         positions = (self.bands + 2 * self.padding - self.width) // options.stride + 1
@@ -171,7 +173,7 @@ class Conv(Layer):
         (batch, steps, output_dim), and what `backward` needs
         """
         strips = self._strips(x, train)
-        shape = (len(x), x.shape[1] - self.left - self.right, self.output_dim)
+        shape = (len(x), self.steps(x.shape[1]), self.output_dim)
         y = self.space("y", shape, x.dtype, train)
         rows = y.reshape(-1, self.output_dim)
         best = (None if self.options.pool == 1 else
@@ -217,7 +219,7 @@ class Conv(Layer):
             if slopes is not None:
                 np.matmul(dproducts, weights, out=patches)
                 _join(patches.reshape(self.options.pool, part.stop - part.start, -1,
-                                      patches.shape[1]), part.start, slopes, False)
+                                      patches.shape[1]), part.start, self.stride, slopes, False)
         grads = {"weights": gradient,
                  "bias": column_sums(rows.reshape(-1, self.options.channels))}
         return None if slopes is None else self._add_strips(slopes, shape), grads
@@ -270,24 +272,25 @@ class Conv(Layer):
             part = slice(start, min(start + size, frames))
             patches = block[:(part.stop - start) * self.positions]
             _join(patches.reshape(self.options.pool, part.stop - start, -1, columns), start,
-                  strips, True)
+                  self.stride, strips, True)
             yield part, patches
 
 
 @numba.njit(cache=True, nogil=True)
-def _join(patches, start, strips, forward):
+def _join(patches, start, stride, strips, forward):
     """Copy strips to patches (pool, frames, pooled, columns) from output frame `start` on; or add.
 
-    Without `forward` the patches are added to the strips.
+    Without `forward` the patches are added to the strips. `stride` is in frames.
     """
     pool, frames, pooled, columns = patches.shape
     time, width = strips.shape[2:]
-    steps = time - columns // width + 1
+    steps = (time - columns // width) // stride + 1
     for place in range(pool):
         for row in range(frames):
             b, t = divmod(start + row, steps)
             for i in range(pooled):
-                run = strips[b, i * pool + place].reshape(-1)[t * width:t * width + columns]
+                begin = t * stride * width
+                run = strips[b, i * pool + place].reshape(-1)[begin:begin + columns]
                 patch = patches[place, row, i]
                 if forward:
                     for column in range(columns):

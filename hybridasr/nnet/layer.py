@@ -1,7 +1,9 @@
 """Owns what all layers of a network share: shapes, named arrays, buffers, streaming.
 
-A layer maps float32 (batch, time, dim) to (batch, time - left - right, output_dim). Everything
-works on float64 as well, which the gradient checks of the tests need.
+A layer maps float32 (batch, time, dim) to (batch, time - left - right, output_dim). One with a
+stride computes every stride-th of these frames only, the first among them, so that all layers after
+it run at a lower rate. Everything works on float64 as well, which the gradient checks of the tests
+need.
 """
 
 import dataclasses
@@ -42,6 +44,8 @@ class Layer:
         Stored with the model but not trained by gradients (running means).
     left, right : int
         Frames of context that the output loses at each side.
+    stride : int
+        Input frames from one output frame to the next.
     multiplications : int
         Of one output frame, in matrix products.
     """
@@ -55,9 +59,14 @@ class Layer:
         self.input_dim = self.output_dim = dim
         self.channels = channels
         self.left = self.right = self.multiplications = 0
+        self.stride = 1
         self.parameters: dict[str, np.ndarray] = {}
         self.statistics: dict[str, np.ndarray] = {}
         self._buffers: dict[str, np.ndarray] = {}
+
+    def steps(self, time: int) -> int:
+        """Return how many output frames a chunk of `time` input frames has; at least 0."""
+        return max(0, -(-(time - self.left - self.right) // self.stride))
 
     def forward(self, x: np.ndarray, train: bool = False,
                 rng: np.random.Generator | None = None) -> tuple[np.ndarray, Any]:
@@ -84,13 +93,19 @@ class Layer:
         one `forward` over all frames.
         """
         context = self.left + self.right
-        if not context:
+        if not context and self.stride == 1:
             return self.forward(x)[0], None
+        skip = 0
         if state is not None:
-            x = np.concatenate([state, x], axis=1)
+            kept, skip = state
+            x, skip = np.concatenate([kept, x[:, skip:]], axis=1), max(0, skip - x.shape[1])
         if x.shape[1] <= context:
-            return np.empty((len(x), 0, self.output_dim), x.dtype), x
-        return self.forward(x)[0], x[:, x.shape[1] - context:].copy()
+            return np.empty((len(x), 0, self.output_dim), x.dtype), (x, skip)
+        y = self.forward(x)[0]
+        # Where the context of the next output frame begins; frames before it that are still to
+        # come are skipped.
+        begin = y.shape[1] * self.stride
+        return y, (x[:, begin:].copy(), max(0, begin - x.shape[1]))
 
     @property
     def text(self) -> str:

@@ -82,18 +82,23 @@ def parse_offsets(text: str) -> tuple[int, ...]:
     return offsets
 
 
+STRIDE_HELP = "frames from one output to the next: all that follows runs at a lower rate"
+
+
 @dataclass(frozen=True)
 class SpliceOptions:
     """Options of splicing."""
 
     offsets: str = option("-5:5", "frames to put side by side, as -5:5 or -3,0,3")
+    stride: int = option(1, STRIDE_HELP)
 
     def __post_init__(self):
         parse_offsets(self.offsets)
+        check_dim("stride", self.stride)
 
 
 class Splice(Layer):
-    """Frames t + offset side by side, in the order of the offsets."""
+    """Frames t stride + offset side by side, in the order of the offsets."""
 
     kind = "splice"
     options_class = SpliceOptions
@@ -103,17 +108,18 @@ class Splice(Layer):
         offsets = parse_offsets(options.offsets)
         self.left, self.right = max(0, -offsets[0]), max(0, offsets[-1])
         self.starts = [self.left + offset for offset in offsets]
+        self.stride = options.stride
         self.output_dim = dim * len(offsets)
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
         batch, time, dim = x.shape
-        steps = time - self.left - self.right
+        steps = self.steps(time)
         if steps == 1 and self.starts == list(range(time)):  # the columns are in order already
             return x.reshape(batch, 1, -1), x.shape
         shape = (batch, steps, self.output_dim)
         y = self.space("y", shape, x.dtype, train)
         for place, start in enumerate(self.starts):
-            y[:, :, place * dim:(place + 1) * dim] = x[:, start:start + steps]
+            y[:, :, place * dim:(place + 1) * dim] = x[:, self._taken(start, steps)]
         return y, x.shape
 
     def backward(self, dy, cache, input_gradient=True):  # noqa: D102
@@ -126,8 +132,11 @@ class Splice(Layer):
         dx = self.buffer("dx", cache, dy.dtype)
         dx[:] = 0
         for place, start in enumerate(self.starts):
-            dx[:, start:start + steps] += dy[:, :, place * dim:(place + 1) * dim]
+            dx[:, self._taken(start, steps)] += dy[:, :, place * dim:(place + 1) * dim]
         return dx, {}
+
+    def _taken(self, start: int, steps: int) -> slice:
+        return slice(start, start + (steps - 1) * self.stride + 1, self.stride)
 
 
 @dataclass(frozen=True)
@@ -137,10 +146,12 @@ class TdnnOptions:
     offsets: str = option("-1,0,1", "frames that one output sees, as -1:1 or -3,0,3")
     dim: int = option(0, "columns of the output")
     init: str = option("he", "scheme of the initial weights", SCHEMES)
+    stride: int = option(1, STRIDE_HELP)
 
     def __post_init__(self):
         parse_offsets(self.offsets)
         check_dim("dim", self.dim)
+        check_dim("stride", self.stride)
 
 
 class Tdnn(Layer):
@@ -151,10 +162,11 @@ class Tdnn(Layer):
 
     def __init__(self, options, dim, channels, rng):
         super().__init__(options, dim, 1, rng)
-        self.splice = Splice(SpliceOptions(options.offsets), dim, 1, rng)
+        self.splice = Splice(SpliceOptions(options.offsets, options.stride), dim, 1, rng)
         self.affine = Affine(AffineOptions(options.dim, options.init), self.splice.output_dim, 1,
                              rng)
         self.left, self.right = self.splice.left, self.splice.right
+        self.stride = options.stride
         self.output_dim = options.dim
         self.multiplications = self.affine.multiplications
         self.parameters = self.affine.parameters

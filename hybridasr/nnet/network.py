@@ -1,5 +1,7 @@
 """Owns a network as a list of layers: both passes, whole utterances, streams, arrays."""
 
+import itertools
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +25,9 @@ class Network:
         themselves, so that an update in place trains the network.
     left_context, right_context : int
         Input frames needed before and after an output frame.
+    subsampling : int
+        Input frames from one output frame to the next: the product of the layers' strides. Output
+        frame t stands for the input frame t * subsampling.
     """
 
     def __init__(self, layers: Sequence[Layer]):
@@ -30,11 +35,23 @@ class Network:
             raise ValueError("a network needs a layer")
         self.layers = list(layers)
         self._name_arrays()
-        self.left_context = sum(layer.left for layer in self.layers)
-        self.right_context = sum(layer.right for layer in self.layers)
+        # Of each layer's own frames, and of the output's: input frames from one to the next.
+        *self._rates, self.subsampling = itertools.accumulate(
+            (layer.stride for layer in self.layers), operator.mul, initial=1)
+        self.left_context, self.right_context = self._context(self.layers)
         self._join = self._find_join()
         self._first_trained = next((number for number, layer in enumerate(self.layers)
                                     if layer.parameters), len(self.layers))
+
+    def _context(self, layers: Sequence[Layer]) -> tuple[int, int]:
+        """Return the input frames that the first layers, up to `layers`, need at each side."""
+        pairs = list(zip(layers, self._rates, strict=False))
+        return (sum(layer.left * rate for layer, rate in pairs),
+                sum(layer.right * rate for layer, rate in pairs))
+
+    def num_outputs(self, num_frames: int) -> int:
+        """Return how many output frames an utterance of so many input frames has."""
+        return -(-num_frames // self.subsampling)
 
     def _name_arrays(self) -> None:
         self.parameters = _named(layer.parameters for layer in self.layers)
@@ -58,7 +75,9 @@ class Network:
     @property
     def multiplications(self) -> int:
         """Multiplications of one output frame in the matrix products."""
-        return sum(layer.multiplications for layer in self.layers)
+        # Layers before a stride work on several frames for each frame of the output.
+        return sum(layer.multiplications * self.subsampling // (rate * layer.stride)
+                   for layer, rate in zip(self.layers, self._rates, strict=True))
 
     @property
     def text(self) -> str:
@@ -72,7 +91,9 @@ class Network:
         Parameters
         ----------
         x : float32 (batch, time, input_dim)
-            With the context frames: time is more than left_context + right_context.
+            With the context frames: time is more than left_context + right_context. For N
+            output frames it is left_context + (N - 1) * subsampling + 1 + right_context, or up to
+            subsampling - 1 more.
         train : bool
             Drop out, use the batch's statistics, and keep what `backward` needs. The logits then
             live in a buffer that the next training pass overwrites.
@@ -81,7 +102,8 @@ class Network:
 
         Returns
         -------
-        logits : (batch, time - left_context - right_context, output_dim), caches : list
+        logits : (batch, num_outputs(time - left_context - right_context), output_dim)
+        caches : list
             One cache a layer if `train`, otherwise empty.
         """
         if x.ndim != 3 or x.shape[2] != self.input_dim:
@@ -121,9 +143,8 @@ class Network:
 
     def _windows(self, x: np.ndarray) -> np.ndarray:
         """Return what each frame that is spliced depends on: (batch * frames, window, dim)."""
-        below = self.layers[:self._join]
-        width = 1 + sum(layer.left + layer.right for layer in below)
-        starts = np.array(self.layers[self._join].starts)
+        width = 1 + sum(self._context(self.layers[:self._join]))
+        starts = np.array(self.layers[self._join].starts) * self._rates[self._join]
         return x[:, starts[:, None] + np.arange(width)].reshape(-1, width, x.shape[2])
 
     def backward(self, dlogits: np.ndarray, caches: list[Any]) -> dict[str, np.ndarray]:
@@ -155,7 +176,7 @@ class Network:
 
         Returns
         -------
-        float32 (num_frames, output_dim)
+        float32 (num_outputs(num_frames), output_dim)
         """
         if feats.ndim != 2 or feats.shape[1] != self.input_dim:
             raise ValueError(f"features {feats.shape}, the network has {self.input_dim} columns")
@@ -164,7 +185,8 @@ class Network:
         if len(feats) <= chunk:
             return log_softmax(self.forward(self.with_context(feats)[None])[0][0])
         # In place, part by part: of an hour the posteriors alone are hundreds of megabytes.
-        out, done = np.empty((len(feats), self.output_dim), feats.dtype), 0
+        shape = (self.num_outputs(len(feats)), self.output_dim)
+        out, done = np.empty(shape, feats.dtype), 0
         for logits in self.chunked(feats, chunk):
             out[done:done + len(logits)] = log_softmax(logits)
             done += len(logits)

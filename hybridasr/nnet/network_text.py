@@ -5,6 +5,9 @@
     relu
     output            # affine to the classes, always last
 
+With ``stride=3`` a splice or tdnn layer (``time_stride=3`` a convolution) computes every third
+frame; offsets after it count frames of its output.
+
 `LAYERS` is the table of kinds; the keys of a line are the fields of the kind's options.
 """
 
@@ -39,6 +42,7 @@ LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (
     MaxPool, Lstm, Gru)}
 OUTPUT = "output"
 MAX_WEIGHTS = 1 << 27  # of a layer: 512 MB
+MAX_SUBSAMPLING = 3  # sounds are shorter than more frames
 
 
 def read_network(text: str, input_dim: int, output_dim: int, seed: int = 0,
@@ -61,7 +65,7 @@ def read_network(text: str, input_dim: int, output_dim: int, seed: int = 0,
         naming `source` and the line, if a layer, a key or a value is not known or does not fit.
     """
     layers: list[Layer] = []
-    dim, channels, line, kind = input_dim, 1, 0, ""
+    dim, channels, line, kind, rate = input_dim, 1, 0, "", 1
     for line, words in enumerate((row.partition("#")[0].split() for row in text.splitlines()), 1):
         if not words:
             continue
@@ -75,6 +79,10 @@ def read_network(text: str, input_dim: int, output_dim: int, seed: int = 0,
             raise UserError(f"{kind}: {str(error).removeprefix(': ')}", source, line) from None
         layers.append(layer)
         dim, channels = layer.output_dim, layer.channels
+        rate *= layer.stride
+        if rate > MAX_SUBSAMPLING:
+            raise UserError(f"{kind}: one output for {rate} frames; give strides whose product is "
+                            f"at most {MAX_SUBSAMPLING}", source, line)
     if kind != OUTPUT:
         raise UserError("the last layer is not 'output'; add the line 'output'", source,
                         max(line, 1))

@@ -88,7 +88,7 @@ def _product(x, weights, row_scales, scales, bias, out):
 
 
 def _take_shape(own: Layer, layer: Layer) -> None:
-    for name in ("kind", "left", "right", "local", "output_dim", "multiplications"):
+    for name in ("kind", "left", "right", "stride", "local", "output_dim", "multiplications"):
         setattr(own, name, getattr(layer, name))
 
 

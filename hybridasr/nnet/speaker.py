@@ -54,8 +54,8 @@ def fit_to_speaker(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray],
     Parameters
     ----------
     utterances : sequence of float32 (num_frames, dim)
-    targets : sequence of int array (num_frames,)
-        The pdf of every frame; -1: to be left out.
+    targets : sequence of int array (num_scores,)
+        The pdf of every frame that the network scores; -1: to be left out.
     epochs : int
         Passes over the frames.
     rate : float
@@ -108,7 +108,9 @@ def with_speaker_priors(acoustics: NnetAcoustics, utterances: Sequence[np.ndarra
     priors = np.exp(acoustics.log_priors[spoken].astype(np.float64))
     counts = max(prior_frames, 1.0) * priors / priors.sum()
     for feats in (feats for feats in utterances if len(feats)):
-        counts += np.exp(acoustics.log_posteriors(feats)[:, spoken]).sum(axis=0, dtype=np.float64)
+        posteriors = np.exp(acoustics.log_posteriors(feats)[:, spoken])
+        # Each stands for `subsampling` frames.
+        counts += acoustics.subsampling * posteriors.sum(axis=0, dtype=np.float64)
     log_priors = acoustics.log_priors.copy()
     log_priors[spoken] = np.log(counts / counts.sum() * priors.sum())
     return replace(acoustics, log_priors=log_priors)
@@ -116,11 +118,12 @@ def with_speaker_priors(acoustics: NnetAcoustics, utterances: Sequence[np.ndarra
 
 def _windows(acoustics: NnetAcoustics, utterances: Sequence[np.ndarray]
              ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all utterances, scaled, with their ends repeated, and where their frames are."""
+    """Return all utterances, scaled, with their ends repeated, and where scored frames are."""
     network = acoustics.network
     parts, places, begin = [], [], 0
     for feats in utterances:
         parts.append(network.with_context(acoustics.scaled(feats)))
-        places.append(begin + network.left_context + np.arange(len(feats)))
+        places.append(begin + network.left_context
+                      + np.arange(0, len(feats), network.subsampling))
         begin += len(parts[-1])
     return np.concatenate(parts), np.concatenate(places)

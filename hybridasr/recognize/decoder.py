@@ -63,7 +63,7 @@ class Decoder:
             for feats, frames in zip(speaker.features, utterances, strict=True):
                 search = self.grammar.begin(self.options, nbest)
                 search.accept(speaker.scorer.loglikes(feats))
-                results.append(search.finish(frames.levels))
+                results.append(search.finish(model.score_levels(frames.levels)))
             if not speaker.adapt([self._senones(decoded) for decoded in results]):
                 return results
 

@@ -177,7 +177,7 @@ class _GraphSearch:
         del levels
         path, lattice = self._best()
         grammar = self._grammar
-        shift = grammar.model.features.frame_shift_ms / 1000
+        shift = grammar.model.frame_shift
         if path is None:
             return grammar.empty(_reason_incomplete(self._frames * shift), False)
         words = path.words.tolist()
@@ -195,7 +195,7 @@ class _GraphSearch:
         # Words that do not match their phones have no times.
         segments = word_segments(phone_segments(path.transition_ids, grammar.model.transitions),
                                  path.words.tolist(), grammar.lang)
-        shift = grammar.model.features.frame_shift_ms / 1000
+        shift = grammar.model.frame_shift
         return [(grammar.lang.word_name(word.label), word.begin * shift, word.end * shift)
                 for word in segments]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
 from hybridasr.decode.endpoint import EndpointOptions
+from hybridasr.decode.search import Ending
 from hybridasr.features.online_cmvn import SpeechStats
 from hybridasr.features.pipeline import Frames
 from hybridasr.recognize.decoder import Decoder
@@ -73,7 +74,7 @@ class SpokenUtterance:
         if self._pass is None:
             return None
         shift = self._decoder.model.features.frame_shift_ms / 1000
-        ending, speechless = self._pass.search.ending(), self._pass.speechless
+        ending, speechless = self._pass.ending(), self._pass.speechless
         pending = self._pending_silence(ending.silence)
         # They follow the last frames that are decoded, whose silence goes on.
         ending = replace(ending, frames=ending.frames + pending, silence=ending.silence + pending)
@@ -112,7 +113,7 @@ class SpokenUtterance:
             decoded, stats = self._whole(self._raw[:count])
             return decoded, stats, self._raw[count:]
         levels = np.concatenate(self._levels)[:self._pass.frames]
-        return self._pass.search.finish(levels), self._pass.input.stats, self._raw
+        return self._decoded(levels), self._pass.input.stats, self._raw
 
     def finish(self) -> tuple[Decoded, SpeechStats | None]:
         """End the utterance with all of its frames: (Decoded, what was heard of the speaker)."""
@@ -121,7 +122,7 @@ class SpokenUtterance:
         assert self._pass is not None
         self._pass.finish()
         levels = np.concatenate([np.zeros(0), *self._levels])
-        return self._pass.search.finish(levels), self._pass.input.stats
+        return self._decoded(levels), self._pass.input.stats
 
     @property
     def frames(self) -> int:
@@ -133,6 +134,10 @@ class SpokenUtterance:
         """Frames that were taken."""
         return sum(map(len, self._levels))
 
+    def _decoded(self, levels: np.ndarray) -> Decoded:
+        assert self._pass is not None
+        return self._pass.search.finish(self._decoder.model.score_levels(levels))
+
     def _whole(self, raw: np.ndarray) -> tuple[Decoded, SpeechStats | None]:
         front_end = self._decoder.model.front_end
         stream = front_end.stream(self._before)
@@ -142,7 +147,15 @@ class SpokenUtterance:
 
 
 class _Pass:
-    """From raw features to the search, as they come."""
+    """From raw features to the search, as they come; everything counts frames of the features.
+
+    Attributes
+    ----------
+    frames : int
+        That are decoded: a score stands for the `subsampling` frames from its own on.
+    speechless : int
+        Last frames without speech.
+    """
 
     def __init__(self, decoder: Decoder, before: SpeechStats | None, nbest: int,
                  endpoint: EndpointOptions):
@@ -152,28 +165,39 @@ class _Pass:
         scorer = model.scorer() if model.adaptation is None else model.adaptation.scorer
         self._scores = scorer.stream()
         self.search = decoder.grammar.begin(decoder.options, nbest)
-        self.frames = 0
-        self.speechless = 0  # last frames without speech
+        self.frames = self.speechless = 0
+        self._taken = self._scored = 0  # raw frames, scores
         self._least = endpoint.speech.max_probability
         self._speech = 0.0
+        # The same in time, however many frames a score stands for.
+        self._change = 1.0 - (1.0 - 1.0 / SMOOTHING) ** model.subsampling
 
     def accept(self, raw: np.ndarray) -> int:
         """Take raw features; return how many frames were decoded."""
+        before = self.frames
+        self._taken += len(raw)
         features = self._model.final_features(self.input.accept(raw))
-        return self._advance(self._scores.accept(features))
+        self._advance(self._scores.accept(features))
+        return self.frames - before
 
     def finish(self) -> None:
         """Decode the frames that waited for later ones."""
         self._advance(self._scores.accept(self._model.final_features(self.input.finish())))
         self._advance(self._scores.finish())
 
-    def _advance(self, loglikes: np.ndarray) -> int:
+    def ending(self) -> Ending:
+        """Return how the best path so far ends."""
+        ending, each = self.search.ending(), self._model.subsampling
+        return replace(ending, frames=ending.frames * each, silence=ending.silence * each)
+
+    def _advance(self, loglikes: np.ndarray) -> None:
         self.search.accept(loglikes)
-        self.frames += len(loglikes)
-        nnet, silence = self._model.nnet, self._model.silence_pdfs
+        nnet, silence, each = self._model.nnet, self._model.silence_pdfs, self._model.subsampling
+        self._scored += len(loglikes)
+        # The frames that the last score stands for may not have come yet.
+        self.frames = min(self._scored * each, self._taken)
         if nnet is not None and silence:
             posteriors = np.exp(loglikes[:, silence] + nnet.log_priors[silence])
             for probability in (1.0 - posteriors.sum(axis=1, dtype=np.float64)).tolist():
-                self._speech += (probability - self._speech) / SMOOTHING
-                self.speechless = self.speechless + 1 if self._speech <= self._least else 0
-        return len(loglikes)
+                self._speech += (probability - self._speech) * self._change
+                self.speechless = self.speechless + each if self._speech <= self._least else 0

@@ -57,12 +57,12 @@ def detect_speech(model: AcousticModel, samples: np.ndarray,
         if the model is not a network, or has no silence of its own.
     """
     feats = model.front_end.recording(samples)[0].features
-    shift = model.features.frame_shift_ms / 1000
-    return speech_segments(speech_probabilities(model, feats), shift, options or VadOptions())
+    return speech_segments(speech_probabilities(model, feats), model.frame_shift,
+                           options or VadOptions())
 
 
 def speech_probabilities(model: AcousticModel, feats: np.ndarray) -> np.ndarray:
-    """Return the probability of speech in each frame, float64 (num_frames,).
+    """Return the probability of speech at each score of the network, float64 (num_scores,).
 
     Parameters
     ----------

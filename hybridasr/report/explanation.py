@@ -189,7 +189,7 @@ def _feature_parts(steps: FeatureSteps, recognizer: Recognizer) -> list[str]:
 
 def _search_parts(recognizer: Recognizer, decoded: Decoded, loglikes: np.ndarray,
                   samples: np.ndarray) -> list[str]:
-    model, shift = recognizer.model, recognizer.model.features.frame_shift_ms / 1000
+    model, shift = recognizer.model, recognizer.model.frame_shift
     posteriors, names = phone_posteriors(model, loglikes)
     what = "network" if model.nnet is not None else "mixtures of Gaussians"
     adapted = " The model was adapted to the speaker first." if model.adaptation else ""

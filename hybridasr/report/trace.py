@@ -119,8 +119,8 @@ def align_trace(model: AcousticModel, frames: Frames, text: str) -> tuple[Tiers,
     if paths[-1] is None:
         raise UserError(f"'{text}' cannot be aligned with the {len(frames.features)} frames of the "
                         "recording; check that this is what is said")
-    shift = model.features.frame_shift_ms / 1000
-    return utterance_tiers(paths[-1], words, model.lang, model.transitions, shift), paths[-1]
+    return (utterance_tiers(paths[-1], words, model.lang, model.transitions, model.frame_shift),
+            paths[-1])
 
 
 def decoded_tiers(model: AcousticModel, decoded: Decoded) -> Tiers:
@@ -129,8 +129,8 @@ def decoded_tiers(model: AcousticModel, decoded: Decoded) -> Tiers:
     if path is None or path.transition_ids.max(initial=0) > model.transitions.num_tids:
         # The path is the filler's, whose units are no phones of the model.
         return {"words": decoded.times}
-    shift = model.features.frame_shift_ms / 1000
-    tiers = utterance_tiers(path.transition_ids, (), model.lang, model.transitions, shift)
+    tiers = utterance_tiers(path.transition_ids, (), model.lang, model.transitions,
+                            model.frame_shift)
     return tiers | {"words": decoded.times}
 
 

@@ -199,7 +199,7 @@ class WakeDetector:
         confidence = float(np.exp(decision.measures[_RATIO]))
         if not confidence >= least or not decision.words:
             return None
-        start, shift = (self._place + first) / self._rate, model.features.frame_shift_ms / 1000
+        start, shift = (self._place + first) / self._rate, model.frame_shift
         return {"wake": decision.command.text, "id": decision.command.id,
                 "start": round(start + decision.words[0].begin * shift, 3),
                 "end": round(start + decision.words[-1].end * shift, 3),

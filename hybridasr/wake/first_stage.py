@@ -90,7 +90,8 @@ class FirstStageStream:
         self._start = self._frames
         self._input = model.front_end.stream(provisional=True)
         self._scores = model.nnet.stream()
-        self._search = PhraseSearch(self._stage.chains, self._stage.least, SETTLE)
+        self._search = PhraseSearch(self._stage.chains, self._stage.least,
+                                    max(1, round(SETTLE / model.subsampling)))
         self._silent = 0  # last frames of silence
 
     def accept(self, samples: np.ndarray) -> list[Hit]:
@@ -133,11 +134,12 @@ class FirstStageStream:
         assert nnet is not None
         scores = self._stage.classes.scores(loglikes, nnet.log_priors)
         silent = scores[:, self._silence].max(axis=1) >= 0  # the best of all classes
-        spoken = np.flatnonzero(~silent)
-        self._silent = len(silent) - 1 - int(spoken[-1]) if len(spoken) else (
-            self._silent + len(silent))
+        spoken, each = np.flatnonzero(~silent), self._stage.model.subsampling
+        self._silent = each * (len(silent) - 1 - int(spoken[-1])) if len(spoken) else (
+            self._silent + each * len(silent))
         return self._placed(self._search.accept(scores))
 
     def _placed(self, hits: list[Hit]) -> list[Hit]:
-        return [hit._replace(begin=hit.begin + self._start, end=hit.end + self._start)
-                for hit in hits]
+        each = self._stage.model.subsampling  # frames that a score stands for
+        return [hit._replace(begin=self._start + each * hit.begin,
+                             end=self._start + each * hit.end) for hit in hits]

@@ -77,7 +77,7 @@ def ours(args: argparse.Namespace, folder: Path) -> list[dict]:
                 scores.append(scorer.loglikes(model.final_features(frames.features)))
         if len(scores) == args.count:
             break
-    seconds = sum(map(len, scores)) * model.features.frame_shift_ms / 1000
+    seconds = sum(map(len, scores)) * model.frame_shift
     # Kaldi's decoders read a column for each label, from 1.
     columns = DecodingGraph(graph.start, graph.arc_offsets, graph.eps_offsets, grammar.arc_pdfs + 1,
                             graph.olabel, graph.weight, graph.nextstate, graph.final)

@@ -39,7 +39,8 @@ def main() -> None:
             continue
         spoken = ~np.isin(phones[ids], aligner.lang.silence_phones)
         found = np.zeros(len(feats), bool)
-        for segment in speech_segments(speech_probabilities(model, feats), shift, exact):
+        for segment in speech_segments(speech_probabilities(model, feats),
+                                       model.frame_shift, exact):
             found[round(segment.start / shift):round(segment.end / shift)] = True
         for kind in (0, 1):
             wrong[kind] += (found[spoken == kind] != kind).sum()
