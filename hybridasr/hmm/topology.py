@@ -21,6 +21,11 @@ class HmmState:
     transitions: tuple[tuple[int, float], ...]
 
 
+# Of lattice-free MMI: the first output of a phone, every later one, the end.
+CHAIN_STATES = (HmmState(0, ((1, 0.5), (2, 0.5))), HmmState(1, ((1, 0.5), (2, 0.5))),
+                HmmState(-1, ()))
+
+
 @dataclass(frozen=True)
 class TopologyEntry:
     """The states of some phones; entry is state 0, the last state is final."""
@@ -65,6 +70,11 @@ class Topology:
     def phones(self) -> list[int]:
         """Every phone with an entry, ascending."""
         return sorted(self._by_phone)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether all phones are as `chain_topology` makes them."""
+        return all(entry.states == CHAIN_STATES for entry in self.entries)
 
     def for_phone(self, phone: int) -> TopologyEntry:
         """Return the entry of a phone; `UserError` if it has none."""
@@ -119,9 +129,7 @@ def chain_topology(phones: list[int]) -> Topology:
     >>> chain_topology([1, 2]).for_phone(1).min_frames
     1
     """
-    states = (HmmState(0, ((1, 0.5), (2, 0.5))), HmmState(1, ((1, 0.5), (2, 0.5))),
-              HmmState(-1, ()))
-    return Topology((TopologyEntry(tuple(phones), states),))
+    return Topology((TopologyEntry(tuple(phones), CHAIN_STATES),))
 
 
 def read_topology(text: str, source: str = "topo") -> Topology:
