@@ -72,22 +72,6 @@ def den_loss(outputs: np.ndarray, lengths: np.ndarray, graph: DenominatorGraph,
 
 
 @numba.njit(cache=True, nogil=True)
-def _leak(alpha, total, initial, leaky, left):
-    """Return what leaves the states: `alpha` scaled to a sum of one, and what leaks; in `left`."""
-    inverse = np.empty(LANES, np.float32)
-    total[:] = np.float32(0)
-    for state in range(len(alpha)):
-        for lane in range(LANES):
-            total[lane] += alpha[state, lane]
-    for lane in range(LANES):
-        inverse[lane] = np.float32(1) / total[lane]
-    for state in range(len(alpha)):
-        leak = leaky * initial[state]
-        for lane in range(LANES):
-            left[state, lane] = alpha[state, lane] * inverse[lane] + leak
-
-
-@numba.njit(cache=True, nogil=True)
 def _follow_arcs(offsets, ends, weight, rows, sums):
     """Put the weighted sum of the rows at the other ends of each state's arcs into `sums`."""
     for state in range(len(offsets) - 1):
@@ -114,24 +98,29 @@ def _follow_arcs(offsets, ends, weight, rows, sums):
 def _forward(likes, offsets, source, weight, enter_pdf, loop_pdf, loop, initial, leaky, alpha):
     """Fill `alpha` (time + 1, num_states, LANES), not scaled; return its sums (time + 1, LANES)."""
     time, num_states = len(likes), len(loop)
-    totals = np.empty((time + 1, LANES), np.float32)
+    totals = np.zeros((time + 1, LANES), np.float32)
+    inverse = np.empty(LANES, np.float32)
     left = np.empty((num_states, LANES), np.float32)
     for state in range(num_states):
         for lane in range(LANES):
             alpha[0, state, lane] = initial[state]
+            totals[0, lane] += initial[state]
     for t in range(time):
-        _leak(alpha[t], totals[t], initial, leaky, left)
-        like, after = likes[t], alpha[t + 1]
+        for lane in range(LANES):
+            inverse[lane] = np.float32(1) / totals[t, lane]
+        like, now, after, total = likes[t], alpha[t], alpha[t + 1], totals[t + 1]
+        # What leaves the states, scaled to a sum of one, and what leaks.
+        for state in range(num_states):
+            leak, row, same = leaky * initial[state], now[state], left[state]
+            for lane in range(LANES):
+                same[lane] = row[lane] * inverse[lane] + leak
         _follow_arcs(offsets, source, weight, left, after)
         for state in range(num_states):
             enter, later, stay = like[enter_pdf[state]], like[loop_pdf[state]], loop[state]
             row, same = after[state], left[state]
             for lane in range(LANES):
                 row[lane] = enter[lane] * row[lane] + stay * later[lane] * same[lane]
-    totals[time] = np.float32(0)
-    for state in range(num_states):
-        for lane in range(LANES):
-            totals[time, lane] += alpha[time, state, lane]
+                total[lane] += row[lane]
     return totals
 
 
@@ -140,18 +129,19 @@ def _backward(likes, offsets, target, weight, enter_pdf, loop_pdf, loop, initial
               totals, ends, occupied):
     """Add each pdf's occupation to `occupied`, shaped as `likes`."""
     time, num_states = len(likes), len(loop)
-    # Derivative of the log probability by alpha, and the same times the likelihood of an arc.
+    # The derivative of the log probability by alpha is (beta + leaked) scale.
     beta = np.zeros((num_states, LANES), np.float32)
+    leaked, scale = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    # The same times the likelihood of an arc, and what comes back along the arcs.
     entering = np.empty((num_states, LANES), np.float32)
     before = np.empty((num_states, LANES), np.float32)
-    leaked, inverse = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    inverse = np.empty(LANES, np.float32)
     for t in range(time - 1, -1, -1):
         for lane in range(LANES):
             inverse[lane] = np.float32(1) / totals[t, lane]
-            # The chunk ends here, in any state.
+            # The chunk ends here, in any state; until now its beta was zero.
             if ends[lane] == t + 1:
-                for state in range(num_states):
-                    beta[state, lane] = np.float32(1) / totals[t + 1, lane]
+                leaked[lane], scale[lane] = np.float32(1), np.float32(1) / totals[t + 1, lane]
         like, after, now, occupation = likes[t], alpha[t + 1], alpha[t], occupied[t]
         for state in range(num_states):
             enter, later, stay = like[enter_pdf[state]], like[loop_pdf[state]], loop[state]
@@ -159,7 +149,7 @@ def _backward(likes, offsets, target, weight, enter_pdf, loop_pdf, loop, initial
             row, arrived, left, into = beta[state], after[state], now[state], entering[state]
             leak = leaky * initial[state]
             for lane in range(LANES):
-                value = row[lane]
+                value = (row[lane] + leaked[lane]) * scale[lane]
                 looping = stay * later[lane] * value
                 staying = looping * (left[lane] * inverse[lane] + leak)
                 into[lane] = enter[lane] * value
@@ -169,11 +159,8 @@ def _backward(likes, offsets, target, weight, enter_pdf, loop_pdf, loop, initial
         _follow_arcs(offsets, target, weight, entering, before)
         leaked[:] = np.float32(0)
         for state in range(num_states):
-            row, onward, begin = beta[state], before[state], initial[state]
+            row, onward, begin = beta[state], before[state], leaky * initial[state]
             for lane in range(LANES):
                 row[lane] += onward[lane]
                 leaked[lane] += begin * row[lane]
-        for state in range(num_states):
-            row = beta[state]
-            for lane in range(LANES):
-                row[lane] = (row[lane] + leaky * leaked[lane]) * inverse[lane]
+        scale[:] = inverse

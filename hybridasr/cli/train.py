@@ -139,9 +139,9 @@ def _chain_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.train.chain_options import ChainOptions
 
     add_nj(parser)
-    parser.epilog = ("The features of DATA may be of another kind than those of the alignments; the "
-                     "tree is grown anew. Make the graph with mkgraph, and choose the acoustic "
-                     "scale with tune-scale.")
+    parser.epilog = ("The features of DATA may be of another kind than those of the alignments; "
+                     "the tree is grown anew. Make the graph with mkgraph, and choose the "
+                     "acoustic scale with tune-scale.")
     add_options(parser, ChainOptions)
     _add_oov_share(parser)
     for name in ("data", "lang", "ali", "exp"):

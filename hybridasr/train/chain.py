@@ -47,19 +47,19 @@ from hybridasr.tree.tree import allowed_tuples
 
 logger = logging.getLogger("hybridasr")
 NATURAL_SCALE = 1.0  # acoustic, of a model whose sequences are what was trained
-# Six outputs to each side, half a second in all; the first layer sees every frame.
+# 25 frames to each side; the first layer sees every frame, all later ones every third.
 DEFAULT_NETWORK = """\
 splice offsets=-4:4 stride=3
-affine dim=384
+affine dim=320
 batchnorm
 relu
 """ + "".join(f"""\
-splice offsets={offsets}
-affine dim=384
+splice offsets=-{far},0,{far}
+affine dim=320
 batchnorm
 relu
-""" for offsets in ("-1,0,1", "-1,0,1", "-3,0,3")) + """\
-affine dim=256
+""" for far in (1, 2, 4)) + """\
+affine dim=160
 batchnorm
 relu
 output
@@ -194,5 +194,6 @@ def chain_line(directory: Path, info: dict[str, Any]) -> str:
     held = info["held_out_loss"]
     return (f"{directory}: {info['hours']:.2f} h, {info['pdfs']} pdfs, {info['parameters']} "
             f"parameters, denominator of {info['denominator_arcs']} arcs, MMI an output "
-            f"{-info['loss']:.4f}" + (f", of those held out {-held:.4f}" if held is not None else "")
+            f"{-info['loss']:.4f}"
+            + (f", of those held out {-held:.4f}" if held is not None else "")
             + f", {info['frames_a_second']} outputs a second, {info['train_seconds']:.1f} s")

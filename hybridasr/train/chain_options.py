@@ -13,7 +13,7 @@ from hybridasr.train.nnet_options import FitOptions, InputOptions, check_least
 class ChainOptions(InputOptions, FitOptions):
     """How a network is trained by lattice-free MMI (names and defaults of Kaldi's where it has)."""
 
-    network: str = option("", "file that describes the network; none: time delays, 384 columns, an "
+    network: str = option("", "file that describes the network; none: time delays, 320 columns, an "
                               "output for every third frame")
     minibatch_size: int = option(4800, "frames a step")
     chunk_width: int = option(150, "frames in a row that are trained on together; 0: whole "

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-
-from hybridasr.chain.den_loss import LANES, den_loss
 from chain_world import (
     every_path,
     flat_tree,
@@ -12,6 +10,8 @@ from chain_world import (
     random_outputs,
     summed,
 )
+
+from hybridasr.chain.den_loss import LANES, den_loss
 
 
 @pytest.mark.parametrize("tree", [left_tree(), flat_tree()], ids=["left", "flat"])
@@ -62,7 +62,8 @@ def test_long_chunks_with_large_outputs_stay_finite():
     graph = phone_graph().denominator()
     outputs = 40 * random_outputs(2, 400, graph.num_pdfs, seed=3)
     log_probs, occupation = den_loss(outputs, np.array([400, 400]), graph)
-    assert np.isfinite(log_probs).all() and np.isfinite(occupation).all()
+    assert np.isfinite(log_probs).all()
+    assert np.isfinite(occupation).all()
     np.testing.assert_allclose(occupation.sum(axis=2), 1.0, rtol=0, atol=1e-4)
 
 

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from chain_world import SEQUENCES, flat_tree, left_tree, phone_graph, steps_from
 
 from hybridasr.chain.denominator import PhoneGraph
 from hybridasr.chain.phone_lm import PhoneLmOptions, estimate_phone_lm
 from hybridasr.errors import UserError
 from hybridasr.tree.tree import DecisionTree
-from chain_world import SEQUENCES, flat_tree, left_tree, phone_graph, steps_from
 
 
 def test_initial_probabilities_are_the_average_of_a_random_walk():
@@ -40,7 +40,8 @@ def test_arcs_are_the_same_both_ways():
                   strict=True))
     into = set(zip(graph.in_source.tolist(), target.tolist(), graph.in_weight.tolist(),
                    strict=True))
-    assert out == into and len(out) == graph.num_arcs
+    assert out == into
+    assert len(out) == graph.num_arcs
 
 
 @pytest.mark.parametrize("tree", [left_tree(), flat_tree()], ids=["left", "flat"])
@@ -50,7 +51,8 @@ def test_a_sequence_goes_through_the_pdfs_that_the_tree_gives(tree):
     lm = estimate_phone_lm(SEQUENCES, PhoneLmOptions(num_extra_lm_states=2))
     for sequence in SEQUENCES:
         path = phones.path(sequence)
-        assert path is not None and path.states[0] == 0
+        assert path is not None
+        assert path.states[0] == 0
         left, state = 0, lm.start
         for phone, number, weight in zip(sequence, path.states[1:], path.log_weights, strict=True):
             window = (left, phone)[-tree.context_width:]

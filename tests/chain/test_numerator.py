@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from chain_world import SEQUENCES, phone_graph, random_outputs
 
 from hybridasr.chain.den_loss import den_loss
 from hybridasr.chain.num_loss import num_loss
@@ -14,7 +15,6 @@ from hybridasr.chain.numerator import (
     output_bounds,
     phone_spans,
 )
-from chain_world import SEQUENCES, phone_graph, random_outputs
 
 
 def times_of(sequence, seed=0, longest=12):

@@ -4,10 +4,10 @@ import math
 from collections import Counter
 
 import pytest
+from chain_world import SEQUENCES
 
 from hybridasr.chain.phone_lm import PhoneLmOptions, estimate_phone_lm
 from hybridasr.errors import UserError
-from chain_world import SEQUENCES
 
 
 def log_prob(lm, sequence):
