@@ -58,6 +58,8 @@ _LINES = (
       f"{{root}}/train {{root}}/lang {{root}}/exp/mono {{root}}/exp/{name}"
       for name, width, optimizer in (("memory", 20, "sgd"), ("image", 4, "adam"),
                                      ("plain", 1, "adam"))),
+    "train-chain --network {root}/plain.conf --num-epochs 1 --minibatch-size 600 --chunk-width 60 "
+    "--numleaves 20 --held-out 0.3 {root}/train {root}/lang {root}/exp/mono {root}/exp/chain",
     "mkgraph {root}/exp/plain",
     "decode --nnet-passes 2 {root}/exp/plain/graph {root}/test {root}/exp/plain/decode",
     "tune-scale --held-out {root}/exp/plain {root}/train",
