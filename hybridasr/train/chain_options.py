@@ -19,7 +19,7 @@ class ChainOptions(InputOptions, FitOptions):
     chunk_width: int = option(150, "frames in a row that are trained on together; 0: whole "
                                    "utterances")
     silence_share: float = option(1.0, "share of the chunks of silence alone that an epoch draws")
-    numleaves: int = option(1000, "leaves of the tree at most")
+    numleaves: int = option(1000, "leaves of the tree at most", needs="context_width=2")
     context_width: int = option(2, "phones that the tree sees: 1, or 2 (left neighbour)")
     lm: PhoneLmOptions = nested(PhoneLmOptions)
     tolerance: int = option(5, "frames that a phone may begin or end earlier or later than aligned")

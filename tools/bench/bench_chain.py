@@ -1,14 +1,14 @@
 """Times training steps by lattice-free MMI beside cross-entropy of the same network.
 
     python tools/bench/bench_chain.py [--rounds 7] [--chunks 16] [--leaves 800] [--network FILE]
-        [--sequences 4000] [--torch]
+        [--sequences 4000]
 
 A step is forward, loss, backward and Adam, on chunks of 150 frames of 43 columns, an output for
 every third. The denominator graph is of a phone language model of Kaldi's default size, estimated
-from random sentences of syllables of 200 phones: about 50,000 arcs, as that of Common Voice zh-CN.
+from random sentences of syllables of 200 phones: about as many arcs as that of Common Voice zh-CN.
 Cross-entropy has one output a leaf, lattice-free MMI two. Seconds are those of the process, so that
-other work on the machine does not count; jobs take turns, figures are medians of the rounds. With
---torch the same forward-backward over the denominator runs in PyTorch, as sparse products.
+other work on the machine does not count; jobs take turns, figures are medians of the rounds. The
+same pass over the denominator is also done with numpy and scipy's sparse matrices.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from hybridasr.chain.den_loss import LEAKY_COEFFICIENT, den_loss
 from hybridasr.chain.denominator import DenominatorGraph, PhoneGraph
@@ -31,7 +32,7 @@ from hybridasr.storage import read_text
 from hybridasr.train.chain import DEFAULT_NETWORK
 from hybridasr.train.chain_objective import LatticeFreeMmi
 
-COLUMNS, FRAMES, PHONES = 43, 150, 200
+COLUMNS, FRAMES, PHONES, INITIALS = 43, 150, 200, 25
 
 
 class HashedTree:
@@ -42,15 +43,16 @@ class HashedTree:
     def __init__(self, leaves: int):
         self.num_pdfs = leaves
 
-    def pdf(self, window: tuple[int, ...], pdf_class: int) -> int:
+    def pdf(self, window: tuple[int, ...], pdf_class: int) -> int:  # noqa: D102
         return (window[0] * 7 + window[1] * 13 + pdf_class * 3) % self.num_pdfs
 
 
 def make_world(args: argparse.Namespace) -> tuple[DenominatorGraph, Numerators]:
     """Return a denominator graph, and numerators of utterances of chunks' length."""
     rng = np.random.default_rng(1)
-    # Syllables as frequent as words are: the n-th has a share of about 1 / n.
-    syllables = [tuple(rng.integers(1, PHONES, rng.integers(1, 3)).tolist()) for _ in range(1000)]
+    # Of an initial and a final, as frequent as words are: the n-th has a share of about 1 / n.
+    syllables = np.column_stack([rng.integers(1, INITIALS, 400),
+                                 rng.integers(INITIALS, PHONES, 400)]).tolist()
     share = 1.0 / (1 + np.arange(len(syllables)))
     sentences = [tuple(phone for one in rng.choice(len(syllables), 22, p=share / share.sum())
                        for phone in syllables[one]) for _ in range(args.sequences)]
@@ -75,32 +77,36 @@ def training_step(text: str, outputs: int, chunks: int, loss: Callable) -> Calla
     return step
 
 
-def torch_denominator(graph: DenominatorGraph, outputs: np.ndarray) -> Callable:
-    """Return the forward pass over the denominator and its gradient, by PyTorch's autograd."""
-    import torch
-
-    torch.set_num_threads(1)
-    offsets, source = torch.from_numpy(graph.in_offsets), torch.from_numpy(graph.in_source)
-    arcs = torch.sparse_csr_tensor(offsets, source, torch.from_numpy(graph.in_weight),
-                                   (graph.num_states, graph.num_states))
-    enter, later = (torch.from_numpy(pdfs.astype(np.int64))
+def plain_denominator(graph: DenominatorGraph, outputs: np.ndarray) -> Callable:
+    """Return the same pass with numpy and sparse matrices of scipy."""
+    shape = (graph.num_states, graph.num_states)
+    into = csr_matrix((graph.in_weight, graph.in_source, graph.in_offsets), shape)
+    out = csr_matrix((graph.out_weight, graph.out_target, graph.out_offsets), shape)
+    # From states to pdfs, to add occupations up.
+    states, ones = np.arange(graph.num_states), np.ones(graph.num_states, np.float32)
+    enter, later = (csr_matrix((ones, (pdfs, states)), (graph.num_pdfs, graph.num_states))
                     for pdfs in (graph.enter_pdf, graph.loop_pdf))
-    loop = torch.from_numpy(graph.loop)[:, None]
-    initial = torch.from_numpy(graph.initial.astype(np.float32))[:, None]
+    loop, initial = graph.loop[:, None], graph.initial.astype(np.float32)[:, None]
 
     def run() -> tuple[np.ndarray, np.ndarray]:
-        scores = torch.tensor(outputs, requires_grad=True)
-        alpha = initial.expand(-1, len(outputs))
-        total = torch.zeros(len(outputs))
-        for t in range(outputs.shape[1]):
-            scale = alpha.sum(0)
-            total = total + scale.log()
-            left = alpha / scale + LEAKY_COEFFICIENT * initial
-            likes = scores[:, t].exp().T
-            alpha = likes[enter] * (arcs @ left) + loop * likes[later] * left
-        total = total + alpha.sum(0).log()
-        total.sum().backward()
-        return total.detach().numpy(), scores.grad.numpy()
+        likes = np.exp(outputs.transpose(1, 2, 0))
+        alpha = np.repeat(initial, len(outputs), axis=1)
+        lefts, alphas, totals = [], [], [alpha.sum(0)]
+        for like in likes:
+            lefts.append(alpha / totals[-1] + LEAKY_COEFFICIENT * initial)
+            alpha = (like[graph.enter_pdf] * (into @ lefts[-1])
+                     + loop * like[graph.loop_pdf] * lefts[-1])
+            alphas.append(alpha)
+            totals.append(alpha.sum(0))
+        occupation = np.empty_like(likes)
+        beta = np.repeat(1 / totals[-1][None], graph.num_states, axis=0)
+        for t in range(len(likes) - 1, -1, -1):
+            looping = loop * likes[t][graph.loop_pdf] * beta
+            staying = looping * lefts[t]
+            occupation[t] = enter @ (alphas[t] * beta - staying) + later @ staying
+            beta = looping + out @ (likes[t][graph.enter_pdf] * beta)
+            beta = (beta + LEAKY_COEFFICIENT * (initial * beta).sum(0)) / totals[t]
+        return np.log(totals).astype(np.float64).sum(0), occupation.transpose(2, 0, 1)
 
     return run
 
@@ -112,7 +118,6 @@ def main() -> None:
     parser.add_argument("--leaves", type=int, default=800)
     parser.add_argument("--sequences", type=int, default=4000, help="sentences of the phone model")
     parser.add_argument("--network", help="its description (default: that of train-chain)")
-    parser.add_argument("--torch", action="store_true", help="compare with PyTorch")
     args = parser.parse_args()
     graph, numerators = make_world(args)
     print(f"{os.cpu_count()} CPUs; denominator of {graph.num_states} states and {graph.num_arcs} "
@@ -138,11 +143,10 @@ def main() -> None:
             text, 2 * args.leaves, args.chunks, lambda values: objective.loss(values, chunks)[1]),
         "denominator alone": lambda: den_loss(logits, lengths, graph),
         "numerator alone": lambda: num_loss(logits, places, numerators)}
-    if args.torch:
-        theirs = torch_denominator(graph, logits)
-        for ours, other in zip(den_loss(logits, lengths, graph), theirs(), strict=True):
-            np.testing.assert_allclose(ours, other, rtol=1e-4, atol=1e-4)
-        jobs["denominator alone, PyTorch"] = theirs
+    plain = plain_denominator(graph, logits)
+    for ours, other in zip(den_loss(logits, lengths, graph), plain(), strict=True):
+        np.testing.assert_allclose(ours, other, rtol=1e-4, atol=1e-4)
+    jobs["denominator alone, numpy and scipy"] = plain
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(args.rounds + 1):
         for name, job in jobs.items():
