@@ -98,7 +98,7 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
         if phones are not those of the model, or features, and there are no recordings.
     """
     model = load_model(source)
-    options = options or natural_options(model.transitions.topology)
+    options = options or natural_options(model.transitions.topology, model.subsampling)
     adapt, output = adapt or AdaptOptions(), output or OutputOptions()
     check_phones(model.lang, lang, source)
     data = matching_features(data, model.features, pool)
@@ -178,7 +178,9 @@ class Aligner:
     """Aligns utterances with one model; graphs of the last transcripts are kept."""
 
     def __init__(self, model: AcousticModel, lang: Lang, options: AlignOptions):
-        self.model, self.lang, self.options = model, lang, options
+        # A score weighs as the frames that it stands for would; else silences are lost.
+        scale = options.acoustic_scale * model.subsampling
+        self.model, self.lang, self.options = model, lang, replace(options, acoustic_scale=scale)
         self._builder = TrainingGraphs(lang, model.transitions, model.tree)
         self._costs = model.transitions.scaled_costs(options.scales.transition_scale,
                                                      options.scales.self_loop_scale)

@@ -194,7 +194,8 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.progress import job_log, logger
 
     check_adaptation(args, args.model)
-    natural = natural_options(load_model(args.model).transitions.topology)
+    model = load_model(args.model)
+    natural = natural_options(model.transitions.topology, model.subsampling)
     options = change_options(natural, **given_options(AlignOptions, args))
     log = args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):

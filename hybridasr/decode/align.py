@@ -24,19 +24,21 @@ class AlignOptions:
 
     beam: float = option(10.0, "pruning beam of the alignment")
     retry_beam: float = option(40.0, "beam of the second try where the first reaches no end")
-    acoustic_scale: float = option(0.1, "factor on the acoustic log likelihoods")
+    acoustic_scale: float = option(0.1, "factor on the acoustic log likelihoods of a frame; the "
+                                   "score of a network with a stride counts for all its frames")
     scales: GraphOptions = nested(GraphOptions)
     boost_silence: float = option(1.0, "factor on silence likelihoods while aligning")
 
 
-def natural_options(topology: Topology) -> AlignOptions:
+def natural_options(topology: Topology, subsampling: int) -> AlignOptions:
     """Return the options that suit a model's topology where none are given.
 
-    The defaults; of lattice-free MMI, the scales that it was trained with.
+    The defaults; of lattice-free MMI, the scales that it was trained with: each score, which stands
+    for `subsampling` frames, counts as it is.
     """
     if not topology.is_chain:
         return AlignOptions()
-    return AlignOptions(acoustic_scale=1.0, scales=natural_scales(topology))
+    return AlignOptions(acoustic_scale=1.0 / subsampling, scales=natural_scales(topology))
 
 
 @dataclass(frozen=True)

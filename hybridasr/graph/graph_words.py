@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridasr.errors import UserError
+from hybridasr.hmm.topology import Topology
 from hybridasr.lexicon.extend import with_disambig_symbols
 from hybridasr.lexicon.langdir import Lang, read_words, write_symbols
 from hybridasr.storage import PathLike, digest, is_file, read_bytes, read_json
@@ -47,16 +48,21 @@ def read_graph_words(directory: PathLike, lang: Lang) -> Lang:
     return lang
 
 
-def graph_record(tree: Any, lang: Lang) -> dict[str, str]:
+def graph_record(tree: Any, lang: Lang, topology: Topology) -> dict[str, str]:
     """Return what graph.json says of the model that a graph fits, and of its words."""
-    return {"model": _key(tree, lang), "words": digest(lang.words)}
+    return {"model": _key(tree, lang), "words": digest(lang.words),
+            "topology": digest(topology.to_text())}
 
 
-def fits_model(record: Mapping[str, Any], tree: Any, lang: Lang) -> bool:
+def fits_model(record: Mapping[str, Any], tree: Any, lang: Lang, topology: Topology) -> bool:
     """Tell whether a graph was made for a model, by its graph.json.
 
-    Graphs of models with other trees may well be of the same size.
+    Graphs of models with other trees may well be of the same size; and models of one tree may
+    score other frames, and have other transitions for them.
     """
+    # Graphs of earlier versions do not say.
+    if record.get("topology") not in (None, digest(topology.to_text())):
+        return False
     key = record.get("model")
     # Graphs of earlier versions have a key of the model's words, or none.
     expected = _key(tree, lang) if "words" in record else digest(tree.to_dict(), lang.words)

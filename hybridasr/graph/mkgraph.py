@@ -197,7 +197,8 @@ def make_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, des
     write_graph(destination, graph, grammar, lang)
     write_json(destination / "graph.json", {
         "grammar": kind, "phrases": len(phrases) or None, "states": graph.num_states,
-        "arcs": graph.num_arcs, "options": to_dict(options), **graph_record(tree, lang)})
+        "arcs": graph.num_arcs, "options": to_dict(options),
+        **graph_record(tree, lang, transitions.topology)})
     line = f"{destination}: {kind} grammar, {graph.num_states} states, {graph.num_arcs} arcs"
     logger.debug("%s", line)
     return line

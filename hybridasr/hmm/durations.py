@@ -45,6 +45,15 @@ def estimate_durations(alignments: Iterable[np.ndarray], transitions: Transition
     return np.stack([mean, deviation], axis=1).astype(np.float32)
 
 
+def rescaled(durations: np.ndarray, factor: float) -> np.ndarray:
+    """Return the same durations in frames of which there are `factor` times as many.
+
+    >>> np.exp(rescaled(np.log([[12.0, 1.5]]), 1 / 3)).round(3).tolist()
+    [[4.0, 1.5]]
+    """
+    return (durations + np.array([np.log(factor), 0.0])).astype(durations.dtype)
+
+
 def standard_deviations(phones: np.ndarray, frames: np.ndarray,
                         durations: np.ndarray) -> np.ndarray:
     """Return how many standard deviations each phone's log duration is from its mean, signed."""

@@ -7,6 +7,8 @@ state of an entry has none and is final.
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from hybridasr.errors import DamagedFile, UserError
 
 MAX_STATES = 100  # of a phone; more is a damaged file
@@ -42,6 +44,19 @@ class TopologyEntry:
     def min_frames(self) -> int:
         """Fewest frames that a path from the first to the final state emits."""
         return self.fewest_frames[len(self.states) - 1]
+
+    @property
+    def chain(self) -> np.ndarray:
+        """Probability of each state after a frame in each, float64 (states, states).
+
+        The final state is never left.
+        """
+        matrix = np.zeros((len(self.states), len(self.states)))
+        for number, state in enumerate(self.states):
+            for target, probability in state.transitions:
+                matrix[number, target] += probability
+        matrix[-1, -1] = 1.0
+        return matrix / matrix.sum(axis=1, keepdims=True)
 
     @property
     def fewest_frames(self) -> dict[int, int]:
@@ -82,6 +97,21 @@ class Topology:
             return self._by_phone[phone]
         except KeyError:
             raise UserError(f"phone {phone} has no topology; remake the lang directory") from None
+
+    def at_rate(self, every: int) -> "Topology":
+        """Return the topology of paths that hold every `every`-th frame of this one's alone.
+
+        >>> make_topology([1], [], 2).at_rate(2).for_phone(1).states[0].transitions
+        ((0, 0.5625), (1, 0.375), (2, 0.0625))
+        """
+        entries = []
+        for entry in self.entries:
+            chain = np.linalg.matrix_power(entry.chain, every)
+            states = tuple(HmmState(state.pdf_class, tuple(
+                (int(to), float(chain[number, to])) for to in np.flatnonzero(chain[number])))
+                for number, state in enumerate(entry.states[:-1]))
+            entries.append(TopologyEntry(entry.phones, (*states, entry.states[-1])))
+        return Topology(tuple(entries))
 
     def to_text(self) -> str:
         """Return Kaldi's text form."""

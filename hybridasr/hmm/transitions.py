@@ -124,15 +124,55 @@ class TransitionModel:
             total = counts[start:end].sum()
             if end - start < 2 or total < MIN_COUNT:
                 continue
-            probabilities = counts[start:end] / total
-            for _ in range(3):  # flooring and normalising settle in a few rounds
-                probabilities = np.maximum(probabilities, PROBABILITY_FLOOR)
-                probabilities /= probabilities.sum()
-            log_probs[start:end] = np.log(probabilities)
+            log_probs[start:end] = np.log(_floored(counts[start:end] / total))
         return TransitionModel(self.topology, map(tuple, self.tuples.tolist()), log_probs)
+
+    def at_rate(self, every: int) -> "TransitionModel":
+        """Return the model of paths that hold every `every`-th frame of this one's paths alone.
+
+        Phones last 20 ms and more, and have three states: where a frame stands for 30 ms, states
+        must be left out, or every phone would last 90. A phone's states are a Markov chain, and
+        what it does in several frames are the powers of its matrix; the states get the transitions
+        that these have. A phone begins in its first state nevertheless.
+
+        Transition-ids are numbered anew; transition-states, and so pdfs, are the same.
+        """
+        if every == 1:
+            return self
+        topology = self.topology.at_rate(every)
+        rows = {(phone, state): self._mean_row(phone, state) for phone, state in
+                np.unique(self.tuples[:, :2], axis=0).tolist()}
+        log_probs = [np.zeros(1)]
+        for number, (phone, state, _) in enumerate(self.tuples.tolist(), 1):
+            chain = self.topology.for_phone(phone).chain
+            for other in range(len(chain) - 1):
+                chain[other] = rows.get((phone, other), chain[other])
+            own = self._row(number) @ np.linalg.matrix_power(chain, every - 1)
+            targets = [to for to, _ in topology.for_phone(phone).states[state].transitions]
+            log_probs.append(np.log(_floored(own[targets] / own[targets].sum())))
+        return TransitionModel(topology, map(tuple, self.tuples.tolist()),
+                               np.concatenate(log_probs))
+
+    def _row(self, tstate: int) -> np.ndarray:
+        """Return the probability of each HMM state after a frame in a transition-state."""
+        phone = int(self.tuples[tstate - 1, 0])
+        row, ids = np.zeros(len(self.topology.for_phone(phone).states)), list(self.tids(tstate))
+        np.add.at(row, self.tid_next[ids], np.exp(self.log_probs[ids].astype(np.float64)))
+        return row / row.sum()
+
+    def _mean_row(self, phone: int, state: int) -> np.ndarray:
+        numbers = np.flatnonzero((self.tuples[:, :2] == (phone, state)).all(axis=1)) + 1
+        return np.mean([self._row(int(number)) for number in numbers], axis=0)
 
     def _leave_log_probs(self) -> np.ndarray:
         loops = np.zeros(self.num_states + 1)
         ids = np.flatnonzero(self.tid_is_self_loop)
         loops[self.tid_state[ids]] = np.exp(self.log_probs[ids].astype(np.float64))
         return np.log(np.maximum(1.0 - loops, 1e-20))  # a state that only loops never leaves
+
+
+def _floored(probabilities: np.ndarray) -> np.ndarray:
+    for _ in range(3):  # flooring and normalising settle in a few rounds
+        probabilities = np.maximum(probabilities, PROBABILITY_FLOOR)
+        probabilities /= probabilities.sum()
+    return probabilities

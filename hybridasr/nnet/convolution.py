@@ -126,9 +126,9 @@ class ConvOptions:
 class Conv(Layer):
     """y[t, f, o] = b[o] + sum over i, j, c of w[o, i, j, c] x[t + i - left, f stride + j - pad, c].
 
-    With a `time_stride` t stands for t time_stride on the right. Parameters weights (channels, frames * frequencies * input channels) and bias (channels,).
-    No padding in time: the output is shorter. Abdel-Hamid et al. 2014, Convolutional neural
-    networks for speech recognition.
+    With a `time_stride` t stands for t time_stride on the right. Parameters weights (channels,
+    frames * frequencies * input channels) and bias (channels,). No padding in time: the output is
+    shorter. Abdel-Hamid et al. 2014, Convolutional neural networks for speech recognition.
     """
 
     kind = "conv"

@@ -252,7 +252,8 @@ def read_graph(directory: PathLike, model: AcousticModel, source: PathLike) -> G
     if not is_file(directory / "graph.npz"):
         raise UserError("no graph.npz there; run 'hybridasr mkgraph' first", directory)
     graph = DecodingGraph.load(directory / "graph.npz")
-    other = not fits_model(read_graph_record(directory), model.tree, model.lang)
+    other = not fits_model(read_graph_record(directory), model.tree, model.lang,
+                           model.transitions.topology)
     lang = model.lang if other else read_graph_words(directory, model.lang)
     # Labels beyond the tables would be read from memory that is not theirs.
     if (other or graph.ilabel.max(initial=0) >= len(model.transitions.tid_pdf)

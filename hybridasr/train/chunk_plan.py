@@ -31,18 +31,26 @@ class ChunkPlan:
         As from `FrameSet.chunks`, of the utterances that are trained on.
     silent : bool (num_chunks,)
         Whether a chunk holds silence alone.
+    phases : int
+        A network that scores every second or third frame learns from others in each epoch: the
+        chunks begin 0 to phases - 1 frames later in turn, and end where they did.
     """
 
     chunks: np.ndarray
     silent: np.ndarray
     options: FitOptions
+    phases: int = 1
 
     @classmethod
     def of(cls, frames: FrameSet, trained: np.ndarray, silence: np.ndarray,
-           options: FitOptions) -> "ChunkPlan":
-        """Plan the chunks of the utterances `trained`, where the classes `silence` are silence."""
+           options: FitOptions, subsampling: int = 1) -> "ChunkPlan":
+        """Plan the chunks of the utterances `trained`, where the classes `silence` are silence.
+
+        With a network's `subsampling` the plan has as many phases; whole utterances have one.
+        """
         chunks = frames.chunks(options.chunk_width, trained)
-        return cls(chunks, frames.chunks_within(chunks, silence), options)
+        return cls(chunks, frames.chunks_within(chunks, silence), options,
+                   max(1, min(subsampling, options.chunk_width)))
 
     @functools.cached_property
     def num_drawn(self) -> int:
@@ -71,7 +79,9 @@ class ChunkPlan:
         rng = np.random.default_rng([self.options.seed, epoch])
         drawn = ~self.silent | (rng.random(len(self.silent)) < self.options.silence_share)
         order = rng.permutation(np.flatnonzero(drawn))
-        return [[self.chunks[part] for part in np.array_split(piece, self.options.num_jobs)]
+        later = np.minimum(epoch % self.phases, self.chunks[:, 2:] - 1)
+        chunks = self.chunks + later * np.array([0, 1, -1])
+        return [[chunks[part] for part in np.array_split(piece, self.options.num_jobs)]
                 for piece in np.array_split(order, self.rounds)]
 
     def log_priors(self, frames: FrameSet, num_pdfs: int) -> tuple[np.ndarray, np.ndarray]:

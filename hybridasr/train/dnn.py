@@ -1,9 +1,10 @@
 """Owns the training of networks on the alignments of an earlier system.
 
-Every frame's class is its pdf in the alignment; tree, transitions and lexicon are the earlier
-system's, and so is the graph. The features may be of another kind, as long as the frames are the
-same; altered copies of recordings (see `hybridasr.corpus.augment`) need no alignments of their own,
-nor does other speech, which is nothing but the unknown word.
+Every frame's class is its pdf in the alignment, whether the network scores every frame or every
+second or third one; tree and lexicon are the earlier system's, and so are the transitions and the
+graph unless the network scores fewer frames. The features may be of another kind, as long as the
+frames are the same; altered copies of recordings (see `hybridasr.corpus.augment`) need no
+alignments of their own, nor does other speech, which is nothing but the unknown word.
 """
 
 import logging
@@ -17,17 +18,26 @@ import numpy as np
 
 from hybridasr.batch.align_set import align_set
 from hybridasr.corpus.datadir import DataDir
+from hybridasr.features.feature_kind import read_feature_options
+from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
+from hybridasr.nnet.network_text import read_network
 from hybridasr.options import to_dict
 from hybridasr.storage import PathLike, read_text
 from hybridasr.train.blocks import remove_blocks
 from hybridasr.train.chunk_plan import ChunkPlan, limit_silence
 from hybridasr.train.minibatch import FrameSet
-from hybridasr.train.network_frames import network_frames, originals, write_held_out
+from hybridasr.train.network_frames import (
+    check_rate,
+    network_frames,
+    originals,
+    with_network,
+    write_held_out,
+)
 from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
@@ -90,9 +100,15 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     begun = time.perf_counter()
     earlier = read_source(source, originals(data), lang, same_features=False)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
+    # A network that cannot be is told before the frames are gathered.
+    dim = feature_dim(read_feature_options(data.path),
+                      PipelineOptions(delta_order=options.delta_order))
+    subsampling = read_network(text, dim, earlier.model.tree.num_pdfs,
+                               source=_source(options)).subsampling
+    check_rate(earlier, subsampling)
     frames, model, refs = network_frames(data, lang, earlier, destination, pool, options)
     acoustics, figures = _fit(frames, text, model, options, pool, threads,
-                              destination / "checkpoint.npz")
+                              destination / "checkpoint.npz", subsampling)
     write_held_out(destination / "held_out", frames, options.held_out)
     shift_ms, info = model.features.frame_shift_ms, dict(model.info)
     if frames.noise:
@@ -102,20 +118,24 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                  pdfs=model.tree.num_pdfs, parameters=acoustics.network.num_parameters,
                  utterances=len(frames.utterances), options=to_dict(options),
                  hours=round(frames.num_frames * shift_ms / 3.6e6, 4))
-    model = replace(model, nnet=acoustics, info=info)
+    model = with_network(model, acoustics, info)
     save_model(model, destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(refs)
     return model
 
 
+def _source(options: DnnOptions) -> str:
+    return options.network or "the default network"
+
+
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
-         threads: int, checkpoint: Path) -> tuple[NnetAcoustics, dict[str, Any]]:
+         threads: int, checkpoint: Path, subsampling: int) -> tuple[NnetAcoustics, dict[str, Any]]:
     silence, num_pdfs = np.array(model.silence_pdfs), model.tree.num_pdfs
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)), silence,
-                        options)
-    task = Task.of(frames, text, options.network or "the default network", num_pdfs,
-                   CrossEntropy(frames), model.features, options, threads)
+                        options, subsampling)
+    task = Task.of(frames, text, _source(options), num_pdfs, CrossEntropy(frames, subsampling),
+                   model.features, options, threads)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, checkpoint)
     return network_acoustics(network, task, plan, silence), figures

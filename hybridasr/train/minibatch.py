@@ -127,9 +127,12 @@ class FrameSet:
             counts += np.bincount(pdfs[pdfs >= 0], minlength=num_classes)
         return counts
 
-    def targets(self, chunks: np.ndarray, width: int) -> np.ndarray:
-        """Return the classes of some chunks' frames, int32 (num_chunks, width), -1 = left out."""
-        places = np.arange(width)
+    def targets(self, chunks: np.ndarray, width: int, subsampling: int = 1) -> np.ndarray:
+        """Return the classes of some chunks' frames, int32 (num_chunks, width), -1 = left out.
+
+        Of every `subsampling`-th frame, the first of each chunk among them.
+        """
+        places = subsampling * np.arange(width)
         frames = np.minimum(chunks[:, 1:2] + places, self.num_frames - 1)
         return np.where(places < chunks[:, 2:], self.pdfs[frames], -1).astype(np.int32)
 
@@ -161,7 +164,8 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
         Transition-ids by utterance; an utterance without, or with another number of frames, is
         left out unless it is a copy of one, or other speech.
     model : AcousticModel
-        That the alignments are of.
+        That the alignments are of. Where it scores some of the frames only, the others take the
+        ids of the nearest scored ones.
     data : DataDir
         Whose ``utt2uniq`` names the originals of copies, ``utt2silence`` what is around them.
     frame_shift : float
@@ -173,7 +177,7 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
         if no utterance is aligned, or features are not finite.
     """
     unique, around = data.tables.get("utt2uniq", {}), silence_frames(data, frame_shift)
-    silence, tid_pdf = silence_tid(model), model.transitions.tid_pdf
+    silence, tid_pdf, each = silence_tid(model), model.transitions.tid_pdf, model.subsampling
     unknown, noise_pdf = {model.lang.oov}, spoken_noise_pdf(model)
     places, pdfs, names, lengths, noise = [], [], [], [], set()
     for ref in refs:
@@ -182,11 +186,15 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
             rows = block.rows(number)
             length = rows.stop - rows.start
             alignment = alignments.get(name)
-            if alignment is None and name in unique and unique[name] in alignments:
+            if alignment is not None:
+                alignment = framewise(alignment, each, length)
+            elif name in unique and unique[name] in alignments:
                 before, after = around.get(name, (0, 0))
                 # More silence than there are frames is of other features: the copy is left out.
                 if before + after < length:
-                    inside = stretched(alignments[unique[name]], length - before - after)
+                    original = alignments[unique[name]]
+                    inside = stretched(framewise(original, each, each * len(original)),
+                                       length - before - after)
                     alignment = np.pad(inside, (before, after), constant_values=silence)
             if length and alignment is not None and len(alignment) == length:
                 pdfs.append(tid_pdf[alignment].astype(np.int32))
@@ -327,6 +335,20 @@ def _reserve(file: BinaryIO, size: int) -> None:
     zeros = bytes(1 << 20)
     for start in range(file.tell(), size, len(zeros)):
         file.write(zeros[:size - start])
+
+
+def framewise(alignment: np.ndarray, subsampling: int, num_frames: int) -> np.ndarray:
+    """Return the alignment of all frames: each takes the id of the nearest scored one.
+
+    An alignment of another number of frames comes back as it is.
+
+    >>> framewise(np.array([7, 8, 9]), 3, 8).tolist()
+    [7, 7, 8, 8, 8, 9, 9, 9]
+    """
+    if subsampling == 1 or len(alignment) != -(-num_frames // subsampling):
+        return alignment
+    nearest = (np.arange(num_frames) + subsampling // 2) // subsampling
+    return alignment[np.minimum(nearest, len(alignment) - 1)]
 
 
 def stretched(alignment: np.ndarray, length: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
@@ -16,9 +17,10 @@ from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.normalization import set_normalization
 from hybridasr.features.pipeline import PipelineOptions
-from hybridasr.hmm.durations import estimate_durations
+from hybridasr.hmm.durations import estimate_durations, rescaled
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
+from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.storage import write_text
 from hybridasr.train.blocks import BlockRef, write_blocks
 from hybridasr.train.minibatch import FrameSet, gather_frames, spoken_noise_pdf
@@ -47,7 +49,8 @@ def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination
     -------
     frames : FrameSet
     model : AcousticModel
-        The earlier one with the network's features and normalisation, without Gaussians.
+        The earlier one with the network's features and normalisation, without Gaussians, for
+        `with_network`.
     refs : list of BlockRef
         To be removed when the training is done.
 
@@ -67,10 +70,11 @@ def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination
     normalization = set_normalization(
         data, features, pipeline, set_normalization(_with_words(data, lang), features,
                                                     pipeline).prior, known, options.seed)
+    durations = estimate_durations(earlier.alignments.values(), earlier.model.transitions,
+                                   lang.nonsilence_phones)
     model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
                     adaptation=None, gmm=None, info={}, cmvn=normalization.prior,
-                    durations=estimate_durations(earlier.alignments.values(),
-                                                 earlier.model.transitions, lang.nonsilence_phones))
+                    durations=durations)
     # Deltas are appended later, when the frames are gathered.
     refs = write_blocks(data, lang, normalization, destination / "blocks", pool)
     frames = gather_frames(refs, pipeline, earlier.alignments, model, data,
@@ -80,6 +84,34 @@ def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination
     if frames.noise:
         model = replace(model, info={"noise_pdf": spoken_noise_pdf(model)})
     return frames, model, refs
+
+
+def with_network(model: AcousticModel, acoustics: NnetAcoustics, info: dict[str, Any]
+                 ) -> AcousticModel:
+    """Return the model of `network_frames` with its network.
+
+    Transitions and durations, which are those of the alignments, count the network's scores from
+    now on. Alignments of a network that scores some frames only are for networks of the same rate.
+    """
+    every = acoustics.subsampling // model.subsampling
+    durations = None if model.durations is None else rescaled(model.durations, 1 / every)
+    return replace(model, nnet=acoustics, info=info, durations=durations,
+                   transitions=model.transitions.at_rate(every))
+
+
+def check_rate(earlier: SourceSystem, subsampling: int) -> None:
+    """Refuse alignments of a network that scores other frames than the new one will.
+
+    Raises
+    ------
+    UserError
+        unless every frame is aligned, or those that the new network scores.
+    """
+    theirs = earlier.model.subsampling
+    if theirs not in (1, subsampling):
+        raise UserError(f"its alignments have one id for {theirs} frames, and the new network "
+                        f"scores one of {subsampling}; align with a system that scores every "
+                        "frame, or give a network of the same stride", earlier.directory)
 
 
 def _check_masks(options: DnnOptions, features: FeatureOptions) -> None:

@@ -60,7 +60,8 @@ class Objective(Protocol):
         Parameters
         ----------
         logits : float32 (batch, time, num_outputs)
-            What the network gives; chunks that are shorter than `time` are padded at the end.
+            What the network gives, one for every `Network.subsampling`-th frame; chunks that are
+            shorter than the longest are padded at the end.
         chunks : int64 (batch, 3)
             As from `FrameSet.chunks`: utterance, first frame, number of frames.
 
@@ -73,13 +74,17 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """The cross-entropy of each frame's posteriors and its class in the alignment."""
+    """The cross-entropy of each frame's posteriors and its class in the alignment.
+
+    `subsampling` is the network's: the frames that it scores.
+    """
 
     frames: FrameSet
+    subsampling: int = 1
 
     def loss(self, logits: np.ndarray, chunks: np.ndarray) -> tuple[Counts, np.ndarray]:
         """See `Objective.loss`; `Counts.correct` are frames whose likeliest class is their own."""
-        targets = self.frames.targets(chunks, logits.shape[1]).reshape(-1)
+        targets = self.frames.targets(chunks, logits.shape[1], self.subsampling).reshape(-1)
         num_frames = int((targets >= 0).sum())
         # The mean over the frames: the step size does not hang on the size of the batch.
         loss, dlogits, correct = cross_entropy(logits.reshape(len(targets), -1), targets,

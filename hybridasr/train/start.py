@@ -67,7 +67,8 @@ def read_source(directory: Path, data: DataDir, lang: Lang,
                 same_features: bool = True) -> SourceSystem:
     """Read a directory with a model and ``ali.ark``, and check that they fit data and lexicon.
 
-    Without `same_features` the data's may be of another kind than the model's.
+    Without `same_features` the data's may be of another kind than the model's, and the alignments
+    may have an id for every second or third frame only.
 
     Raises
     ------
@@ -79,6 +80,10 @@ def read_source(directory: Path, data: DataDir, lang: Lang,
     if not (directory / "ali.ark").is_file():
         raise UserError("no alignments (ali.ark) there; make them with 'hybridasr align DATA LANG "
                         f"MODEL {directory}'", directory)
+    if same_features and model.subsampling > 1:
+        raise UserError(f"its alignments have one id for {model.subsampling} frames, as its "
+                        "network scores no more; mixtures need one for each: align with another "
+                        "system", directory)
     # Cheap checks first: each of these would show late, as a model that errs.
     check_phones(model.lang, lang, directory)
     if same_features:

@@ -24,7 +24,8 @@ class PhoneClasses:
     Attributes
     ----------
     columns : dict name of a phone -> list of int
-        Its classes in the order of its states.
+        Its classes in the order of its states; one alone for a network that does not score every
+        frame, as a phone may be over within a score.
     sums : float32 (num_pdfs, num_classes)
         Which senones a class adds up; a senone of several classes is shared out equally.
     log_priors : float32 (num_classes,)
@@ -68,6 +69,7 @@ def phone_classes(model: AcousticModel) -> PhoneClasses:
                         "'hybridasr train-dnn'")
     members: dict[tuple[str, int], set[int]] = {}
     for phone, state, pdf in model.transitions.tuples.tolist():
+        state = state if model.subsampling == 1 else 0
         members.setdefault((class_name(model.lang.phone_name(phone)), state), set()).add(pdf)
     columns: dict[str, list[int]] = {}
     sums = np.zeros((model.nnet.num_pdfs, len(members)), np.float32)

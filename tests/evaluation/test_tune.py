@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,14 @@ class FakeScores:
 
     def figures(self):
         return {"wer": self.wer}
+
+
+@pytest.fixture(autouse=True)
+def model_of(monkeypatch):
+    """The model is not looked at but for its frames."""
+    found = SimpleNamespace(subsampling=1)
+    monkeypatch.setattr(tune, "load_model", lambda _: found)
+    return found
 
 
 def data(tmp_path, words=("yes",)):
@@ -47,6 +56,17 @@ def test_fewest_errors_win(tmp_path, monkeypatch, rates, best):
     assert len({destination for _, destination in asked}) == len(tune.SCALES)
     assert json.loads((tmp_path / "model" / "model.json").read_text()) == {
         "format": 1, "kind": "nnet", "acoustic_scale": found[0]}
+
+
+def test_scores_of_several_frames_weigh_more(tmp_path, monkeypatch, model_of):
+    model_of.subsampling, asked = 3, []
+    monkeypatch.setattr(tune, "decode_set", lambda *args, known: asked.append(
+        args[4].acoustic_scale))
+    monkeypatch.setattr(tune, "score_set", lambda *_: FakeScores(abs(asked[-1] - 0.9)))
+    (tmp_path / "model.json").write_text('{"format": 1}')
+    best, _ = tune.tune_scale(tmp_path, tmp_path / "graph", data(tmp_path), SerialExecutor())
+    assert best == (1.0, None)
+    assert min(asked) == pytest.approx(3 * min(tune.SCALES))
 
 
 def test_scale_and_penalty_together(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Transition model: numbering, costs in graphs, re-estimation."""
 
 import gzip
+import itertools
 import re
 
 import numpy as np
@@ -33,6 +34,48 @@ def test_numbering_is_by_phone_state_and_arc():
     assert transitions.tid_is_final[last]
     with pytest.raises(KeyError):
         transitions.transition_state(2, 1, 5)
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_every_so_many_frames_by_all_paths(every):
+    """Where a state may be after some frames: the sum over all ways through the HMM."""
+    rng = np.random.default_rng(0)
+    transitions = model().updated(rng.uniform(5, 50, model().num_tids + 1))
+    slow = transitions.at_rate(every)
+    np.testing.assert_array_equal(slow.tuples, transitions.tuples)
+    steps = {}  # (phone, state) -> next state -> probability
+    for tid in range(1, transitions.num_tids + 1):
+        key = int(transitions.tid_phone[tid]), int(transitions.tid_hmm_state[tid])
+        steps.setdefault(key, {})[int(transitions.tid_next[tid])] = np.exp(
+            transitions.log_probs[tid])
+    for tstate, (phone, state, _) in enumerate(slow.tuples.tolist(), 1):
+        last = len(TOPOLOGY.for_phone(phone).states) - 1
+        after = np.zeros(last + 1)
+        for path in itertools.product(range(last + 1), repeat=every):
+            probability = 1.0
+            for one, other in zip((state, *path[:-1]), path, strict=True):
+                # Whoever has left stays away.
+                probability *= (float(other == last) if one == last
+                                else steps[phone, one].get(other, 0.0))
+            after[path[-1]] += probability
+        found = np.zeros(last + 1)
+        for tid in slow.tids(tstate):
+            found[slow.tid_next[tid]] += np.exp(slow.log_probs[tid])
+        assert (found > 0).tolist() == (after > 0).tolist()
+        # No transition is less probable than the floor.
+        np.testing.assert_allclose(found, after, atol=0.025)
+        assert found.sum() == pytest.approx(1, abs=1e-5)
+        assert found[found > 0].min() > 0.0099
+        assert slow.self_loop(tstate) > 0
+    # Three states may be over in fewer frames, and one phone after the other is told apart.
+    assert slow.topology.for_phone(2).min_frames == -(-3 // every)
+    state = slow.transition_state(2, 3 - every, 8 - every)
+    over = next(tid for tid in slow.tids(state) if slow.tid_is_final[tid])
+    assert slow.phone_starts(np.array([over, over, slow.self_loop(state), over])).tolist() == [
+        0, 1, 3]
+    again = read_topology(slow.topology.to_text())
+    assert again.to_text() == slow.topology.to_text()
+    assert transitions.at_rate(1) is transitions
 
 
 def test_pdf_classes_are_those_of_the_topology():

@@ -39,7 +39,8 @@ def test_a_graph_of_another_tree_is_refused_though_its_labels_fit(model, spoken_
     branches[-1], branches[-2] = branches[-2], branches[-1]
     other = replace(model.tree, root=replace(model.tree.root, branches=tuple(branches)))
     write_json(graph / "graph.json", {**read_json(graph / "graph.json"),
-                                      **graph_record(other, model.lang)})
+                                      **graph_record(other, model.lang,
+                                                     model.transitions.topology)})
     with pytest.raises(UserError, match=OTHER):
         load(spoken_world.mono, graph=graph)
 

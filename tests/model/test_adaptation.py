@@ -54,6 +54,7 @@ def test_a_network_is_fitted_to_speech_alone(monkeypatch):
     monkeypatch.setattr(adaptation, "fit_to_speaker", lambda nnet, feats, targets, *rest, seed:
                         seen.append(targets) or nnet)
     model = SimpleNamespace(adaptation=None, nnet=SimpleNamespace(network=None), silence_pdfs=[0],
+                            subsampling=1,
                             transitions=SimpleNamespace(tid_pdf=np.array([-1, 0, 1, 2])),
                             scorer=lambda: None)
     speaker = speaker_adaptation(model, [np.zeros((4, 2), np.float32)],

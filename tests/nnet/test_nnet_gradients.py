@@ -13,7 +13,10 @@ CASES = [
     ("splice offsets=-2,0,1", 3, 1),
     ("splice offsets=1,3", 3, 1),
     ("splice offsets=-3:3", 2, 1),
+    ("splice offsets=-2,0,1 stride=2", 3, 1),
+    ("splice offsets=0 stride=3", 3, 1),
     ("tdnn offsets=-1,0,2 dim=3", 4, 1),
+    ("tdnn offsets=-1,0 dim=3 stride=3", 4, 1),
     ("relu", 4, 1),
     ("sigmoid", 4, 1),
     ("tanh", 4, 1),
@@ -25,6 +28,7 @@ CASES = [
     ("conv channels=3 kernel=3,3", 10, 2),
     ("conv channels=2 kernel=2,5 stride=2 padding=1", 9, 1),
     ("conv channels=2 kernel=3,2 padding=0 pool=2", 8, 1),
+    ("conv channels=2 kernel=3,3 pool=2 time_stride=2", 8, 1),
     ("conv channels=2 kernel=1,3 blocks=3", 12, 1),
     ("maxpool size=2", 14, 2),
     ("lstm cell=4", 3, 1),
@@ -66,7 +70,8 @@ def test_layer_gradients(line, dim, channels):
     rng = np.random.default_rng(1)
     x = rng.standard_normal((2, 7, dim))
     direction = rng.standard_normal(layer.forward(x, True, np.random.default_rng(2))[0].shape)
-    assert direction.shape == (2, 7 - layer.left - layer.right, layer.output_dim)
+    frames = -(-(7 - layer.left - layer.right) // layer.stride)
+    assert direction.shape == (2, frames, layer.output_dim)
 
     def loss():
         return float((layer.forward(x, True, np.random.default_rng(2))[0] * direction).sum())
@@ -133,6 +138,8 @@ STACKS = [
      "output", 3),
     ("conv channels=2 kernel=3,3 pool=2\nrelu\nconv channels=3 kernel=1,2\nlstm cell=3 warmup=1\n"
      "gru cell=3\noutput", 8),
+    ("tdnn offsets=-1,1 dim=5\nrelu\nsplice offsets=-1:1 stride=3\naffine dim=4\ntanh\n"
+     "tdnn offsets=-1,0,1 dim=4\nbatchnorm\nlstm cell=3 warmup=1\noutput", 3),
 ]
 
 
@@ -141,7 +148,8 @@ def test_stack_gradients(text, dim):
     network = read_network(text, dim, 4, seed=3).astype(np.float64)
     rng = np.random.default_rng(6)
     frames = 2
-    x = rng.standard_normal((2, frames + network.left_context + network.right_context, dim))
+    x = rng.standard_normal((2, (frames - 1) * network.subsampling + 1 + network.left_context
+                             + network.right_context, dim))
     targets = rng.integers(0, 4, 2 * frames).astype(np.int32)
 
     def loss():

@@ -28,6 +28,8 @@ NETWORKS = {
     "cnn": "conv channels=6 kernel=3,3 pool=2 blocks=1\nrelu\nsplice offsets=-2:2\naffine dim=48\n"
            "relu\noutput\n",
     "lstm": "splice offsets=-1:2\nlstm cell=40 projection=24\noutput\n",
+    "third": "splice offsets=-4:4 stride=3\naffine dim=48\nrelu\ntdnn offsets=-1,0,1 dim=48\n"
+             "batchnorm\nrelu\noutput\n",
 }
 KINDS = ["gmm", "gmm online", *NETWORKS]
 
@@ -61,16 +63,20 @@ def models(spoken_world, tmp_path_factory):
     return found
 
 
+def loop_of(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("graph")
+    words = [(word,) for word in model.lang.lexicon.entries if word[0] != "<"][:12]
+    make_graph(model.lang, model.transitions, model.tree, path, "loop", words)
+    return DecodingGraph.load(path / "graph.npz")
+
+
 @pytest.fixture(scope="module")
-def recognizers(models, spoken_world, tmp_path_factory):
+def recognizers(models, tmp_path_factory):
     """By model and grammar: a loop over words of the lexicon, a list of commands."""
-    mono, path = models["gmm"], tmp_path_factory.mktemp("graph")
-    words = [(word,) for word in mono.lang.lexicon.entries if word[0] != "<"][:12]
-    make_graph(mono.lang, mono.transitions, mono.tree, path, "loop", words)
-    graph = DecodingGraph.load(path / "graph.npz")
     found = {}
     for name, model in models.items():
-        options = SearchOptions(acoustic_scale=0.03 if model.nnet is None else 0.3)
+        scale = 0.03 if model.nnet is None else 0.3 * model.subsampling
+        options, graph = SearchOptions(acoustic_scale=scale), loop_of(model, tmp_path_factory)
         found[name, "graph"] = Recognizer(model, GraphGrammar.of(model, graph), options)
         found[name, "list"] = Recognizer(model, options=options)
         found[name, "list"].set_commands(COMMANDS)

@@ -44,6 +44,52 @@ def run_fit(frames, path, text=SMALL, pool=None, **options):
     return network_acoustics(network, task, plan, np.array([0])), figures
 
 
+def test_every_third_frame_has_its_class(frames):
+    chunks = np.array([[0, 0, 8], [1, 31, 4]])
+    found = frames.targets(chunks, 3, 3)
+    assert found.tolist() == [frames.pdfs[[0, 3, 6]].tolist(), [*frames.pdfs[[31, 34]], -1]]
+    counts, slopes = CrossEntropy(frames, 3).loss(np.zeros((2, 3, 3), np.float32), chunks)
+    assert (counts.frames, counts.loss) == (5, pytest.approx(5 * np.log(3)))
+    assert (slopes[1, 2] == 0).all()
+
+
+@pytest.mark.parametrize("width", [1, 2, 8])
+def test_epochs_begin_with_another_frame(frames, width):
+    """A network that scores every third frame has learned from all frames after three epochs."""
+    options = build_options(DnnOptions, chunk_width=width, minibatch_size=8)
+    plan = ChunkPlan.of(frames, np.arange(10), np.array([], int), options, 3)
+    seen = np.zeros(300, int)
+    for epoch in range(plan.phases):
+        for chunk in np.concatenate([part for parts in plan.parts(epoch) for part in parts]):
+            seen[chunk[1]:chunk[1] + chunk[2]:3] += 1
+    # The last chunk of an utterance is moved back, so that some frames come twice.
+    assert seen.min() == 1
+    assert seen.max() <= 2
+    whole = build_options(DnnOptions, chunk_width=0, minibatch_size=8)
+    assert ChunkPlan.of(frames, np.arange(10), np.array([], int), whole, 3).phases == 1
+
+
+def test_a_network_of_a_third_of_the_rate_learns(tmp_path):
+    """The class is told by the frame itself: a network that took its neighbour's would not."""
+    rng = np.random.default_rng(1)
+    classes = rng.integers(0, 3, 3000).astype(np.int32)
+    np.save(tmp_path / "f.npy", (np.eye(3)[classes] + 0.1 * rng.normal(size=(3000, 3))).astype(
+        np.float32))
+    names = [f"u{i}" for i in range(100)]
+    frames = FrameSet(tmp_path / "f.npy", classes, np.arange(0, 3001, 30), names, names,
+                      [f"s{i % 10}" for i in range(100)])
+    for width in (1, 7):
+        options = build_options(DnnOptions, num_epochs=25, held_out=0.2, minibatch_size=60,
+                                chunk_width=width, initial_learning_rate=0.01)
+        text = "splice offsets=-2:2 stride=3\naffine dim=12\nrelu\nsplice offsets=-1:1\noutput\n"
+        task = fitting.Task.of(frames, text, "net", 3, CrossEntropy(frames, 3), FeatureOptions(),
+                               options)
+        plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(0.2)), np.array([0]), options,
+                            3)
+        _, figures = fitting.fit(task, plan, SerialExecutor(), tmp_path / f"{width}.npz")
+        assert figures["held_out_accuracy"] > 95
+
+
 VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
             {"freq_masks": 1, "max_freq": 2, "time_masks": 1, "silence_share": 0.5}]
 

@@ -17,7 +17,8 @@ from verbs import REPOSITORY, run
 
 # Layers that share work between neighbouring frames train on several in a row; of long rows, a
 # mini-batch of the usual size would have too few.
-OPTIONS = {"lstm": ("--chunk-width=40", "--minibatch-size=640"), "tdnn": ("--chunk-width=8",)}
+OPTIONS = {"lstm": ("--chunk-width=40", "--minibatch-size=640"), "tdnn": ("--chunk-width=8",),
+           "tdnn_stride3": ("--chunk-width=24",)}
 
 
 def main() -> None:
@@ -48,6 +49,10 @@ def line(path: Path, args: argparse.Namespace) -> str:
     run("train-dnn", "--nj", args.threads, *options, data / "train", args.work / "data" / "lang",
         args.work / "exp" / args.ali, model)
     graph = args.work / "exp" / args.ali / "graph"
+    if "stride=" in path.read_text():
+        # Its transitions are its own; the graph is one of commands.
+        graph = model / "graph"
+        run("mkgraph", model, graph)
     small = model.with_name(model.name + "_int8")
     run("quantize", model, small)
     rows = [json.loads(run("evaluate", "--graph", graph, one, data / "test"))[0]
