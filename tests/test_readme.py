@@ -50,6 +50,7 @@ def place(tmp_path_factory):
                        ("light.wav", "打开空调")):
         shutil.copy(said[text], root / name)
     (root / "nnet.conf").write_text(NETWORK)
+    (root / "chain.conf").write_text(NETWORK.replace("=-4:4", "=-4:4 stride=3"))
     (root / "commands.txt").write_text("\n".join(COMMANDS[:4]) + "\n", encoding="utf-8")
     (root / "fillers.txt").write_text("打开书\n", encoding="utf-8")
     return root

@@ -24,7 +24,7 @@ import numpy as np
 from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
 from hybridasr.corpus.audio import audio_info, is_pipe
 from hybridasr.corpus.datadir import DataDir, Utterance
-from hybridasr.decode.align import AlignmentGraph, AlignOptions, align
+from hybridasr.decode.align import AlignmentGraph, AlignOptions, align, natural_options
 from hybridasr.decode.words import Segment, phone_segments, word_segments
 from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.features.archives import MatrixWriter, matrix_writer
@@ -97,9 +97,9 @@ def align_set(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     UserError
         if phones are not those of the model, or features, and there are no recordings.
     """
-    options, adapt, output = options or AlignOptions(), adapt or AdaptOptions(), output or (
-        OutputOptions())
     model = load_model(source)
+    options = options or natural_options(model.transitions.topology, model.subsampling)
+    adapt, output = adapt or AdaptOptions(), output or OutputOptions()
     check_phones(model.lang, lang, source)
     data = matching_features(data, model.features, pool)
     warn_of_unknown_words(data, lang.words, lang.path)

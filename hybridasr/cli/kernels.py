@@ -61,6 +61,8 @@ _LINES = (
     "make-denlats {root}/train {root}/lang {root}/exp/plain {root}/denlats",
     *(f"train-{kind} --num-epochs 1 {{root}}/train {{root}}/lang {{root}}/exp/plain "
       f"{{root}}/exp/mono {{root}}/denlats {{root}}/exp/{kind}" for kind in ("mmi", "smbr")),
+    "train-chain --network {root}/plain.conf --num-epochs 1 --minibatch-size 600 --chunk-width 60 "
+    "--numleaves 20 --held-out 0.3 {root}/train {root}/lang {root}/exp/mono {root}/exp/chain",
     "mkgraph {root}/exp/plain",
     "decode --nnet-passes 2 {root}/exp/plain/graph {root}/test {root}/exp/plain/decode",
     "tune-scale --held-out {root}/exp/plain {root}/train",

@@ -84,9 +84,9 @@ def _graph_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _mkgraph(args: argparse.Namespace) -> None:
     from hybridasr.graph.mkgraph import WordSources, find_words, make_graph
-    from hybridasr.graph.self_loops import GraphOptions
+    from hybridasr.graph.self_loops import GraphOptions, natural_scales
     from hybridasr.model.directory import load_model
-    from hybridasr.options import from_args
+    from hybridasr.options import change_options, given_options
     from hybridasr.progress import logger
 
     if args.grammar == "ngram":
@@ -94,11 +94,13 @@ def _mkgraph(args: argparse.Namespace) -> None:
     else:
         refuse(args, ["arpa"], f"on the grammar {args.grammar}", "give --grammar ngram")
     model = load_model(args.model)
+    scales = change_options(natural_scales(model.transitions.topology),
+                            **given_options(GraphOptions, args))
     words = find_words(model.lang, args.grammar, WordSources(
         args.commands, args.arpa, args.lexicon, args.lang))
     logger.info("%s", make_graph(words.lang, model.transitions, model.tree,
                                  args.graph or args.model / "graph", args.grammar, words.phrases,
-                                 words.ngram, from_args(GraphOptions, args), words.reasons,
+                                 words.ngram, scales, words.reasons,
                                  words.net))
 
 

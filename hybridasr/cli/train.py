@@ -134,6 +134,34 @@ def _train_dnn(args: argparse.Namespace) -> None:
         logger.info("%s", network_line(args.exp, model.info))
 
 
+def _chain_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.options import add_options
+    from hybridasr.train.chain_options import ChainOptions
+
+    add_nj(parser)
+    parser.epilog = ("The features of DATA may be of another kind than those of the alignments; "
+                     "the tree is grown anew. Make the graph with mkgraph, and choose the "
+                     "acoustic scale with tune-scale.")
+    add_options(parser, ChainOptions)
+    _add_oov_share(parser)
+    for name in ("data", "lang", "ali", "exp"):
+        parser.add_argument(name, type=Path)
+
+
+def _train_chain(args: argparse.Namespace) -> None:
+    from hybridasr.options import from_args, to_dict
+    from hybridasr.parallel import executor
+    from hybridasr.progress import job_log, logger
+    from hybridasr.train.chain import chain_line, train_chain
+    from hybridasr.train.chain_options import ChainOptions
+
+    options, log = from_args(ChainOptions, args), args.exp / "log" / "train.log"
+    with executor(args.nj) as pool, job_log(log, "hybridasr train-chain", to_dict(options)):
+        model = train_chain(*_read(args.data, args.lang, args.max_oov_share), args.ali, args.exp,
+                            pool, options, args.nj)
+        logger.info("%s", chain_line(args.exp, model.info))
+
+
 def _align_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.batch.align_set import OutputOptions
     from hybridasr.decode.align import AlignOptions
@@ -157,15 +185,19 @@ def _align_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _align(args: argparse.Namespace) -> None:
     from hybridasr.batch.align_set import OutputOptions, align_set
-    from hybridasr.decode.align import AlignOptions
+    from hybridasr.decode.align import AlignOptions, natural_options
     from hybridasr.model.adaptation import AdaptOptions
-    from hybridasr.options import from_args, to_dict
+    from hybridasr.model.directory import load_model
+    from hybridasr.options import change_options, from_args, given_options, to_dict
     from hybridasr.output.outliers import report_head
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
 
     check_adaptation(args, args.model)
-    options, log = from_args(AlignOptions, args), args.ali / "log" / "align.log"
+    model = load_model(args.model)
+    natural = natural_options(model.transitions.topology, model.subsampling)
+    options = change_options(natural, **given_options(AlignOptions, args))
+    log = args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
         both = _read(args.data, args.lang, args.max_oov_share)
         line = align_set(*both, args.model, args.ali, pool, options,
@@ -231,6 +263,8 @@ VERBS = {
        for kind, text in _HELP.items()},
     "train-dnn": Verb("train a network on the alignments of a system: DATA LANG ALI EXP",
                       _dnn_arguments, _train_dnn),
+    "train-chain": Verb("train a network by lattice-free MMI: DATA LANG ALI EXP", _chain_arguments,
+                        _train_chain),
     "align": Verb("align a data directory: DATA LANG MODEL ALI; phones, words, states, outliers",
                   _align_arguments, _align),
     "show-tree": Verb("print or draw the decision tree of a model, or explain a pdf",

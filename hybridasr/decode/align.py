@@ -10,7 +10,8 @@ import numpy as np
 
 from hybridasr.decode.search import BestPath, SearchOptions, search
 from hybridasr.graph.arrays import DecodingGraph
-from hybridasr.graph.self_loops import GraphOptions
+from hybridasr.graph.self_loops import GraphOptions, natural_scales
+from hybridasr.hmm.topology import Topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.options import nested, option
@@ -27,6 +28,17 @@ class AlignOptions:
                                    "score of a network with a stride counts for all its frames")
     scales: GraphOptions = nested(GraphOptions)
     boost_silence: float = option(1.0, "factor on silence likelihoods while aligning")
+
+
+def natural_options(topology: Topology, subsampling: int) -> AlignOptions:
+    """Return the options that suit a model's topology where none are given.
+
+    The defaults; of lattice-free MMI, the scales that it was trained with: each score, which stands
+    for `subsampling` frames, counts as it is.
+    """
+    if not topology.is_chain:
+        return AlignOptions()
+    return AlignOptions(acoustic_scale=1.0 / subsampling, scales=natural_scales(topology))
 
 
 @dataclass(frozen=True)

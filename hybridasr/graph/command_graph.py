@@ -22,7 +22,12 @@ from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.automata import determinize, minimize
 from hybridasr.graph.context import ContextFst, expand_context
 from hybridasr.graph.openfst import FlatFst
-from hybridasr.graph.self_loops import GraphOptions, add_self_loops, forward_transitions
+from hybridasr.graph.self_loops import (
+    GraphOptions,
+    add_self_loops,
+    forward_transitions,
+    natural_scales,
+)
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import IntPronunciation, Lang
 from hybridasr.lexicon.phones import base_phone
@@ -50,7 +55,7 @@ def command_graph(phrases: Iterable[Sequence[int]], lang: Lang, transitions: Tra
         if there is no phrase, one is empty, a word has no pronunciation, or the tree does not
         belong to the lexicon or the transition model.
     """
-    options = options or GraphOptions()
+    options = options or natural_scales(transitions.topology)
     net = _phrase_net(_unique(phrases), partial(_pronunciations, lang), lang)
     lg = minimize(_labels_early(net))
     clg = expand_context(lg, tree, transitions.topology, [])

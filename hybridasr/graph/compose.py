@@ -15,7 +15,7 @@ from hybridasr.graph.graph_words import write_graph_words
 from hybridasr.graph.hmm_fst import hmm_fst
 from hybridasr.graph.lexicon_fst import lexicon_fst
 from hybridasr.graph.openfst import FlatFst, fst_bytes, parse_fst
-from hybridasr.graph.self_loops import GraphOptions, add_self_loops
+from hybridasr.graph.self_loops import GraphOptions, add_self_loops, natural_scales
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.extend import with_disambig_symbols
 from hybridasr.lexicon.langdir import Lang
@@ -41,7 +41,8 @@ def make_hclg(lang: Lang, grammar: pynini.Fst, transitions: TransitionModel, tre
         if the grammar accepts nothing that the lexicon can say, or the tree does not belong to
         the lexicon or the transition model.
     """
-    options, lang = options or GraphOptions(), with_disambig_symbols(lang)
+    options = options or natural_scales(transitions.topology)
+    lang = with_disambig_symbols(lang)
     lg = pynini.compose(lexicon_fst(lang, disambig=True), grammar.copy().arcsort("ilabel"))
     if lg.start() < 0:
         raise UserError("the grammar holds no word of the lexicon; check the command list",

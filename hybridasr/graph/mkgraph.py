@@ -17,6 +17,7 @@ from hybridasr.grammar.command_file import read_command_file, read_grammar
 from hybridasr.grammar.rule_net import RuleNet, rule_net
 from hybridasr.graph.compose import GraphOptions, make_hclg, write_graph
 from hybridasr.graph.graph_words import graph_record
+from hybridasr.graph.self_loops import natural_scales
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.extend import (
     heard_phones,
@@ -211,7 +212,7 @@ def compose_graph(lang: Lang, transitions: TransitionModel, tree: DecisionTree, 
     UserError
         as from `make_hclg`.
     """
-    options = options or GraphOptions()
+    options = options or natural_scales(transitions.topology)
     graph = make_hclg(lang, grammar, transitions, tree, options)
     # graph.json comes last: a directory without it is unfinished.
     (destination / "graph.json").unlink(missing_ok=True)

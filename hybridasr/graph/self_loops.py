@@ -11,6 +11,7 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.graph.arrays import DecodingGraph
 from hybridasr.graph.context import LogicalPhone
+from hybridasr.hmm.topology import Topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.options import option
 
@@ -21,6 +22,15 @@ class GraphOptions:
 
     transition_scale: float = option(1.0, "factor on transition log probabilities")
     self_loop_scale: float = option(0.1, "factor on self-loop log probabilities")
+
+
+def natural_scales(topology: Topology) -> GraphOptions:
+    """Return the scales that suit a topology where none are given.
+
+    The defaults; of lattice-free MMI, those with which every output costs the same, as in its
+    training.
+    """
+    return GraphOptions(1.0, 1.0) if topology.is_chain else GraphOptions()
 
 
 def forward_transitions(logical_phone: LogicalPhone,

@@ -23,6 +23,11 @@ class HmmState:
     transitions: tuple[tuple[int, float], ...]
 
 
+# Of lattice-free MMI: the first output of a phone, every later one, the end.
+CHAIN_STATES = (HmmState(0, ((1, 0.5), (2, 0.5))), HmmState(1, ((1, 0.5), (2, 0.5))),
+                HmmState(-1, ()))
+
+
 @dataclass(frozen=True)
 class TopologyEntry:
     """The states of some phones; entry is state 0, the last state is final."""
@@ -81,6 +86,11 @@ class Topology:
         """Every phone with an entry, ascending."""
         return sorted(self._by_phone)
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether all phones are as `chain_topology` makes them."""
+        return all(entry.states == CHAIN_STATES for entry in self.entries)
+
     def for_phone(self, phone: int) -> TopologyEntry:
         """Return the entry of a phone; `UserError` if it has none."""
         try:
@@ -137,6 +147,19 @@ def make_topology(nonsilence: list[int], silence: list[int], num_nonsilence_stat
         states += [HmmState(last, ((last, 0.75), (last + 1, 0.25))), HmmState(-1, ())]
         entries.append(TopologyEntry(tuple(silence), tuple(states)))
     return Topology(tuple(entries))
+
+
+def chain_topology(phones: list[int]) -> Topology:
+    """Return the topology of lattice-free MMI, the same for every phone, silence included.
+
+    The first output of a phone is of pdf-class 0, every later one of pdf-class 1 (Kaldi's
+    gen_topo for chain models says it with one state of two pdf-classes). All transitions are
+    equally likely, so that each output costs the same on every path.
+
+    >>> chain_topology([1, 2]).for_phone(1).min_frames
+    1
+    """
+    return Topology((TopologyEntry(tuple(phones), CHAIN_STATES),))
 
 
 def read_topology(text: str, source: str = "topo") -> Topology:

@@ -27,7 +27,7 @@ import numpy as np
 from hybridasr.errors import DamagedFile, UserError
 from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.pipeline import PipelineOptions
-from hybridasr.graph.self_loops import GraphOptions
+from hybridasr.graph.self_loops import GraphOptions, natural_scales
 from hybridasr.hmm.topology import Topology, read_topology
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.model.acoustic import DEFAULT_SCALE, AcousticModel
@@ -187,7 +187,8 @@ def load_model(directory: PathLike) -> AcousticModel:
     return AcousticModel(gmm, transitions, tree, lang, features, pipeline, values.get("info", {}),
                          of_features.cmvn, of_features.transform, adaptation, nnet,
                          values.get("acoustic_scale", DEFAULT_SCALE), durations,
-                         _graph_options(directory / "graph"), values.get("word_ins_penalty", 0.0))
+                         _graph_options(directory / "graph", topology),
+                         values.get("word_ins_penalty", 0.0))
 
 
 def model_figures(model: AcousticModel, directory: PathLike) -> dict[str, Any]:
@@ -309,10 +310,12 @@ def copy_lang(source: PathLike, destination: PathLike) -> None:
     copy_files([path for path in own_files(source) if path.suffix != ".fst"], source, destination)
 
 
-def _graph_options(graph: Path) -> GraphOptions:
-    """Return the scales that mkgraph built the model's own graph with."""
+def _graph_options(graph: Path, topology: Topology) -> GraphOptions:
+    """Return the scales that mkgraph built the model's own graph with, or would."""
     path = graph / "graph.json"
-    values = read_json(path) if is_file(path) else {}
+    if not is_file(path):
+        return natural_scales(topology)
+    values = read_json(path)
     values = values.get("options", {}) if isinstance(values, dict) else None
     if not isinstance(values, dict):
         raise DamagedFile("is not the description of a graph; run 'hybridasr mkgraph' again", path)

@@ -26,10 +26,13 @@ from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import from_strings
 from hybridasr.score.result_table import KNOWN
 from hybridasr.storage import PathLike, package_folder, read_text
+from hybridasr.train.chain_options import ChainOptions
 from hybridasr.train.ladder import LADDER
 from hybridasr.train.nnet_options import DnnOptions
 
 DNN = "dnn"  # the system that is a network
+CHAIN = "chain"  # another, by lattice-free MMI
+NETWORKS = (DNN, CHAIN)  # they share features and copies
 # What is known of a speaker when an utterance is recognised (`features.normalization.KNOWN`): as in
 # use, and as Kaldi's recipes do. What the line of a stage calls it, and the end of a folder's name.
 CONDITIONS = {name: KNOWN[name] for name in ("none", "all")}
@@ -50,7 +53,7 @@ SECTIONS = {"join": JoinOptions, "features": FeatureOptions, "pipeline": Pipelin
             "lang": LangOptions, "lm": LmOptions,
             **{name: rung.options for name, rung in LADDER.items()},
             "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
-            WAKE: DnnOptions,
+            CHAIN: ChainOptions, WAKE: DnnOptions,
             "graph": GraphOptions, "search": SearchOptions, "adapt": AdaptOptions,
             "reject": RejectOptions, "calibrate": CalibrationOptions}
 
@@ -66,8 +69,8 @@ class Recipe:
     test: tuple[str, ...]
     grammar: str  # commands: one an utterance; loop: any number of them; ngram: sentences
     phrases: str  # lexicon: all words; texts: all training transcripts; or a command list's name
-    systems: tuple[str, ...]  # those of the ladder that are trained, in order; then the network
-    alignments: str  # the system whose alignments the network learns from
+    systems: tuple[str, ...]  # those of the ladder that are trained, in order; then the networks
+    alignments: str  # the system whose alignments the networks learn from
     lexicon: str | None = None
     commands: str | None = None  # the list that the network is to accept, or "drawn"
     outside: tuple[str, ...] = ()  # further sets, of which nothing is a command
@@ -163,9 +166,9 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
         raise UserError("[join] has no effect without strings = true in [recipe]; leave it out",
                         path)
     for name in overrides:
-        # The copies and the network's features belong to the network.
-        system = DNN if name in ("augment", "dnn_features", WAKE) else name
-        if system in (*LADDER, DNN) and system not in recipe.systems:
+        # The copies and the network's features belong to the networks.
+        users = {"augment": NETWORKS, "dnn_features": NETWORKS, WAKE: (DNN,)}.get(name, (name,))
+        if {*users} <= {*LADDER, *NETWORKS} and not {*users} & {*recipe.systems}:
             raise UserError(f"[{name}] has no effect: the recipe trains {' '.join(recipe.systems)};"
                             " leave it out", path)
     return recipe
@@ -252,7 +255,7 @@ def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[
 def _read_systems(main: dict[str, str], path: Path) -> tuple[tuple[str, ...], str]:
     """Return the systems, and the one whose alignments the network learns from."""
     systems = tuple(main["systems"].split())
-    known = (*LADDER, DNN)
+    known = (*LADDER, *NETWORKS)
     for place, name in enumerate(systems):
         if name not in known:
             raise UserError(f"[recipe] systems: no system '{name}'; known: {', '.join(known)}",
@@ -261,8 +264,10 @@ def _read_systems(main: dict[str, str], path: Path) -> tuple[tuple[str, ...], st
         if source and source not in systems[:place]:
             raise UserError(f"[recipe] systems: {name} starts from {source}, which must come "
                             "before it", path)
-    alignments = main.get("alignments", next((s for s in reversed(systems) if s != DNN), ""))
-    if DNN in systems and (systems[-1] != DNN or alignments not in systems[:-1]):
-        raise UserError(f"[recipe] systems: {DNN} comes last, and its alignments are of a system "
-                        f"before it, not '{alignments}'", path)
+    ladder = tuple(name for name in systems if name not in NETWORKS)
+    networks = systems[len(ladder):]
+    alignments = main.get("alignments", next(reversed(ladder), ""))
+    if systems[:len(ladder)] != ladder or (networks and alignments not in ladder):
+        raise UserError(f"[recipe] systems: {' and '.join(NETWORKS)} come last, and their "
+                        f"alignments are of a system before them, not '{alignments}'", path)
     return systems, alignments

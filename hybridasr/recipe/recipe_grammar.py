@@ -18,7 +18,8 @@ from hybridasr.graph.mkgraph import (
     grammar_phrases,
     make_graph,
 )
-from hybridasr.lexicon.langdir import Lang
+from hybridasr.graph.self_loops import GraphOptions
+from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.lexicon.mandarin import cut_words, is_hanzi
 from hybridasr.lm.estimate import LmOptions, estimate_from_file, estimate_ngram
 from hybridasr.lm.interpolate import estimate_weights, interpolate_ngrams
@@ -161,6 +162,25 @@ def recipe_phrases(recipe: Recipe, commands: Path | None, lang: Lang, train: Pat
     return phrases
 
 
+def sayable(recipe: Recipe, commands: Path | None, model: Path, train: Path, data: DataDir
+            ) -> DataDir:
+    """Leave out utterances that are no phrase of a recipe's grammar, unless none would stay.
+
+    Parameters
+    ----------
+    commands, train
+        As for `recipe_phrases`.
+    model : path
+        Of the system.
+    """
+    phrases = set()
+    if recipe.grammar == "commands":
+        phrases = set(recipe_phrases(recipe, commands, read_lang(model / "lang"), train))
+    utterances = {name: one for name, one in data.utterances.items() if one.words in phrases}
+    # If nothing fits, the whole set says more than an error.
+    return replace(data, utterances=utterances) if utterances else data
+
+
 def make_recipe_graph(recipe: Recipe, commands: Path | None, model: Path, train: Path,
                       ngram: Path, folder: str = "graph") -> str:
     """Build a graph of a system below its model directory; return the closing line.
@@ -176,6 +196,9 @@ def make_recipe_graph(recipe: Recipe, commands: Path | None, model: Path, train:
     """
     # A model's phones come from its own lang directory, never from a newer one.
     acoustic, options = load_model(model), recipe.options["graph"]
+    # Without scales of the recipe's, those that suit the model.
+    if options == GraphOptions():
+        options = None
     if recipe.grammar == "ngram":
         words = find_words(acoustic.lang, "ngram", WordSources(arpa=ngram))
     else:

@@ -14,7 +14,7 @@ from typing import Any
 
 from hybridasr.corpus.augment import augment_datadir
 from hybridasr.corpus.background import check_background
-from hybridasr.corpus.datadir import DataDir, read_datadir, write_datadir
+from hybridasr.corpus.datadir import read_datadir, write_datadir
 from hybridasr.corpus.join import without_strings
 from hybridasr.corpus.readers import ReaderOptions
 from hybridasr.corpus.subsets import combine, copy_datadir
@@ -28,17 +28,19 @@ from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
 from hybridasr.lexicon.lexicon import UNKNOWN_WORD
-from hybridasr.model.directory import ARRAY_FILES, save_model
+from hybridasr.model.directory import ARRAY_FILES
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
 from hybridasr.progress import job_log, logger
 from hybridasr.recipe.command_stages import command_stages
 from hybridasr.recipe.config import (
     BACKGROUND,
+    CHAIN,
     CONDITIONS,
     DNN,
     IN_USE,
     JUDGES,
+    NETWORKS,
     STRING_GRAPH,
     SUFFIXES,
     WAKE,
@@ -47,16 +49,16 @@ from hybridasr.recipe.config import (
 )
 from hybridasr.recipe.corpus import background_sets, find_corpus, listing, write_sets
 from hybridasr.recipe.lock import work_lock
+from hybridasr.recipe.network_stage import train_recipe_network
 from hybridasr.recipe.recipe_grammar import (
     make_language_model,
     make_recipe_graph,
     phrase_file,
-    recipe_phrases,
+    sayable,
 )
 from hybridasr.recipe.stage import run_stage
 from hybridasr.score.result_table import add_result, read_results
-from hybridasr.storage import read_json, read_text, remove_stale_temporaries
-from hybridasr.train.dnn import network_line, train_dnn
+from hybridasr.storage import digest, read_json, read_text, remove_stale_temporaries
 from hybridasr.train.em import training_line
 from hybridasr.train.ladder import LADDER, TRAINERS
 from hybridasr.train.minibatch import watched_speakers
@@ -71,6 +73,7 @@ STAGES = {
        for name, rung in LADDER.items() if rung.kind in TRAINERS},
     "copies": "copies of the training set at other speeds and with noise; the network's features",
     DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
+    CHAIN: "network by lattice-free MMI: the same with exp/chain",
     "commands": "commands and fillers: calibrate the network, accept and reject",
     WAKE: "first stage of wake words, where the recipe has one: train exp/dnn/wake, int8",
 }
@@ -88,7 +91,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
     if not 1 <= run.stage <= last <= len(STAGES):
         raise UserError(f"--stage {run.stage} and --stop-stage {last} must be in order "
                         f"and from 1 to {len(STAGES)}")
-    if run.background and DNN not in recipe.systems:
+    if run.background and not {*NETWORKS} & {*recipe.systems}:
         raise UserError("--background is for the network, and the recipe trains "
                         f"{' '.join(recipe.systems)} alone; leave it out")
     if run.text and recipe.grammar != "ngram":
@@ -103,9 +106,9 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
         runner = _Runner(recipe, run, pool)
         for number, name in enumerate(STAGES, 1):
             if run.stage <= number <= last:
-                # The copies feed the network only, and commands are accepted by it.
-                wanted = DNN if name in ("copies", "commands", WAKE) else name
-                if wanted in (*LADDER, DNN) and wanted not in recipe.systems:
+                # The copies feed the networks only, and commands are accepted by one of them.
+                users = {"copies": NETWORKS, "commands": (DNN,), WAKE: (DNN,)}.get(name, (name,))
+                if {*users} <= {*LADDER, *NETWORKS} and not {*users} & {*recipe.systems}:
                     continue
                 if name == "commands" and not (recipe.commands or run.commands):
                     continue
@@ -267,8 +270,15 @@ class _Runner:
 
     def dnn(self) -> None:
         """Train a network on alignments, build its graph, recognise and score the test sets."""
-        destination = self.exp / DNN
-        self._train_network(DNN, self.recipe.alignments, destination)
+        self._network(DNN)
+
+    def chain(self) -> None:
+        """Train a network by lattice-free MMI, build its graph, recognise and score."""
+        self._network(CHAIN)
+
+    def _network(self, name: str) -> None:
+        destination = self.exp / name
+        self._train_network(name, self.recipe.alignments, destination)
         self._graph(destination)
         self._judges(destination)
         self._tune(destination)
@@ -288,11 +298,8 @@ class _Runner:
         def write() -> str:
             # A new model has no scale of its own, even if its arrays are those of the old one.
             shutil.rmtree(destination / "tune", ignore_errors=True)
-            model = train_dnn(read_datadir(train), read_lang(self.lang_dir), source, destination,
-                              self.pool, options, self.run.nj)
-            if name == WAKE and model.nnet is not None:
-                save_model(replace(model, nnet=model.nnet.quantized()), destination)
-            return network_line(destination, model.info)
+            return train_recipe_network(name, train, self.lang_dir, source, destination, self.pool,
+                                        options, self.run.nj)
 
         inputs = [train / file for file in ("text", "feats.ark", "cmvn.ark")]
         inputs += [source / "gmm.npz", source / "ali.ark", self.options[name]]
@@ -359,8 +366,9 @@ class _Runner:
             combine([without_features(part) for part in (data, padded)], destination)
             return f"{len(data)} utterances, each as it is and with silence around it"
 
-        self._stage(JUDGES.replace("_", " "), [model / "held_out", IN_USE,
-                                               {"channel": self.run.channel}],
+        # By what it says: the networks of a recipe have the same list, each in its own place.
+        names = {"names": digest(read_text(model / "held_out"))}
+        self._stage(JUDGES.replace("_", " "), [names, IN_USE, {"channel": self.run.channel}],
                     [destination / "wav.scp"], write, self.data / "log" / f"{JUDGES}.log", IN_USE)
         self._features(f"{JUDGES} for the network", destination, self.options["dnn_features"])
 
@@ -369,9 +377,10 @@ class _Runner:
 
         def write() -> str:
             classes = homophone_classes(graph_lang(model, model / "graph"))
-            best, rates = tune_scale(model, model / "graph", self._sayable(
-                read_datadir(self.network_data / JUDGES), model), self.pool, search,
-                classes if self.recipe.homophones else None)
+            judges = sayable(self.recipe, self.run.commands, model, self.data / "train",
+                             read_datadir(self.network_data / JUDGES))
+            best, rates = tune_scale(model, model / "graph", judges, self.pool, search,
+                                     classes if self.recipe.homophones else None)
             return (f"{model}: acoustic scale {best[0]:.3f}, WER {rates[best]:.2f} % of the "
                     "utterances held out")
 
@@ -381,17 +390,6 @@ class _Runner:
                         [_arrays(model), model / "graph" / "graph.npz", search,
                          {"homophones": self.recipe.homophones}], [model / "tune"], write,
                         model / "log" / "tune.log", search)
-
-    def _sayable(self, data: DataDir, model: Path) -> DataDir:
-        """Leave out utterances that are no phrase of the grammar, unless none would stay."""
-        phrases = set()
-        if self.recipe.grammar == "commands":
-            phrases = set(recipe_phrases(self.recipe, self.run.commands, read_lang(model / "lang"),
-                                         self.data / "train"))
-        sayable = {name: utterance for name, utterance in data.utterances.items()
-                   if utterance.words in phrases}
-        # If nothing fits, the whole set says more than an error.
-        return replace(data, utterances=sayable) if sayable else data
 
     def _test(self, model: Path, data: Path) -> None:
         for name in self.recipe.test:
@@ -447,4 +445,4 @@ class _Runner:
 
 
 def _arrays(model: Path) -> Path:
-    return model / ARRAY_FILES["nnet" if model.name == DNN else "gmm"]
+    return model / ARRAY_FILES["nnet" if model.name in NETWORKS else "gmm"]

@@ -61,14 +61,20 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
-class DnnOptions(FitOptions):
-    """How a network is trained on alignments."""
+class InputOptions:
+    """What a network is, and what it sees."""
 
     network: str = option("", "file that describes the network; none: three layers of 512")
     cmvn: str = option("online", "mean that is taken off the features, as of a recipe's pipeline",
                        CMVN_KINDS)
     norm_vars: bool = option(False, "normalise the variance of the features too")
     delta_order: int = option(0, "derivatives that the network sees")
+
+
+@dataclass(frozen=True)
+class DnnOptions(InputOptions, FitOptions):
+    """How a network is trained on alignments."""
+
     realign: int = option(0, "how often the set is aligned with the network, which is then trained "
                              "anew")
 

@@ -19,7 +19,13 @@ from hybridasr.graph.command_graph import command_graph, same_sound
 from hybridasr.graph.compose import make_hclg, to_fst
 from hybridasr.graph.self_loops import GraphOptions
 from hybridasr.graph.training import TrainingGraphs, arc_costs
-from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, make_topology
+from hybridasr.hmm.topology import (
+    HmmState,
+    Topology,
+    TopologyEntry,
+    chain_topology,
+    make_topology,
+)
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lattice.paths import n_best
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang
@@ -44,13 +50,18 @@ class HashTree:
 
 
 def topologies(speech, silence):
-    """Three states and Kaldi's silence; two states, one to be left out; speech with a loop back."""
+    """Return some of several kinds.
+
+    Three states and Kaldi's silence; two states, one to be left out; speech with a loop back; those
+    of lattice-free MMI, whose first state has no loop.
+    """
     end = HmmState(-1, ())
     two = (HmmState(0, ((0, 0.5), (1, 0.2), (2, 0.3))), HmmState(1, ((1, 0.7), (2, 0.3))), end)
     back = (HmmState(0, ((1, 1.0),)), HmmState(1, ((1, 0.4), (0, 0.1), (2, 0.5))), end)
     return [make_topology(speech, silence),
             Topology((TopologyEntry(tuple(speech + silence), two),)),
-            Topology((TopologyEntry(tuple(speech), back), TopologyEntry(tuple(silence), two)))]
+            Topology((TopologyEntry(tuple(speech), back), TopologyEntry(tuple(silence), two))),
+            chain_topology(speech + silence)]
 
 
 def random_system(seed, path):

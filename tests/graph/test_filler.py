@@ -22,7 +22,13 @@ from hybridasr.graph.filler import (
     surround_graph,
     unit_bigram,
 )
-from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, read_topology
+from hybridasr.hmm.topology import (
+    HmmState,
+    Topology,
+    TopologyEntry,
+    chain_topology,
+    read_topology,
+)
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang
 from hybridasr.lexicon.lexicon import Pronunciation, make_lexicon
@@ -47,13 +53,15 @@ class HashTree:
         return zlib.crc32(repr((window, pdf_class)).encode()) % self.num_pdfs
 
 
-def make_system(path, short=False, **options):
+def make_system(path, shape="usual", **options):
     """Two speech phones, in all places if they depend on it; each state with some of nine pdfs."""
     lexicon = make_lexicon({word: [Pronunciation(1.0, tuple(phones.split()))]
                             for word, phones in WORDS.items()})
     lang = prepare_lang(lexicon, default_phone_set(), path, LangOptions(**options))
     topology = read_topology(lang.topology_text)
-    if short:  # two states, the second of which may be left out; silence of one
+    if shape == "chain":
+        topology = chain_topology(topology.phones)
+    if shape == "short":  # two states, the second of which may be left out; silence of one
         end = HmmState(-1, ())
         two = (HmmState(0, ((0, 0.5), (1, 0.2), (2, 0.3))), HmmState(1, ((1, 0.7), (2, 0.3))), end)
         one = (HmmState(0, ((0, 0.6), (1, 0.4))), end)
@@ -74,10 +82,12 @@ def system(request, tmp_path_factory):
     return make_system(tmp_path_factory.mktemp("lang"), position_dependent=request.param)
 
 
-@pytest.fixture(scope="module", params=[0.5, 0.2, 0.0], ids=lambda share: f"sil{share}")
+@pytest.fixture(scope="module", params=[("short", 0.5), ("short", 0.2), ("short", 0.0),
+                                        ("chain", 0.5)], ids=lambda one: f"{one[0]}, sil{one[1]}")
 def small(request, tmp_path_factory):
     """A system whose phones may be short, its filler and the costs of its transition-ids."""
-    made = make_system(tmp_path_factory.mktemp("short"), short=True, sil_prob=request.param)
+    shape, sil_prob = request.param
+    made = make_system(tmp_path_factory.mktemp("short"), shape, sil_prob=sil_prob)
     made.units = filler_units(made.lang, made.transitions, np.log(np.arange(1.0, 10.0) / 45))
     made.costs = made.units.transitions.scaled_costs(0.7, 0.3)
     made.bigram = unit_bigram(made.lang, made.units)

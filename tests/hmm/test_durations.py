@@ -13,7 +13,13 @@ from hybridasr.hmm.durations import (
     estimate_durations,
     standard_deviations,
 )
-from hybridasr.hmm.topology import HmmState, Topology, TopologyEntry, make_topology
+from hybridasr.hmm.topology import (
+    HmmState,
+    Topology,
+    TopologyEntry,
+    chain_topology,
+    make_topology,
+)
 from hybridasr.hmm.transitions import TransitionModel
 
 END = HmmState(-1, ())
@@ -46,8 +52,9 @@ def walk(transitions, phones, rng):
     return np.array(ids, np.int32), frames
 
 
-@pytest.mark.parametrize("topology", [make_topology([2, 3, 5], [1]), SKIPPING],
-                         ids=["usual", "skipping"])
+@pytest.mark.parametrize("topology", [make_topology([2, 3, 5], [1]), SKIPPING,
+                                      chain_topology([1, 2, 3, 5])],
+                         ids=["usual", "skipping", "chain"])
 def test_phones_begin_where_the_walk_began_them(topology):
     transitions, rng = model(topology), np.random.default_rng(0)
     for _ in range(50):
