@@ -17,7 +17,7 @@ LEVELS = (
     # hmm with the language: a language directory holds the topology of its phones.
     ("lexicon", "grammar", "lm", "hmm"),
     ("tree", "gmm", "nnet"),
-    ("nnlm",),
+    ("nnlm", "ctc"),
     ("graph", "lattice"),
     # The search knows no acoustic model, and no acoustic model the search.
     ("decode", "model"),
