@@ -33,7 +33,7 @@ STAY, STAY_BEHIND = 0.5, 0.4
 
 
 def phone_labels(lang: Lang) -> dict[int, int]:
-    """Return the label of every phone but the optional silence; 1 is the first.
+    """Return the label of every phone that is no pause; 1 is the first.
 
     Variants of a phone by its place in the word share a label.
 
@@ -48,7 +48,13 @@ def phone_labels(lang: Lang) -> dict[int, int]:
     numbers: dict[str, int] = {}
     return {phone: numbers.setdefault(base_phone(lang.phone_name(phone)), len(numbers) + 1)
             for phone in sorted({*lang.silence_phones, *lang.nonsilence_phones}
-                                - {lang.optional_silence})}
+                                - {*pause_phones(lang)})}
+
+
+def pause_phones(lang: Lang) -> list[int]:
+    """Return the phones that are nothing but blanks: the optional silence and its variants."""
+    pause = base_phone(lang.phone_name(lang.optional_silence))
+    return [phone for phone in lang.silence_phones if base_phone(lang.phone_name(phone)) == pause]
 
 
 def label_names(lang: Lang) -> list[str]:
@@ -64,8 +70,9 @@ def token_tree(lang: Lang) -> DecisionTree:
     like: dict[int, set[int]] = {}
     for phone, label in labels.items():
         like.setdefault(label, set()).add(phone)
-    branches: list[Node | None] = [None] * (1 + max([lang.optional_silence, *labels]))
-    branches[lang.optional_silence] = Leaf(BLANK)
+    branches: list[Node | None] = [None] * (1 + max([*pause_phones(lang), *labels]))
+    for phone in pause_phones(lang):
+        branches[phone] = Leaf(BLANK)
     for phone, label in labels.items():
         first = Split(0, frozenset(like[label]), Leaf(BLANK), Leaf(label))
         branches[phone] = Table(PDF_CLASS, (first, Leaf(label), Leaf(BLANK)))
@@ -80,10 +87,10 @@ def token_transitions(lang: Lang, tree: DecisionTree) -> TransitionModel:
     phones = (state(FIRST, STAY, AGAIN, BEHIND, END), state(AGAIN, STAY, BEHIND, END),
               state(BEHIND, STAY_BEHIND, END), HmmState(-1, ()))
     topology = Topology((TopologyEntry(tuple(phone_labels(lang)), phones),
-                         TopologyEntry((lang.optional_silence,), (state(0, STAY, 1),
-                                                                  HmmState(-1, ())))))
+                         TopologyEntry(tuple(pause_phones(lang)), (state(0, STAY, 1),
+                                                                   HmmState(-1, ())))))
     model = TransitionModel(topology, allowed_tuples(tree, topology))
-    first = (model.tid_hmm_state == FIRST) & (model.tid_phone != lang.optional_silence)
+    first = (model.tid_hmm_state == FIRST) & ~np.isin(model.tid_phone, pause_phones(lang))
     # A blank that must stand there leads to the label; a label does not go on as itself again.
     wrong = np.where(model.tid_pdf == BLANK, model.tid_next > AGAIN, model.tid_next == AGAIN)
     log_probs = np.where(first & wrong, IMPOSSIBLE, model.log_probs).astype(np.float32)
