@@ -28,6 +28,7 @@ from hybridasr.cli import (
     evaluation,
     inspection,
     kernels,
+    label_models,
     language,
     language_models,
     lattice_copies,
@@ -49,6 +50,7 @@ from hybridasr.errors import UserError
 
 VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **language_models.VERBS, **text_tools.VERBS, **train.VERBS,
+                          **label_models.VERBS,
                           **training_sets.VERBS,
                           **recognition.VERBS, **live.VERBS, **wake.VERBS, **evaluation.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,

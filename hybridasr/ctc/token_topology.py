@@ -14,7 +14,7 @@ and Metze, "EESEN: end-to-end speech recognition using deep RNN models and WFST-
 2015, has the same T as a transducer of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -95,3 +95,31 @@ def token_transitions(lang: Lang, tree: DecisionTree) -> TransitionModel:
     wrong = np.where(model.tid_pdf == BLANK, model.tid_next > AGAIN, model.tid_next == AGAIN)
     log_probs = np.where(first & wrong, IMPOSSIBLE, model.log_probs).astype(np.float32)
     return TransitionModel(topology, map(tuple, model.tuples.tolist()), log_probs)
+
+
+def transcript_labels(words: Sequence[int], lang: Lang,
+                      labels: Mapping[int, int] | None = None) -> np.ndarray:
+    """Return the labels of a transcript, int32: those of each word's likeliest pronunciation.
+
+    Parameters
+    ----------
+    words : sequence of word ids
+    labels : mapping, optional
+        `phone_labels` of the lang directory, if they are there already.
+
+    Raises
+    ------
+    UserError
+        if a word has no pronunciation.
+    """
+    labels = phone_labels(lang) if labels is None else labels
+    sequence: list[int] = []
+    for word in words:
+        choices = lang.pronunciations.get(word)
+        if not choices:
+            raise UserError(f"no pronunciation for '{lang.word_name(word)}'; add it to the lexicon "
+                            "and run prepare-lang again", lang.path)
+        phones = max(choices, key=lambda choice: choice[0])[1]
+        # A silence within a word is nothing but blanks.
+        sequence += [labels[phone] for phone in phones if phone in labels]
+    return np.array(sequence, np.int32)

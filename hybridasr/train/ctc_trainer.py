@@ -17,9 +17,16 @@ import numpy as np
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.ctc.ctc_loss import BLANK, needed_frames
 from hybridasr.ctc.label_units import UNITS, unit_lang
-from hybridasr.ctc.token_topology import label_names, phone_labels, token_transitions, token_tree
+from hybridasr.ctc.token_topology import (
+    label_names,
+    phone_labels,
+    token_transitions,
+    token_tree,
+    transcript_labels,
+)
 from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.features.feature_kind import read_feature_options
+from hybridasr.features.normalization import Normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
@@ -33,7 +40,7 @@ from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.label_objective import LabelObjective
 from hybridasr.train.minibatch import FrameSet, join_frames
 from hybridasr.train.network_frames import check_masks, network_normalization, write_held_out
-from hybridasr.train.nnet_options import FitOptions, NetworkOptions
+from hybridasr.train.nnet_options import NetworkOptions
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
 
@@ -143,7 +150,10 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
     """
     begun, destination = time.perf_counter(), Path(destination)
     lang = unit_lang(lang, options.units, destination / "units")
-    labels = gather_labels(data, lang, destination, pool, options)
+    features = read_feature_options(data.path)
+    check_masks(options, features)
+    labels = gather_labels(data, lang, network_normalization(data, lang, features, options),
+                           destination, pool)
     frames, model = labels.frames, labels.model
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)),
                         np.zeros(0, np.int64), options)
@@ -169,8 +179,8 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
     return model
 
 
-def gather_labels(data: DataDir, lang: Lang, destination: Path, pool: Executor,
-                  options: NetworkOptions) -> LabelSet:
+def gather_labels(data: DataDir, lang: Lang, normalization: Normalization, destination: Path,
+                  pool: Executor) -> LabelSet:
     """Compute what a network sees of a set, and what it shall write.
 
     Utterances that are too short for their labels are left out, with a warning that names some.
@@ -180,12 +190,10 @@ def gather_labels(data: DataDir, lang: Lang, destination: Path, pool: Executor,
     UserError
         if none is left, or the lang directory does not fit.
     """
-    features = read_feature_options(data.path)
-    check_masks(options, features)
-    normalization = network_normalization(data, lang, features, options)
     tree = token_tree(lang)
-    model = AcousticModel(None, token_transitions(lang, tree), tree, lang, features,
-                          normalization.pipeline, cmvn=normalization.prior)
+    model = AcousticModel(None, token_transitions(lang, tree), tree, lang,
+                          read_feature_options(data.path), normalization.pipeline,
+                          cmvn=normalization.prior)
     refs = write_blocks(data, lang, normalization, destination / "blocks", pool)
     frames, sequences = _join(refs, lang, normalization.pipeline, data)
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
@@ -217,26 +225,6 @@ def _join(refs: list[BlockRef], lang: Lang, pipeline: PipelineOptions, data: Dat
     frames = join_frames(places, names, np.full(num_frames, BLANK, np.int32), pipeline, data,
                          refs[0].directory / "frames.npy")
     return frames, sequences
-
-
-def transcript_labels(words: tuple[int, ...], lang: Lang, labels: dict[int, int]) -> np.ndarray:
-    """Return the labels of a transcript, int32: those of each word's likeliest pronunciation.
-
-    Raises
-    ------
-    UserError
-        if a word has no pronunciation.
-    """
-    sequence: list[int] = []
-    for word in words:
-        choices = lang.pronunciations.get(word)
-        if not choices:
-            raise UserError(f"no pronunciation for '{lang.word_name(word)}'; add it to the lexicon "
-                            "and run prepare-lang again", lang.path)
-        phones = max(choices, key=lambda choice: choice[0])[1]
-        # A silence within a word is nothing but blanks.
-        sequence += [labels[phone] for phone in phones if phone in labels]
-    return np.array(sequence, np.int32)
 
 
 def blank_share(network: Network, task: Task, chunks: np.ndarray) -> float:

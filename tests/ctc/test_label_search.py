@@ -82,7 +82,8 @@ def test_an_ngram_of_other_labels_is_refused():
 
 def test_no_frames_say_nothing():
     empty = np.zeros((0, 3))
-    assert best_path(empty) == () and prefix_search(empty, ALL)[0][0] == ()
+    assert best_path(empty) == ()
+    assert prefix_search(empty, ALL)[0][0] == ()
 
 
 @pytest.mark.parametrize("values", [{"label_beam": -1}, {"min_prob": 1.0}, {"lm_weight": -1.0}])

@@ -27,7 +27,8 @@ def test_phones_are_the_lang_directory_itself(lang, tmp_path):
 def test_words_are_spelled_in_units(lang, tmp_path, units, expected):
     made = unit_lang(lang, units, tmp_path / "units")
     assert {*label_names(made)} == expected
-    assert made.words == lang.words and made.sil_prob == 0.3
+    assert made.words == lang.words
+    assert made.sil_prob == 0.3
     again = read_lang(tmp_path / "units")
     assert again.pronunciations == made.pronunciations
     assert [len(phones) for _, phones in made.pronunciations[made.words["打开"]]] == [2]

@@ -50,7 +50,9 @@ def test_gradient_is_that_of_finite_differences():
 def test_long_utterances_stay_finite():
     logits = (5 * np.random.default_rng(2).normal(size=(400, 61, 30))).astype(np.float32)
     loss, gradient = transducer_loss(logits, np.random.default_rng(3).integers(1, 30, 60))
-    assert np.isfinite(loss) and np.isfinite(gradient).all() and gradient.dtype == np.float32
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+    assert gradient.dtype == np.float32
     np.testing.assert_allclose(gradient.sum(2), 0.0, rtol=0, atol=1e-5)
 
 
