@@ -14,6 +14,7 @@ import numpy as np
 from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.ctc.label_search import LabelNgram, PrefixOptions, best_path, prefix_search
+from hybridasr.ctc.label_units import spelled_in
 from hybridasr.ctc.token_topology import label_names, phone_labels, transcript_labels
 from hybridasr.ctc.transducer import Encoder, Transducer
 from hybridasr.ctc.transducer_directory import is_transducer, load_transducer
@@ -22,7 +23,7 @@ from hybridasr.errors import UserError
 from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.feature_set import FeatureBlock
 from hybridasr.lexicon.langdir import Lang
-from hybridasr.lexicon.transcripts import word_ids
+from hybridasr.lexicon.lexicon import find_pronunciations
 from hybridasr.lm.model_file import read_ngram
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import load_model
@@ -86,11 +87,22 @@ class Labeler:
             log_probs)
 
 
-def reference_labels(data: DataDir, lang: Lang) -> dict[str, list[str]]:
-    """Return the labels of all transcripts by name; unknown words as the OOV word says."""
+def reference_labels(data: DataDir, lang: Lang, units: str) -> dict[str, list[str]]:
+    """Return the labels of all transcripts by name.
+
+    Words that the model's lexicon lacks are looked up in the built-in tables; those that are not
+    there either are what the OOV word is.
+    """
     names, labels = label_names(lang), phone_labels(lang)
-    return {name: [names[label] for label in
-                   transcript_labels(word_ids(utterance, lang.words, lang.oov), lang, labels)]
+    spelled = {word: [names[label] for label in transcript_labels([number], lang, labels)]
+               for word, number in lang.words.items() if number in lang.pronunciations}
+    asked = {word for utterance in data.utterances.values() for word in utterance.words}
+    unknown = spelled[lang.word_name(lang.oov)]
+    looked_up = find_pronunciations(sorted(asked - {*spelled}))
+    for word in asked - {*spelled}:
+        phones = looked_up[word][0].phones if word in looked_up else ()
+        spelled[word] = [*spelled_in(units, word, phones)] or unknown
+    return {name: [label for word in utterance.words for label in spelled[word]]
             for name, utterance in data.utterances.items()}
 
 
@@ -114,14 +126,15 @@ def decode_labels(model: Path, data: DataDir, destination: Path, pool: Executor,
     labeler = once_a_worker(_labeler, key)
     loaded = labeler.model
     data = matching_features(data, loaded.features, pool)
-    blocks = SetBlocks.of(data, loaded.normalization(data, known))
+    blocks = SetBlocks.of(data, loaded.normalization(data, known), False)
     found: dict[str, list[str]] = {}
     seconds = duration = 0.0
     for name, (labels, spent, length) in run_set(pool, _decode_block, blocks, key,
                                                  desc=f"labels of {data.path.name}"):
         found[name] = [labeler.names[label] for label in labels]
         seconds, duration = seconds + spent, duration + length
-    reference = {name: labels for name, labels in reference_labels(data, loaded.lang).items()
+    reference = {name: labels for name, labels in reference_labels(
+        data, loaded.lang, loaded.info.get("units", "phones")).items()
                  if labels}
     scores = score_texts(reference, {name: found[name] for name in reference if name in found})
     for file, texts in (("labels", found), ("reference", reference)):

@@ -40,6 +40,17 @@ def in_characters(word: str) -> tuple[str, ...]:
     return tuple(one for one in word.lower() if one.isalnum() or one == "'")
 
 
+def spelled_in(units: str, word: str, phones: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the units of a word that is said with these phones.
+
+    >>> spelled_in("syllables", "打开", ("d", "a3", "k", "ai1"))
+    ('da3', 'kai1')
+    """
+    if units == "characters":
+        return in_characters(word)
+    return in_syllables(phones) if units == "syllables" else phones
+
+
 def unit_lexicon(lexicon: Lexicon, units: str, silences: set[str]) -> Lexicon:
     """Return a lexicon with its words spelled in syllables or characters.
 
@@ -49,12 +60,10 @@ def unit_lexicon(lexicon: Lexicon, units: str, silences: set[str]) -> Lexicon:
     for word, choices in lexicon.entries.items():
         if all(silences.issuperset(choice.phones) for choice in choices):
             entries[word] = list(choices)
-        elif units == "syllables":
-            entries[word] = [Pronunciation(choice.probability, in_syllables(choice.phones))
-                             for choice in choices]
         else:
-            spelled = in_characters(word)
-            entries[word] = [Pronunciation(1.0, spelled)] if spelled else list(choices)
+            entries[word] = [Pronunciation(choice.probability,
+                                           spelled_in(units, word, choice.phones) or choice.phones)
+                             for choice in choices]
     return make_lexicon(entries)
 
 
