@@ -46,5 +46,5 @@ class LabelObjective:
                                    scale=1.0 / frames.sum())
         errors = sum(label_errors(labels, np.array(best_path(row[:length]), np.int64))
                      for labels, row, length in zip(sequences, logits, frames, strict=True))
-        share = 1.0 - errors / max(1, sum(map(len, sequences)))
+        share = max(0.0, 1.0 - errors / max(1, sum(map(len, sequences))))
         return Counts(float(losses.sum()), int(frames.sum()), float(share * frames.sum())), dlogits

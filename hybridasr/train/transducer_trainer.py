@@ -255,7 +255,7 @@ def _watch(job: _Job, state: Arrays, chunks: np.ndarray) -> Counts:
         losses, _, _ = model.loss(hidden, frames, *padded_labels(sequences))
         errors = sum(label_errors(labels, np.array(greedy_labels(model, row[:length]), np.int64))
                      for labels, row, length in zip(sequences, hidden, frames, strict=True))
-        share = 1.0 - errors / max(1, sum(map(len, sequences)))
+        share = max(0.0, 1.0 - errors / max(1, sum(map(len, sequences))))
         counts += Counts(float(losses.sum()), int(frames.sum()), float(share * frames.sum()))
     return counts
 
