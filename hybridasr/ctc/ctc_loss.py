@@ -18,6 +18,7 @@ from hybridasr.nnet.loss import log_softmax
 
 BLANK = 0
 NEVER = -1e30  # stands for log 0: minus infinity less minus infinity is not a number
+NEGLIGIBLE = 40.0  # nats below the largest summand at which another is lost in float64
 
 
 def needed_frames(labels: np.ndarray) -> int:
@@ -146,10 +147,19 @@ def _batch_losses(log_probs, frames, labels, sizes, scale, losses, dlogits):
 
 @numba.njit(cache=True, nogil=True)
 def _log_add(a, b, c):
-    best = max(a, b, c)
-    if best <= NEVER:
+    # The largest first: its exponential is 1, and most others are too small to be computed.
+    if b > a:
+        a, b = b, a
+    if c > a:
+        a, c = c, a
+    if a <= NEVER:
         return NEVER
-    return best + np.log(np.exp(a - best) + np.exp(b - best) + np.exp(c - best))
+    total = 1.0
+    if b > a - NEGLIGIBLE:
+        total += np.exp(b - a)
+    if c > a - NEGLIGIBLE:
+        total += np.exp(c - a)
+    return a + np.log(total) if total > 1.0 else a
 
 
 @numba.njit(cache=True, nogil=True)
@@ -207,8 +217,9 @@ def _subtract_occupancies(log_probs, labels, time, alpha, total, gradient):
                     else NEVER
                 before[state] = _log_add(after[state], after[state + 1], two)
             if before[state] > NEVER and alpha[t, state] > NEVER:
-                share = np.exp(alpha[t, state] + before[state] - total)
-                gradient[t, _class_of(labels, state)] -= share
+                share = alpha[t, state] + before[state] - total
+                if share > -NEGLIGIBLE:
+                    gradient[t, _class_of(labels, state)] -= np.exp(share)
         for state in range(states):
             after[state] = NEVER
             if before[state] > NEVER:
