@@ -39,7 +39,7 @@ def main() -> None:
     labels, sizes = padded_labels(sequences)
     losses, dlogits = ctc_loss(logits, frames, labels, sizes)
     seconds = median_seconds(lambda: ctc_loss(logits, frames, labels, sizes), args.rounds)
-    print(f"CTC: {frames.sum() / seconds:.0f} frames, loss and gradient, a second of processor time")
+    print(f"CTC: {frames.sum() / seconds:.0f} frames a second of processor time")
     grids = [rng.normal(size=(args.frames // 3, size + 1, args.classes)).astype(np.float32)
              for size in sizes.tolist()]
 
@@ -49,7 +49,7 @@ def main() -> None:
 
     seconds = median_seconds(transduce, args.rounds)
     nodes = sum(grid.shape[0] * grid.shape[1] for grid in grids)
-    print(f"transducer: {nodes / seconds:.0f} nodes, loss and gradient, a second of processor time")
+    print(f"transducer: {nodes / seconds:.0f} nodes a second of processor time")
     if torch is None:
         plain = [plain_loss(log_softmax(row[:time].astype(np.float64)), sequence)
                  for row, time, sequence in zip(logits, frames, sequences, strict=True)]
@@ -101,9 +101,11 @@ def compare(logits: np.ndarray, frames: np.ndarray, labels: np.ndarray, sizes: n
         return values
 
     values = step().detach().numpy()
-    print(f"PyTorch: largest relative difference of a loss {np.abs(losses / values - 1).max():.1e},"
-          f" of a gradient {np.abs(dlogits - given.grad.numpy()).max():.1e}")
-    print(f"PyTorch: {frames.sum() / median_seconds(step, rounds):.0f} frames a second of processor time")
+    loss, slope = (np.abs(one).max() for one in (losses / values - 1,
+                                                 dlogits - given.grad.numpy()))
+    print(f"PyTorch: largest relative difference of a loss {loss:.1e}, of a gradient {slope:.1e}")
+    seconds = median_seconds(step, rounds)
+    print(f"PyTorch: {frames.sum() / seconds:.0f} frames a second of processor time")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
     tools/bench/bench_labels.py TRAIN TEST LANG WORK [--hybrid MODEL] [--rows rnn-1 lstm-2 ...]
 
 TRAIN and TEST are data directories with features (make-feats), LANG their lang directory; WORK
-takes the models. Networks of one to three recurrent layers are trained by CTC, and a transducer on the
-encoder of one of them. MODEL is a hybrid model with its graph, trained before on the same speech.
-A line a network: label errors of the best path (greedy), of the beam search, and of the words that
-a loop of all words finds (the labels of their pronunciations), all in per cent; parameters, seconds
-of training, real-time factor of the greedy search. No row of labels alone knows the lexicon; the
-hybrid knows nothing else.
+takes the models. Networks of one to three recurrent layers are trained by CTC, and a transducer
+on the encoder of one of them. MODEL is a hybrid model with its graph, trained before on the same
+speech. A line a network: label errors of the best path (greedy), of the beam search, and of the
+words that a loop of all words finds (the labels of their pronunciations), all in per cent;
+parameters, seconds of training, real-time factor of the greedy search. Greedy and beam know no
+lexicon; the hybrid has nothing without one.
 """
 
 import argparse
