@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "commands.md"
 LIVE, DEPLOY = (REPOSITORY / "docs" / name for name in ("live.md", "deploy.md"))
 PAGES = [PAGE, LIVE, DEPLOY, *(REPOSITORY / name for name in (
-    "docs/sentences.md", "docs/pictures.md", "README.md", "README.zh.md"))]
+    "docs/labels.md", "docs/sentences.md", "docs/pictures.md", "README.md", "README.zh.md"))]
 TEXTS = ["打开空调", "关闭空调", "播放音乐", "打开书房灯", "停止播放", "打开冰箱"]
 
 

@@ -18,7 +18,7 @@ LEVELS = (
     ("lexicon", "grammar", "lm", "hmm"),
     ("tree", "gmm", "nnet"),
     ("chain",),
-    ("nnlm",),
+    ("nnlm", "ctc"),
     ("graph", "lattice", "sequence"),
     # The search knows no acoustic model, and no acoustic model the search.
     ("decode", "model"),

@@ -72,6 +72,12 @@ _LINES = (
     "quantize {root}/exp/plain {root}/exp/int8",
     "recognize --commands {root}/commands.txt {root}/exp/int8 {root}/wav/s0-0.wav",
     "suggest-fillers --lang {root}/exp/plain {root}/commands.txt",
+    "train-ctc --network {root}/memory.conf --num-epochs 1 --minibatch-size 512 --held-out 0.3 "
+    "{root}/train {root}/lang {root}/exp/ctc",
+    "train-transducer --num-epochs 1 --minibatch-size 512 --held-out 0.3 --cell 8 --joint 8 "
+    "{root}/train {root}/exp/ctc {root}/exp/transducer",
+    "decode-labels --label-beam 2 {root}/exp/transducer {root}/test {root}/exp/labels",
+    "recognize --commands {root}/commands.txt {root}/exp/ctc {root}/wav/s0-0.wav",
 )
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from hybridasr.model.acoustic import AcousticModel
 
 
-def _add_oov_share(parser: argparse.ArgumentParser) -> None:
+def add_oov_share(parser: argparse.ArgumentParser) -> None:
+    """Add --max-oov-share."""
     from hybridasr.lexicon.transcripts import MAX_OOV_SHARE
 
     parser.add_argument("--max-oov-share", type=float, default=MAX_OOV_SHARE, metavar="SHARE",
@@ -20,7 +21,7 @@ def _add_oov_share(parser: argparse.ArgumentParser) -> None:
                         f"share; fewer become its unknown word ({MAX_OOV_SHARE})")
 
 
-def _read(data: Path, lang: Path, max_oov_share: float) -> tuple[Any, Any]:
+def read_training_set(data: Path, lang: Path, max_oov_share: float) -> tuple[Any, Any]:
     """Read data and lang directory, and refuse them if too few words are in both."""
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.lexicon.langdir import read_lang
@@ -39,7 +40,7 @@ def _mono_arguments(parser: argparse.ArgumentParser) -> None:
     add_nj(parser)
     add_options(parser, MonoOptions)
     add_options(parser, PipelineOptions)
-    _add_oov_share(parser)
+    add_oov_share(parser)
     for name in ("data", "lang", "exp"):
         parser.add_argument(name, type=Path)
 
@@ -57,7 +58,7 @@ def _train_mono(args: argparse.Namespace) -> None:
     # The log begins with the options, so that a result can be explained later.
     log = args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-mono", to_dict(options)):
-        model = train_mono(*_read(args.data, args.lang, args.max_oov_share),
+        model = train_mono(*read_training_set(args.data, args.lang, args.max_oov_share),
                            read_feature_options(args.data), from_args(PipelineOptions, args),
                            args.exp, pool, options)
         logger.info("%s", training_line(args.exp, model.info, args.nj))
@@ -70,7 +71,7 @@ def _arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
 
         add_nj(parser)
         add_options(parser, TRAINERS[kind].options)
-        _add_oov_share(parser)
+        add_oov_share(parser)
         parser.add_argument("paths", nargs="+", metavar="[NUMLEAVES TOTGAUSS] DATA LANG ALI EXP",
                             help="sizes as in Kaldi's steps (or --numleaves and --totgauss); data "
                             "and lang directories; an earlier system or alignment directory; "
@@ -102,7 +103,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
         options = from_args(TRAINERS[kind].options, args)
         log = destination / "log" / "train.log"
         with executor(args.nj) as pool, job_log(log, f"hybridasr train-{kind}", to_dict(options)):
-            model = TRAINERS[kind].train(*_read(data, lang, args.max_oov_share), source,
+            model = TRAINERS[kind].train(*read_training_set(data, lang, args.max_oov_share), source,
                                          destination, pool, options)
             logger.info("%s", training_line(destination, model.info, args.nj))
 
@@ -115,7 +116,7 @@ def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_nj(parser)
     add_options(parser, DnnOptions)
-    _add_oov_share(parser)
+    add_oov_share(parser)
     for name in ("data", "lang", "ali", "exp"):
         parser.add_argument(name, type=Path)
 
@@ -129,8 +130,8 @@ def _train_dnn(args: argparse.Namespace) -> None:
 
     options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
-        model = train_dnn(*_read(args.data, args.lang, args.max_oov_share), args.ali, args.exp,
-                          pool, options, args.nj)
+        model = train_dnn(*read_training_set(args.data, args.lang, args.max_oov_share), args.ali,
+                          args.exp, pool, options, args.nj)
         logger.info("%s", network_line(args.exp, model.info))
 
 
@@ -175,7 +176,7 @@ def _align_arguments(parser: argparse.ArgumentParser) -> None:
         "TextGrids.")
     for options in (AlignOptions, AdaptOptions, OutputOptions):
         add_options(parser, options)
-    _add_oov_share(parser)
+    add_oov_share(parser)
     parser.add_argument("data", type=Path, help="data directory; features of the model's kind are "
                         "made into DATA/.features if it has none")
     parser.add_argument("lang", type=Path, help="lang directory of the same phones")
@@ -199,7 +200,7 @@ def _align(args: argparse.Namespace) -> None:
     options = change_options(natural, **given_options(AlignOptions, args))
     log = args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
-        both = _read(args.data, args.lang, args.max_oov_share)
+        both = read_training_set(args.data, args.lang, args.max_oov_share)
         line = align_set(*both, args.model, args.ali, pool, options,
                          from_args(AdaptOptions, args), from_args(OutputOptions, args))
         logger.info("%s", line)

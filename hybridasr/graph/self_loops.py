@@ -55,7 +55,7 @@ def forward_transitions(logical_phone: LogicalPhone,
         rows += [(number, to, tid + index) for index, (to, _) in enumerate(state.transitions)
                  # Arcs to the state itself are self-loops, which come at the end
                  # (`add_self_loops`).
-                 if to != number]
+                 if to != number and transitions.is_possible(tid + index)]
     return rows
 
 

@@ -280,8 +280,9 @@ def phone_template(phone: int, pdfs: tuple[int, ...], transitions: TransitionMod
                             "trained with") from None
         loops[number] = transitions.self_loop(tstate)
         for index, (to, _) in enumerate(state.transitions):
-            if to != number:
-                nodes[number, to] = (len(nodes), transitions.transition_id(tstate, index))
+            tid = transitions.transition_id(tstate, index)
+            if to != number and transitions.is_possible(tid):
+                nodes[number, to] = (len(nodes), tid)
     inner = []
     for (number, to), (node, _) in nodes.items():
         # Kaldi's order (--reorder=true): the self-loop belongs to the state that was just left.

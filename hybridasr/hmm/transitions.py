@@ -14,6 +14,7 @@ from hybridasr.hmm.topology import Topology
 # Kaldi's MleTransitionUpdateConfig: no transition below this, no update on fewer counts.
 PROBABILITY_FLOOR = 0.01
 MIN_COUNT = 5.0
+IMPOSSIBLE = -1e5  # log probability of a transition that no graph has
 
 
 class TransitionModel:
@@ -57,6 +58,10 @@ class TransitionModel:
     def num_tids(self) -> int:
         """Number of transition-ids; the largest of them."""
         return len(self.log_probs) - 1
+
+    def is_possible(self, tid: int) -> bool:
+        """Whether graphs have this transition."""
+        return bool(self.log_probs[tid] > IMPOSSIBLE)
 
     @property
     def num_states(self) -> int:

@@ -226,7 +226,7 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     unique, tid_pdf = data.tables.get("utt2uniq", {}), model.transitions.tid_pdf
     aligned = AlignmentFinder.of(alignments, model, data, frame_shift)
     unknown, noise_pdf = {model.lang.oov}, spoken_noise_pdf(model)
-    places, pdfs, names, lengths, noise = [], [], [], [], set()
+    places, pdfs, names, noise = [], [], [], set()
     for ref in refs:
         block = read_block(ref)
         for number, name in enumerate(block.utterances):
@@ -243,9 +243,31 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
                 continue
             places.append((ref, rows))
             names.append(name)
-            lengths.append(length)
     if len(names) == len(noise):
         raise UserError("none of the utterances has an alignment; align this set first", data.path)
+    return join_frames(places, names, np.concatenate(pdfs), pipeline, data, path, frozenset(noise))
+
+
+def join_frames(places: Sequence[tuple[BlockRef, slice]], names: list[str], pdfs: np.ndarray,
+                pipeline: PipelineOptions, data: DataDir, path: Path,
+                noise: frozenset[str] = frozenset()) -> FrameSet:
+    """Put utterances of blocks into one set, whose features lie in `path`.
+
+    Parameters
+    ----------
+    places : sequence of (block, frames of the utterance in it)
+    names : list of str
+        The utterances.
+    pdfs : int32 (num_frames,)
+        Of all of them in a row.
+
+    Raises
+    ------
+    UserError
+        if features are not finite.
+    """
+    unique = data.tables.get("utt2uniq", {})
+    lengths = [rows.stop - rows.start for _, rows in places]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     feats = None
     last, block_feats = None, None
@@ -266,8 +288,7 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     originals = [unique.get(name, name) for name in names]
     speakers = [data.utterances[original if original in data.utterances else name].speaker
                 for name, original in zip(names, originals, strict=True)]
-    return FrameSet(path, np.concatenate(pdfs), starts, names, originals, speakers,
-                    frozenset(noise), strings_of_parts(data))
+    return FrameSet(path, pdfs, starts, names, originals, speakers, noise, strings_of_parts(data))
 
 
 def spoken_noise_pdf(model: AcousticModel) -> int | None:

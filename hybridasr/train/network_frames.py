@@ -15,7 +15,7 @@ from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.features.frames import FeatureOptions
-from hybridasr.features.normalization import set_normalization
+from hybridasr.features.normalization import Normalization, set_normalization
 from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.hmm.durations import estimate_durations, rescaled
 from hybridasr.lexicon.langdir import Lang
@@ -25,7 +25,7 @@ from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.storage import write_text
 from hybridasr.train.blocks import BlockRef, write_blocks
 from hybridasr.train.minibatch import FrameSet, gather_frames, spoken_noise_pdf
-from hybridasr.train.nnet_options import DnnOptions
+from hybridasr.train.nnet_options import NetworkOptions
 from hybridasr.train.start import SourceSystem
 
 logger = logging.getLogger("hybridasr")
@@ -33,7 +33,7 @@ PRIOR_FRAMES = 20  # that the training set's speech counts for in the mean of a 
 
 
 def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination: Path,
-                   pool: Executor, options: DnnOptions
+                   pool: Executor, options: NetworkOptions
                    ) -> tuple[FrameSet, AcousticModel, list[BlockRef]]:
     """Compute what a network sees of a set, and the classes of the frames.
 
@@ -61,16 +61,10 @@ def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination
         if the features do not fit the alignments or the options.
     """
     features = read_feature_options(data.path)
-    _check_masks(options, features)
+    check_masks(options, features)
     _check_frames(features, earlier.model.features, data.path)
-    pipeline = PipelineOptions(
-        cmvn=options.cmvn, norm_vars=options.norm_vars, delta_order=options.delta_order,
-        cmvn_prior_frames=PRIOR_FRAMES if options.cmvn == "online" else 50)
-    # The network meets what it will be used with: nothing known of a speaker, a little, much.
-    known = "drawn" if pipeline.cmvn == "online" else "all"
-    normalization = set_normalization(
-        data, features, pipeline, set_normalization(without_other_speech(data, lang), features,
-                                                    pipeline).prior, known, options.seed)
+    normalization = network_normalization(data, lang, features, options)
+    pipeline = normalization.pipeline
     durations = estimate_durations(earlier.alignments.values(), earlier.model.transitions,
                                    lang.nonsilence_phones)
     model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
@@ -115,7 +109,20 @@ def check_rate(earlier: SourceSystem, subsampling: int) -> None:
                         "frame, or give a network of the same stride", earlier.directory)
 
 
-def _check_masks(options: DnnOptions, features: FeatureOptions) -> None:
+def network_normalization(data: DataDir, lang: Lang, features: FeatureOptions,
+                          options: NetworkOptions) -> Normalization:
+    """Return how a network's features are normalised; its `pipeline` says what is appended."""
+    pipeline = PipelineOptions(
+        cmvn=options.cmvn, norm_vars=options.norm_vars, delta_order=options.delta_order,
+        cmvn_prior_frames=PRIOR_FRAMES if options.cmvn == "online" else 50)
+    # The network meets what it will be used with: nothing known of a speaker, a little, much.
+    known = "drawn" if pipeline.cmvn == "online" else "all"
+    return set_normalization(
+        data, features, pipeline, set_normalization(without_other_speech(data, lang), features,
+                                                    pipeline).prior, known, options.seed)
+
+
+def check_masks(options: NetworkOptions, features: FeatureOptions) -> None:
     """Refuse stripes of frequency where they have no effect, before any work is done."""
     if options.masks.freq_masks and features.kind != "fbank":
         raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
