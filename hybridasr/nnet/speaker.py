@@ -34,10 +34,12 @@ def speaker_parameters(network: Network) -> Arrays:
     UserError
         if there is nothing to fit, or the weights are int8.
     """
-    if any(isinstance(layer, INT8) for layer in network.layers):
+    members = [one for number, layer in enumerate(network.layers)
+               for one in layer.members(f"{number}.")]
+    if any(isinstance(layer, INT8) for _, layer in members):
         raise UserError("a network with int8 weights cannot adapt to a speaker; use the one in "
                         "float32, or give --nnet-passes 0")
-    parameters = {f"{number}.{name}": array for number, layer in enumerate(network.layers)
+    parameters = {f"{front}{name}": array for front, layer in members
                   if isinstance(layer, BatchNorm | LayerNorm)
                   for name, array in layer.parameters.items()}
     if not parameters:
