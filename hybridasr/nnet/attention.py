@@ -49,7 +49,7 @@ class AttentionOptions:
 class Attention(Layer):
     """The mean of the values in a window, weighted by how a frame's query fits their keys.
 
-    Of each head y[t] = (sum over j of w[t, j] v[t + j], w[t]), w[t] the softmax over the places j of
+    Of each head y[t] = (sum over j of w[t, j] v[t + j], w[t]), w[t] the softmax over places j of
     q[t] k[t + j] / sqrt(key) + p[t, j]. An affine part gives all heads' keys k, then values v, then
     queries (q, p), p with a column a place. The output has the weights beside the values, as in the
     paper: heads * (value + window) columns.
