@@ -4,6 +4,7 @@ Chunks of silence alone are many and say little: an epoch draws a share of them 
 gives hangs on data, options and seed, not on the jobs that run at the same time.
 """
 
+import functools
 import logging
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import numpy as np
 from hybridasr.errors import NotEnoughData
 from hybridasr.nnet.network import Network
 from hybridasr.train.minibatch import FrameSet
-from hybridasr.train.nnet_options import ROUND_FRAMES, DnnOptions
+from hybridasr.train.nnet_options import ROUND_FRAMES, FitOptions
 
 logger = logging.getLogger("hybridasr")
 FEW_FRAMES = 0.1  # frames a parameter below which the user is warned
@@ -26,7 +27,7 @@ class ChunkPlan:
 
     Attributes
     ----------
-    chunks : int64 (num_chunks, 2)
+    chunks : int64 (num_chunks, 3)
         As from `FrameSet.chunks`, of the utterances that are trained on.
     silent : bool (num_chunks,)
         Whether a chunk holds silence alone.
@@ -34,33 +35,35 @@ class ChunkPlan:
 
     chunks: np.ndarray
     silent: np.ndarray
-    options: DnnOptions
+    options: FitOptions
 
     @classmethod
     def of(cls, frames: FrameSet, trained: np.ndarray, silence: np.ndarray,
-           options: DnnOptions) -> "ChunkPlan":
+           options: FitOptions) -> "ChunkPlan":
         """Plan the chunks of the utterances `trained`, where the classes `silence` are silence."""
         chunks = frames.chunks(options.chunk_width, trained)
-        return cls(chunks, frames.chunks_within(chunks, options.chunk_width, silence), options)
+        return cls(chunks, frames.chunks_within(chunks, silence), options)
 
-    @property
+    @functools.cached_property
     def num_drawn(self) -> int:
-        """Chunks that an epoch draws, about."""
-        return int((~self.silent).sum() + self.options.silence_share * self.silent.sum())
+        """Frames that an epoch draws, about."""
+        lengths = self.chunks[:, 2]
+        return int(lengths[~self.silent].sum()
+                   + self.options.silence_share * lengths[self.silent].sum())
 
-    @property
+    @functools.cached_property
     def rounds(self) -> int:
         """Rounds of an epoch."""
         # Small sets: no round without a mini-batch for each job.
-        batches = self.num_drawn // (self.options.num_jobs * self.options.batch_chunks)
-        wanted = max(1, round(self.num_drawn * self.options.chunk_width / ROUND_FRAMES))
+        batches = self.num_drawn // (self.options.num_jobs * self.options.minibatch_size)
+        wanted = max(1, round(self.num_drawn / ROUND_FRAMES))
         return min(wanted, max(1, batches))
 
-    @property
+    @functools.cached_property
     def steps(self) -> int:
-        """Mini-batches of one job in an epoch."""
-        share = self.rounds * self.options.num_jobs * self.options.batch_chunks
-        return -(-self.num_drawn // share) * self.rounds
+        """Mini-batches of one job in an epoch, about: those of the first."""
+        return sum(max(len(mini_batches(part, self.options)) for part in parts)
+                   for parts in self.parts(0))
 
     def parts(self, epoch: int) -> list[list[np.ndarray]]:
         """Return the chunks of each job of each round."""
@@ -73,17 +76,16 @@ class ChunkPlan:
 
     def log_priors(self, frames: FrameSet, num_pdfs: int) -> tuple[np.ndarray, np.ndarray]:
         """Return logs of the shares of the classes, and of those that were drawn (num_pdfs,)."""
-        width = self.options.chunk_width
         # One more of each class: the logarithm of a class without frames is not finite.
-        speech = frames.class_counts(self.chunks[~self.silent], width, num_pdfs) + 1.0
-        silence = frames.class_counts(self.chunks[self.silent], width, num_pdfs)
+        speech = frames.class_counts(self.chunks[~self.silent], num_pdfs) + 1.0
+        silence = frames.class_counts(self.chunks[self.silent], num_pdfs)
         priors, drawn = (np.log(counts / counts.sum()) for counts in (
             speech + silence, speech + self.options.silence_share * silence))
         return priors, drawn
 
     def check_size(self, frames: FrameSet, network: Network, source: str) -> None:
         """Refuse a corpus without one mini-batch; warn if the network will learn it by heart."""
-        options, num_frames = self.options, len(self.chunks) * self.options.chunk_width
+        options, num_frames = self.options, int(self.chunks[:, 2].sum())
         if num_frames < options.minibatch_size:
             raise NotEnoughData(
                 f"{num_frames} frames to train on, fewer than one mini-batch; give more "
@@ -94,6 +96,33 @@ class ChunkPlan:
                            "the recordings by heart; give a smaller --network, or more speech "
                            "(see 'hybridasr augment-data')", frames.num_frames,
                            network.num_parameters, source)
+
+
+def mini_batches(chunks: np.ndarray, options: FitOptions, rng: np.random.Generator | None = None
+                 ) -> list[np.ndarray]:
+    """Split chunks (num_chunks, 3) into mini-batches of about `minibatch_size` frames.
+
+    Chunks of one width stay in their order. Whole utterances are put together with others of about
+    their length, so that little is padded, and the batches are then drawn in any order with `rng`.
+
+    >>> chunks = np.array([[0, 0, 5], [1, 5, 40], [2, 45, 7], [3, 52, 100]])
+    >>> whole = FitOptions(chunk_width=0, minibatch_size=20)
+    >>> [batch[:, 0].tolist() for batch in mini_batches(chunks, whole)]
+    [[0, 2], [1], [3]]
+    """
+    if options.chunk_width:
+        size = max(1, options.minibatch_size // options.chunk_width)
+        return [chunks[start:start + size] for start in range(0, len(chunks), size)]
+    chunks = chunks[np.argsort(chunks[:, 2], kind="stable")]
+    batches, first = [], 0
+    for last in range(1, len(chunks) + 1):
+        # The longest comes last: with the next one all would be padded to its length.
+        if last == len(chunks) or (last + 1 - first) * chunks[last, 2] > options.minibatch_size:
+            batches.append(chunks[first:last])
+            first = last
+    if rng is None:
+        return batches
+    return [batches[place] for place in rng.permutation(len(batches))]
 
 
 def limit_silence(log_priors: np.ndarray, silence: np.ndarray) -> np.ndarray:

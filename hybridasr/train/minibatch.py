@@ -13,7 +13,7 @@ import errno
 import functools
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +33,7 @@ from hybridasr.train.blocks import BlockRef, expanded, read_base, read_block
 # Other speech is learned where it is no softer than its loud frames by more than this (natural log
 # of power): the pauses in it are nobody's speech, and nobody says where they are.
 LOUD_PERCENTILE, QUIETER = 90, 3.0
+COUNTED = 1 << 12  # chunks whose classes are counted at a time
 
 
 @dataclass(frozen=True)
@@ -90,64 +91,61 @@ class FrameSet:
                                   for original in self.originals])
 
     def chunks(self, width: int, utterances: np.ndarray) -> np.ndarray:
-        """Return the chunks of these utterances: int64 (num_chunks, 2).
+        """Return the chunks of these utterances: int64 (num_chunks, 3).
 
-        Each row is an utterance and the chunk's first frame. The last chunk of an utterance is
-        moved back to end with it; an utterance shorter than a chunk gives one, the frames beyond
-        its end being left out. Chunks of frames without a class are left out.
+        Each row is an utterance, the chunk's first frame and its number of frames: `width`, or the
+        whole utterance if `width` is 0 or the utterance is shorter. The last chunk of an utterance
+        is moved back to end with it. Chunks of frames without a class are left out, utterances
+        that are asked for whole are not.
         """
         rows = []
         for utterance in utterances.tolist():
             begin, end = self.starts[utterance:utterance + 2]
-            firsts = np.arange(begin, end, width)
+            firsts = np.arange(begin, end, width or end - begin)
             # Rather a few frames twice than a chunk that is padded.
-            firsts[-1] = max(begin, end - width)
-            rows.append(np.column_stack([np.full(len(firsts), utterance), firsts]))
-        chunks = np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)
-        return chunks[~self.chunks_within(chunks, width, np.array([-1]))]
+            firsts[-1] = max(begin, end - width) if width else begin
+            length = min(width, end - begin) if width else end - begin
+            rows.append(np.column_stack([np.full(len(firsts), utterance), firsts,
+                                         np.full(len(firsts), length)]))
+        chunks = np.concatenate(rows) if rows else np.zeros((0, 3), np.int64)
+        return chunks[~self.chunks_within(chunks, np.array([-1]))] if width else chunks
 
-    def chunks_within(self, chunks: np.ndarray, width: int, classes: np.ndarray) -> np.ndarray:
+    def chunks_within(self, chunks: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Return which chunks hold frames of these classes only, bool (num_chunks,)."""
         # Counts up to each frame: a chunk is silent if as many are inside as it is long.
         inside = np.concatenate([[0], np.cumsum(np.isin(self.pdfs, classes))])
-        ends = np.minimum(chunks[:, 1] + width, self.starts[chunks[:, 0] + 1])
-        return inside[ends] - inside[chunks[:, 1]] == ends - chunks[:, 1]
+        firsts, lengths = chunks[:, 1], chunks[:, 2]
+        return inside[firsts + lengths] - inside[firsts] == lengths
 
-    def class_counts(self, chunks: np.ndarray, width: int, num_classes: int) -> np.ndarray:
+    def class_counts(self, chunks: np.ndarray, num_classes: int) -> np.ndarray:
         """Return how many frames of each class the chunks hold, int64 (num_classes,)."""
-        pdfs = self.batch_pdfs(chunks, width)
-        return np.bincount(pdfs[pdfs >= 0], minlength=num_classes)
+        counts = np.zeros(num_classes, np.int64)
+        # Some chunks at a time: whole utterances are padded to the longest.
+        for start in range(0, len(chunks), COUNTED):
+            part = chunks[start:start + COUNTED]
+            pdfs = self.targets(part, part[:, 2].max())
+            counts += np.bincount(pdfs[pdfs >= 0], minlength=num_classes)
+        return counts
 
-    def batch_pdfs(self, chunks: np.ndarray, width: int) -> np.ndarray:
+    def targets(self, chunks: np.ndarray, width: int) -> np.ndarray:
         """Return the classes of some chunks' frames, int32 (num_chunks, width), -1 = left out."""
-        frames = chunks[:, 1][:, None] + np.arange(width)
-        ends = self.starts[chunks[:, 0] + 1][:, None]
-        return np.where(frames < ends, self.pdfs[np.minimum(frames, ends - 1)], -1).astype(np.int32)
+        places = np.arange(width)
+        frames = np.minimum(chunks[:, 1:2] + places, self.num_frames - 1)
+        return np.where(places < chunks[:, 2:], self.pdfs[frames], -1).astype(np.int32)
 
-    def batch(self, chunks: np.ndarray, width: int, left: int, right: int
-              ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the frames and classes of some chunks.
+    def batch(self, chunks: np.ndarray, left: int, right: int) -> np.ndarray:
+        """Return the frames of some chunks, float32 (batch, left + longest + right, dim).
 
         Parameters
         ----------
-        chunks : int64 (batch, 2)
+        chunks : int64 (batch, 3)
         left, right : int
             Frames of context to each side of a chunk.
-
-        Returns
-        -------
-        (float32 (batch, left + width + right, dim), int32 (batch, width), -1 = left out)
         """
         begins, ends = self.starts[chunks[:, 0]][:, None], self.starts[chunks[:, 0] + 1][:, None]
-        frames = chunks[:, 1][:, None] + np.arange(-left, width + right)
+        frames = chunks[:, 1:2] + np.arange(-left, chunks[:, 2].max() + right)
         # Beyond its ends an utterance goes on as its first and last frame.
-        return self.feats[np.clip(frames, begins, ends - 1)], self.batch_pdfs(chunks, width)
-
-    def batches(self, chunks: np.ndarray, width: int, left: int, right: int, size: int
-                ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield chunks as `batch` gives them, at most `size` at a time, in their order."""
-        for start in range(0, len(chunks), size):
-            yield self.batch(chunks[start:start + size], width, left, right)
+        return self.feats[np.clip(frames, begins, ends - 1)]
 
 
 def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,

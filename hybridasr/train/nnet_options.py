@@ -11,18 +11,13 @@ ROUND_FRAMES = 1 << 16  # frames of a round, after which networks are averaged
 
 
 @dataclass(frozen=True)
-class DnnOptions:
-    """How a network is trained."""
+class FitOptions:
+    """How a network is fitted, whatever it is fitted to."""
 
-    network: str = option("", "file that describes the network; none: three layers of 512")
-    cmvn: str = option("online", "mean that is taken off the features, as of a recipe's pipeline",
-                       CMVN_KINDS)
-    norm_vars: bool = option(False, "normalise the variance of the features too")
-    delta_order: int = option(0, "derivatives that the network sees")
     num_epochs: int = option(4, "passes over all frames, at most")
     minibatch_size: int = option(256, "frames a step")
     chunk_width: int = option(1, "frames in a row that are drawn together, for layers that share "
-                                 "work between neighbours (tdnn 8, lstm 40)")
+                                 "work between neighbours (tdnn 8, lstm 40); 0: whole utterances")
     silence_share: float = option(0.2, "share of the chunks of silence alone that an epoch draws")
     optimizer: str = option("adam", "what takes the steps", ("adam", "sgd"))
     momentum: float = option(0.9, "share of the last step that the next one goes on with (sgd)",
@@ -43,18 +38,14 @@ class DnnOptions:
     num_jobs: int = option(1, "networks that are trained side by side and averaged every round")
     held_out: float = option(0.05, "share of the speakers, or of the utterances if there are few "
                                    "speakers, that is only watched")
-    realign: int = option(0, "how often the set is aligned with the network, which is then trained "
-                             "anew")
     seed: int = seed_option("the first weights and of all draws")
     masks: SpecAugmentOptions = nested(SpecAugmentOptions)
 
     def __post_init__(self):
         """Refuse values outside their range."""
-        least = {"num_epochs": 1, "minibatch_size": 2, "chunk_width": 1, "average_rounds": 1,
-                 "num_jobs": 1, "seed": 0, "patience": 0, "realign": 0, "delta_order": 0}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise UserError(f"option {name} is {getattr(self, name)}; give {bound} or more")
+        least = {"num_epochs": 1, "minibatch_size": 2, "chunk_width": 0, "average_rounds": 1,
+                 "num_jobs": 1, "seed": 0, "patience": 0}
+        check_least(self, least)
         # A rate that rises again would undo what was learned.
         if not 0 < self.final_learning_rate <= self.initial_learning_rate:
             raise UserError(f"learning rates {self.initial_learning_rate} to "
@@ -68,7 +59,27 @@ class DnnOptions:
             raise UserError("new-bob and patience watch held-out utterances; give --held-out more "
                             "than 0")
 
-    @property
-    def batch_chunks(self) -> int:
-        """Chunks of a mini-batch."""
-        return max(1, self.minibatch_size // self.chunk_width)
+
+@dataclass(frozen=True)
+class DnnOptions(FitOptions):
+    """How a network is trained on alignments."""
+
+    network: str = option("", "file that describes the network; none: three layers of 512")
+    cmvn: str = option("online", "mean that is taken off the features, as of a recipe's pipeline",
+                       CMVN_KINDS)
+    norm_vars: bool = option(False, "normalise the variance of the features too")
+    delta_order: int = option(0, "derivatives that the network sees")
+    realign: int = option(0, "how often the set is aligned with the network, which is then trained "
+                             "anew")
+
+    def __post_init__(self):
+        """Refuse values outside their range."""
+        super().__post_init__()
+        check_least(self, {"realign": 0, "delta_order": 0})
+
+
+def check_least(options: FitOptions, least: dict[str, int]) -> None:
+    """Refuse options below the least value of their name."""
+    for name, bound in least.items():
+        if getattr(options, name) < bound:
+            raise UserError(f"option {name} is {getattr(options, name)}; give {bound} or more")

@@ -3,19 +3,20 @@
 What a part of a round takes and gives is plain arrays (`State`), so that it runs in any process.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.specaugment import spec_augment
-from hybridasr.nnet.loss import cross_entropy
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.network_text import read_network
 from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions, exponential_rate
 from hybridasr.nnet.products import product_threads
+from hybridasr.train.chunk_plan import input_scaling, mini_batches
 from hybridasr.train.minibatch import FrameSet
-from hybridasr.train.nnet_options import DnnOptions
+from hybridasr.train.nnet_options import FitOptions
+from hybridasr.train.objective import Counts, Objective
 
 State = dict[str, np.ndarray]
 
@@ -28,30 +29,49 @@ class Task:
     ----------
     text, source : str
         The description of the network and where it is from.
+    num_outputs : int
+        Of the network.
+    objective : Objective
+        What the network is fitted to.
     shift, scale : float32 (dim,)
         The network sees ``(features - shift) * scale``.
     bins : int
         Columns that are neighbouring frequencies.
     threads : int
-        Of the matrix products; the result does not depend on it.
+        Of the matrix products, if there is one job; the result does not depend on it.
     """
 
     frames: FrameSet
     text: str
     source: str
-    num_pdfs: int
-    options: DnnOptions
+    num_outputs: int
+    objective: Objective
+    options: FitOptions
     bins: int
     shift: np.ndarray
     scale: np.ndarray
     threads: int = 1
 
+    @classmethod
+    def of(cls, frames: FrameSet, text: str, source: str, num_outputs: int, objective: Objective,
+           features: FeatureOptions, options: FitOptions, threads: int = 1) -> "Task":
+        """Return the task of a network of its own: the frames' scaling is that of its input."""
+        # Columns of other kinds than fbank are no neighbouring frequencies.
+        bins = features.num_mel_bins if features.kind == "fbank" else 0
+        return cls(frames, text, source, num_outputs, objective, options, bins,
+                   *input_scaling(frames.feats), 1 if options.num_jobs > 1 else threads)
+
+    def feats(self, network: Network, chunks: np.ndarray) -> np.ndarray:
+        """Return what the network sees of some chunks: scaled frames, with its context."""
+        feats = self.frames.batch(chunks, network.left_context, network.right_context)
+        return (feats - self.shift) * self.scale
+
     def restore(self, state: State | None) -> tuple[Network, "Adam | Sgd"]:
         """Return network and optimiser in a state, or at the beginning."""
         options = self.options
         # By the text and the seed: what travels between processes is arrays alone.
-        network = read_network(self.text, self.frames.feats.shape[1], self.num_pdfs, options.seed,
-                               self.source)
+        network = read_network(self.text, self.frames.feats.shape[1], self.num_outputs,
+                               options.seed, self.source)
         if options.optimizer == "adam":
             optimizer = Adam(AdamOptions(decay=options.l2, max_norm=options.max_norm),
                              network.parameters)
@@ -77,61 +97,23 @@ class Rate:
         return exponential_rate(self.initial, self.final, step / self.steps)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What was seen: loss in natural logs, frames, and those classified as aligned.
-
-    `norm` is the sum of the gradients' norms before clipping, `steps` how many there were.
-    """
-
-    loss: float = 0.0
-    frames: int = 0
-    correct: int = 0
-    norm: float = 0.0
-    steps: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.loss + other.loss, self.frames + other.frames,
-                      self.correct + other.correct, self.norm + other.norm,
-                      self.steps + other.steps)
-
-    @property
-    def mean_norm(self) -> float | None:
-        """Mean norm of the gradients; None if it was not computed."""
-        return self.norm / self.steps if self.norm else None
-
-    @property
-    def mean_loss(self) -> float:
-        """Loss a frame; not a number without frames."""
-        return self.loss / self.frames if self.frames else float("nan")
-
-    @property
-    def accuracy(self) -> float | None:
-        """Per cent of the frames that are right."""
-        return round(100 * self.correct / self.frames, 2) if self.frames else None
-
-
 def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: list[int]
                ) -> tuple[State, Counts]:
     """Go on from a state with these chunks; return the new state and what was seen."""
     network, optimizer = task.restore(state)
-    rng, counts = np.random.default_rng(seed), Counts()
+    rng, counts, masks = np.random.default_rng(seed), Counts(), task.options.masks
     with product_threads(task.threads):
-        for feats, targets in _batches(task, network, chunks, task.options.batch_chunks):
-            masks = task.options.masks
+        for batch in mini_batches(chunks, task.options, rng):
+            feats = task.feats(network, batch)
             if masks.freq_masks or masks.time_masks:
                 spec_augment(feats, masks, task.bins, rng)
             logits, caches = network.forward(feats, True, rng)
-            num_frames = int((targets >= 0).sum())
-            # The mean over the frames: the step size does not hang on the size of the batch.
-            loss, dlogits, correct = cross_entropy(logits.reshape(-1, logits.shape[-1]), targets,
-                                                   1.0 / max(num_frames, 1))
-            counts += Counts(loss, num_frames, correct)
+            seen, dlogits = task.objective.loss(logits, batch)
+            counts += seen
             # The steps that follow would only spread it; whoever called tells the user.
-            if not np.isfinite(loss):
+            if not np.isfinite(seen.loss):
                 break
-            norm = optimizer.step(network.parameters,
-                                  network.backward(dlogits.reshape(logits.shape), caches),
+            norm = optimizer.step(network.parameters, network.backward(dlogits, caches),
                                   rate.at(optimizer.steps))
             # One that is not finite changed nothing.
             counts += Counts(norm=norm, steps=1) if np.isfinite(norm) else Counts()
@@ -139,22 +121,10 @@ def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: l
 
 
 def watch(task: Task, state: State, chunks: np.ndarray) -> Counts:
-    """Classify frames that the network does not learn from."""
+    """Return what the objective says of chunks that the network does not learn from."""
     network, _ = task.restore(state)
-    counts = Counts()
-    for feats, targets in _batches(task, network, chunks, task.options.minibatch_size):
-        logits = network.forward(feats)[0]
-        loss, _, correct = cross_entropy(logits.reshape(-1, logits.shape[-1]), targets)
-        counts += Counts(loss, int((targets >= 0).sum()), correct)
-    return counts
-
-
-def _batches(task: Task, network: Network, chunks: np.ndarray, size: int
-             ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield scaled frames with context, and the classes of all frames in a row."""
-    for feats, pdfs in task.frames.batches(chunks, task.options.chunk_width, network.left_context,
-                                           network.right_context, size):
-        yield (feats - task.shift) * task.scale, pdfs.reshape(-1)
+    return sum((task.objective.loss(network.forward(task.feats(network, batch))[0], batch)[0]
+                for batch in mini_batches(chunks, task.options)), Counts())
 
 
 def state_of(network: Network, optimizer: "Adam | Sgd") -> State:

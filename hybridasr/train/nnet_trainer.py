@@ -1,4 +1,4 @@
-"""Owns the fitting of a network to frames: epochs of rounds, schedules, averaging, resuming.
+"""Owns the fitting of a network: epochs of rounds, schedules, averaging, resuming.
 
 A round is a fixed amount of frames (`hybridasr.train.chunk_plan`). In each, one job, or several
 side by side, go on from the same network with frames of their own (`hybridasr.train.nnet_round`);
@@ -11,7 +11,9 @@ how many jobs ran at the same time.
 import json
 import logging
 import time
+from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +21,17 @@ from typing import Any
 import numpy as np
 
 from hybridasr.errors import UserError
-from hybridasr.nnet.acoustics import NnetAcoustics
+from hybridasr.nnet.network import Network
 from hybridasr.nnet.optim import NewBob, average
 from hybridasr.options import to_dict
+from hybridasr.parallel import training_process
 from hybridasr.progress import progress
 from hybridasr.storage import digest, digest_file, write_arrays
 from hybridasr.train.checkpoint import read_checkpoint
-from hybridasr.train.chunk_plan import ChunkPlan, input_scaling, limit_silence
+from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.history import History
-from hybridasr.train.minibatch import FrameSet
-from hybridasr.train.nnet_options import DnnOptions
+from hybridasr.train.nnet_options import FitOptions
 from hybridasr.train.nnet_round import (
-    Counts,
     Rate,
     State,
     Task,
@@ -39,6 +40,7 @@ from hybridasr.train.nnet_round import (
     train_part,
     watch,
 )
+from hybridasr.train.objective import Counts
 
 logger = logging.getLogger("hybridasr")
 
@@ -69,52 +71,48 @@ class TrainerState:
     figures: dict[str, Any]
     without_gain: int
 
-    def ended(self, options: DnnOptions) -> bool:
+    def ended(self, options: FitOptions) -> bool:
         """Whether the last epoch is done, or the schedule has stopped."""
         patient = not options.patience or self.without_gain < options.patience
         return self.epoch >= options.num_epochs or self.bob.stopped or not patient
 
 
-def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.ndarray, bins: int,
-        options: DnnOptions, pool: Executor, checkpoint: Path, threads: int = 1
-        ) -> tuple[NnetAcoustics, dict[str, Any]]:
-    """Fit the network that `text` describes to frames; return it with figures of the last epoch.
+def fit(task: Task, plan: ChunkPlan, pool: Executor, checkpoint: Path,
+        start: Network | None = None) -> tuple[Network, dict[str, Any]]:
+    """Fit a network to what the task says; return it with figures of the last epoch.
 
     Parameters
     ----------
-    source : str
-        Where `text` is from, for messages.
-    silence : int array
-        The classes of silence.
-    bins : int
-        First columns of the features that are neighbouring frequencies (for `freq_masks`).
+    plan : ChunkPlan
+        The chunks, or whole utterances, that are trained on.
     pool : Executor
         Where the rounds are computed.
     checkpoint : Path
         Written after every epoch; a training of the same frames and options goes on from it.
-    threads : int
-        Of the matrix products of each job; the result does not depend on it.
+    start : Network, optional
+        Of the task's description; the training begins with it. Without, weights are drawn.
 
     Raises
     ------
     UserError
         if there are too few frames, the description is wrong, or the training diverges.
     """
-    task = Task(frames, text, source, num_pdfs, options, bins, *input_scaling(frames.feats),
-                threads)
+    options, frames = task.options, task.frames
     watched = frames.held_out(options.held_out)
-    plan = ChunkPlan.of(frames, np.flatnonzero(~watched), silence, options)
     held = frames.chunks(options.chunk_width, np.flatnonzero(watched))
     network, optimizer = task.restore(None)
-    plan.check_size(frames, network, source)
+    if start is not None:
+        network.load_arrays(start.to_arrays(), task.source)
+    plan.check_size(frames, network, task.source)
     if not len(held) and (options.patience or options.schedule == "new-bob"):
         raise UserError("new-bob and patience watch held-out utterances, and none was drawn; give "
                         f"a larger --held-out than {options.held_out:g}")
+    first = state_of(network, optimizer)
     # The features themselves count: the same set may have been computed anew.
-    run = digest(text, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
-                 digest_file(frames.path))
+    run = digest(task.text, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
+                 digest_file(frames.path), "" if start is None else _bytes(first))
     now = load_state(checkpoint, run) or TrainerState(
-        0, state_of(network, optimizer), [], NewBob(options.initial_learning_rate), {}, 0)
+        0, first, [], NewBob(options.initial_learning_rate), {}, 0)
     history = History(checkpoint.parent, "epoch", now.epoch + 1)
     bar = progress(range(options.num_epochs * plan.rounds), desc=checkpoint.parent.name,
                    unit="round")
@@ -126,12 +124,22 @@ def fit(frames: FrameSet, text: str, source: str, num_pdfs: int, silence: np.nda
     bar.close()
     # Averaging the last rounds takes the noise of the last steps out.
     network.load_arrays(average(now.recent))
-    priors, drawn = plan.log_priors(frames, num_pdfs)
-    # The network learned the shares that were drawn; its posteriors shall be those of all frames.
-    network.layers[-1].parameters["bias"] += (priors - drawn).astype(np.float32)
-    priors = limit_silence(priors, silence)
-    return (NnetAcoustics(network, priors.astype(np.float32), task.shift, task.scale),
-            now.figures)
+    return network, now.figures
+
+
+@contextmanager
+def training_pool(pool: Executor, options: FitOptions) -> Iterator[Executor]:
+    """Yield where rounds are computed: `pool`, or a process of its own if there is one job."""
+    if options.num_jobs > 1:
+        yield pool
+    else:
+        # One job gains from the wide kernels, which only a fresh process can have.
+        with training_process() as trainer:
+            yield trainer
+
+
+def _bytes(state: State) -> bytes:
+    return b"".join(array.tobytes() for array in state.values())
 
 
 def _epoch(task: Task, plan: ChunkPlan, start: TrainerState, held: np.ndarray, pool: Executor, bar,
@@ -195,7 +203,7 @@ def _round(task: Task, state: State, parts: list[np.ndarray], rate: Rate, seed: 
     return states[0] if len(states) == 1 else average(states), counts
 
 
-def _rate(options: DnnOptions, plan: ChunkPlan, bob: NewBob) -> Rate:
+def _rate(options: FitOptions, plan: ChunkPlan, bob: NewBob) -> Rate:
     if options.schedule == "exponential":
         return Rate(options.initial_learning_rate, options.final_learning_rate,
                     plan.steps * options.num_epochs)

@@ -1,4 +1,4 @@
-"""Networks on alignments: mini-batches, training, resuming, decoding and aligning with them."""
+"""Networks on alignments: training, decoding and aligning with them, copies, other speech."""
 
 import json
 from dataclasses import replace
@@ -20,11 +20,10 @@ from hybridasr.model.directory import load_model
 from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.recognize.recognizer import load
-from hybridasr.train import nnet_trainer as fitting
 from hybridasr.train.blocks import write_blocks
-from hybridasr.train.chunk_plan import ChunkPlan, limit_silence
+from hybridasr.train.chunk_plan import limit_silence
 from hybridasr.train.dnn import train_dnn
-from hybridasr.train.minibatch import FrameSet, gather_frames, stretched
+from hybridasr.train.minibatch import gather_frames, stretched
 from hybridasr.train.mono import MonoOptions, train_mono
 from hybridasr.train.nnet_options import DnnOptions
 
@@ -178,159 +177,6 @@ def test_aligns_as_the_system_it_learned_from(world, mono, trained, tmp_path):
     assert same / total > 0.85
 
 
-@pytest.fixture
-def frames(tmp_path):
-    """Ten utterances of two speakers, without meaning."""
-    rng = np.random.default_rng(0)
-    np.save(tmp_path / "frames.npy", rng.normal(size=(300, 4)).astype(np.float32))
-    names = [f"u{i}" for i in range(10)]
-    return FrameSet(tmp_path / "frames.npy", rng.integers(0, 3, 300).astype(np.int32),
-                    np.arange(0, 301, 30), names, names, ["s"] * 5 + ["t"] * 5)
-
-
-def run_fit(frames, path, text=SMALL, **options):
-    values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32} | options
-    return fitting.fit(frames, text, "net", 3, np.array([0]), 4,
-                       build_options(DnnOptions, **values), SerialExecutor(), path)
-
-
-VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
-            {"freq_masks": 1, "max_freq": 2, "time_masks": 1, "silence_share": 0.5}]
-
-
-@pytest.mark.parametrize("options", VARIANTS)
-@pytest.mark.parametrize("after", [1, 3])
-def test_interrupted_training_ends_in_the_same_network(frames, tmp_path, monkeypatch, after,
-                                                       options):
-    real, saved = fitting.save_state, []
-
-    def stop(*args):
-        real(*args)
-        saved.append(1)
-        if len(saved) == after:
-            raise KeyboardInterrupt
-
-    whole, figures = run_fit(frames, tmp_path / "none.npz", **options)
-    monkeypatch.setattr(fitting, "save_state", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run_fit(frames, tmp_path / "checkpoint.npz", **options)
-    monkeypatch.setattr(fitting, "save_state", real)
-    again, resumed = run_fit(frames, tmp_path / "checkpoint.npz", **options)
-    for name, array in whole.to_arrays().items():
-        np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)
-    assert {**figures, "frames_a_second": 0} == {**resumed, "frames_a_second": 0}
-
-
-def test_jobs_side_by_side_give_what_they_give_one_after_the_other(frames, tmp_path):
-    one, _ = run_fit(frames, tmp_path / "one.npz", num_jobs=3)
-    values = {"num_epochs": 4, "average_rounds": 2, "held_out": 0.3, "minibatch_size": 32}
-    with executor(2) as pool:
-        two, _ = fitting.fit(frames, SMALL, "net", 3, np.array([0]), 4,
-                             build_options(DnnOptions, **values, num_jobs=3), pool,
-                             tmp_path / "two.npz")
-    for name, array in one.to_arrays().items():
-        np.testing.assert_array_equal(array, two.to_arrays()[name], err_msg=name)
-
-
-def test_the_average_of_jobs_is_that_of_their_networks(frames, tmp_path):
-    """One round of two jobs against both parts trained by hand."""
-    options = DnnOptions(num_epochs=1, num_jobs=2, held_out=0.0, minibatch_size=32,
-                         chunk_width=8, silence_share=1.0)
-    found, _ = fitting.fit(frames, SMALL, "net", 3, np.array([0]), 4, options, SerialExecutor(),
-                           tmp_path / "checkpoint.npz")
-    task = fitting.Task(frames, SMALL, "net", 3, options, 4, found.shift, found.scale)
-    chunks = frames.chunks(8, np.arange(10))
-    plan = ChunkPlan(chunks, frames.chunks_within(chunks, 8, np.array([0])), options)
-    assert plan.rounds == 1
-    state = fitting.state_of(*task.restore(None))
-    rate = fitting.Rate(options.initial_learning_rate, options.final_learning_rate, plan.steps)
-    states = [fitting.train_part(task, state, part, rate, [0, 0, 0, job])[0]
-              for job, part in enumerate(plan.parts(0)[0])]
-    for name, array in found.network.parameters.items():
-        both = [s[f"network.{name}"].astype(np.float64) for s in states]
-        np.testing.assert_allclose(array, np.mean(both, axis=0), rtol=1e-5, atol=1e-7)
-    drawn = np.concatenate(plan.parts(0)[0])
-    assert sorted(map(tuple, drawn)) == sorted(map(tuple, chunks))
-
-
-def test_silence_is_drawn_less_and_the_posteriors_are_of_all_frames(frames, tmp_path):
-    pdfs = frames.pdfs.copy()
-    pdfs[:150] = 0  # the first five utterances are silence
-    frames = replace(frames, pdfs=pdfs)
-    chunks = frames.chunks(8, np.arange(10))
-    silent = frames.chunks_within(chunks, 8, np.array([0]))
-    assert silent[chunks[:, 0] < 5].all()
-    assert not silent[chunks[:, 0] >= 5].all()
-    plan = ChunkPlan(chunks, silent, DnnOptions(chunk_width=8, silence_share=0.25))
-    drawn = [np.concatenate([part for parts in plan.parts(epoch) for part in parts])
-             for epoch in range(200)]
-    speech = (~silent).sum()
-    assert all((frames.chunks_within(d, 8, np.array([0])) == 0).sum() == speech for d in drawn)
-    share = np.mean([len(d) - speech for d in drawn]) / silent.sum()
-    assert abs(share - 0.25) < 0.05
-    options = {"silence_share": 0.25, "held_out": 0.0, "chunk_width": 8, "num_epochs": 100,
-               "initial_learning_rate": 0.01}
-    found, _ = run_fit(frames, tmp_path / "checkpoint.npz", "output\n", **options)
-    counts = frames.class_counts(chunks, 8, 3) + 1.0
-    expected = limit_silence(np.log(counts / counts.sum()), np.array([0]))
-    np.testing.assert_allclose(found.log_priors, expected, rtol=1e-5)
-    # Noise tells nothing of the classes: posteriors come near to the shares of all frames.
-    posteriors = np.exp(found.log_posteriors(np.asarray(frames.feats))).mean(0)
-    assert abs(posteriors[0] - counts[0] / counts.sum()) < 0.1
-
-
-def test_schedules_and_early_stop(frames, tmp_path):
-    """On noise nothing is to be gained, so both stop before the end."""
-    _, figures = run_fit(frames, tmp_path / "a.npz", num_epochs=50, schedule="new-bob")
-    assert figures["epochs"] < 50
-    _, figures = run_fit(frames, tmp_path / "b.npz", num_epochs=50, patience=2)
-    assert 3 <= figures["epochs"] < 50
-    with pytest.raises(UserError, match="none was drawn; give a larger --held-out"):
-        run_fit(frames, tmp_path / "c.npz", patience=1, held_out=1e-9)
-    for wrong in ({"patience": 1, "held_out": 0.0}, {"schedule": "new-bob", "held_out": 0.0},
-                  {"held_out": 1.0}, {"silence_share": 2.0}, {"num_jobs": 0}):
-        with pytest.raises(UserError):
-            build_options(DnnOptions, **wrong)
-
-
-def test_held_out_are_whole_speakers_or_utterances_copies_with_their_originals(frames):
-    copies = replace(frames, utterances=[f"sp-{name}" for name in frames.utterances])
-    both = FrameSet(frames.path, np.concatenate([frames.pdfs] * 2), np.arange(0, 601, 30),
-                    frames.utterances + copies.utterances, frames.originals * 2,
-                    frames.speakers * 2)
-    for share, speakers in ((0.5, 1), (0.3, 0)):
-        held = both.held_out(share)
-        assert np.array_equal(held[:10], held[10:])
-        assert 0 < held.sum() < 20
-        whole = {s for s in ("s", "t") if held[[x == s for x in both.speakers]].all()}
-        assert len(whole) == speakers
-
-
-def test_a_recording_is_held_out_with_the_string_that_it_is_part_of(frames):
-    joined = replace(frames, strings={"u0": "u8", "u1": "u8", "u2": "u9", "u3": "u9"})
-    seen = set()
-    for share in (0.1, 0.3, 0.45):
-        held, alone = (dict(zip(frames.utterances, some.held_out(share).tolist(), strict=True))
-                       for some in (joined, frames))
-        assert all(held[part] == held[string] for part, string in joined.strings.items())
-        assert all(held[name] == alone[name] for name in ("u4", "u5", "u6", "u7", "u8", "u9"))
-        seen |= {held["u8"], held["u9"]}
-    assert seen == {False, True}
-
-
-def test_other_speech_is_never_held_out_and_frames_without_class_are_not_drawn(frames):
-    pdfs = frames.pdfs.copy()
-    pdfs[240:] = 2
-    pdfs[270:300] = -1
-    noisy = replace(frames, pdfs=pdfs, noise=frozenset(["u8", "u9"]),
-                    speakers=["s"] * 4 + ["t"] * 4 + ["n"] * 2)
-    for share in (0.5, 0.3, 0.9):
-        assert not noisy.held_out(share)[8:].any()
-    chunks = noisy.chunks(8, np.arange(10))
-    assert {*chunks[:, 0].tolist()} == set(range(9))
-    assert noisy.class_counts(chunks, 8, 3).sum() >= 270
-
-
 def test_other_speech_needs_no_alignment(world, mono, tmp_path):
     """Utterances of the unknown word alone: loud frames are its phone, the others nothing."""
     data, lang = world[0], world[2]
@@ -359,35 +205,6 @@ def test_other_speech_needs_no_alignment(world, mono, tmp_path):
                       DnnOptions(network=str(tmp_path / "net"), num_epochs=1, cmvn="none"))
     assert plain.noise_pdf is None
     assert pdf in plain.silence_pdfs
-
-
-def test_copies_take_the_alignment_of_their_original():
-    found = stretched(np.arange(10) // 2, 20)
-    assert found.tolist() == [n // 4 for n in range(20)]
-    assert stretched(np.arange(10), 5).tolist() == [1, 3, 5, 7, 9]
-    assert stretched(np.arange(10), 10).tolist() == list(range(10))
-
-
-def test_every_frame_is_drawn_once_an_epoch_with_its_context(tmp_path):
-    feats = np.arange(23, dtype=np.float32)[:, None]
-    np.save(tmp_path / "frames.npy", feats)
-    frames = FrameSet(tmp_path / "frames.npy", np.arange(23, dtype=np.int32),
-                      np.array([0, 10, 12, 23]), ["a", "b", "c"], ["a", "b", "c"], ["s"] * 3)
-    seen = []
-    order = np.random.default_rng(0).permutation(frames.chunks(1, np.arange(3)))
-    for x, pdfs in frames.batches(order, 1, 2, 1, 5):
-        assert x.shape[1:] == (4, 1)
-        for window, pdf in zip(x[..., 0], pdfs[:, 0], strict=True):
-            begin, end = next((b, e) for b, e in ((0, 10), (10, 12), (12, 23)) if b <= pdf < e)
-            assert window.tolist() == [float(min(max(pdf + k, begin), end - 1))
-                                       for k in (-2, -1, 0, 1)]
-            seen.append(int(pdf))
-    assert sorted(seen) == list(range(23))
-    chunks = frames.chunks(4, np.arange(3))
-    x, pdfs = frames.batch(chunks, 4, 0, 0)
-    assert set(pdfs[pdfs >= 0].tolist()) == set(range(23))
-    assert pdfs[3].tolist() == [10, 11, -1, -1]  # shorter than a chunk
-    assert pdfs[2].tolist() == [6, 7, 8, 9]  # moved back to end with its utterance
 
 
 def test_what_stops_a_training(world, mono, tmp_path):

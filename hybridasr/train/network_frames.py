@@ -1,0 +1,126 @@
+"""Owns the frames that a network is trained on: its features, their normalisation, their classes.
+
+They are those of the alignments of an earlier system, whose tree, transitions and lexicon stay, and
+with them its graph. The features may be of another kind, as long as the frames are the same.
+"""
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+
+from hybridasr.corpus.datadir import DataDir
+from hybridasr.errors import UserError
+from hybridasr.features.feature_kind import read_feature_options
+from hybridasr.features.frames import FeatureOptions
+from hybridasr.features.normalization import set_normalization
+from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.hmm.durations import estimate_durations
+from hybridasr.lexicon.langdir import Lang
+from hybridasr.model.acoustic import AcousticModel
+from hybridasr.storage import write_text
+from hybridasr.train.blocks import BlockRef, write_blocks
+from hybridasr.train.minibatch import FrameSet, gather_frames, spoken_noise_pdf
+from hybridasr.train.nnet_options import DnnOptions
+from hybridasr.train.start import SourceSystem
+
+logger = logging.getLogger("hybridasr")
+PRIOR_FRAMES = 20  # that the training set's speech counts for in the mean of a lone recording's
+
+
+def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination: Path,
+                   pool: Executor, options: DnnOptions
+                   ) -> tuple[FrameSet, AcousticModel, list[BlockRef]]:
+    """Compute what a network sees of a set, and the classes of the frames.
+
+    Parameters
+    ----------
+    data : DataDir
+        With features; altered copies (``utt2uniq``) take the alignments of their originals.
+    earlier : SourceSystem
+        Alignments of the originals, and the model that they are of.
+    destination : Path
+        Where the frames are kept while the network is trained, in ``blocks``.
+
+    Returns
+    -------
+    frames : FrameSet
+    model : AcousticModel
+        The earlier one with the network's features and normalisation, without Gaussians.
+    refs : list of BlockRef
+        To be removed when the training is done.
+
+    Raises
+    ------
+    UserError
+        if the features do not fit the alignments or the options.
+    """
+    features = read_feature_options(data.path)
+    _check_masks(options, features)
+    _check_frames(features, earlier.model.features, data.path)
+    pipeline = PipelineOptions(
+        cmvn=options.cmvn, norm_vars=options.norm_vars, delta_order=options.delta_order,
+        cmvn_prior_frames=PRIOR_FRAMES if options.cmvn == "online" else 50)
+    # The network meets what it will be used with: nothing known of a speaker, a little, much.
+    known = "drawn" if pipeline.cmvn == "online" else "all"
+    normalization = set_normalization(
+        data, features, pipeline, set_normalization(_with_words(data, lang), features,
+                                                    pipeline).prior, known, options.seed)
+    model = replace(earlier.model, lang=lang, pipeline=pipeline, features=features, transform=None,
+                    adaptation=None, gmm=None, info={}, cmvn=normalization.prior,
+                    durations=estimate_durations(earlier.alignments.values(),
+                                                 earlier.model.transitions, lang.nonsilence_phones))
+    # Deltas are appended later, when the frames are gathered.
+    refs = write_blocks(data, lang, normalization, destination / "blocks", pool)
+    frames = gather_frames(refs, pipeline, earlier.alignments, model, data,
+                           features.frame_shift_ms / 1000, refs[0].directory / "frames.npy")
+    logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
+                 frames.num_frames)
+    if frames.noise:
+        model = replace(model, info={"noise_pdf": spoken_noise_pdf(model)})
+    return frames, model, refs
+
+
+def _check_masks(options: DnnOptions, features: FeatureOptions) -> None:
+    """Refuse stripes of frequency where they have no effect, before any work is done."""
+    if options.masks.freq_masks and features.kind != "fbank":
+        raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
+                        f"{features.kind}; leave --freq-masks out, or make fbank features")
+    if options.delta_order and options.masks.freq_masks:
+        raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
+                        "one of freq_masks and delta_order")
+
+
+def originals(data: DataDir) -> DataDir:
+    """Return the set without altered copies of its utterances, if the originals are there."""
+    # A set of copies alone must be trained on all the same.
+    unique: Mapping[str, str] = data.tables.get("utt2uniq", {})
+    originals = {name: utterance for name, utterance in data.utterances.items()
+            if unique.get(name, name) == name}
+    return replace(data, utterances=originals) if originals else data
+
+
+def _with_words(data: DataDir, lang: Lang) -> DataDir:
+    """Return the set without other speech, whose mean says nothing of the words."""
+    unknown = lang.word_name(lang.oov)
+    return replace(data, utterances={name: one for name, one in data.utterances.items()
+                                     if set(one.words) != {unknown}})
+
+
+def write_held_out(path: Path, frames: FrameSet, share: float) -> None:
+    """Write the names of the utterances that a training only watches, without their copies."""
+    held_out = frames.held_out(share)
+    names = [name for name, original, held in
+             zip(frames.utterances, frames.originals, held_out, strict=True)
+             if held and name == original]
+    write_text(path, "".join(f"{name}\n" for name in names))
+
+
+def _check_frames(ours: FeatureOptions, theirs: FeatureOptions, path: Path) -> None:
+    """Refuse features whose frames are not those of the alignments."""
+    # The alignment has one id a frame: frames must lie where they lay.
+    for name in ("frame_length_ms", "frame_shift_ms", "snip_edges"):
+        if getattr(ours, name) != getattr(theirs, name):
+            raise UserError(f"{name} expected {getattr(theirs, name)} as in the alignments, found "
+                            f"{getattr(ours, name)}; run make-feats with the same frames", path)
