@@ -19,19 +19,20 @@ from hybridasr.batch.align_set import align_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.model.directory import save_model
+from hybridasr.model.directory import load_model, save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
 from hybridasr.options import to_dict
 from hybridasr.storage import PathLike, read_text
 from hybridasr.train.blocks import remove_blocks
 from hybridasr.train.chunk_plan import ChunkPlan, limit_silence
+from hybridasr.train.distillation import Distillation, check_teacher, teacher_key
 from hybridasr.train.minibatch import FrameSet
 from hybridasr.train.network_frames import network_frames, originals, write_held_out
 from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
-from hybridasr.train.objective import CrossEntropy
+from hybridasr.train.objective import CrossEntropy, Objective
 from hybridasr.train.start import read_source
 
 logger = logging.getLogger("hybridasr")
@@ -90,9 +91,11 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     begun = time.perf_counter()
     earlier = read_source(source, originals(data), lang, same_features=False)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
+    # Before the work, so that a wrong path costs none.
+    teacher = load_model(options.teacher) if options.teacher else None
     frames, model, refs = network_frames(data, lang, earlier, destination, pool, options)
     acoustics, figures = _fit(frames, text, model, options, pool, threads,
-                              destination / "checkpoint.npz")
+                              destination / "checkpoint.npz", teacher)
     write_held_out(destination / "held_out", frames, options.held_out)
     shift_ms, info = model.features.frame_shift_ms, dict(model.info)
     if frames.noise:
@@ -110,12 +113,21 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
 
 
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
-         threads: int, checkpoint: Path) -> tuple[NnetAcoustics, dict[str, Any]]:
+         threads: int, checkpoint: Path, teacher: AcousticModel | None = None
+         ) -> tuple[NnetAcoustics, dict[str, Any]]:
     silence, num_pdfs = np.array(model.silence_pdfs), model.tree.num_pdfs
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)), silence,
                         options)
+    objective: Objective = CrossEntropy(frames)
+    key = ""
+    if teacher is not None:
+        nnet = check_teacher(teacher, options.teacher, model)
+        priors, drawn = plan.log_priors(frames, num_pdfs)
+        objective = Distillation(frames, nnet, options.teacher_weight, options.temperature,
+                                 (drawn - priors).astype(np.float32))
+        key = teacher_key(nnet)
     task = Task.of(frames, text, options.network or "the default network", num_pdfs,
-                   CrossEntropy(frames), model.features, options, threads)
+                   objective, model.features, options, threads, key)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, checkpoint)
     return network_acoustics(network, task, plan, silence), figures

@@ -109,7 +109,7 @@ def fit(task: Task, plan: ChunkPlan, pool: Executor, checkpoint: Path,
                         f"a larger --held-out than {options.held_out:g}")
     first = state_of(network, optimizer)
     # The features themselves count: the same set may have been computed anew.
-    run = digest(task.text, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
+    run = digest(task.text, task.key, to_dict(options), frames.utterances, frames.pdfs.tobytes(),
                  digest_file(frames.path), "" if start is None else _bytes(first))
     now = load_state(checkpoint, run) or TrainerState(
         0, first, [], NewBob(options.initial_learning_rate), {}, 0)
@@ -174,7 +174,7 @@ def _epoch(task: Task, plan: ChunkPlan, start: TrainerState, held: np.ndarray, p
                "held_out_accuracy": watched.accuracy,
                "frames_a_second": round(counts.frames / seconds)}
     logger.debug("epoch %d: %s", epoch, figures)
-    if options.schedule == "exponential":
+    if options.schedule != "new-bob":
         # It still tells whether there was a gain, for the patience.
         bob = replace(bob, rate=start.bob.rate, halving=False, stopped=False)
     return TrainerState(epoch + 1, state, recent, bob, figures,
@@ -204,9 +204,9 @@ def _round(task: Task, state: State, parts: list[np.ndarray], rate: Rate, seed: 
 
 
 def _rate(options: FitOptions, plan: ChunkPlan, bob: NewBob) -> Rate:
-    if options.schedule == "exponential":
+    if options.schedule != "new-bob":
         return Rate(options.initial_learning_rate, options.final_learning_rate,
-                    plan.steps * options.num_epochs)
+                    plan.steps * options.num_epochs, options.schedule == "cosine")
     return Rate(bob.rate, bob.rate, 1)
 
 
