@@ -25,15 +25,15 @@ class AttentionOptions:
     value: int = option(0, "columns that are averaged, of each head")
     before: int = option(5, "frames of the window before its own")
     after: int = option(5, "frames of the window after its own")
-    time_stride: int = option(1, "frames from one of the window to the next")
+    spacing: int = option(1, "frames from one of the window to the next")
 
     def __post_init__(self):
         for name, least in (("heads", 1), ("key", 1), ("value", 1), ("before", 0), ("after", 0),
-                            ("time_stride", 1)):
+                            ("spacing", 1)):
             check_dim(name, getattr(self, name), least)
-        if (self.before + self.after) * self.time_stride > 999:
+        if (self.before + self.after) * self.spacing > 999:
             raise UserError(f"before={self.before} and after={self.after} frames, "
-                            f"{self.time_stride} apart, are too wide; give 999 at most in all")
+                            f"{self.spacing} apart, are too wide; give 999 at most in all")
 
     @property
     def window(self) -> int:
@@ -62,8 +62,8 @@ class Attention(Layer):
         super().__init__(options, dim, 1, rng)
         affine = Affine(AffineOptions(options.dim, "glorot"), dim, 1, rng)
         self.take_parts(affine=affine)
-        self.left = options.before * options.time_stride
-        self.right = options.after * options.time_stride
+        self.left = options.before * options.spacing
+        self.right = options.after * options.spacing
         self.output_dim = options.heads * (options.value + options.window)
         self.multiplications = (affine.multiplications
                                 + options.heads * options.window * (options.key + options.value))
@@ -100,11 +100,11 @@ class Attention(Layer):
 
     def _sizes(self) -> tuple[Any, ...]:
         o = self.options
-        return o.heads, o.key, o.value, o.window, o.time_stride, self.left
+        return o.heads, o.key, o.value, o.window, o.spacing, self.left
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _attend(projected, y, heads, key, value, window, stride, left):
+def _attend(projected, y, heads, key, value, window, spacing, left):
     """Fill y (batch, steps, heads * (value + window)) from the projected frames."""
     scale = projected.dtype.type(1.0 / np.sqrt(key))
     first_value, first_query = heads * key, heads * (key + value)
@@ -117,7 +117,7 @@ def _attend(projected, y, heads, key, value, window, stride, left):
                 places = projected[b, t + left, at + key:at + key + window]
                 weights = out[value:]
                 for j in range(window):
-                    keys = projected[b, t + j * stride, head * key:(head + 1) * key]
+                    keys = projected[b, t + j * spacing, head * key:(head + 1) * key]
                     total = projected.dtype.type(0)
                     for i in range(key):
                         total += query[i] * keys[i]
@@ -134,13 +134,13 @@ def _attend(projected, y, heads, key, value, window, stride, left):
                 for j in range(window):
                     weights[j] *= inverse
                     at = first_value + head * value
-                    values = projected[b, t + j * stride, at:at + value]
+                    values = projected[b, t + j * spacing, at:at + value]
                     for i in range(value):
                         out[i] += weights[j] * values[i]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _attend_slopes(projected, y, dy, slopes, heads, key, value, window, stride, left):
+def _attend_slopes(projected, y, dy, slopes, heads, key, value, window, spacing, left):
     """Add the gradient by the projected frames to `slopes`, which are zeros."""
     scale = projected.dtype.type(1.0 / np.sqrt(key))
     first_value, first_query = heads * key, heads * (key + value)
@@ -157,8 +157,8 @@ def _attend_slopes(projected, y, dy, slopes, heads, key, value, window, stride, 
                 mean = projected.dtype.type(0)
                 for j in range(window):
                     at = first_value + head * value
-                    values = projected[b, t + j * stride, at:at + value]
-                    dvalues = slopes[b, t + j * stride, at:at + value]
+                    values = projected[b, t + j * spacing, at:at + value]
+                    dvalues = slopes[b, t + j * spacing, at:at + value]
                     total = dout[value + j]
                     for i in range(value):
                         total += dout[i] * values[i]
@@ -169,8 +169,8 @@ def _attend_slopes(projected, y, dy, slopes, heads, key, value, window, stride, 
                     dscore = weights[j] * (dweights[j] - mean)
                     dquery[key + j] += dscore
                     dscore *= scale
-                    keys = projected[b, t + j * stride, head * key:(head + 1) * key]
-                    dkeys = slopes[b, t + j * stride, head * key:(head + 1) * key]
+                    keys = projected[b, t + j * spacing, head * key:(head + 1) * key]
+                    dkeys = slopes[b, t + j * spacing, head * key:(head + 1) * key]
                     for i in range(key):
                         dquery[i] += dscore * keys[i]
                         dkeys[i] += dscore * query[i]

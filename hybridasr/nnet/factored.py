@@ -99,16 +99,16 @@ class TdnnFOptions:
 
     dim: int = option(0, "columns of the output")
     bottleneck: int = option(0, "columns between the two matrices")
-    time_stride: int = option(1, "frames that the first half looks back and the second ahead; 0: "
+    offset: int = option(1, "frames that the first half looks back and the second ahead; 0: "
                                  "neither")
     bypass: float = option(0.66, "share of the input that is added to the output")
     dropout: float = option(0.0, "share of the values set to zero in training, below 1")
 
     def __post_init__(self):
-        for name, least in (("dim", 1), ("bottleneck", 1), ("time_stride", 0)):
+        for name, least in (("dim", 1), ("bottleneck", 1), ("offset", 0)):
             check_dim(name, getattr(self, name), least)
-        if self.time_stride > 999:
-            raise UserError(f"time_stride={self.time_stride}; give frames from 0 to 999")
+        if self.offset > 999:
+            raise UserError(f"offset={self.offset}; give frames from 0 to 999")
         if self.bypass < 0:
             raise UserError(f"bypass={self.bypass}; give 0 or more")
         DropoutOptions(self.dropout)
@@ -130,17 +130,17 @@ class TdnnF(Layer):
         if options.bypass and dim != options.dim:
             raise UserError(f"bypass={options.bypass:g} adds the input's {dim} columns to "
                             f"dim={options.dim}; make them equal, or give bypass=0")
-        stride = options.time_stride
-        before = Splice(SpliceOptions(f"-{stride},0" if stride else "0"), dim, 1, rng)
+        offset = options.offset
+        before = Splice(SpliceOptions(f"-{offset},0" if offset else "0"), dim, 1, rng)
         linear = Linear(LinearOptions(options.bottleneck), before.output_dim, 1, rng)
-        after = Splice(SpliceOptions(f"0,{stride}" if stride else "0"), options.bottleneck, 1, rng)
+        after = Splice(SpliceOptions(f"0,{offset}" if offset else "0"), options.bottleneck, 1, rng)
         affine = Affine(AffineOptions(options.dim), after.output_dim, 1, rng)
         self.take_parts(
             before=before, linear=linear, after=after, affine=affine,
             relu=Relu(Relu.options_class(), options.dim, 1, rng),
             norm=BatchNorm(BatchNormOptions(), options.dim, 1, rng),
             dropout=Dropout(DropoutOptions(options.dropout), options.dim, 1, rng))
-        self.left, self.right, self.output_dim = stride, stride, options.dim
+        self.left, self.right, self.output_dim = offset, offset, options.dim
         self.multiplications = linear.multiplications + affine.multiplications
 
     def forward(self, x, train=False, rng=None):  # noqa: D102

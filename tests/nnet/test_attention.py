@@ -7,7 +7,7 @@ from scipy.special import softmax
 from hybridasr.errors import UserError
 from hybridasr.nnet.network_text import read_network
 
-TEXT = "attention heads=2 key=3 value=4 before=2 after=1 time_stride=2\noutput"
+TEXT = "attention heads=2 key=3 value=4 before=2 after=1 spacing=2\noutput"
 
 
 def noise(*shape, seed=0):
@@ -20,10 +20,10 @@ def by_loops(x, weights, bias, o):
     keys, values, queries = np.split(p, [o.heads * o.key, o.heads * (o.key + o.value)], axis=1)
     keys, values, queries = (a.reshape(len(x), o.heads, -1) for a in (keys, values, queries))
     rows = []
-    for t in range(o.before * o.time_stride, len(x) - o.after * o.time_stride):
+    for t in range(o.before * o.spacing, len(x) - o.after * o.spacing):
         row = []
         for head in range(o.heads):
-            at = [t + j * o.time_stride for j in range(-o.before, o.after + 1)]
+            at = [t + j * o.spacing for j in range(-o.before, o.after + 1)]
             query, place = queries[t, head, :o.key], queries[t, head, o.key:]
             weight = softmax(keys[at, head] @ query / np.sqrt(o.key) + place)
             row += [weight @ values[at, head], weight]

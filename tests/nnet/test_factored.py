@@ -53,7 +53,7 @@ def test_zeros_stay():
 
 
 def test_tdnnf_by_plain_computation():
-    network = read_network("tdnnf dim=6 bottleneck=4 time_stride=2\noutput", 6, 3)
+    network = read_network("tdnnf dim=6 bottleneck=4 offset=2\noutput", 6, 3)
     layer = network.layers[0]
     rng = np.random.default_rng(2)
     layer.replace_arrays(lambda a: (a + 0.2 * rng.random(a.shape)).astype(np.float32))

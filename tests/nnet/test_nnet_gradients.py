@@ -36,11 +36,11 @@ CASES = [
     ("bidirectional unit=gru cell=3 warmup=1", 3, 1),
     ("bidirectional unit=rnn cell=3", 3, 1),
     ("attention heads=2 key=3 value=2 before=2 after=1", 4, 1),
-    ("attention key=2 value=3 before=1 after=1 time_stride=2", 3, 1),
+    ("attention key=2 value=3 before=1 after=1 spacing=2", 3, 1),
     ("linear dim=3", 5, 1),
-    ("tdnnf dim=4 bottleneck=2 time_stride=2", 4, 1),
+    ("tdnnf dim=4 bottleneck=2 offset=2", 4, 1),
     ("tdnnf dim=5 bottleneck=3 bypass=0 dropout=0.3", 4, 1),
-    ("tdnnf dim=4 bottleneck=2 time_stride=0", 4, 1),
+    ("tdnnf dim=4 bottleneck=2 offset=0", 4, 1),
 ]
 
 

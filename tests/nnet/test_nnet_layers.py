@@ -203,8 +203,8 @@ NETWORKS = [
     "tdnn offsets=-1,0,1 dim=8\nrelu\nrenorm\ntdnn offsets=-3,0,2 dim=6\ntanh\noutput",
     "tdnn offsets=-2,0 dim=8\nlstm cell=6 projection=4\ntdnn offsets=0,3 dim=5\ngru cell=4\noutput",
     "conv channels=3 kernel=3,3 pool=2\nrelu\nlstm cell=5 warmup=4\nlayernorm\noutput",
-    "attention heads=2 key=3 value=4 before=3 after=2 time_stride=2\nrnn cell=5 warmup=2\noutput",
-    "affine dim=6\ntdnnf dim=6 bottleneck=3\ntdnnf dim=6 bottleneck=3 time_stride=3\nlinear dim=4\n"
+    "attention heads=2 key=3 value=4 before=3 after=2 spacing=2\nrnn cell=5 warmup=2\noutput",
+    "affine dim=6\ntdnnf dim=6 bottleneck=3\ntdnnf dim=6 bottleneck=3 offset=3\nlinear dim=4\n"
     "output",
 ]
 
