@@ -32,7 +32,10 @@ _KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 def option(default: Any, help: str, choices: tuple[str, ...] | None = None,
            needs: str | None = None) -> Any:
-    """Declare one option field: default, a line of help, the allowed values, what it needs."""
+    """Declare one option field: default, a line of help, the allowed values, what it needs.
+
+    `needs` names other options without which this one has no effect: ``"copies, kind=a|b"``.
+    """
     return dataclasses.field(default=default,
                              metadata={"help": help, "choices": choices, "needs": needs})
 
@@ -229,8 +232,9 @@ def _check_needs(options: Any, given: dict[str, Any], source: str | None) -> Non
         for need in known[name].needs:
             other, equals, wanted = need.partition("=")
             value = _show(values[other])
-            if value == wanted if equals else values[other]:
+            if value in wanted.split("|") if equals else values[other]:
                 continue
+            wanted = wanted.replace("|", " or ")
             if source is None:
                 raise UserError(f"{_flag(name)} has no effect with {_flag(other)} {value}; leave "
                                 f"it out, or give {_flag(other)} {wanted or 'a value'}")

@@ -23,7 +23,9 @@ _SMALL = "--num-iters 3 --max-iter-inc 2 --realign-iters 1"
 _NETWORKS = {  # each layer kind is in one of them
     "plain": "splice offsets=-1:1\naffine dim=8\nbatchnorm\nrelu\ndropout rate=0.1\naffine dim=8\n"
              "pnorm dim=4\nrenorm\naffine dim=4\nsigmoid\naffine dim=4\ntanh\nlayernorm\noutput\n",
-    "memory": "tdnn dim=4 offsets=-1,0,1\nlstm cell=4 projection=2\ngru cell=4\noutput\n",
+    "memory": "tdnn dim=4 offsets=-1,0,1\nlstm cell=4 projection=2\ngru cell=4\nrnn cell=4\n"
+              "bidirectional cell=4\nattention key=2 value=2\ntdnnf dim=13 bottleneck=2\n"
+              "linear dim=4\noutput\n",
     "image": "conv channels=2 kernel=3,5 pool=3\nrelu\naffine dim=4\noutput\n",
 }
 # In this order; {root} is the folder of the run.

@@ -139,6 +139,11 @@ class AcousticModel:
         """What computes the features of recordings."""
         return FrontEnd.of(self.features, self.pipeline, self.cmvn)
 
+    @property
+    def streams(self) -> bool:
+        """Whether frames can be scored before the utterance has ended."""
+        return self.nnet is None or self.nnet.network.streams
+
     def normalization(self, data: DataDir, known: str = "all") -> Normalization:
         """Return how the utterances of a set are normalised; see `set_normalization`."""
         return set_normalization(data, self.features, self.pipeline, self.cmvn, known)

@@ -7,6 +7,7 @@ need.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
@@ -16,6 +17,7 @@ import numpy as np
 FAST = {"contract", "reassoc", "nsz"}
 # Rows that sums take in their own precision before they go on in float64, which is half as fast.
 STRIP = 32
+RATE_FACTOR = "learning_rate_factor"  # key of any line whose layer has parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +50,16 @@ class Layer:
         Input frames from one output frame to the next.
     multiplications : int
         Of one output frame, in matrix products.
+    parts : dict of Layer
+        Layers that this one is made of; their arrays are its own, as ``part.name``.
+    rate_factor : float
+        What multiplies the step size of the parameters; 0: they stay as they are.
     """
 
     kind = ""
     options_class: type = NoOptions
     local = True  # an output frame depends on the input frames from -left to right alone
+    streams = True  # `advance` works; otherwise a layer must see the whole utterance
 
     def __init__(self, options: Any, dim: int, channels: int, rng: np.random.Generator):
         self.options = options
@@ -62,11 +69,48 @@ class Layer:
         self.stride = 1
         self.parameters: dict[str, np.ndarray] = {}
         self.statistics: dict[str, np.ndarray] = {}
+        self.parts: dict[str, Layer] = {}
+        self.rate_factor = 1.0
         self._buffers: dict[str, np.ndarray] = {}
 
     def steps(self, time: int) -> int:
         """Return how many output frames a chunk of `time` input frames has; at least 0."""
         return max(0, -(-(time - self.left - self.right) // self.stride))
+
+    def take_parts(self, **parts: "Layer") -> None:
+        """Be made of these layers, beside the parameters that are there already."""
+        self.parts = parts
+        self._join_arrays()
+
+    def _join_arrays(self) -> None:
+        for name, part in self.parts.items():
+            for ours, theirs in ((self.parameters, part.parameters),
+                                 (self.statistics, part.statistics)):
+                ours.update({f"{name}.{key}": array for key, array in theirs.items()})
+
+    def replace_arrays(self, change: Callable[[np.ndarray], np.ndarray],
+                       statistics: bool = True) -> None:
+        """Put what `change` makes of each array in its place, in the parts as well."""
+        for arrays in (self.parameters, self.statistics)[:1 + statistics]:
+            arrays.update({name: change(array) for name, array in arrays.items()
+                           if name.split(".")[0] not in self.parts})
+        for part in self.parts.values():
+            part.replace_arrays(change, statistics)
+        self._join_arrays()
+
+    def members(self, front: str = "") -> Iterator[tuple[str, "Layer"]]:
+        """Yield the layer and all that it is made of, with what their arrays' names begin with."""
+        yield front, self
+        for name, part in self.parts.items():
+            yield from part.members(f"{front}{name}.")
+
+    def constrain(self) -> None:
+        """Bring the parameters nearer to what they are bound to be, if they are; in place.
+
+        Trainings call this every few steps.
+        """
+        for part in self.parts.values():
+            part.constrain()
 
     def forward(self, x: np.ndarray, train: bool = False,
                 rng: np.random.Generator | None = None) -> tuple[np.ndarray, Any]:
@@ -110,13 +154,14 @@ class Layer:
     @property
     def text(self) -> str:
         """The layer as its configuration line."""
-        if self.kind == "output":  # its dimension is the number of classes
-            return self.kind
         words = [self.kind]
-        for field in dataclasses.fields(self.options):
+        # The output's dimension is the number of classes.
+        for field in dataclasses.fields(self.options) if self.kind != "output" else ():
             value = getattr(self.options, field.name)
             if value != field.default:
                 words.append(f"{field.name}={value}")
+        if self.rate_factor != 1:
+            words.append(f"{RATE_FACTOR}={self.rate_factor}")
         return " ".join(words)
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

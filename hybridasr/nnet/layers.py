@@ -45,26 +45,36 @@ class Affine(Layer):
                            "bias": np.zeros(options.dim, np.float32)}
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
-        rows = x.reshape(-1, self.input_dim)
-        shape = (len(rows), self.output_dim)
-        out = self.space("y", shape, x.dtype, train)
-        (product if train else np.matmul)(rows, self.parameters["weights"].T, out=out)
+        out, rows = multiply(self, x, train)
         add_bias(out, self.parameters["bias"])
         return out.reshape(*x.shape[:2], -1), rows if train else None
 
     def backward(self, dy, cache, input_gradient=True):  # noqa: D102
-        shape = dy.shape
-        dy = dy.reshape(-1, self.output_dim)
-        weights = self.parameters["weights"]
-        gradient = self.buffer("gradient", weights.shape, dy.dtype)
-        calls = product_calls(dy.T, cache, gradient)
-        dx = None
-        if input_gradient:
-            dx = self.buffer("dx", cache.shape, dy.dtype)
-            calls += product_calls(dy, weights, dx)
-        run_all(calls)
-        grads = {"weights": gradient, "bias": column_sums(dy)}
-        return None if dx is None else dx.reshape(*shape[:2], -1), grads
+        dx, gradient = multiply_slopes(self, dy, cache, input_gradient)
+        bias = column_sums(dy.reshape(-1, self.output_dim))
+        return dx, {"weights": gradient, "bias": bias}
+
+
+def multiply(layer: Layer, x: np.ndarray, train: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Multiply frames (batch, time, dim) with a layer's weights: products and frames, as rows."""
+    rows = x.reshape(-1, layer.input_dim)
+    out = layer.space("y", (len(rows), layer.output_dim), x.dtype, train)
+    (product if train else np.matmul)(rows, layer.parameters["weights"].T, out=out)
+    return out, rows
+
+
+def multiply_slopes(layer: Layer, dy: np.ndarray, rows: np.ndarray, input_gradient: bool
+                    ) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the gradients by the frames of `multiply` (None if not wanted) and by the weights."""
+    shape, weights = dy.shape, layer.parameters["weights"]
+    dy = dy.reshape(-1, layer.output_dim)
+    gradient = layer.buffer("gradient", weights.shape, dy.dtype)
+    calls, dx = product_calls(dy.T, rows, gradient), None
+    if input_gradient:
+        dx = layer.buffer("dx", rows.shape, dy.dtype)
+        calls += product_calls(dy, weights, dx)
+    run_all(calls)
+    return None if dx is None else dx.reshape(*shape[:2], -1), gradient
 
 
 def parse_offsets(text: str) -> tuple[int, ...]:

@@ -68,6 +68,17 @@ class Network:
         return self.layers[-1].output_dim
 
     @property
+    def streams(self) -> bool:
+        """Whether frames can be told of before the utterance has ended."""
+        return all(layer.streams for layer in self.layers)
+
+    @property
+    def rate_factors(self) -> dict[str, float]:
+        """What multiplies the step size of each parameter, where it is not 1."""
+        return {f"{number}.{name}": layer.rate_factor for number, layer in enumerate(self.layers)
+                if layer.rate_factor != 1 for name in layer.parameters}
+
+    @property
     def num_parameters(self) -> int:
         """Trained numbers."""
         return sum(array.size for array in self.parameters.values())
@@ -182,7 +193,8 @@ class Network:
             raise ValueError(f"features {feats.shape}, the network has {self.input_dim} columns")
         if not len(feats):
             return np.empty((0, self.output_dim), feats.dtype)
-        if len(feats) <= chunk:
+        # A layer that looks at all frames takes them in one go, whatever memory that needs.
+        if len(feats) <= chunk or not self.streams:
             return log_softmax(self.forward(self.with_context(feats)[None])[0][0])
         # In place, part by part: of an hour the posteriors alone are hundreds of megabytes.
         shape = (self.num_outputs(len(feats)), self.output_dim)
@@ -214,8 +226,7 @@ class Network:
     def astype(self, dtype: Any) -> "Network":
         """Turn all arrays into `dtype`, in place; float64 is for checks."""
         for layer in self.layers:
-            for arrays in (layer.parameters, layer.statistics):
-                arrays.update({name: array.astype(dtype) for name, array in arrays.items()})
+            layer.replace_arrays(lambda array: array.astype(dtype))
         self._name_arrays()
         return self
 
@@ -225,10 +236,14 @@ class Network:
         All shapes and results stay; an optimiser refuses such parameters.
         """
         for layer in self.layers:
-            layer.parameters.update({name: np.asfortranarray(array)
-                                     for name, array in layer.parameters.items()})
+            layer.replace_arrays(np.asfortranarray, statistics=False)
         self._name_arrays()
         return self
+
+    def constrain(self) -> None:
+        """Bring all layers nearer to what they are bound to be (semi-orthogonal matrices)."""
+        for layer in self.layers:
+            layer.constrain()
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return parameters, statistics and 'dims' (input, output) for a file; copies.
@@ -258,16 +273,23 @@ class Network:
 
 
 class Stream:
-    """State of a network between parts of one utterance; the results are those of the whole."""
+    """State of a network between parts of one utterance; the results are those of the whole.
+
+    A network that does not stream keeps the frames, and gives all logits when the utterance ends.
+    """
 
     def __init__(self, network: Network):
         self.network = network
+        self._kept: list[np.ndarray] = []
         self._states: list[Any] = [None] * len(network.layers)
         self._last: np.ndarray | None = None
 
     def push(self, feats: np.ndarray) -> np.ndarray:
         """Take frames (num, input_dim); return the logits that are complete, (num', output_dim)."""
         network = self.network
+        if not network.streams:
+            self._kept.append(feats)
+            return np.empty((0, network.output_dim), feats.dtype)
         if not len(feats):
             return np.empty((0, network.output_dim), feats.dtype)
         if self._last is None:
@@ -282,6 +304,9 @@ class Stream:
 
     def finish(self) -> np.ndarray:
         """End the utterance: return the logits that waited for right context."""
+        if any(map(len, self._kept)):
+            whole = np.concatenate(self._kept)
+            return self.network.forward(self.network.with_context(whole)[None])[0][0]
         if self._last is None:
             return np.empty((0, self.network.output_dim), np.float32)
         return self.push(np.repeat(self._last, self.network.right_context, axis=0))

@@ -5,10 +5,12 @@
     relu
     output            # affine to the classes, always last
 
+
 With ``stride=3`` a splice or tdnn layer (``time_stride=3`` a convolution) computes every third
 frame; offsets after it count frames of its output.
 
-`LAYERS` is the table of kinds; the keys of a line are the fields of the kind's options.
+`LAYERS` is the table of kinds; the keys of a line are the fields of the kind's options. Any line
+whose layer has parameters takes ``learning_rate_factor=0.5``, which multiplies its step size.
 """
 
 import dataclasses
@@ -19,8 +21,11 @@ from typing import Any
 import numpy as np
 
 from hybridasr.errors import UserError
+from hybridasr.nnet.attention import Attention
+from hybridasr.nnet.bidirectional import Bidirectional
 from hybridasr.nnet.convolution import Conv, MaxPool
-from hybridasr.nnet.layer import Layer
+from hybridasr.nnet.factored import Linear, TdnnF
+from hybridasr.nnet.layer import RATE_FACTOR, Layer
 from hybridasr.nnet.layers import (
     Affine,
     AffineOptions,
@@ -34,12 +39,12 @@ from hybridasr.nnet.layers import (
 )
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.normalize import BatchNorm, LayerNorm, Renorm
-from hybridasr.nnet.recurrent import Gru, Lstm
+from hybridasr.nnet.recurrent import Gru, Lstm, Rnn
 from hybridasr.options import from_strings
 
 LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (
     Affine, Splice, Tdnn, Relu, Sigmoid, Tanh, Pnorm, Dropout, Renorm, LayerNorm, BatchNorm, Conv,
-    MaxPool, Lstm, Gru)}
+    MaxPool, Lstm, Gru, Rnn, Bidirectional, Attention, Linear, TdnnF)}
 OUTPUT = "output"
 MAX_WEIGHTS = 1 << 27  # of a layer: 512 MB
 MAX_SUBSAMPLING = 3  # sounds are shorter than more frames
@@ -117,6 +122,26 @@ def _read_layer(words: list[str], dim: int, channels: int, output_dim: int,
         if not equals or key in values:
             raise UserError(f"'{word}' is not a new key=value; write for example dim=512")
         values[key] = value
+    factor = _read_factor(values.pop(RATE_FACTOR, "1"))
+    layer = _make_layer(kind, values, dim, channels, output_dim, rng)
+    if factor != 1 and not layer.parameters:
+        raise UserError(f"{RATE_FACTOR} has no effect, there is nothing to train; leave it out")
+    layer.rate_factor = factor
+    return layer
+
+
+def _read_factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = -1.0
+    if not 0 <= factor <= 100:
+        raise UserError(f"{RATE_FACTOR}={text}; give a number from 0 to 100")
+    return factor
+
+
+def _make_layer(kind: str, values: dict[str, str], dim: int, channels: int, output_dim: int,
+                rng: np.random.Generator) -> Layer:
     if kind == OUTPUT:
         if values:
             raise UserError(f"'{next(iter(values))}' is not known; write 'output' alone")
@@ -142,7 +167,7 @@ def _read_layer(words: list[str], dim: int, channels: int, output_dim: int,
 
 def _check_size(options: Any, dim: int) -> None:
     """Refuse what no machine could hold before memory is taken for it."""
-    for name in ("dim", "cell", "channels", "projection"):
+    for name in ("dim", "cell", "channels", "projection", "bottleneck"):
         size = getattr(options, name, 0)
         if size * (size + dim) > MAX_WEIGHTS:
             raise UserError(f"{name}={size} after {dim} columns; give less, at most "

@@ -7,7 +7,7 @@ place, one pass over memory an array. Norm penalties apply to matrices, not to b
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +84,23 @@ class Optimiser:
 
     A kind names the groups of its state, one array a parameter each, in `groups`, and updates one
     array in `_update`.
+
+    Parameters
+    ----------
+    parameters : dict of arrays
+    factors : mapping of str to float, optional
+        What multiplies the rate of a parameter (`Network.rate_factors`), where it is not 1; 0: it
+        stays as it is, to the last bit.
     """
 
     groups: tuple[str, ...] = ()
 
-    def __init__(self, options: Any, parameters: Arrays):
+    def __init__(self, options: Any, parameters: Arrays,
+                 factors: Mapping[str, float] | None = None):
         if not all(array.flags.c_contiguous for array in parameters.values()):
             raise ValueError("the network is laid out for inference; train one of "
                              "`network_from_arrays`")
-        self.options = options
+        self.options, self.factors = options, factors or {}
         self.steps = 0
         self.state = {group: {name: np.zeros_like(array) for name, array in parameters.items()}
                       for group in self.groups}
@@ -109,11 +117,14 @@ class Optimiser:
         self.steps += 1
         calls = []
         for name, array in parameters.items():
+            own = rate * self.factors.get(name, 1.0)
+            if own == 0:
+                continue
             arrays = [member.reshape(-1) for member in
                       (array, grads[name], *(group[name] for group in self.state.values()))]
             for start in range(0, array.size, PIECE):
                 piece = [member[start:start + PIECE] for member in arrays]
-                calls.append(functools.partial(self._update, piece, rate, scale, array.ndim > 1))
+                calls.append(functools.partial(self._update, piece, own, scale, array.ndim > 1))
         run_all(calls)
         return norm
 
@@ -217,6 +228,17 @@ def average(checkpoints: Sequence[Arrays]) -> Arrays:
 def exponential_rate(initial: float, final: float, done: float) -> float:
     """Return the rate after the share `done` (0 to 1) of the training, on an exponential curve."""
     return initial * (final / initial) ** min(max(done, 0.0), 1.0)
+
+
+def cosine_rate(initial: float, final: float, done: float) -> float:
+    """Return the rate after the share `done` (0 to 1) of the training, on half a cosine.
+
+    Loshchilov and Hutter 2017, SGDR, without restarts: slow at both ends.
+
+    >>> [round(cosine_rate(1.0, 0.0, done), 3) for done in (0, 0.25, 0.5, 1)]
+    [1.0, 0.854, 0.5, 0.0]
+    """
+    return final + (initial - final) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Owns inference with int8 weights: layers with matrices of a trained network.
 
-A weight matrix becomes int8 with one float32 scale a row. In affine, tdnn and convolution layers
-the input of a product is quantised as it comes, one scale a row (frame, or patch of a convolution);
-products are summed in int32 exactly. Recurrent layers, whose products are of one frame each, are
-kept as int8 and multiply in float32. Other layers stay as they are.
+A weight matrix becomes int8 with one float32 scale a row. In affine, linear, tdnn and convolution
+layers (also as parts of others) the input of a product is quantised as it comes, one scale a row
+(frame, or patch of a convolution); products are summed in int32 exactly. Recurrent layers, whose
+products are of one frame each, are kept as int8 and multiply in float32. Other layers stay as they
+are.
 """
 
 from functools import cached_property
@@ -14,10 +15,11 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.nnet import network_text
 from hybridasr.nnet.convolution import Conv
+from hybridasr.nnet.factored import Linear
 from hybridasr.nnet.layer import Layer
 from hybridasr.nnet.layers import Affine, Tdnn
 from hybridasr.nnet.network import Network
-from hybridasr.nnet.recurrent import Gru, Lstm
+from hybridasr.nnet.recurrent import Gru, Lstm, Rnn
 
 LARGEST = 127  # -128 is not used, so that the range is symmetric
 TINY = 1e-30  # rows of smaller values are zeros: their inverses could overflow
@@ -88,7 +90,8 @@ def _product(x, weights, row_scales, scales, bias, out):
 
 
 def _take_shape(own: Layer, layer: Layer) -> None:
-    for name in ("kind", "left", "right", "stride", "local", "output_dim", "multiplications"):
+    for name in ("kind", "left", "right", "stride", "local", "output_dim", "multiplications",
+                 "rate_factor"):
         setattr(own, name, getattr(layer, name))
 
 
@@ -98,7 +101,7 @@ def _refuse_training(train: bool) -> None:
 
 
 class QuantizedLayer(Layer):
-    """An affine, tdnn or conv layer with int8 weights; inference only.
+    """An affine, linear, tdnn or conv layer with int8 weights; inference only.
 
     statistics: weights int8 (outputs, columns), scales and bias float32 (outputs,).
     """
@@ -112,7 +115,8 @@ class QuantizedLayer(Layer):
             raise UserError(f"{layer.kind}: {weights.shape[1]} columns, int32 sums hold "
                             f"{MAX_COLUMNS}; leave the network in float32")
         self.statistics = {"weights": weights, "scales": scales,
-                           "bias": layer.parameters["bias"].astype(np.float32)}
+                           "bias": layer.parameters.get("bias", np.zeros(len(scales))
+                                                        ).astype(np.float32)}
         layer.parameters.clear()
 
     def forward(self, x, train=False, rng=None):  # noqa: D102
@@ -176,9 +180,14 @@ def quantize(network: Network) -> Network:
 
 
 def _quantized(layer: Layer) -> Layer:
-    if isinstance(layer, Affine | Tdnn | Conv):
+    if isinstance(layer, Affine | Linear | Tdnn | Conv):
         return QuantizedLayer(layer)
-    return StoredLayer(layer) if isinstance(layer, Lstm | Gru) else layer
+    if isinstance(layer, Lstm | Gru | Rnn):
+        return StoredLayer(layer)
+    if layer.parts:
+        layer.parameters.clear()
+        layer.take_parts(**{name: _quantized(part) for name, part in layer.parts.items()})
+    return layer
 
 
 def network_from_arrays(text: str, arrays: dict[str, np.ndarray],

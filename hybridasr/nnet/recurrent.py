@@ -1,6 +1,6 @@
-"""Owns the recurrent layers: LSTM with an optional projection, and GRU.
+"""Owns the recurrent layers: LSTM with an optional projection, GRU, and the plain recurrence.
 
-Both run a chunk from a state of zeros, or on from the state of the chunk before (`advance`); the
+All run a chunk from a state of zeros, or on from the state of the chunk before (`advance`); the
 gradient goes back to the start of the chunk (truncated back-propagation through time). Inside,
 arrays are (time, batch, columns), so that a step is contiguous.
 """
@@ -11,10 +11,17 @@ from typing import Any
 import numba
 import numpy as np
 
-from hybridasr.errors import UserError
 from hybridasr.nnet.layer import FAST, Layer, column_sums, initial_weights
 from hybridasr.nnet.layers import check_dim
-from hybridasr.nnet.products import product, product_calls, run_all
+from hybridasr.nnet.recurrence import (
+    check_recurrent,
+    clip_rows,
+    gate_weights,
+    go_on,
+    input_gradients,
+    input_products,
+    time_major,
+)
 from hybridasr.options import option
 
 
@@ -31,14 +38,7 @@ class LstmOptions:
     def __post_init__(self):
         check_dim("cell", self.cell)
         check_dim("projection", self.projection, 0)
-        _check_recurrent(self.warmup, cell_clip=self.cell_clip, gradient_clip=self.gradient_clip)
-
-
-def _check_recurrent(warmup: int, **clips: float) -> None:
-    check_dim("warmup", warmup, 0)
-    for name, value in clips.items():
-        if not value > 0:
-            raise UserError(f"{name}={value}; give a number above 0")
+        check_recurrent(self.warmup, cell_clip=self.cell_clip, gradient_clip=self.gradient_clip)
 
 
 class Lstm(Layer):
@@ -62,8 +62,8 @@ class Lstm(Layer):
         self.multiplications = 4 * cell * (dim + out) + cell * options.projection
         bias = np.zeros(4 * cell, np.float32)
         bias[cell:2 * cell] = 1.0  # remember at first (Jozefowicz et al. 2015)
-        self.parameters = {"weights": _glorot(rng, 4, cell, dim),
-                           "recurrent": _glorot(rng, 4, cell, out), "bias": bias}
+        self.parameters = {"weights": gate_weights(rng, 4, cell, dim),
+                           "recurrent": gate_weights(rng, 4, cell, out), "bias": bias}
         if options.projection:
             self.parameters["projection"] = initial_weights(rng, out, cell, "glorot")
 
@@ -72,14 +72,14 @@ class Lstm(Layer):
         return y[:, self.left:], cache
 
     def advance(self, x, state):  # noqa: D102
-        return _go_on(self, x, state)
+        return go_on(self._run, self.left, x, state)
 
     def _run(self, x: np.ndarray, state: Any, train: bool) -> tuple[np.ndarray, Any, Any]:
         batch, time, _ = x.shape
         cell, size, dtype = self.options.cell, self.output_dim, x.dtype
         recurrent = self.parameters["recurrent"]
         projection = self.parameters.get("projection")
-        x, gates = _input_products(self, x, train)
+        x, gates = input_products(self, x, train)
         memory = np.zeros((time + 1, batch, cell), dtype)
         hidden = np.zeros((time + 1, batch, size), dtype)
         squashed = np.empty((time, batch, cell), dtype)
@@ -105,7 +105,7 @@ class Lstm(Layer):
         time, batch, cell = squashed.shape
         recurrent = self.parameters["recurrent"]
         projection = self.parameters.get("projection")
-        slopes = _time_major(dy, self.left, time)  # becomes the gradient by every output
+        slopes = time_major(dy, self.left, time)  # becomes the gradient by every output
         dgates = self.buffer("dgates", gates.shape, dy.dtype)
         dmemory = np.zeros((batch, cell), dy.dtype)
         feedback = np.zeros((batch, self.output_dim), dy.dtype)
@@ -115,60 +115,15 @@ class Lstm(Layer):
             _lstm_slopes(gates[t], memory[t], memory[t + 1], squashed[t], doutput,
                          self.options.cell_clip, dmemory, dgates[t])
             np.matmul(dgates[t], recurrent, out=feedback)
-            _clip_rows(feedback, self.options.gradient_clip)
-            _clip_rows(dmemory, self.options.gradient_clip)
+            clip_rows(feedback, self.options.gradient_clip)
+            clip_rows(dmemory, self.options.gradient_clip)
         flat = dgates.reshape(time * batch, -1)
-        dx, grads = _input_gradients(self, x, flat, (batch, time), input_gradient)
+        dx, grads = input_gradients(self, x, flat, (batch, time), input_gradient)
         grads["recurrent"] = flat.T @ hidden[:-1].reshape(time * batch, -1)
         if projection is not None:
             grads["projection"] = (slopes.reshape(time * batch, -1).T
                                    @ outputs.reshape(time * batch, -1))
         return dx, grads
-
-
-def _go_on(layer: Layer, x: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
-    """Run on from (hidden, frames of the warm-up still to come); None at the start."""
-    hidden, skip = (None, layer.left) if state is None else state
-    y, _, hidden = layer._run(x, hidden, False)
-    return y[:, skip:], (hidden, max(0, skip - x.shape[1]))
-
-
-def _glorot(rng: np.random.Generator, gates: int, cells: int, columns: int) -> np.ndarray:
-    return np.concatenate([initial_weights(rng, cells, columns, "glorot") for _ in range(gates)])
-
-
-def _input_products(layer: Layer, x: np.ndarray, train: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frames (time * batch, dim) and W x + b of all (time, batch, gates)."""
-    batch, time, dim = x.shape
-    weights, bias = layer.parameters["weights"], layer.parameters["bias"]
-    x = np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(time * batch, dim)
-    shape = (time * batch, len(bias))
-    gates = layer.space("gates", shape, x.dtype, train)
-    (product if train else np.matmul)(x, weights.T, out=gates)
-    gates += bias
-    return x, gates.reshape(time, batch, -1)
-
-
-def _input_gradients(layer: Layer, x: np.ndarray, dgates: np.ndarray, shape: tuple[int, int],
-                     input_gradient: bool) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    weights = layer.parameters["weights"]
-    gradient = layer.buffer("gradient", weights.shape, dgates.dtype)
-    calls, dx = product_calls(dgates.T, x, gradient), None
-    if input_gradient:
-        dx = layer.buffer("dx", x.shape, dgates.dtype)
-        calls += product_calls(dgates, weights, dx)
-    run_all(calls)
-    grads = {"weights": gradient, "bias": column_sums(dgates)}
-    if dx is None:
-        return None, grads
-    batch, time = shape
-    return np.ascontiguousarray(dx.reshape(time, batch, -1).transpose(1, 0, 2)), grads
-
-
-def _time_major(dy: np.ndarray, skipped: int, time: int) -> np.ndarray:
-    slopes = np.zeros((time, dy.shape[0], dy.shape[2]), dy.dtype)
-    slopes[skipped:] = dy.transpose(1, 0, 2)
-    return slopes
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -219,18 +174,6 @@ def _lstm_slopes(gates, before, after, squashed, doutput, clip, dmemory, dgates)
             dmemory[row, i] = change * keep
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _clip_rows(x, bound):
-    for row in range(len(x)):
-        total = 0.0
-        for i in range(x.shape[1]):
-            total += x[row, i] * x[row, i]
-        if total > bound * bound:
-            scale = x.dtype.type(bound / np.sqrt(total))
-            for i in range(x.shape[1]):
-                x[row, i] *= scale
-
-
 @dataclass(frozen=True)
 class GruOptions:
     """Options of a GRU layer."""
@@ -241,7 +184,7 @@ class GruOptions:
 
     def __post_init__(self):
         check_dim("cell", self.cell)
-        _check_recurrent(self.warmup, gradient_clip=self.gradient_clip)
+        check_recurrent(self.warmup, gradient_clip=self.gradient_clip)
 
 
 class Gru(Layer):
@@ -261,8 +204,8 @@ class Gru(Layer):
         cell = self.output_dim = options.cell
         self.left = options.warmup
         self.multiplications = 3 * cell * (dim + cell)
-        self.parameters = {"weights": _glorot(rng, 3, cell, dim),
-                           "recurrent": _glorot(rng, 3, cell, cell),
+        self.parameters = {"weights": gate_weights(rng, 3, cell, dim),
+                           "recurrent": gate_weights(rng, 3, cell, cell),
                            "bias": np.zeros(3 * cell, np.float32),
                            "recurrent_bias": np.zeros(cell, np.float32)}
 
@@ -271,13 +214,13 @@ class Gru(Layer):
         return y[:, self.left:], cache
 
     def advance(self, x, state):  # noqa: D102
-        return _go_on(self, x, state)
+        return go_on(self._run, self.left, x, state)
 
     def _run(self, x: np.ndarray, state: Any, train: bool) -> tuple[np.ndarray, Any, Any]:
         batch, time, _ = x.shape
         cell, dtype = self.options.cell, x.dtype
         recurrent, shift = self.parameters["recurrent"], self.parameters["recurrent_bias"]
-        x, gates = _input_products(self, x, train)
+        x, gates = input_products(self, x, train)
         hidden = np.zeros((time + 1, batch, cell), dtype)
         if state is not None:
             hidden[0] = state
@@ -300,7 +243,7 @@ class Gru(Layer):
         x, gates, hidden, feedback = cache
         time, batch, columns = gates.shape
         cell = columns // 3
-        slopes = _time_major(dy, self.left, time)
+        slopes = time_major(dy, self.left, time)
         dgates = self.buffer("dgates", gates.shape, dy.dtype)
         dfeedback = self.buffer("dfeedback", gates.shape, dy.dtype)
         back = np.zeros((batch, cell), dy.dtype)
@@ -309,9 +252,9 @@ class Gru(Layer):
             _gru_slopes(gates[t], hidden[t], feedback[t], slopes[t], dgates[t], dfeedback[t])
             np.matmul(dfeedback[t], self.parameters["recurrent"], out=back)
             back += slopes[t]  # now the part that passed straight through z
-            _clip_rows(back, self.options.gradient_clip)
-        dx, grads = _input_gradients(self, x, dgates.reshape(time * batch, -1), (batch, time),
-                                     input_gradient)
+            clip_rows(back, self.options.gradient_clip)
+        dx, grads = input_gradients(self, x, dgates.reshape(time * batch, -1), (batch, time),
+                                    input_gradient)
         flat = dfeedback.reshape(time * batch, -1)
         grads["recurrent"] = flat.T @ hidden[:-1].reshape(time * batch, -1)
         grads["recurrent_bias"] = column_sums(flat)[2 * cell:]
@@ -356,3 +299,75 @@ def _gru_slopes(gate, before, back, slope, dgate, dback):
             dgate[row, cell + i] = value
             dback[row, cell + i] = value
             slope[row, i] *= update
+
+
+@dataclass(frozen=True)
+class RnnOptions:
+    """Options of a plain recurrent layer."""
+
+    cell: int = option(0, "columns of the output, which is fed back")
+    warmup: int = option(0, "frames of left context that only fill the memory")
+    gradient_clip: float = option(30.0, "largest norm of a frame's gradient through the recurrence")
+
+    def __post_init__(self):
+        check_dim("cell", self.cell)
+        check_recurrent(self.warmup, gradient_clip=self.gradient_clip)
+
+
+class Rnn(Layer):
+    """h = tanh(W x + U h' + b), the plainest memory (Elman 1990, Finding structure in time).
+
+    Parameters weights (cell, input_dim), recurrent (cell, cell), at first orthogonal (Saxe et al.
+    2014) so that the memory neither fades nor grows, and bias (cell,).
+    """
+
+    kind = "rnn"
+    options_class = RnnOptions
+    local = False
+
+    def __init__(self, options, dim, channels, rng):
+        super().__init__(options, dim, 1, rng)
+        cell = self.output_dim = options.cell
+        self.left = options.warmup
+        self.multiplications = cell * (dim + cell)
+        weights = gate_weights(rng, 1, cell, dim)
+        recurrent = np.linalg.qr(rng.standard_normal((cell, cell)))[0].astype(np.float32)
+        self.parameters = {"weights": weights, "recurrent": recurrent,
+                           "bias": np.zeros(cell, np.float32)}
+
+    def forward(self, x, train=False, rng=None):  # noqa: D102
+        y, cache, _ = self._run(x, None, train)
+        return y[:, self.left:], cache
+
+    def advance(self, x, state):  # noqa: D102
+        return go_on(self._run, self.left, x, state)
+
+    def _run(self, x: np.ndarray, state: Any, train: bool) -> tuple[np.ndarray, Any, Any]:
+        batch, time, _ = x.shape
+        recurrent = self.parameters["recurrent"]
+        x, sums = input_products(self, x, train)
+        hidden = np.zeros((time + 1, batch, self.output_dim), x.dtype)
+        if state is not None:
+            hidden[0] = state
+        feedback = np.empty((batch, self.output_dim), x.dtype)
+        for t in range(time):
+            np.matmul(hidden[t], recurrent.T, out=feedback)
+            feedback += sums[t]
+            np.tanh(feedback, out=hidden[t + 1])
+        y = np.ascontiguousarray(hidden[1:].transpose(1, 0, 2))
+        return y, (x, hidden) if train else None, hidden[time].copy()
+
+    def backward(self, dy, cache, input_gradient=True):  # noqa: D102
+        x, hidden = cache
+        time, batch, cell = len(hidden) - 1, *hidden.shape[1:]
+        dsums = time_major(dy, self.left, time)  # of the outputs, then of what the tanh takes
+        back = np.zeros((batch, cell), dy.dtype)
+        for t in range(time - 1, -1, -1):
+            dsums[t] += back
+            dsums[t] *= 1 - hidden[t + 1] * hidden[t + 1]
+            np.matmul(dsums[t], self.parameters["recurrent"], out=back)
+            clip_rows(back, self.options.gradient_clip)
+        flat = dsums.reshape(time * batch, cell)
+        dx, grads = input_gradients(self, x, flat, (batch, time), input_gradient)
+        grads["recurrent"] = flat.T @ hidden[:-1].reshape(time * batch, cell)
+        return dx, grads

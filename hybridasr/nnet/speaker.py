@@ -32,12 +32,17 @@ def speaker_parameters(network: Network) -> Arrays:
     Raises
     ------
     UserError
-        if there is nothing to fit, or the weights are int8.
+        if there is nothing to fit, the weights are int8, or a recurrent layer has no warm-up.
     """
-    if any(isinstance(layer, INT8) for layer in network.layers):
+    members = [one for number, layer in enumerate(network.layers)
+               for one in layer.members(f"{number}.")]
+    if any(isinstance(layer, INT8) for _, layer in members):
         raise UserError("a network with int8 weights cannot adapt to a speaker; use the one in "
                         "float32, or give --nnet-passes 0")
-    parameters = {f"{number}.{name}": array for number, layer in enumerate(network.layers)
+    if any(not layer.local and layer.left == 0 for layer in network.layers):
+        raise UserError("a network with a recurrent layer without warmup does not adapt to a "
+                        "speaker, which is done on single frames; give --nnet-passes 0")
+    parameters = {f"{front}{name}": array for front, layer in members
                   if isinstance(layer, BatchNorm | LayerNorm)
                   for name, array in layer.parameters.items()}
     if not parameters:

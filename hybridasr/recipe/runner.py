@@ -304,7 +304,7 @@ class _Runner:
         inputs = [train / file for file in ("text", "feats.ark", "cmvn.ark")]
         inputs += [source / "gmm.npz", source / "ali.ark", self.options[name]]
         inputs += [self.lang_dir / "lexiconp.txt"]  # which goes with the model
-        inputs += [Path(options.network)] if options.network else []
+        inputs += [Path(file) for file in (options.network, options.teacher) if file]
         self._stage(name, inputs, [destination / "model.json"], write,
                     destination / "log" / "train.log", options)
 

@@ -98,6 +98,10 @@ class Session:
                  channel: str | int = "mix", raw: RawFormat | str | None = None):
         if nbest is not None and nbest < 0:
             raise UserError(f"nbest is {nbest}; give 0 or more")
+        if endpoint is not None and not decoder.model.streams:
+            raise UserError("the network of this model hears an utterance as a whole (it has a "
+                            "bidirectional layer), and cannot tell where one ends; give recordings "
+                            "of one utterance each, or a model whose network streams")
         self._decoder, self._nbest, self._speaker = decoder, nbest, speaker
         self._endpoint, self._partials = endpoint, partials
         self._reader = PieceReader(rate, decoder.model.features.sample_rate, full_scale, channel,

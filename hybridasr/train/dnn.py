@@ -22,7 +22,7 @@ from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.model.directory import save_model
+from hybridasr.model.directory import load_model, save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.network_text import read_network
@@ -30,6 +30,7 @@ from hybridasr.options import to_dict
 from hybridasr.storage import PathLike, read_text
 from hybridasr.train.blocks import remove_blocks
 from hybridasr.train.chunk_plan import ChunkPlan, limit_silence
+from hybridasr.train.distillation import Distillation, check_teacher, teacher_key
 from hybridasr.train.minibatch import FrameSet
 from hybridasr.train.network_frames import (
     check_rate,
@@ -41,7 +42,7 @@ from hybridasr.train.network_frames import (
 from hybridasr.train.nnet_options import DnnOptions
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
-from hybridasr.train.objective import CrossEntropy
+from hybridasr.train.objective import CrossEntropy, Objective
 from hybridasr.train.start import read_source
 
 logger = logging.getLogger("hybridasr")
@@ -100,7 +101,8 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     begun = time.perf_counter()
     earlier = read_source(source, originals(data), lang, same_features=False)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
-    # A network that cannot be is told before the frames are gathered.
+    # What cannot be is told before the frames are gathered.
+    teacher = load_model(options.teacher) if options.teacher else None
     dim = feature_dim(read_feature_options(data.path),
                       PipelineOptions(delta_order=options.delta_order))
     subsampling = read_network(text, dim, earlier.model.tree.num_pdfs,
@@ -108,7 +110,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     check_rate(earlier, subsampling)
     frames, model, refs = network_frames(data, lang, earlier, destination, pool, options)
     acoustics, figures = _fit(frames, text, model, options, pool, threads,
-                              destination / "checkpoint.npz", subsampling)
+                              destination / "checkpoint.npz", subsampling, teacher)
     write_held_out(destination / "held_out", frames, options.held_out)
     shift_ms, info = model.features.frame_shift_ms, dict(model.info)
     if frames.noise:
@@ -130,14 +132,23 @@ def _source(options: DnnOptions) -> str:
 
 
 def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
-         threads: int, checkpoint: Path, subsampling: int) -> tuple[NnetAcoustics, dict[str, Any]]:
+         threads: int, checkpoint: Path, subsampling: int, teacher: AcousticModel | None
+         ) -> tuple[NnetAcoustics, dict[str, Any]]:
     silence, num_pdfs = np.array(model.silence_pdfs), model.tree.num_pdfs
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)), silence,
                         options, subsampling)
-    task = Task.of(frames, text, _source(options), num_pdfs, CrossEntropy(frames, subsampling),
-                   model.features, options, threads)
+    objective: Objective = CrossEntropy(frames, subsampling)
+    depends = None
+    if teacher is not None:
+        nnet = check_teacher(teacher, options.teacher, model, subsampling)
+        priors, drawn = plan.log_priors(frames, num_pdfs)
+        objective = Distillation(frames, nnet, options.teacher_weight, options.temperature,
+                                 (drawn - priors).astype(np.float32))
+        depends = teacher_key(nnet)
+    task = Task.of(frames, text, _source(options), num_pdfs, objective, model.features, options,
+                   threads)
     with training_pool(pool, options) as trainer:
-        network, figures = fit(task, plan, trainer, checkpoint)
+        network, figures = fit(task, plan, trainer, checkpoint, depends=depends)
     return network_acoustics(network, task, plan, silence), figures
 
 

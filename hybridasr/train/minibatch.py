@@ -223,7 +223,7 @@ def gather_frames(refs: Sequence[BlockRef], pipeline: PipelineOptions,
     UserError
         if no utterance is aligned, or features are not finite.
     """
-    unique, tid_pdf = data.tables.get("utt2uniq", {}), model.transitions.tid_pdf
+    tid_pdf = model.transitions.tid_pdf
     aligned = AlignmentFinder.of(alignments, model, data, frame_shift)
     unknown, noise_pdf = {model.lang.oov}, spoken_noise_pdf(model)
     places, pdfs, names, noise = [], [], [], set()

@@ -25,12 +25,12 @@ class FitOptions:
     l2: float = option(0.0, "weight of half the squared norm of the matrices (sgd); a step shrinks "
                             "them by step size times this (adam)")
     max_norm: float = option(5.0, "gradients of a larger norm are scaled down to it; 0: never")
-    schedule: str = option("exponential", "how the step size falls: exponential; new-bob: halved "
-                           "from the epoch on that gains little on held-out utterances",
-                           ("exponential", "new-bob"))
+    schedule: str = option("exponential", "how the step size falls: exponential; cosine: half a "
+                           "wave of it; new-bob: halved from the epoch on that gains little on "
+                           "held-out utterances", ("exponential", "cosine", "new-bob"))
     initial_learning_rate: float = option(1e-3, "step size at the beginning")
-    final_learning_rate: float = option(3e-5, "step size at the end (exponential)",
-                                        needs="schedule=exponential")
+    final_learning_rate: float = option(3e-5, "step size at the end (exponential, cosine)",
+                                        needs="schedule=exponential|cosine")
     patience: int = option(0, "stop after so many epochs in a row without gain on held-out "
                               "utterances; 0: never")
     average_rounds: int = option(5, f"the networks after the last rounds ({ROUND_FRAMES} frames "
@@ -82,11 +82,23 @@ class DnnOptions(NetworkOptions):
 
     realign: int = option(0, "how often the set is aligned with the network, which is then trained "
                              "anew")
+    teacher: str = option("", "model of a larger network with the same pdfs and features, whose "
+                              "posteriors are learned beside the classes; none: the classes alone")
+    teacher_weight: float = option(0.8, "share of the loss that is the teacher's, 0 to 1",
+                                   needs="teacher")
+    temperature: float = option(2.0, "what both networks' logits are divided by before they are "
+                                     "compared; larger: unlikely classes count for more",
+                                needs="teacher")
 
     def __post_init__(self):
         """Refuse values outside their range."""
         super().__post_init__()
         check_least(self, {"realign": 0})
+        if not 0 < self.teacher_weight <= 1:
+            raise UserError(f"option teacher_weight is {self.teacher_weight}; give more than 0, up "
+                            "to 1, or leave the teacher out")
+        if not 0.1 <= self.temperature <= 100:
+            raise UserError(f"option temperature is {self.temperature}; give 0.1 to 100")
 
 
 def check_least(options: FitOptions, least: dict[str, int]) -> None:

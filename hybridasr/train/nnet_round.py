@@ -11,7 +11,7 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.specaugment import spec_augment
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.network_text import read_network
-from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions, exponential_rate
+from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions, cosine_rate, exponential_rate
 from hybridasr.nnet.products import product_threads
 from hybridasr.train.chunk_plan import input_scaling, mini_batches
 from hybridasr.train.minibatch import FrameSet
@@ -19,6 +19,7 @@ from hybridasr.train.nnet_options import FitOptions
 from hybridasr.train.objective import Counts, Objective
 
 State = dict[str, np.ndarray]
+CONSTRAIN_STEPS = 4  # steps from one to the next that brings bound matrices back
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,11 @@ class Task:
                                options.seed, self.source)
         if options.optimizer == "adam":
             optimizer = Adam(AdamOptions(decay=options.l2, max_norm=options.max_norm),
-                             network.parameters)
+                             network.parameters, network.rate_factors)
         else:
             optimizer = Sgd(SgdOptions(momentum=options.momentum, l2=options.l2,
-                                       max_norm=options.max_norm), network.parameters)
+                                       max_norm=options.max_norm), network.parameters,
+                            network.rate_factors)
         if state is not None:
             network.load_arrays(part_of(state, "network."))
             optimizer.load_arrays(part_of(state, "optimizer."))
@@ -86,15 +88,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Rate:
-    """The step size: exponential in the share of steps done, or the same for an epoch."""
+    """The step size: on a curve of the share of steps done, or the same for an epoch."""
 
     initial: float
     final: float
     steps: int
+    cosine: bool = False
 
     def at(self, step: int) -> float:
         """Return the step size after so many steps."""
-        return exponential_rate(self.initial, self.final, step / self.steps)
+        curve = cosine_rate if self.cosine else exponential_rate
+        return curve(self.initial, self.final, step / self.steps)
 
 
 def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: list[int]
@@ -115,6 +119,8 @@ def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: l
                 break
             norm = optimizer.step(network.parameters, network.backward(dlogits, caches),
                                   rate.at(optimizer.steps))
+            if optimizer.steps % CONSTRAIN_STEPS == 0:
+                network.constrain()
             # One that is not finite changed nothing.
             counts += Counts(norm=norm, steps=1) if np.isfinite(norm) else Counts()
     return state_of(network, optimizer), counts

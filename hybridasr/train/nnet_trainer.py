@@ -177,7 +177,7 @@ def _epoch(task: Task, plan: ChunkPlan, start: TrainerState, held: np.ndarray, p
                "held_out_accuracy": watched.accuracy,
                "frames_a_second": round(counts.frames / seconds)}
     logger.debug("epoch %d: %s", epoch, figures)
-    if options.schedule == "exponential":
+    if options.schedule != "new-bob":
         # It still tells whether there was a gain, for the patience.
         bob = replace(bob, rate=start.bob.rate, halving=False, stopped=False)
     return TrainerState(epoch + 1, state, recent, bob, figures,
@@ -207,9 +207,9 @@ def _round(task: Task, state: State, parts: list[np.ndarray], rate: Rate, seed: 
 
 
 def _rate(options: FitOptions, plan: ChunkPlan, bob: NewBob) -> Rate:
-    if options.schedule == "exponential":
+    if options.schedule != "new-bob":
         return Rate(options.initial_learning_rate, options.final_learning_rate,
-                    plan.steps * options.num_epochs)
+                    plan.steps * options.num_epochs, options.schedule == "cosine")
     return Rate(bob.rate, bob.rate, 1)
 
 

@@ -51,8 +51,11 @@ class FirstStage:
         Raises
         ------
         UserError
-            if the model is no network, or lacks a phone.
+            if the model is no network, or one that does not stream, or lacks a phone.
         """
+        if not model.streams:
+            raise UserError("a network with a bidirectional layer hears an utterance as a whole; "
+                            "train the first stage with one that streams")
         classes = phone_classes(model)
         chains = []
         for phrase, ways in enumerate(pronunciations):

@@ -1,5 +1,6 @@
 """Networks from text: what is built, what is refused; arrays there and back; int8."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -82,6 +83,9 @@ def test_seeds():
     ("batchnorm decay=1\noutput", "decay=1.0; give a number"),
     ("layernorm epsilon=0\noutput", "epsilon=0.0; give a number above 0"),
     ("output\nrelu", "net:2: 'relu' after 'output'; move 'output' to the end"),
+    ("relu learning_rate_factor=0.5\noutput", "net:1: relu: learning_rate_factor has no effect"),
+    ("affine dim=3 learning_rate_factor=-1\noutput", "learning_rate_factor=-1; give a number from"),
+    ("affine dim=3 learning_rate_factor=x\noutput", "learning_rate_factor=x; give a number from"),
     ("output dim=3", "net:1: output: 'dim' is not known"),
     ("relu\n# no end", "net:2: the last layer is not 'output'; add"),
     ("", "net:1: the last layer is not 'output'"),
@@ -147,7 +151,10 @@ def test_values_that_int8_cannot_hold_are_refused():
     "conv channels=32 kernel=3,5 pool=2\nrelu\nconv channels=48 kernel=1,3\nrelu\naffine dim=64\n"
     "relu\noutput",
     "affine dim=128\nrelu\nlstm cell=128 projection=64 warmup=3\naffine dim=128\nrelu\noutput",
-    "affine dim=128\nrelu\ngru cell=128\noutput"])
+    "affine dim=128\nrelu\ngru cell=128\noutput",
+    "rnn cell=128\nlinear dim=64\noutput learning_rate_factor=0.5",
+    "affine dim=128\ntdnnf dim=128 bottleneck=48\ntdnnf dim=128 bottleneck=48\noutput",
+    "affine dim=128\nrelu\nattention heads=2 key=32 value=48\naffine dim=96\noutput"])
 def test_quantised_network_is_small_and_near(text):
     network = read_network(text, 24, 50, seed=5)
     small = quantize(network)
@@ -180,3 +187,34 @@ def test_frozen_text_has_the_same_arrays_and_draws_nothing():
     np.testing.assert_allclose(frozen.forward(x, True)[0], network.forward(x)[0], rtol=1e-5,
                                atol=1e-6)
     assert [layer.kind for layer in frozen.layers] == [layer.kind for layer in network.layers]
+
+
+def test_a_quantised_layer_in_both_directions():
+    network = read_network("bidirectional cell=64 projection=32\naffine dim=64\noutput", 24, 50)
+    small, feats = quantize(network), noise(60, 24, seed=3)
+    exact, near = network.log_posteriors(feats), small.log_posteriors(feats)
+    assert 0 < np.abs(exact - near).mean() < 0.02 * exact.std()
+    size = sum(array.nbytes for array in small.to_arrays().values())
+    assert size <= 0.35 * sum(array.nbytes for array in network.to_arrays().values())
+    again = quantized_from_arrays(small.text, small.to_arrays())
+    np.testing.assert_array_equal(again.log_posteriors(feats), near)
+    assert not small.streams
+
+
+def test_layers_of_parts_travel_and_change_with_their_parts():
+    network = read_network("affine dim=6\ntdnnf dim=6 bottleneck=3\nbidirectional cell=4\n"
+                           "attention key=2 value=3\noutput learning_rate_factor=0", 5, 3)
+    feats = noise(20, 5)
+    expected = network.log_posteriors(feats)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network),
+                  from_arrays(network.text, network.to_arrays()).for_inference()):
+        np.testing.assert_allclose(other.log_posteriors(feats), expected, rtol=1e-5, atol=1e-5)
+        for array in other.parameters.values():
+            array *= 0.5  # in place: what trains the network
+        halved = other.log_posteriors(feats)
+        assert np.abs(halved - expected).max() > 0.01
+        assert other.text == network.text
+        assert other.rate_factors == {"4.weights": 0.0, "4.bias": 0.0}
+    exact = network.astype(np.float64).log_posteriors(feats.astype(np.float64))
+    assert exact.dtype == np.float64
+    np.testing.assert_allclose(exact, expected, rtol=1e-4, atol=1e-4)

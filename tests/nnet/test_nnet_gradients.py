@@ -35,6 +35,17 @@ CASES = [
     ("lstm cell=4", 3, 1),
     ("lstm cell=5 projection=3 warmup=2", 3, 1),
     ("gru cell=4 warmup=1", 3, 1),
+    ("rnn cell=4 warmup=1", 3, 1),
+    ("bidirectional cell=3 warmup=2", 3, 1),
+    ("bidirectional cell=4 projection=2", 3, 1),
+    ("bidirectional unit=gru cell=3 warmup=1", 3, 1),
+    ("bidirectional unit=rnn cell=3", 3, 1),
+    ("attention heads=2 key=3 value=2 before=2 after=1", 4, 1),
+    ("attention key=2 value=3 before=1 after=1 spacing=2", 3, 1),
+    ("linear dim=3", 5, 1),
+    ("tdnnf dim=4 bottleneck=2 offset=2", 4, 1),
+    ("tdnnf dim=5 bottleneck=3 bypass=0 dropout=0.3", 4, 1),
+    ("tdnnf dim=4 bottleneck=2 offset=0", 4, 1),
 ]
 
 
@@ -42,9 +53,7 @@ def make_layer(line, dim, channels, seed=0):
     """A layer in float64, its parameters moved away from their special first values."""
     rng = np.random.default_rng(seed)
     layer = _read_layer(line.split(), dim, channels, 4, rng)
-    for group in (layer.parameters, layer.statistics):
-        for name, array in group.items():
-            group[name] = array + 0.1 * rng.standard_normal(array.shape)
+    layer.replace_arrays(lambda array: array + 0.1 * rng.standard_normal(array.shape))
     return layer
 
 
@@ -108,7 +117,7 @@ def test_clipped_cells_have_no_slope():
     np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_gradients_through_the_recurrence_are_clipped(kind):
     layer = make_layer(f"{kind} cell=3 gradient_clip=0.01", 2, 1)
     x = np.random.default_rng(4).standard_normal((1, 5, 2))
@@ -141,6 +150,9 @@ STACKS = [
      "gru cell=3\noutput", 8),
     ("tdnn offsets=-1,1 dim=5\nrelu\nsplice offsets=-1:1 stride=3\naffine dim=4\ntanh\n"
      "tdnn offsets=-1,0,1 dim=4\nbatchnorm\nlstm cell=3 warmup=1\noutput", 3),
+    ("tdnnf dim=4 bottleneck=2 bypass=0\ntdnnf dim=4 bottleneck=2\nlinear dim=3\noutput", 3),
+    ("affine dim=4\nattention heads=2 key=2 value=2 before=1 after=1\n"
+     "bidirectional cell=3 warmup=1\nbidirectional unit=rnn cell=2 warmup=1\noutput", 3),
 ]
 
 

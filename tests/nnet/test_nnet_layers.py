@@ -27,7 +27,9 @@ def noise(*shape, seed=RNG):
 def test_outputs_are_float32_and_the_same_in_training():
     for line in ("affine dim=3", "relu", "sigmoid", "tanh", "pnorm dim=2", "renorm", "layernorm",
                  "splice offsets=-1,1", "tdnn dim=2", "conv channels=2 pool=2", "maxpool size=3",
-                 "lstm cell=3", "gru cell=3"):
+                 "lstm cell=3", "gru cell=3", "rnn cell=3", "bidirectional cell=3",
+                 "attention key=2 value=3 before=2 after=1",
+                 "linear dim=3"):
         layer = make(line, 8)
         x = noise(2, 5, 8)
         kept = x.copy()
@@ -190,11 +192,28 @@ def test_gru_by_a_loop():
             np.testing.assert_allclose(found[b, t], h, rtol=1e-4, atol=1e-6)
 
 
+def test_rnn_by_a_loop():
+    layer = make("rnn cell=3 warmup=1", 4)
+    p = {name: array.astype(np.float64) for name, array in layer.parameters.items()}
+    x, h = noise(1, 6, 4), np.zeros(3)
+    found = layer.forward(x)[0]
+    assert found.shape == (1, 5, 3)
+    for t in range(6):
+        h = np.tanh(p["weights"] @ x[0, t] + p["recurrent"] @ h + p["bias"])
+        if t:
+            np.testing.assert_allclose(found[0, t - 1], h, rtol=1e-4, atol=1e-6)
+    recurrent = read_network("rnn cell=40\noutput", 4, 3).parameters["0.recurrent"]
+    np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(40), atol=1e-5)
+
+
 NETWORKS = [
     "splice offsets=-5:5\naffine dim=8\nrelu\nbatchnorm\noutput",
     "tdnn offsets=-1,0,1 dim=8\nrelu\nrenorm\ntdnn offsets=-3,0,2 dim=6\ntanh\noutput",
     "tdnn offsets=-2,0 dim=8\nlstm cell=6 projection=4\ntdnn offsets=0,3 dim=5\ngru cell=4\noutput",
     "conv channels=3 kernel=3,3 pool=2\nrelu\nlstm cell=5 warmup=4\nlayernorm\noutput",
+    "attention heads=2 key=3 value=4 before=3 after=2 spacing=2\nrnn cell=5 warmup=2\noutput",
+    "affine dim=6\ntdnnf dim=6 bottleneck=3\ntdnnf dim=6 bottleneck=3 offset=3\nlinear dim=4\n"
+    "output",
 ]
 
 
@@ -312,5 +331,6 @@ def test_where_all_frames_are_needed_nothing_is_cut():
     for text in ("splice offsets=-2:2\naffine dim=3\noutput\n",  # no trained layer below
                  "affine dim=3\nsplice offsets=-2:2\noutput\n",  # every frame is taken
                  "affine dim=3\nsplice offsets=-2,2\nlstm cell=3\noutput\n",
-                 "lstm cell=3\nsplice offsets=-2,2\noutput\n"):
+                 "lstm cell=3\nsplice offsets=-2,2\noutput\n",
+                 "bidirectional cell=3\nsplice offsets=-2,2\noutput\n"):
         assert read_network(text, 4, 3)._join == -1

@@ -1,5 +1,6 @@
 """Loss, optimisers and schedules against literal formulas; training that resumes and learns."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -18,6 +19,7 @@ from hybridasr.nnet.optim import (
     Sgd,
     SgdOptions,
     average,
+    cosine_rate,
     exponential_rate,
     gradient_norm,
 )
@@ -191,3 +193,25 @@ def test_new_bob():
     assert state.best == 1.4495
     worse = NewBob(0.08).after(2.0).after(float("nan"))
     assert (worse.rate, worse.accepted, worse.halving, worse.best) == (0.04, False, True, 2.0)
+
+
+@pytest.mark.parametrize(("kind", "options"), [(Sgd, SgdOptions(momentum=0)),
+                                               (Adam, AdamOptions())])
+def test_rates_of_layers(kind, options):
+    """A factor is another rate for one parameter; 0 leaves it alone."""
+    plain, grads = problem()
+    half, frozen, slow = (copy.deepcopy(plain) for _ in range(3))
+    kind(options, plain).step(plain, grads[0], 0.1)
+    kind(options, half).step(half, grads[0], 0.05)
+    kind(options, frozen, {"0.weights": 0.0}).step(frozen, grads[0], 0.1)
+    kind(options, slow, {"0.weights": 0.5}).step(slow, grads[0], 0.1)
+    np.testing.assert_array_equal(frozen["0.weights"], problem()[0]["0.weights"])
+    np.testing.assert_array_equal(frozen["0.bias"], plain["0.bias"])
+    np.testing.assert_allclose(slow["0.weights"], half["0.weights"], rtol=1e-6)
+    np.testing.assert_array_equal(slow["0.bias"], plain["0.bias"])
+
+
+def test_cosine():
+    assert cosine_rate(0.1, 0.01, 0) == pytest.approx(0.1)
+    assert cosine_rate(0.1, 0.01, 1.2) == pytest.approx(0.01)
+    assert cosine_rate(0.1, 0.01, 1 / 3) == pytest.approx(0.01 + 0.09 * 0.75)

@@ -131,6 +131,7 @@ def test_a_class_that_is_found_too_often_counts_for_less(trained):
 
 @pytest.mark.parametrize(("text", "message"), [
     ("affine dim=8\nrelu\noutput\n", "no batchnorm or layernorm"),
+    ("batchnorm\nlstm cell=4\noutput\n", "recurrent layer without warmup"),
     ("affine dim=8\nbatchnorm\nrelu\noutput\n", "int8 weights cannot adapt")])
 def test_what_cannot_adapt_says_so(text, message):
     network = read_network(text, DIM, CLASSES)
@@ -140,3 +141,17 @@ def test_what_cannot_adapt_says_so(text, message):
         acoustics = acoustics.quantized()
     with pytest.raises(UserError, match=f"{message}.*--nnet-passes 0"):
         fit_to_speaker(acoustics, *speech(0), 1, 0.01, 0)
+
+
+def test_norms_within_other_layers_adapt():
+    network = read_network("batchnorm\ntdnnf dim=4 bottleneck=2\nlstm cell=3 warmup=2\noutput\n",
+                           DIM, CLASSES)
+    assert set(speaker_parameters(network)) == {"0.scale", "0.shift", "1.norm.scale",
+                                                "1.norm.shift"}
+    acoustics = NnetAcoustics(network, np.zeros(CLASSES, np.float32), np.zeros(DIM, np.float32),
+                              np.ones(DIM, np.float32))
+    fitted = fit_to_speaker(acoustics, *speech(0, utterances=2), 1, 0.01, 0).to_arrays()
+    moved = {name for name, array in acoustics.to_arrays().items()
+             if not np.array_equal(array, fitted[name])}
+    assert moved == {f"nnet.{name}" for name in (
+        *speaker_parameters(network), "0.mean", "0.variance", "1.norm.mean", "1.norm.variance")}

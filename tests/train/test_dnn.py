@@ -231,3 +231,27 @@ def train_on_nan(world, mono, path):
     options = DnnOptions(network=str(mono / "nnet.conf"), num_epochs=1)
     with executor(1) as pool:
         return train_dnn(data, world[2], mono / "mono", path / "dnn", pool, options)
+
+
+def test_a_network_learns_from_a_teacher(world, mono, trained, tmp_path):
+    """With the teacher's posteriors alone it comes nearer to them than by the classes alone."""
+    data, lang = world[0], world[2]
+    (mono / "small.conf").write_text("splice offsets=-1:1\naffine dim=6\nrelu\noutput\n")
+    options = DnnOptions(network=str(mono / "small.conf"), num_epochs=6, minibatch_size=32,
+                         initial_learning_rate=0.01, final_learning_rate=0.001, silence_share=0.5)
+    taught = replace(options, teacher=str(trained[1]), teacher_weight=1.0, temperature=1.0)
+    alone = train_dnn(data, lang, mono / "mono", tmp_path / "alone", SerialExecutor(), options)
+    pupil = train_dnn(data, lang, mono / "mono", tmp_path / "pupil", SerialExecutor(), taught)
+    teacher, feats = trained[0].nnet, np.random.default_rng(0).normal(size=(200, alone.nnet.dim))
+    feats = teacher.shift + feats.astype(np.float32) / teacher.scale
+    expected = np.exp(teacher.log_posteriors(feats))
+    far, near = (-(expected * model.nnet.log_posteriors(feats)).sum() for model in (alone, pupil))
+    assert near < far
+    with pytest.raises(UserError, match="nowhere: no such model"):
+        train_dnn(data, lang, mono / "mono", tmp_path / "x", SerialExecutor(),
+                  replace(options, teacher="nowhere"))
+    with pytest.raises(UserError, match="a teacher is a network"):
+        train_dnn(data, lang, mono / "mono", tmp_path / "x", SerialExecutor(),
+                  replace(options, teacher=str(mono / "mono")))
+    with pytest.raises(UserError, match="teacher_weight is 0"):
+        DnnOptions(teacher_weight=0)

@@ -91,6 +91,8 @@ def test_a_network_of_a_third_of_the_rate_learns(tmp_path):
 
 
 VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
+            {"schedule": "cosine", "text": "affine dim=6\ntdnnf dim=6 bottleneck=3 dropout=0.1\n"
+                                           "output learning_rate_factor=0.5\n"},
             {"freq_masks": 1, "max_freq": 2, "time_masks": 1, "silence_share": 0.5}]
 
 
@@ -292,3 +294,46 @@ def test_a_training_on_whole_utterances_learns_and_goes_on_from_a_network(frames
     assert figures["accuracy"] > 75
     again, further = fitting.fit(task, plan, SerialExecutor(), tmp_path / "two.npz", network)
     assert further["loss"] < figures["loss"]
+
+
+def test_cosine_falls_from_step_to_step(frames):
+    task, plan = make_task(frames, schedule="cosine", initial_learning_rate=0.01,
+                           final_learning_rate=0.001)
+    rate = fitting._rate(task.options, plan, fitting.NewBob(0.01))
+    steps = np.arange(4 * plan.steps + 1)
+    expected = 0.001 + 0.009 * (1 + np.cos(np.pi * steps / (4 * plan.steps))) / 2
+    np.testing.assert_allclose([rate.at(step) for step in steps], expected, rtol=1e-12)
+
+
+def test_training_keeps_factored_matrices_semi_orthogonal(frames, tmp_path):
+    """Without the constraint the same training leaves them as uneven as they were drawn."""
+    uneven = []
+    for line in ("linear dim=3", "linear dim=3 orthonormal=false"):
+        found, _ = run_fit(frames, tmp_path / "c.npz", f"{line}\ntanh\noutput\n", num_epochs=60,
+                           initial_learning_rate=1e-4)
+        values = np.linalg.svd(found.network.parameters["0.weights"], compute_uv=False)
+        uneven.append(values.max() / values.min() - 1)
+    assert uneven[0] < 0.05
+    assert uneven[1] > 0.3
+
+
+def test_a_frozen_layer_stays_as_it_was(frames, tmp_path):
+    text = "affine dim=5 learning_rate_factor=0\nrelu\noutput\n"
+    found, _ = run_fit(frames, tmp_path / "f.npz", text, l2=0.1)
+    first, _ = make_task(frames, text)[0].restore(None)
+    for name in ("0.weights", "0.bias"):
+        np.testing.assert_array_equal(found.network.parameters[name], first.parameters[name])
+    assert not np.array_equal(found.network.parameters["2.weights"], first.parameters["2.weights"])
+
+
+@pytest.mark.parametrize("text", ["bidirectional cell=4\noutput\n",
+                                  "attention heads=2 key=2 value=4 before=1 after=1\n"
+                                  "rnn cell=6 warmup=3\noutput\n"])
+@pytest.mark.parametrize("width", [0, 10])
+def test_new_layers_fit_whole_utterances_and_chunks(frames, tmp_path, text, width):
+    """A class that the frame's first column tells is learned."""
+    pdfs = (frames.feats[:, 0] > 0).astype(np.int32)
+    _, figures = run_fit(replace(frames, pdfs=pdfs), tmp_path / "n.npz", text, num_epochs=30,
+                         chunk_width=width, minibatch_size=60, initial_learning_rate=0.02,
+                         silence_share=1.0, held_out=0.0)
+    assert figures["accuracy"] > 90

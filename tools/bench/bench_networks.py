@@ -17,7 +17,8 @@ from verbs import REPOSITORY, run
 
 # Layers that share work between neighbouring frames train on several in a row; of long rows, a
 # mini-batch of the usual size would have too few.
-OPTIONS = {"lstm": ("--chunk-width=40", "--minibatch-size=640"), "tdnn": ("--chunk-width=8",),
+OPTIONS = {**dict.fromkeys(("lstm", "gru", "blstm"), ("--chunk-width=40", "--minibatch-size=640")),
+           **dict.fromkeys(("tdnn", "tdnnf", "attention", "small"), ("--chunk-width=8",)),
            "tdnn_stride3": ("--chunk-width=24",)}
 
 
