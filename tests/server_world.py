@@ -1,10 +1,13 @@
 """Servers for tests: each in a thread of this process, at a free port, stopped at the end."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 from hybridasr.deploy.serve_options import ServeOptions
 from hybridasr.deploy.server import run_server
@@ -58,3 +61,19 @@ def servers(model: Model, detector: WakeDetector | None = None
         if thread.is_alive():
             place.stop()
         join(place, thread)
+
+
+class ProcessCosts(NamedTuple):
+    """What a process holds: megabytes resident, threads, open files."""
+
+    memory: float
+    threads: int
+    files: int
+
+
+def process_costs(process: int | str = "self") -> ProcessCosts:
+    """Read from /proc, which Linux has."""
+    place = Path(f"/proc/{process}")
+    status = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
+    return ProcessCosts(int(status["VmRSS"].split()[0]) / 1024, int(status["Threads"]),
+                        len(os.listdir(place / "fd")))

@@ -72,6 +72,17 @@ class HttpService:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Answer, and drop a client that does not read the answer."""
+        response = await self._answer(request, handler)
+        if isinstance(response, web.Response):
+            try:
+                await self._workers.within(_sent(request, response), "reading of answers")
+            except Idle:
+                if request.transport is not None:
+                    request.transport.abort()
+        return response
+
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Refuse strangers, and pages of other origins; turn errors into JSON."""
         try:
             if not self._is_own_page(request):
@@ -235,6 +246,11 @@ def _file_handler(name: str, contents: bytes) -> _Handler:
                                                     **_HEADERS})
 
     return handler
+
+
+async def _sent(request: web.Request, response: web.Response) -> None:
+    await response.prepare(request)
+    await response.write_eof()
 
 
 def _is_websocket(request: web.Request) -> bool:

@@ -7,6 +7,7 @@ is let in, what is under way is finished and told, and then the connections are 
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -34,6 +35,8 @@ from hybridasr.vosk import Model
 from hybridasr.wake.detector import WakeDetector
 
 _PATIENCE = 10.0  # seconds that the end waits for answers
+# Bytes that the system keeps of answers that a client does not read: left alone, it keeps megabytes.
+_SEND_BUFFER = 1 << 17
 
 
 async def run_server(model: Model, options: ServeOptions, detector: WakeDetector | None = None,
@@ -113,8 +116,12 @@ async def _wyoming(model: Model, detector: WakeDetector | None, workers: Workers
 
 async def _listening(begin, address: str, mend: str) -> asyncio.Server:
     try:
-        return await begin
+        server = await begin
     except OSError as error:
         # asyncio writes the address into the reason as well.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
         raise UserError(f"cannot listen at {address} ({reason}); choose {mend}") from None
+    for place in server.sockets:
+        # Each connection begins with what its listener has.
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    return server

@@ -6,9 +6,10 @@ under way is ended and told first.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from hybridasr.deploy.messages import error_message
 from hybridasr.deploy.serve_options import ServeOptions
@@ -73,17 +74,15 @@ class WebSocketTalk:
         except UserError as error:
             metrics.refused.labels("message").inc()
             text = error_message(error)
-            try:
-                await self._workers.within(socket.send_str(text), "reading of answers")
-                await self._close(_REFUSED, text[len('{"error": "'):-2])
-            except (UserError, ConnectionError):
-                pass  # it has left, or reads nothing: the connection is dropped below
+            await self._close(_REFUSED, text[len('{"error": "'):-2], text)
         except ConnectionError as error:
             logger.debug("%s: %s", request.remote, error)
             self._lose(client)
         finally:
-            if not socket.closed and request.transport is not None:
-                request.transport.abort()
+            # Closed, but perhaps with answers that nobody reads.
+            if request.transport is not None:
+                transport = request.transport
+                asyncio.get_running_loop().call_later(_CLOSE_SECONDS, transport.abort)
         return socket
 
     async def _talk(self, client: MessageClient) -> None:
@@ -120,16 +119,19 @@ class WebSocketTalk:
         return answer
 
     async def _end(self, client: MessageClient) -> None:
-        if client.under_way:
-            await self._socket.send_str(await self._workers.run(client.finish))
-        await self._close(_ENDING, "the server ends")
+        last = await self._workers.run(client.finish) if client.under_way else None
+        await self._close(_ENDING, "the server ends", last)
 
-    async def _close(self, code: int, reason: str) -> None:
-        message = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
-        try:
+    async def _close(self, code: int, reason: str, last: str | None = None) -> None:
+        """Send the last message, and close; who reads neither is dropped."""
+        async def close() -> None:
+            if last is not None:
+                await self._socket.send_str(last)
+            message = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
             await self._socket.close(code=code, message=message.encode())
-        except (ClientConnectionResetError, ConnectionError):
-            pass  # it has closed already
+
+        with suppress(ConnectionError, asyncio.TimeoutError):
+            await asyncio.wait_for(close(), 2 * _CLOSE_SECONDS)
 
     def _lose(self, client: MessageClient) -> None:
         if client.under_way:

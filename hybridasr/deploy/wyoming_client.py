@@ -38,6 +38,7 @@ from hybridasr.recognize.session import Session
 from hybridasr.wake.detector import WakeDetector
 
 _PROTOCOL = "wyoming"
+_CLOSE_SECONDS = 2.0
 _MINE = Attribution(name="hybridasr", url="")
 # As Home Assistant names them.
 _LANGUAGES = {"zh": ["zh", "zh-CN", "zh-Hans"], "en": ["en"]}
@@ -77,7 +78,9 @@ class WyomingService:
         finally:
             writer.close()
             with suppress(OSError, asyncio.TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), 1.0)
+                await asyncio.wait_for(writer.wait_closed(), _CLOSE_SECONDS)
+            # With answers that nobody reads, it is not closed yet.
+            writer.transport.abort()
 
 
 def service_info(recognizer: Recognizer | None, detector: WakeDetector | None) -> Info:
