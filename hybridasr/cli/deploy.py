@@ -1,14 +1,12 @@
 """Owns the verbs for a model that leaves the place where it was trained: pack, unpack, serve."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridasr.cli.search_options import add_decoder, check_decoder, has_commands, load_decoder
 from hybridasr.cli.verb import Verb, refuse
 from hybridasr.cli.wake_options import add_wake, load_detector
-from hybridasr.parallel import ONE_BLAS_THREAD
 
 if TYPE_CHECKING:
     from hybridasr.vosk import Model
@@ -92,8 +90,6 @@ def _serve(args: argparse.Namespace) -> None:
     if options.wyoming is None:
         refuse(args, ["wake", "wake_profile"], "without Wyoming", "give --wyoming ADDRESS too")
     check_decoder(args)
-    # Before numpy is loaded: clients are the parallelism, as jobs are elsewhere.
-    os.environ.update(ONE_BLAS_THREAD)
     from hybridasr.deploy.server import run_server
     from hybridasr.vosk import Model
 

@@ -1,11 +1,12 @@
 """Owns one client that wants to know more than Vosk's tell: the page, and programs like it.
 
 It sends ``{"config": {"sample_rate": 16000, "commands": "one a line", "fillers": "one a line",
-"nbest": 3, "partials": true}}`` whenever it likes, all of them optional; the answer is ``{"ready":
-{...}, "events": [...]}``, where the events end the audio so far, or ``{"error": ...}`` for a list
-that cannot be: then what was configured before stays. Commands are a list, templates or JSGF. Each
-binary message (16-bit samples of one channel) is answered by ``{"events": [...]}`` with what is new:
-``{"partial": words}``, or a result of `recognize.results`. ``{"eof": 1}`` ends.
+"nbest": 3, "partials": true}}`` whenever it likes, all of them optional (empty commands: those of
+the server). The answer is ``{"ready": {...}, "events": [...]}``, where the events end the audio so
+far, or ``{"error": ...}`` for a list that cannot be: then what was configured before stays. Commands
+are a list, templates or JSGF. Each binary message (16-bit samples of one channel) is answered by
+``{"events": [...]}`` with what is new: ``{"partial": words}``, or a result of `recognize.results`.
+``{"eof": 1}`` ends.
 """
 
 import json
@@ -29,7 +30,6 @@ from hybridasr.recognize.session import Event, Session
 
 _CONFIG = {"sample_rate": (int,), "commands": (str,), "fillers": (str,), "nbest": (int,),
            "partials": (bool,)}
-_FILE = "commands"  # the name of a client's list in error lines
 
 
 class EventClient:
@@ -43,7 +43,8 @@ class EventClient:
 
     def __init__(self, recognizer: Recognizer, options: ServeOptions,
                  on_result: Callable[[dict[str, Any]], None] | None = None):
-        self._recognizer, self._options = recognizer, options
+        self._own = self._recognizer = recognizer
+        self._options = options
         self._on_result = on_result
         self._session: Session | None = None
         self._events: list[Event] = []
@@ -102,15 +103,7 @@ class EventClient:
         config = self._config | checked_config(value, _CONFIG, under_way=False)
         begun, recognizer = time.monotonic(), self._recognizer
         if {"commands", "fillers"} & set(value["config"]):
-            listed = {name: parse_command_text(text, _FILE if name == _FILE else name)
-                      for name in ("commands", "fillers") if (text := config.get(name))}
-            checked_phrases([*listed.get("commands", []), *listed.get("fillers", [])],
-                            self._options)
-            recognizer = recognizer.copy()
-            commands = listed.get("commands") or recognizer.commands
-            if not commands:
-                raise UserError("no commands; write one a line")
-            recognizer.set_commands(commands, [one.text for one in listed.get("fillers", [])])
+            recognizer = self._with_lists(config)
         if isinstance(recognizer.grammar, NoGrammar):
             raise UserError("the model has no commands of its own; send some")
         # The rate and the other values are looked at before anything changes.
@@ -120,6 +113,20 @@ class EventClient:
         ready = {"commands": len(recognizer.commands), "threshold": recognizer.threshold,
                  "sample_rate": self.rate, "seconds": round(time.monotonic() - begun, 3)}
         return json.dumps({"ready": ready, "events": self._taken()}, ensure_ascii=False)
+
+    def _with_lists(self, config: dict[str, Any]) -> Recognizer:
+        """Return a recognizer with a client's lists; with the server's commands for none."""
+        listed = {name: parse_command_text(text, name) for name in ("commands", "fillers")
+                  if (text := config.get(name, "").strip())}
+        if not listed:
+            return self._own
+        checked_phrases([*listed.get("commands", []), *listed.get("fillers", [])], self._options)
+        commands = listed.get("commands") or self._own.commands
+        if not commands:
+            raise UserError("fillers without commands; send commands, too")
+        recognizer = self._own.copy()
+        recognizer.set_commands(commands, [one.text for one in listed.get("fillers", [])])
+        return recognizer
 
     def _end(self) -> None:
         if self._session is not None:
