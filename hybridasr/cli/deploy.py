@@ -91,7 +91,6 @@ def _serve(args: argparse.Namespace) -> None:
         refuse(args, ["wake", "wake_profile"], "without Wyoming", "give --wyoming ADDRESS too")
     check_decoder(args)
     from hybridasr.deploy.server import run_server
-    from hybridasr.vosk import Model
 
     model = _served_model(args)
     detector = None if options.wyoming is None else load_detector(args)

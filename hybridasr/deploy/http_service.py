@@ -1,11 +1,11 @@
 """Owns what the server answers over HTTP: files to recognise, health, metrics, the page.
 
-    GET /              the page; a WebSocket there is a client of vosk-server
-    GET /events        a WebSocket of more words (`deploy.event_client`)
-    POST /recognize    a recording as the body; its result as JSON
-    GET /health        whether the server works
-    GET /metrics       figures for Prometheus
-    GET /openapi.json  the description of all this
+GET /              the page; a WebSocket there is a client of vosk-server
+GET /events        a WebSocket of more words (`deploy.event_client`)
+POST /recognize    a recording as the body; its result as JSON
+GET /health        whether the server works
+GET /metrics       figures for Prometheus
+GET /openapi.json  the description of all this
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Owns messages of WebSocket clients: what they may hold, how they are refused, how much is heard."""
+"""Owns messages of WebSocket clients: what they may hold, how they are refused, how much comes."""
 
 import json
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ from hybridasr.vosk import Model
 from hybridasr.wake.detector import WakeDetector
 
 _PATIENCE = 10.0  # seconds that the end waits for answers
-# Bytes that the system keeps of answers that a client does not read: left alone, it keeps megabytes.
+# Bytes that the system keeps of answers that a client does not read; it would keep megabytes.
 _SEND_BUFFER = 1 << 17
 
 

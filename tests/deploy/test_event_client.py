@@ -64,16 +64,18 @@ def test_a_list_is_changed_at_once_and_taken_back(recognizer):
 def test_templates_have_slots(recognizer):
     heard = []
     client = EventClient(recognizer, ServeOptions(), heard.append)
-    assert ask(client, commands="{what} = la1 => light, ti1\non\tbu1{what}")["ready"]["commands"] == 2
+    answer = ask(client, commands="{what} = la1 => light, ti1\non\tbu1{what}")
+    assert answer["ready"]["commands"] == 2
     hear(client, "bu1la1")
     assert (heard[0]["id"], heard[0]["slots"]) == ("on", {"what": "light"})
 
 
 @pytest.mark.parametrize(("config", "line"), [
     ({"commands": "da1ti1\nzzzz"}, "command 'zzzz': no"),
-    ({"commands": "da1ti1\nda1ti1"}, "commands:2: "), ({"commands": "(da1ti1"}, "commands:1: column"),
+    ({"commands": "da1ti1\nda1ti1"}, "commands:2: "),
+    ({"commands": "(da1ti1"}, "commands:1: column"),
     ({"commands": 7}, "config: commands is 7"), ({"sample_rate": 3}, "a stream of 3 Hz"),
-    ({"commands": "\n".join(["da1ti1", "bu1la1", "di1la1", "tu1bi1"])}, "4 phrases; give at most 3"),
+    ({"commands": "da1ti1\nbu1la1\ndi1la1\ntu1bi1"}, "4 phrases; give at most 3"),
     ({"commands": "(a|b|c|d)" * 12}, "at most 10,000"), ({"nbest": -1}, "nbest is -1"),
 ])
 def test_a_list_that_cannot_be_changes_nothing(recognizer, config, line):

@@ -181,6 +181,11 @@ def test_a_frame_byte_by_byte_is_no_message(serve):
     assert talk(place) == ["bu1la1"]
 
 
+def flood(raw, messages):
+    for _ in range(2000):
+        raw.sendall(messages)
+
+
 def test_a_client_that_reads_nothing_is_dropped(serve):
     """Its answers fill the buffers; then the server waits --max-idle, and no longer."""
     place = serve(max_idle=0.5)
@@ -194,8 +199,7 @@ def test_a_client_that_reads_nothing_is_dropped(serve):
             raw.connect(("127.0.0.1", place.port))
             raw.sendall(begin)
             with pytest.raises(ConnectionError):
-                for _ in range(2000):
-                    raw.sendall(messages)
+                flood(raw, messages)
     assert talk(place) == ["bu1la1"]
 
 
