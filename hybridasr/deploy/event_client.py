@@ -4,9 +4,9 @@ It sends ``{"config": {"sample_rate": 16000, "commands": "one a line", "fillers"
 "nbest": 3, "partials": true}}`` whenever it likes, all of them optional (empty commands: those of
 the server). The answer is ``{"ready": {...}, "events": [...]}``, where the events end the audio so
 far, or ``{"error": ...}`` for a list that cannot be: then what was configured before stays.
-Commands are a list, templates or JSGF. Each binary message (16-bit samples of one channel) is answered by
-``{"events": [...]}`` with what is new: ``{"partial": words}``, or a result of `recognize.results`.
-``{"eof": 1}`` ends.
+Commands are a list, templates or JSGF. Each binary message (16-bit samples of one channel) is
+answered by ``{"events": [...]}`` with what is new: ``{"partial": words}``, or a result of
+`recognize.results`. ``{"eof": 1}`` ends.
 """
 
 import json
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hybridasr.deploy.messages import (
+from hybridasr.deploy.client_messages import (
     AudioLimit,
     checked_config,
     checked_phrases,

@@ -1,11 +1,6 @@
 """Owns what the server answers over HTTP: files to recognise, health, metrics, the page.
 
-GET /              the page; a WebSocket there is a client of vosk-server
-GET /events        a WebSocket of more words (`deploy.event_client`)
-POST /recognize    a recording as the body; its result as JSON
-GET /health        whether the server works
-GET /metrics       figures for Prometheus
-GET /openapi.json  the description of all this
+What the addresses answer stands in ``page/openapi.json``.
 """
 
 import asyncio
@@ -20,8 +15,8 @@ from aiohttp import web
 
 from hybridasr import __version__
 from hybridasr.corpus.recording import open_recording
+from hybridasr.deploy.client_messages import error_message
 from hybridasr.deploy.event_client import EventClient
-from hybridasr.deploy.messages import error_message
 from hybridasr.deploy.serve_options import ServeOptions, Token
 from hybridasr.deploy.vosk_client import VoskClient
 from hybridasr.deploy.websocket import WebSocketTalk

@@ -9,7 +9,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from hybridasr.deploy.messages import AudioLimit, checked_config, checked_phrases, control_message
+from hybridasr.deploy.client_messages import (
+    AudioLimit,
+    checked_config,
+    checked_phrases,
+    control_message,
+)
 from hybridasr.deploy.serve_options import ServeOptions
 from hybridasr.vosk import KaldiRecognizer, Model
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
-from hybridasr.deploy.messages import error_message
+from hybridasr.deploy.client_messages import error_message
 from hybridasr.deploy.serve_options import ServeOptions
 from hybridasr.deploy.workers import TooMany, Workers, pieces
 from hybridasr.errors import UserError
