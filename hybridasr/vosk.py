@@ -15,7 +15,7 @@ Names, arguments and the JSON text are those of Vosk's documentation
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -27,6 +27,7 @@ from hybridasr.decode.endpoint import EndpointOptions
 from hybridasr.errors import UserError
 from hybridasr.model.directory import own_commands
 from hybridasr.pack_file import SUFFIX
+from hybridasr.recognize.graph_grammar import NoGrammar
 from hybridasr.recognize.recognizer import Recognizer, bare_recognizer, load
 from hybridasr.recognize.results import shift_times
 from hybridasr.recognize.session import Session
@@ -85,6 +86,14 @@ class Model:
                          or is_file(path / "graph" / "graph.npz"))
         self.recognizer: Recognizer = load(path) if self._decides else bare_recognizer(path)
 
+    @classmethod
+    def of(cls, recognizer: Recognizer) -> "Model":
+        """Return the model of a recognizer, with the commands or the graph that decide there."""
+        model = cls.__new__(cls)
+        model.recognizer = recognizer
+        model._decides = not isinstance(recognizer.grammar, NoGrammar)
+        return model
+
     def warm_up(self) -> None:
         """Compile or load the kernels, so that the first answer is as quick as the later ones."""
         if self._decides:
@@ -127,6 +136,8 @@ class KaldiRecognizer:
         self._results: list[dict[str, Any]] = []
         self._bytes = self._begin = 0  # taken altogether, and where the session began
         self._partial = ""
+        # Not of Vosk: called with each result of `recognize.results`, which says more.
+        self.on_result: Callable[[dict[str, Any]], None] | None = None
         self.SetGrammar("[]" if grammar is None else grammar)
 
     def SetWords(self, enable_words: bool) -> None:  # noqa: N802
@@ -209,7 +220,7 @@ class KaldiRecognizer:
         self._bytes += len(data)
         for event in events:
             if "text" in event:
-                self._results.append(self._shifted(event))
+                self._take(event)
                 self._partial = ""
             else:
                 self._partial = event["partial"]
@@ -222,7 +233,8 @@ class KaldiRecognizer:
     def FinalResult(self) -> str:  # noqa: N802
         """End the stream and return what is left of it as JSON; another one may begin."""
         if self._session is not None:
-            self._results += map(self._shifted, self._session.finish())
+            for event in self._session.finish():
+                self._take(event)
         self._session, self._partial = None, ""
         return self._told()
 
@@ -245,6 +257,11 @@ class KaldiRecognizer:
     def _refuse_running(self, name: str) -> None:
         if self._session is not None:
             raise UserError(f"{name} in the middle of audio; call FinalResult or Reset first")
+
+    def _take(self, result: dict[str, Any]) -> None:
+        if self.on_result is not None:
+            self.on_result(result)
+        self._results.append(self._shifted(result))
 
     def _start(self) -> float:
         """Return the second of all audio at which the session began."""

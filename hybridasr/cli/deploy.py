@@ -2,8 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hybridasr.cli.search_options import add_decoder, check_decoder, has_commands, load_decoder
 from hybridasr.cli.verb import Verb, refuse
+from hybridasr.cli.wake_options import add_wake, load_detector
+
+if TYPE_CHECKING:
+    from hybridasr.vosk import Model
 
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,36 +65,55 @@ def _unpack(args: argparse.Namespace) -> None:
 
 
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.deploy.client import ServeOptions
+    from hybridasr.deploy.serve_options import ServeOptions
     from hybridasr.options import add_options
 
-    parser.epilog = ("Messages are those of vosk-server, and its clients work unchanged. There is "
-                     "no password and no encryption: put a proxy with both in front before "
-                     "others may connect.")
-    parser.add_argument("model", type=Path, help="packed model, or model directory")
+    parser.epilog = ("WebSocket messages are those of vosk-server, whose clients work unchanged. "
+                     "Only this machine may connect unless --host says otherwise; then give "
+                     "--token-file, and --tls-certificate or a proxy.")
     add_options(parser, ServeOptions)
+    add_wake(parser, "tell Wyoming clients of this wake word")
+    add_decoder(parser)
+    parser.add_argument("model", type=Path, help="packed model, or model directory")
 
 
 def _serve(args: argparse.Namespace) -> None:
     import asyncio
 
-    from hybridasr.deploy.client import ServeOptions
+    from hybridasr.deploy.serve_options import ServeOptions
     from hybridasr.errors import require_extra
     from hybridasr.options import from_args
-    from hybridasr.vosk import Model
 
-    require_extra("websockets", "serve", "clients over the network")
+    for module in ("aiohttp", "prometheus_client", "wyoming"):
+        require_extra(module, "serve", "clients over the network")
+    options = from_args(ServeOptions, args)
+    if options.wyoming is None:
+        refuse(args, ["wake", "wake_profile"], "without Wyoming", "give --wyoming ADDRESS too")
+    check_decoder(args)
     from hybridasr.deploy.server import run_server
 
-    options = from_args(ServeOptions, args)
-    model = Model(args.model)
+    model = _served_model(args)
+    detector = None if options.wyoming is None else load_detector(args)
     model.warm_up()
-    asyncio.run(run_server(model, options))
+    if detector is not None:
+        detector.warm_up()
+    asyncio.run(run_server(model, options, detector))
+
+
+def _served_model(args: argparse.Namespace) -> "Model":
+    """Load the model: with what decides, or for clients that bring their commands."""
+    from hybridasr.storage import is_file
+    from hybridasr.vosk import Model
+
+    graph = args.graph or args.model / "graph"
+    if has_commands(args) or args.graph or is_file(graph / "graph.npz"):
+        return Model.of(load_decoder(args))
+    return Model(args.model)
 
 
 VERBS = {
     "pack": Verb("pack a model into one file: MODEL FILE.hyb", _pack_arguments, _pack),
     "unpack": Verb("write the directory of a packed model", _unpack_arguments, _unpack),
-    "serve": Verb("recognise what clients send over WebSockets, as vosk-server",
+    "serve": Verb("recognise over WebSocket (as vosk-server), HTTP and Wyoming; with a page",
                   _serve_arguments, _serve),
 }

@@ -20,11 +20,11 @@ from hybridasr.cli.search_options import (
     load_recognizer,
 )
 from hybridasr.cli.verb import Verb, refuse
+from hybridasr.cli.wake_options import add_wake, load_detector
 
 if TYPE_CHECKING:
     from hybridasr.live.capture import AudioSource
     from hybridasr.live.listener import Listener
-    from hybridasr.wake.detector import WakeDetector
 
 _OF_INPUT = ("raw", "channel", "real_time")
 
@@ -53,12 +53,7 @@ def _listen_arguments(parser: argparse.ArgumentParser) -> None:
                         "{slots}; no shell, and it is not waited for")
     parser.add_argument("--one-speaker", action="store_true", help="one speaker uses the device, "
                         "and is remembered from utterance to utterance")
-    parser.add_argument("--wake", action="append", default=[], metavar="TEXT",
-                        help="listen for this phrase first, and then to one utterance; may be "
-                        "given again")
-    parser.add_argument("--wake-profile", type=Path, metavar="FILE", help="phrases and thresholds "
-                        "in place of --wake, from 'hybridasr wake --background' (default: those "
-                        "that are packed with the model)")
+    add_wake(parser, "listen for this phrase first, and then to one utterance")
     add_recognizer(parser)
     add_endpoint(parser, "The default rules hold unless others are given.")
     parser.add_argument("model", type=Path, nargs="?", help="model directory, e.g. exp/dnn, or "
@@ -87,7 +82,7 @@ def _listen(args: argparse.Namespace) -> None:
     recognizer = load_recognizer(args)
     if args.one_speaker:
         check_memory(recognizer.model, "--one-speaker", args.model)
-    detector = _detector(args)
+    detector = load_detector(args)
     # Before audio comes, which would be lost meanwhile.
     recognizer.warm_up()
     if detector is not None:
@@ -103,21 +98,6 @@ def _listen(args: argparse.Namespace) -> None:
     # A file waits where it may; a microphone, and what is paced like one, does not.
     _print_events(listener, source, args.input is not None and not args.real_time, args.json,
                   meter.clear if meter else lambda: None)
-
-
-def _detector(args: argparse.Namespace) -> "WakeDetector | None":
-    from hybridasr.model.directory import own_commands
-    from hybridasr.wake.detector import WakeDetector, WakeOptions
-    from hybridasr.wake.profile import read_profile
-
-    if args.wake_profile is not None:
-        refuse(args, ["wake"], "with --wake-profile")
-    # A model that was packed with wake words waits for them.
-    profile = args.wake_profile or (None if args.wake else own_commands(args.model).wake)
-    if profile is not None:
-        phrases, least = read_profile(profile)
-        return WakeDetector(args.model, phrases, WakeOptions(first_threshold=least))
-    return WakeDetector(args.model, args.wake) if args.wake else None
 
 
 def _list_devices(args: argparse.Namespace) -> None:

@@ -61,8 +61,17 @@ def read_commands(path: str | Path) -> list[Command]:
         naming every bad line (up to 20): wrong columns, threshold outside 0..1, a text that
         comes twice, characters that are not letters; or saying that the list is empty.
     """
+    return parse_commands(read_text(path), path)
+
+
+def parse_commands(text: str, path: str | Path | None = None) -> list[Command]:
+    r"""Read a command list from text; raises as `read_commands`.
+
+    >>> [command.id for command in parse_commands("on\t打开空调\n关闭空调  # off")]
+    ['on', '关闭空调']
+    """
     lines = ((number, _COMMENT.sub("", line).strip())
-             for number, line in enumerate(read_text(path).splitlines(), 1))
+             for number, line in enumerate(text.splitlines(), 1))
     return _collect(((number, partial(_parse, line)) for number, line in lines if line), path)
 
 

@@ -1,121 +1,127 @@
-"""Owns recognition over a WebSocket, in the manner of vosk-server, whose clients work unchanged.
+"""Owns the server: one process that speaks HTTP, WebSocket and Wyoming, from begin to end.
 
-Each connection is a session of its own (`deploy.client`), and its audio is worked on in a pool of
-threads: the kernels hold no lock, so that no client waits for another's audio. What a client asks
-for in vain is answered by ``{"error": ...}``, and its connection is closed.
+Sessions share one model, and its grammar where a client has none of its own. At the end nobody new
+is let in, what is under way is finished and told, and then the connections are closed.
 """
 
 import asyncio
-import json
 import os
 import signal
+import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from pathlib import Path
 
-from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as websocket_server
-from websockets.exceptions import ConnectionClosed
+from aiohttp import web
 
-from hybridasr.deploy.client import Client, ServeOptions
+from hybridasr.deploy.connections import GuardedConnections
+from hybridasr.deploy.http_service import HttpService
+from hybridasr.deploy.metrics import Metrics
+from hybridasr.deploy.serve_options import (
+    LOOPBACK,
+    ServeOptions,
+    Token,
+    parse_address,
+    tls_context,
+)
+from hybridasr.deploy.workers import Workers
+from hybridasr.deploy.wyoming_client import WyomingService
+from hybridasr.deploy.wyoming_events import LONGEST_LINE
 from hybridasr.errors import UserError
 from hybridasr.progress import logger
+from hybridasr.recognize.graph_grammar import NoGrammar
 from hybridasr.vosk import Model
+from hybridasr.wake.detector import WakeDetector
 
-# Codes of RFC 6455: the server ends; the client broke a rule; try again later.
-_ENDING, _REFUSED, _BUSY = 1001, 1008, 1013
-_LONGEST_REASON = 100  # bytes; the protocol has room for 123
-_LOOK = 0.02  # seconds from one look at what is worked on to the next
 _PATIENCE = 10.0  # seconds that the end waits for answers
+# Bytes that the system keeps of answers that a client does not read; it would keep megabytes.
+_SEND_BUFFER = 1 << 17
 
 
-class _Connections:
-    """All connections, and the threads that work for them."""
-
-    def __init__(self, model: Model, options: ServeOptions, pool: ThreadPoolExecutor):
-        self._model, self._options, self._pool = model, options, pool
-        self._open = self._working = 0
-        self._ending = False
-
-    async def end(self) -> None:
-        """Take no more messages, and wait until those that are worked on are answered."""
-        self._ending = True
-        while self._working:
-            await asyncio.sleep(_LOOK)
-
-    async def handle(self, socket: ServerConnection) -> None:
-        if self._ending or self._open >= self._options.max_connections:
-            await socket.close(_BUSY, "too many clients; try again later")
-            return
-        self._open += 1
-        try:
-            await self._talk(socket)
-        # The client has left, or sent more than a message may hold, which closes the connection.
-        except ConnectionClosed as closed:
-            logger.debug("%s: %s", socket.remote_address, closed)
-        finally:
-            self._open -= 1
-
-    async def _talk(self, socket: ServerConnection) -> None:
-        client, loop = Client(self._model, self._options), asyncio.get_running_loop()
-        async for message in socket:
-            if self._ending:
-                await socket.close(_ENDING)
-                return
-            self._working += 1
-            try:
-                answer, ended = await loop.run_in_executor(self._pool, client.take, message)
-                if answer is not None:
-                    await socket.send(answer)
-            except UserError as error:
-                # A text from JSON may hold halves of characters, which cannot be sent back.
-                line = str(error).splitlines()[0].encode("utf-8", "replace").decode()
-                await socket.send(json.dumps({"error": line}, ensure_ascii=False))
-                reason = line.encode()[:_LONGEST_REASON].decode(errors="ignore")
-                await socket.close(_REFUSED, reason)
-                return
-            finally:
-                self._working -= 1
-            if ended:
-                return
-
-
-async def run_server(model: Model, options: ServeOptions,
+async def run_server(model: Model, options: ServeOptions, detector: WakeDetector | None = None,
                      ready: Callable[[int, Callable[[], None]], None] | None = None) -> None:
-    """Serve until SIGINT or SIGTERM: then the messages that are worked on are answered, no more.
+    """Serve until SIGINT or SIGTERM; what is under way then is finished.
 
     Parameters
     ----------
+    detector : WakeDetector, optional
+        For the wake words of Wyoming clients.
     ready : function (port, stop), optional
         Called when the server listens; `stop` ends it, from any thread.
 
     Raises
     ------
     UserError
-        if the address cannot be had.
+        if the address cannot be had, or token, certificate or key cannot be used.
     """
+    token, tls = Token(options.token_file), tls_context(options)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Not on Windows, and not beside the main thread.
         with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, stop.set)
-    with ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
-        connections = _Connections(model, options, pool)
-        try:
-            server = await websocket_server(
-                connections.handle, options.host, options.port,
-                max_size=options.max_message_kb << 10, compression=None)
-        except OSError as error:
-            # asyncio writes the address into the reason as well.
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
-            raise UserError(f"cannot listen at {options.host}:{options.port} ({reason}); choose "
-                            "another --port or --host") from None
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            logger.info("listening at ws://%s:%d; Ctrl-C ends it", options.host, port)
-            if ready is not None:
-                ready(port, lambda: loop.call_soon_threadsafe(stop.set))
-            await stop.wait()
-            # A client that takes no answer is not waited for.
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(connections.end(), _PATIENCE)
+    workers = Workers(options, Metrics())
+    async with AsyncExitStack() as stack:
+        stack.callback(workers.close)
+        runner = web.AppRunner(HttpService(model, workers, options, token).application(),
+                               access_log=None, handle_signals=False, shutdown_timeout=1.0,
+                               keepalive_timeout=options.max_idle)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None
+        guarded = GuardedConnections(runner.server, options)
+        server = await _listening(loop.create_server(
+            guarded.connect, options.host, options.port, ssl=tls, backlog=512),
+            f"{options.host}:{options.port}", "another --port or --host")
+        stack.callback(server.close)
+        port = server.sockets[0].getsockname()[1]
+        logger.info("listening at %s://%s:%d (page, HTTP, WebSockets); Ctrl-C ends it",
+                    "https" if tls else "http", options.host, port)
+        if options.host not in LOOPBACK and not token.is_set:
+            logger.warning("whoever reaches %s may use this server; --token-file lets in only "
+                           "those who have a token", options.host)
+        if options.wyoming is not None:
+            stack.callback((await _wyoming(model, detector, workers, options)).close)
+        if ready is not None:
+            ready(port, lambda: loop.call_soon_threadsafe(stop.set))
+        await stop.wait()
+        server.close()
+        await workers.end(_PATIENCE)
+
+
+async def _wyoming(model: Model, detector: WakeDetector | None, workers: Workers,
+                   options: ServeOptions) -> asyncio.Server:
+    """Listen for Wyoming clients."""
+    decides = not isinstance(model.recognizer.grammar, NoGrammar)
+    if not decides and detector is None:
+        raise UserError("--wyoming needs commands or wake words; give --commands FILE or --wake "
+                        "TEXT too")
+    service = WyomingService(model.recognizer if decides else None, detector, workers, options)
+    assert options.wyoming is not None
+    address = parse_address(options.wyoming)
+    limited = partial(service.handle)
+    if isinstance(address, Path):
+        begin = asyncio.start_unix_server(limited, str(address), limit=LONGEST_LINE)
+    else:
+        begin = asyncio.start_server(limited, *address, limit=LONGEST_LINE)
+        if address[0] not in LOOPBACK:
+            logger.warning("whoever reaches %s may use Wyoming there, which has no token",
+                           address[0])
+    server = await _listening(begin, options.wyoming, "another --wyoming")
+    logger.info("listening at %s (Wyoming)", options.wyoming if isinstance(address, Path) else
+                "tcp://{}:{}".format(*server.sockets[0].getsockname()[:2]))
+    return server
+
+
+async def _listening(begin, address: str, mend: str) -> asyncio.Server:
+    try:
+        server = await begin
+    except OSError as error:
+        # asyncio writes the address into the reason as well.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        raise UserError(f"cannot listen at {address} ({reason}); choose {mend}") from None
+    for place in server.sockets:
+        # Each connection begins with what its listener has.
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    return server

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from hybridasr.corpus.command_list import Command, make_commands, read_commands
+from hybridasr.corpus.command_list import Command, make_commands, parse_commands
 from hybridasr.grammar.expansion import expand_sentences
 from hybridasr.grammar.expressions import RuleGrammar, Sentence
 from hybridasr.grammar.jsgf import is_jsgf, parse_jsgf
@@ -26,15 +26,24 @@ def read_command_file(path: PathLike) -> list[Command]:
         as `corpus.command_list.read_commands`; of a grammar with line and column: what cannot be
         read, what `rule_checks` refuses, and sentences without end or more than 10,000.
     """
-    text = read_text(path)
+    return parse_command_text(read_text(path), path)
+
+
+def parse_command_text(text: str, path: PathLike | None = None) -> list[Command]:
+    r"""Read commands from the text of a file of any form; raises as `read_command_file`.
+
+    >>> [command.text for command in parse_command_text("(打开|关闭)空调\n播放音乐")]
+    ['打开空调', '关闭空调', '播放音乐']
+    """
     if not (_is_jsgf(path, text) or has_templates(text)):
-        return read_commands(path)
+        return parse_commands(text, path)
     grammar = parse_grammar(text, path)
     check_slots(grammar)
     check_finite(grammar, "a command list", GRAPH_MEND)
     if grammar.weighted:
         logger.warning("%s: weights have no effect in a command list, where all commands count "
-                       "alike; they have in 'hybridasr mkgraph --grammar rules'", path)
+                       "alike; they have in 'hybridasr mkgraph --grammar rules'",
+                       "commands" if path is None else path)
     return make_commands([Command(sentence.text, sentence.id, sentence.threshold, sentence.line,
                                   sentence.slots) for sentence in expand_sentences(grammar)], path)
 

@@ -126,6 +126,17 @@ class Recognizer:
         return self._decoder.grammar.fillers
 
     @property
+    def threshold(self) -> float | None:
+        """The least probability of an accepted command that has no threshold of its own.
+
+        None without a calibration.
+        """
+        if self.calibration is None:
+            return None
+        own = self.reject.threshold
+        return self.calibration.threshold if own is None else own
+
+    @property
     def adapts(self) -> bool:
         """Whether utterances of one speaker help each other when they are decoded together."""
         return works_by_speaker(self.model, self.adapt)

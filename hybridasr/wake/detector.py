@@ -11,6 +11,7 @@ the middle of anything else. How sure it is, is how likely the sounds of the phr
 best sounds of each frame, as a geometric mean over the frames: 1 at most.
 """
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from hybridasr.confidence.command_grammar import RejectOptions
 from hybridasr.confidence.measures import NAMES
 from hybridasr.confidence.spoken import lexicon_of, spoken_commands
-from hybridasr.corpus.command_list import Item
+from hybridasr.corpus.command_list import Command, Item
 from hybridasr.corpus.resample import Resampler
 from hybridasr.errors import UserError
 from hybridasr.lexicon.lexicon import Lexicon
@@ -113,6 +114,17 @@ class WakeDetector:
         """
         self._reader = PieceReader(rate, self._rate, full_scale, channel, raw)
         self._begin()
+
+    def copy(self) -> "WakeDetector":
+        """Return a detector of the same phrases for another stream; the models are shared."""
+        other = copy.copy(self)
+        other.begin()
+        return other
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The phrases."""
+        return self._recognizer.commands
 
     @property
     def phrases(self) -> list[str]:

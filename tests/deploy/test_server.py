@@ -1,6 +1,5 @@
 """The server: clients as vosk-server's, the limits of connections, a graceful stop."""
 
-import asyncio
 import json
 import os
 import signal
@@ -15,10 +14,9 @@ from command_world import COMMANDS, RATE, speak
 
 websockets = pytest.importorskip("websockets")
 client = pytest.importorskip("websockets.sync.client")
+server_world = pytest.importorskip("server_world")
 
 from hybridasr.cli import main  # noqa: E402
-from hybridasr.deploy.client import ServeOptions  # noqa: E402
-from hybridasr.deploy.server import run_server  # noqa: E402
 from hybridasr.vosk import Model  # noqa: E402
 
 AUDIO = np.concatenate([speak("bu1la1", np.random.default_rng(0)),
@@ -33,28 +31,9 @@ def model(spoken_world):
 
 @pytest.fixture
 def serve(model):
-    """Start a server with options; the address. It is stopped at the end, and must end."""
-    ends = []
-
-    def start(**options):
-        place, ready = {}, threading.Event()
-
-        def listen(port, stop):
-            place.update(port=port, stop=stop)
-            ready.set()
-
-        thread = threading.Thread(target=lambda: asyncio.run(
-            run_server(model, ServeOptions(port=0, **options), listen)))
-        thread.start()
-        assert ready.wait(60)
-        ends.append((place["stop"], thread))
-        return f"ws://127.0.0.1:{place['port']}"
-
-    yield start
-    for stop, thread in ends:
-        stop()
-        thread.join(60)
-        assert not thread.is_alive()
+    """Start a server with options; its address. It is stopped at the end, and must end."""
+    with server_world.servers(model) as start:
+        yield lambda **options: start(**options).websocket
 
 
 def talk(url, audio=AUDIO, config=CONFIG):
@@ -137,7 +116,7 @@ def test_a_signal_ends_the_server(spoken_world):
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if "listening at ws://127.0.0.1:" in line:
+        if "listening at http://127.0.0.1:" in line:
             process.send_signal(signal.SIGTERM)
             break
     process.stderr.read()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from command_world import COMMANDS, RATE, speak
 
-from hybridasr.deploy.client import Client, ServeOptions
+from hybridasr.deploy.serve_options import ServeOptions
+from hybridasr.deploy.vosk_client import VoskClient
 from hybridasr.errors import UserError
 from hybridasr.vosk import Model
 
@@ -27,15 +28,22 @@ def config(**values):
     return json.dumps({"config": CONFIG | values})
 
 
+def take(client, message):
+    """(the answer to a message, whether it was the last)."""
+    if isinstance(message, str):
+        return client.control(message)
+    return client.hear(message, last=True), False
+
+
 def answers(client, messages):
     """The JSON of every answer."""
-    taken = [client.take(message) for message in messages]
+    taken = [take(client, message) for message in messages]
     assert [ended for _, ended in taken] == [False] * (len(taken) - 1) + [True]
     return [json.loads(answer) for answer, _ in taken if answer is not None]
 
 
 def test_each_piece_of_audio_has_one_answer(model):
-    replies = answers(Client(model, ServeOptions()), [config(), *PIECES, '{"eof":1}'])
+    replies = answers(VoskClient(model, ServeOptions()), [config(), *PIECES, '{"eof":1}'])
     assert len(replies) == len(PIECES) + 1
     results = [reply for reply in replies if reply.get("text")]
     assert [result["text"] for result in results] == ["da1ti1"]
@@ -44,7 +52,7 @@ def test_each_piece_of_audio_has_one_answer(model):
 
 
 def test_words_and_alternatives_can_be_chosen(model):
-    client = Client(model, ServeOptions())
+    client = VoskClient(model, ServeOptions())
     replies = answers(client, [config(words=0, max_alternatives=2), *PIECES, '{"eof" : 1}'])
     ways = [reply["alternatives"] for reply in replies if "alternatives" in reply]
     assert ways[0][0]["text"] == "da1ti1"
@@ -60,7 +68,7 @@ def test_words_and_alternatives_can_be_chosen(model):
 ])
 def test_other_texts_are_refused(model, message, line):
     with pytest.raises(UserError, match=re.escape(line)):
-        Client(model, ServeOptions()).take(message)
+        take(VoskClient(model, ServeOptions()), message)
 
 
 @pytest.mark.parametrize(("values", "line"), [
@@ -71,26 +79,26 @@ def test_other_texts_are_refused(model, message, line):
 ])
 def test_a_configuration_that_cannot_be_is_named_at_once(model, values, line):
     with pytest.raises(UserError, match=re.escape(line)):
-        Client(model, ServeOptions()).take(config(**values))
+        take(VoskClient(model, ServeOptions()), config(**values))
 
 
 def test_null_is_not_wanted(model):
-    client = Client(model, ServeOptions())
-    assert client.take(config(max_alternatives=None, sample_rate=None)) == (None, False)
-    assert client.take(PIECES[0])[1] is False
+    client = VoskClient(model, ServeOptions())
+    assert take(client, config(max_alternatives=None, sample_rate=None)) == (None, False)
+    assert take(client, PIECES[0])[1] is False
 
 
 def test_limits(model):
-    client = Client(model, ServeOptions(max_seconds=0.5))
-    client.take(config())
-    client.take(bytes(RATE))
+    client = VoskClient(model, ServeOptions(max_seconds=0.5))
+    take(client, config())
+    take(client, bytes(RATE))
     with pytest.raises(UserError, match=r"more than 0\.5 s of audio; connect again"):
-        client.take(bytes(2))
-    client = Client(model, ServeOptions())
-    client.take(config())
-    client.take(PIECES[0])
+        take(client, bytes(2))
+    client = VoskClient(model, ServeOptions())
+    take(client, config())
+    take(client, PIECES[0])
     with pytest.raises(UserError, match="config in the middle of audio"):
-        client.take(config())
+        take(client, config())
     for values in ({"port": -1}, {"max_connections": 0}, {"max_seconds": float("nan")}):
         with pytest.raises(UserError, match="give a number"):
             ServeOptions(**values)
@@ -98,11 +106,11 @@ def test_limits(model):
 
 def test_clients_at_once_get_what_they_get_alone(model):
     messages = [config(), *PIECES, '{"eof" : 1}']
-    expected = answers(Client(model, ServeOptions()), messages)
+    expected = answers(VoskClient(model, ServeOptions()), messages)
     replies = [None] * 4
 
     def talk(number):
-        replies[number] = answers(Client(model, ServeOptions()), messages)
+        replies[number] = answers(VoskClient(model, ServeOptions()), messages)
 
     threads = [threading.Thread(target=talk, args=(number,)) for number in range(len(replies))]
     for thread in threads:
@@ -110,3 +118,24 @@ def test_clients_at_once_get_what_they_get_alone(model):
     for thread in threads:
         thread.join()
     assert replies == [expected] * len(replies)
+
+
+def test_pieces_of_a_message_have_one_answer(model):
+    whole = answers(VoskClient(model, ServeOptions()), [config(), AUDIO, '{"eof" : 1}'])
+    client = VoskClient(model, ServeOptions())
+    client.control(config())
+    cut = [client.hear(piece, last=piece is PIECES[-1]) for piece in PIECES]
+    assert cut[:-1] == [None] * (len(PIECES) - 1)
+    assert [json.loads(cut[-1]), json.loads(client.finish())] == whole
+
+
+def test_too_many_phrases_are_refused(model):
+    client = VoskClient(model, ServeOptions(max_phrases=2))
+    with pytest.raises(UserError, match="4 phrases; give at most 2"):
+        client.control(config())
+
+
+def test_results_are_told_whole(model):
+    heard = []
+    answers(VoskClient(model, ServeOptions(), heard.append), [config(), *PIECES, '{"eof" : 1}'])
+    assert [(one["text"], one["accepted"]) for one in heard if one["text"]] == [("da1ti1", True)]
