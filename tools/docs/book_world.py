@@ -1,8 +1,8 @@
 """The place in which the book's commands run: recordings, small models, lists, all made here.
 
-`make_world` is used by the tests of the pages and by the build of the site, whose pictures come from
-it. Paths are those of a checkout after ``egs/run.sh``; the models are smaller, so that it takes a
-minute or two.
+`make_world` is used by the tests of the pages and by the build of the site, whose pictures
+come from it. Paths are those of a checkout after ``egs/run.sh``; the models are smaller, so that it
+takes a few minutes.
 """
 
 import os
