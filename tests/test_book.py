@@ -26,6 +26,7 @@ from hybridasr.cli.verb import Parser
 
 CHAPTERS = ("signal", "features", "hmm", "em", "tree", "transforms", "wfst", "search", "networks",
             "confidence")
+READMES = [REPOSITORY / name for name in ("README.md", "README.zh.md")]
 EVERY_PAGE = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
 
 
@@ -34,7 +35,7 @@ def parse(line: str) -> None:
     name, *words = shlex.split(re.sub(r"^egs/run\.sh", "run-recipe", line.removeprefix(
         "hybridasr ")), comments=True)
     verb, _, words = VERBS[name].of_kind(words)
-    parser = Parser(prog=name, allow_abbrev=False)
+    parser = Parser(prog=name, description="", allow_abbrev=False)
     verb.arguments(parser)
     parser.parse(words)
 
@@ -72,7 +73,7 @@ def test_pictures_are_drawn_by_a_command_of_the_page(page):
     assert re.findall(r"!\[\]|!\[[^\]]*\]\((?!pictures/)", prose(text)) == []
 
 
-@EVERY_PAGE
+@pytest.mark.parametrize("page", [*pages(), *READMES], ids=lambda page: page.name)
 def test_calls_have_the_right_verbs_and_options(page):
     text = page.read_text(encoding="utf-8")
     calls = [line for line in commands(text) if line.startswith(("hybridasr ", "egs/run.sh"))]
@@ -100,9 +101,9 @@ def test_kaldi_table_is_by_task():
 
 
 def test_every_verb_is_called_on_a_page():
-    texts = [path.read_text(encoding="utf-8") for path in [*pages(), REPOSITORY / "README.md"]]
-    called = {name for text in texts for name in re.findall(r"(?:hybridasr|`)\s?([a-z][\w-]+)",
-                                                            text)}
+    texts = [path.read_text(encoding="utf-8") for path in [*pages(), *READMES]]
+    called = {name for text in texts for form in (r"hybridasr ([a-z][\w-]+)", r"`([a-z][\w-]+)")
+              for name in re.findall(form, text)}
     assert [name for name in VERBS if name not in called] == []
 
 

@@ -23,8 +23,8 @@ SMALL = Path(__file__).resolve().parent / "world"
 SYNTH = SynthOptions(train_speakers=12, test_speakers=3, repetitions=1, test_repetitions=1,
                      sentence_speakers=2)
 OUTSIDE, SENTENCES = 15, 30  # so many of the lists of egs/commands_zh
-SAID = "打开空调"  # in light.wav
-FILES = {"two.txt": "打开空调\n关闭空调\n", "fillers.txt": "打开冰箱\n",
+SAID = "打开空调"  # in the recordings that pages name
+FILES = {"two.txt": "打开 空调\n关闭 空调\n", "fillers.txt": "打开冰箱\n",
          "commands.txt": "打开空调\n关闭空调\n播放音乐\n"}
 
 
@@ -54,7 +54,11 @@ def make_world(root: Path) -> Path:
         raise RuntimeError(f"the models of the book were not made: {done.stderr[-2000:]}")
     said = next(u.wav for u in sets["test"] if "".join(u.words) == SAID)
     samples, rate = soundfile.read(said, dtype="int16")
-    soundfile.write(root / "light.wav", samples, rate)
+    for name in ("light.wav", "open.wav", "one.wav", "two.flac"):
+        soundfile.write(root / name, samples, rate)
+    # Another run, to compare with.
+    if not (root / "work" / "before").exists():
+        (root / "work" / "before").symlink_to("commands_zh")
     for name, text in FILES.items():
         (root / name).write_text(text, encoding="utf-8")
     return root
