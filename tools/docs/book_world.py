@@ -24,7 +24,7 @@ SYNTH = SynthOptions(train_speakers=12, test_speakers=3, repetitions=1, test_rep
                      sentence_speakers=2)
 OUTSIDE, SENTENCES = 15, 30  # so many of the lists of egs/commands_zh
 SAID = "打开空调"  # in the recordings that pages name
-FILES = {"two.txt": "开 门\n关 门\n", "fillers.txt": "打开冰箱\n",
+FILES = {"two.txt": "开门\n关门\n", "fillers.txt": "打开冰箱\n",
          "commands.txt": "打开空调\n关闭空调\n播放音乐\n"}
 
 
