@@ -1,6 +1,6 @@
 # Sourced by egs/run.sh and tools/test.sh: finds or makes a Python environment with the package.
-# `hybridasr_env EXTRA` (recipes or test) leaves its interpreter in $PYTHON, or returns 1 after a
-# message on stderr. It takes, in this order:
+# `hybridasr_env EXTRA` (recipes, docs or test) leaves its interpreter in $PYTHON, or returns 1 after
+# a message on stderr. It takes, in this order:
 #   1. the current environment, as it is, if the package is installed there;
 #   2. .venv of this checkout, if setup.cfg is as it was when that was installed;
 #   3. .venv made, or brought up to date, by pip: the only step that needs the network.
@@ -27,11 +27,12 @@ hybridasr_python() {
   _hybridasr_current "$venv" "$extra" && PYTHON=$venv/bin/python
 }
 
-# Whether interpreter $1 has the package installed, and what the tests need if the extra $2 is
-# test. Tried away from the checkout, where the bare sources could be imported.
+# Whether interpreter $1 has the package installed, and what the tests or the site need if the extra
+# $2 is test or docs. Tried away from the checkout, where the bare sources could be imported.
 _hybridasr_works() {
   local modules=(hybridasr numba)
   if [ "$2" = test ]; then modules+=(pytest hypothesis); fi
+  if [ "$2" = docs ]; then modules+=(mkdocs material mkdocstrings latex2mathml); fi
   command -v "$1" > /dev/null 2>&1 && (cd / && "$1" -c '
 import importlib.util, sys
 sys.exit(not all(importlib.util.find_spec(name) for name in sys.argv[1:]))' "${modules[@]}") \
@@ -44,15 +45,19 @@ _hybridasr_current() {
   local stamp="$1/hybridasr.stamp"
   _hybridasr_works "$1/bin/python" "$2" || return 1
   [ -e "$stamp" ] || return 0
-  # The extra "test" includes "recipes".
-  [ "$(head -n 1 "$stamp")" = "$(_hybridasr_sum)" ] && grep -qx -e "$2" -e test "$stamp"
+  # The extra "test" includes the others, and "docs" includes "recipes".
+  local other=$2
+  if [ "$2" = recipes ]; then other=docs; fi
+  [ "$(head -n 1 "$stamp")" = "$(_hybridasr_sum)" ] && grep -qx -e "$2" -e "$other" -e test "$stamp"
 }
 
 _hybridasr_sum() { cksum < "$hybridasr_root/setup.cfg"; }
 
 _hybridasr_install() {
   local venv=$1 extra=$2 log="$1/install.log" stamp="$1/hybridasr.stamp"
+  # What an earlier install had besides stays.
   if grep -qsx test "$stamp"; then extra=test; fi
+  if [ "$extra" = recipes ] && grep -qsx docs "$stamp"; then extra=docs; fi
   if [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version > /dev/null 2>&1; then
     echo "Bringing the environment in .venv up to date ..." >&2
   else

@@ -155,6 +155,32 @@ def _join_data(args: argparse.Namespace) -> None:
     logger.info("%s: %d strings of %d of %d words", args.destination, len(strings), joined, words)
 
 
+def _synthesize_arguments(parser: argparse.ArgumentParser) -> None:
+    from hybridasr.corpus.word_folders import WordFolderOptions
+    from hybridasr.options import add_options
+
+    add_nj(parser)
+    add_options(parser, WordFolderOptions)
+    parser.add_argument("commands", type=Path, help="what is said: a command list, a text a line")
+    parser.add_argument("folder", type=Path, help="where the folders go, one for each text; new or "
+                        "empty")
+
+
+def _synthesize_words(args: argparse.Namespace) -> None:
+    from hybridasr.corpus.command_list import read_commands
+    from hybridasr.corpus.word_folders import WordFolderOptions, synthesize_folders
+    from hybridasr.options import from_args
+    from hybridasr.parallel import executor
+    from hybridasr.progress import logger
+
+    options = from_args(WordFolderOptions, args)
+    texts = [command.text for command in read_commands(args.commands)]
+    with executor(args.nj) as pool:
+        paths = synthesize_folders(args.folder, texts, options, pool)
+    logger.info("%s: %d recordings of %d texts by %d synthetic speakers", args.folder, len(paths),
+                len(texts), options.speakers)
+
+
 def _feats_arguments(parser: argparse.ArgumentParser) -> None:
     from hybridasr.features.mfcc import FeatureOptions
     from hybridasr.options import add_options
@@ -205,6 +231,8 @@ VERBS = {
                          _augment_arguments, _augment_data),
     "join-data": Verb("join recordings of words into strings of several, speaker by speaker",
                       _join_arguments, _join_data),
+    "synthesize-words": Verb("make folders of recordings by synthetic speakers, before you have "
+                             "your own", _synthesize_arguments, _synthesize_words),
     "make-feats": Verb("compute features and CMVN statistics of a data directory",
                        _feats_arguments, _make_feats),
 }

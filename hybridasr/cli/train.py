@@ -144,7 +144,7 @@ def _chain_arguments(parser: argparse.ArgumentParser) -> None:
                      "the tree is grown anew. Make the graph with mkgraph, and choose the "
                      "acoustic scale with tune-scale.")
     add_options(parser, ChainOptions)
-    _add_oov_share(parser)
+    add_oov_share(parser)
     for name in ("data", "lang", "ali", "exp"):
         parser.add_argument(name, type=Path)
 
@@ -158,8 +158,8 @@ def _train_chain(args: argparse.Namespace) -> None:
 
     options, log = from_args(ChainOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-chain", to_dict(options)):
-        model = train_chain(*_read(args.data, args.lang, args.max_oov_share), args.ali, args.exp,
-                            pool, options, args.nj)
+        model = train_chain(*read_training_set(args.data, args.lang, args.max_oov_share),
+                            args.ali, args.exp, pool, options, args.nj)
         logger.info("%s", chain_line(args.exp, model.info))
 
 
