@@ -8,7 +8,7 @@ from hybridasr.cli.verb import Verb, add_nj, check_output
 
 
 def _denlats_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.batch.denominator import DenlatOptions
+    from hybridasr.batch.denominator_set import DenlatOptions
     from hybridasr.options import add_options
 
     parser.epilog = (
@@ -25,7 +25,7 @@ def _denlats_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _make_denlats(args: argparse.Namespace) -> None:
-    from hybridasr.batch.denominator import DenlatOptions, make_denlats
+    from hybridasr.batch.denominator_set import DenlatOptions, make_denlats
     from hybridasr.corpus.datadir import read_datadir
     from hybridasr.lexicon.langdir import read_lang
     from hybridasr.options import from_args, to_dict

@@ -6,11 +6,11 @@ from hybridasr.chain.den_loss import LEAKY_COEFFICIENT
 from hybridasr.chain.phone_lm import PhoneLmOptions
 from hybridasr.errors import UserError
 from hybridasr.options import nested, option
-from hybridasr.train.nnet_options import NetworkOptions, check_least
+from hybridasr.train.nnet_options import FitOptions, InputOptions, check_least
 
 
 @dataclass(frozen=True)
-class ChainOptions(NetworkOptions):
+class ChainOptions(InputOptions, FitOptions):
     """How a network is trained by lattice-free MMI (names and defaults of Kaldi's where it has)."""
 
     network: str = option("", "file that describes the network; none: time delays, 320 columns, an "

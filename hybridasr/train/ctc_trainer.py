@@ -40,7 +40,7 @@ from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.label_objective import LabelObjective
 from hybridasr.train.minibatch import FrameSet, join_frames
 from hybridasr.train.network_frames import check_masks, network_normalization, write_held_out
-from hybridasr.train.nnet_options import NetworkOptions
+from hybridasr.train.nnet_options import FitOptions, InputOptions, check_least
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
 
@@ -63,8 +63,8 @@ output
 
 
 @dataclass(frozen=True)
-class LabelTrainOptions(NetworkOptions):
-    """How a network is trained on whole utterances; the defaults differ from `train-dnn`'s."""
+class CtcOptions(InputOptions, FitOptions):
+    """How a network is trained by CTC; the defaults differ from `train-dnn`'s."""
 
     network: str = option("", "file that describes the network; none: two LSTM of 192")
     num_epochs: int = option(30, "passes over all utterances, at most")
@@ -75,18 +75,6 @@ class LabelTrainOptions(NetworkOptions):
     final_learning_rate: float = option(1e-4, "step size at the end (exponential)",
                                         needs="schedule=exponential")
 
-    def __post_init__(self):
-        """Refuse values outside their range."""
-        super().__post_init__()
-        if self.chunk_width or self.silence_share != 1:
-            raise UserError("labels belong to whole utterances: chunk_width and silence_share have "
-                            "no effect here; leave them out")
-
-
-@dataclass(frozen=True)
-class CtcOptions(LabelTrainOptions):
-    """How a network is trained by CTC."""
-
     units: str = option("phones", "what it writes; syllables and characters make a lang directory "
                         "of their own from the words", UNITS)
     blank_prior: float = option(0.0, "for graphs, posteriors of the blank are divided by its share "
@@ -95,6 +83,10 @@ class CtcOptions(LabelTrainOptions):
     def __post_init__(self):
         """Refuse values outside their range."""
         super().__post_init__()
+        check_least(self, {"delta_order": 0})
+        if self.chunk_width or self.silence_share != 1:
+            raise UserError("labels belong to whole utterances: chunk_width and silence_share have "
+                            "no effect here; leave them out")
         if not 0 <= self.blank_prior <= 1:
             raise UserError(f"option blank_prior is {self.blank_prior}; give 0 to 1")
 

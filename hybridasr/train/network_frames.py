@@ -25,7 +25,7 @@ from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.storage import write_text
 from hybridasr.train.blocks import BlockRef, write_blocks
 from hybridasr.train.minibatch import FrameSet, gather_frames, spoken_noise_pdf
-from hybridasr.train.nnet_options import NetworkOptions
+from hybridasr.train.nnet_options import InputOptions
 from hybridasr.train.start import SourceSystem
 
 logger = logging.getLogger("hybridasr")
@@ -33,7 +33,7 @@ PRIOR_FRAMES = 20  # that the training set's speech counts for in the mean of a 
 
 
 def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination: Path,
-                   pool: Executor, options: NetworkOptions
+                   pool: Executor, options: InputOptions
                    ) -> tuple[FrameSet, AcousticModel, list[BlockRef]]:
     """Compute what a network sees of a set, and the classes of the frames.
 
@@ -110,7 +110,7 @@ def check_rate(earlier: SourceSystem, subsampling: int) -> None:
 
 
 def network_normalization(data: DataDir, lang: Lang, features: FeatureOptions,
-                          options: NetworkOptions) -> Normalization:
+                          options: InputOptions) -> Normalization:
     """Return how a network's features are normalised; its `pipeline` says what is appended."""
     pipeline = PipelineOptions(
         cmvn=options.cmvn, norm_vars=options.norm_vars, delta_order=options.delta_order,
@@ -122,7 +122,7 @@ def network_normalization(data: DataDir, lang: Lang, features: FeatureOptions,
                                                     pipeline).prior, known, options.seed)
 
 
-def check_masks(options: NetworkOptions, features: FeatureOptions) -> None:
+def check_masks(options: InputOptions, features: FeatureOptions) -> None:
     """Refuse stripes of frequency where they have no effect, before any work is done."""
     if options.masks.freq_masks and features.kind != "fbank":
         raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "

@@ -61,8 +61,8 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
-class NetworkOptions(FitOptions):
-    """How a network is trained, and what it sees."""
+class InputOptions:
+    """What a network is, and what it sees; goes together with `FitOptions`."""
 
     network: str = option("", "file that describes the network; none: three layers of 512")
     cmvn: str = option("online", "mean that is taken off the features, as of a recipe's pipeline",
@@ -70,14 +70,9 @@ class NetworkOptions(FitOptions):
     norm_vars: bool = option(False, "normalise the variance of the features too")
     delta_order: int = option(0, "derivatives that the network sees")
 
-    def __post_init__(self):
-        """Refuse values outside their range."""
-        super().__post_init__()
-        check_least(self, {"delta_order": 0})
-
 
 @dataclass(frozen=True)
-class DnnOptions(NetworkOptions):
+class DnnOptions(InputOptions, FitOptions):
     """How a network is trained on alignments."""
 
     realign: int = option(0, "how often the set is aligned with the network, which is then trained "
@@ -93,7 +88,7 @@ class DnnOptions(NetworkOptions):
     def __post_init__(self):
         """Refuse values outside their range."""
         super().__post_init__()
-        check_least(self, {"realign": 0})
+        check_least(self, {"realign": 0, "delta_order": 0})
         if not 0 < self.teacher_weight <= 1:
             raise UserError(f"option teacher_weight is {self.teacher_weight}; give more than 0, up "
                             "to 1, or leave the teacher out")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_world import FEATURES, PIPELINE
 
-from hybridasr.batch.denominator import DenlatOptions, make_denlats
+from hybridasr.batch.denominator_set import DenlatOptions, make_denlats
 from hybridasr.errors import UserError
 from hybridasr.features.archives import read_scp
 from hybridasr.model.directory import load_model

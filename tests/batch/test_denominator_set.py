@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command_world import make_network
 
-from hybridasr.batch.denominator import DenlatOptions, make_denlats
+from hybridasr.batch.denominator_set import DenlatOptions, make_denlats
 from hybridasr.batch.driver import SetBlocks
 from hybridasr.decode.search import search
 from hybridasr.errors import UserError
@@ -87,7 +87,7 @@ def test_jobs_change_nothing_and_finished_blocks_are_kept(spoken_world, network,
     def refuse(*args):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("hybridasr.batch.denominator.decode_lattice", refuse)
+    monkeypatch.setattr("hybridasr.batch.denominator_set.decode_lattice", refuse)
     make_denlats(spoken_world.train, spoken_world.lang, network, tmp_path, SerialExecutor(),
                  OPTIONS)
     assert json.loads((tmp_path / "denlats.json").read_text()) == record
