@@ -63,10 +63,14 @@ output
 
 
 @dataclass(frozen=True)
-class LabelTrainOptions(NetworkOptions):
-    """How a network is trained on whole utterances; the defaults differ from `train-dnn`'s."""
+class CtcOptions(NetworkOptions):
+    """How a network is trained by CTC; some defaults differ from those of `train-dnn`."""
 
     network: str = option("", "file that describes the network; none: two LSTM of 192")
+    units: str = option("phones", "what it writes; syllables and characters make a lang directory "
+                        "of their own from the words", UNITS)
+    blank_prior: float = option(0.0, "for graphs, posteriors of the blank are divided by its share "
+                                "to this power; the more, the more labels")
     num_epochs: int = option(30, "passes over all utterances, at most")
     minibatch_size: int = option(4096, "frames a step, of utterances of like length")
     chunk_width: int = option(0, "0: whole utterances, the only choice here")
@@ -81,20 +85,6 @@ class LabelTrainOptions(NetworkOptions):
         if self.chunk_width or self.silence_share != 1:
             raise UserError("labels belong to whole utterances: chunk_width and silence_share have "
                             "no effect here; leave them out")
-
-
-@dataclass(frozen=True)
-class CtcOptions(LabelTrainOptions):
-    """How a network is trained by CTC."""
-
-    units: str = option("phones", "what it writes; syllables and characters make a lang directory "
-                        "of their own from the words", UNITS)
-    blank_prior: float = option(0.0, "for graphs, posteriors of the blank are divided by its share "
-                                "to this power; the more, the more labels")
-
-    def __post_init__(self):
-        """Refuse values outside their range."""
-        super().__post_init__()
         if not 0 <= self.blank_prior <= 1:
             raise UserError(f"option blank_prior is {self.blank_prior}; give 0 to 1")
 
