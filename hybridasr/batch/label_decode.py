@@ -13,7 +13,7 @@ import numpy as np
 
 from hybridasr.batch.driver import Results, SetBlocks, directory_stamp, once_a_worker, run_set
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.ctc.label_search import LabelNgram, PrefixOptions, best_path, prefix_search
+from hybridasr.ctc.label_search import LabelNgram, PrefixOptions, greedy_path, prefix_search
 from hybridasr.ctc.label_units import spelled_in
 from hybridasr.ctc.token_topology import label_names, phone_labels, transcript_labels
 from hybridasr.ctc.transducer import Encoder, Transducer
@@ -83,7 +83,7 @@ class Labeler:
             return beam_labels(self._transducer, hidden, beam)[0][0] if beam else greedy_labels(
                 self._transducer, hidden)
         log_probs = self._nnet.log_posteriors(feats)
-        return prefix_search(log_probs, self._options, self._lm)[0][0] if beam else best_path(
+        return prefix_search(log_probs, self._options, self._lm)[0][0] if beam else greedy_path(
             log_probs)
 
 
@@ -127,21 +127,21 @@ def decode_labels(model: Path, data: DataDir, destination: Path, pool: Executor,
     loaded = labeler.model
     data = matching_features(data, loaded.features, pool)
     blocks = SetBlocks.of(data, loaded.normalization(data, known), False)
-    found: dict[str, list[str]] = {}
+    hypotheses: dict[str, list[str]] = {}
     seconds = duration = 0.0
     for name, (labels, spent, length) in run_set(pool, _decode_block, blocks, key,
                                                  desc=f"labels of {data.path.name}"):
-        found[name] = [labeler.names[label] for label in labels]
+        hypotheses[name] = [labeler.names[label] for label in labels]
         seconds, duration = seconds + spent, duration + length
     reference = {name: labels for name, labels in reference_labels(
         data, loaded.lang, loaded.info.get("units", "phones")).items()
                  if labels}
-    scores = score_texts(reference, {name: found[name] for name in reference if name in found})
-    for file, texts in (("labels", found), ("reference", reference)):
+    scores = score_texts(reference, {name: hypotheses[name] for name in reference if name in hypotheses})
+    for file, texts in (("labels", hypotheses), ("reference", reference)):
         write_text(destination / file, "".join(" ".join([name, *labels]) + "\n"
                                                for name, labels in texts.items()))
     summary = {"ler": None if scores.wer is None else round(scores.wer, 2), "labels": scores.words,
-               "utterances": len(found), "hours": round(duration / 3600, 4),
+               "utterances": len(hypotheses), "hours": round(duration / 3600, 4),
                "rtf": round(seconds / max(duration, 1e-9), 5)}
     write_json(destination / "summary.json", summary)
     return scores, summary

@@ -41,10 +41,10 @@ class PrefixOptions:
                             "give numbers, the weight from 0")
 
 
-def best_path(log_probs: np.ndarray) -> Labels:
+def greedy_path(log_probs: np.ndarray) -> Labels:
     """Return the labels of the likeliest path of log posteriors (num_frames, classes).
 
-    >>> best_path(np.log([[.6, .4], [.2, .8], [.3, .7], [.9, .1], [.1, .9]]))
+    >>> greedy_path(np.log([[.6, .4], [.2, .8], [.3, .7], [.9, .1], [.1, .9]]))
     (1, 1)
     """
     path = log_probs.argmax(axis=1)

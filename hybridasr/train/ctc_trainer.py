@@ -64,9 +64,13 @@ output
 
 @dataclass(frozen=True)
 class CtcOptions(InputOptions, FitOptions):
-    """How a network is trained by CTC; the defaults differ from `train-dnn`'s."""
+    """How a network is trained by CTC; some defaults differ from those of `train-dnn`."""
 
     network: str = option("", "file that describes the network; none: two LSTM of 192")
+    units: str = option("phones", "what it writes; syllables and characters make a lang directory "
+                        "of their own from the words", UNITS)
+    blank_prior: float = option(0.0, "for graphs, posteriors of the blank are divided by its share "
+                                "to this power; the more, the more labels")
     num_epochs: int = option(30, "passes over all utterances, at most")
     minibatch_size: int = option(4096, "frames a step, of utterances of like length")
     chunk_width: int = option(0, "0: whole utterances, the only choice here")
@@ -74,11 +78,6 @@ class CtcOptions(InputOptions, FitOptions):
     initial_learning_rate: float = option(2e-3, "step size at the beginning")
     final_learning_rate: float = option(1e-4, "step size at the end (exponential)",
                                         needs="schedule=exponential")
-
-    units: str = option("phones", "what it writes; syllables and characters make a lang directory "
-                        "of their own from the words", UNITS)
-    blank_prior: float = option(0.0, "for graphs, posteriors of the blank are divided by its share "
-                                "to this power; the more, the more labels")
 
     def __post_init__(self):
         """Refuse values outside their range."""

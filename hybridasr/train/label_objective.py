@@ -6,7 +6,7 @@ import numpy as np
 
 from hybridasr.ctc.ctc_loss import ctc_loss, padded_labels
 from hybridasr.ctc.label_errors import label_errors
-from hybridasr.ctc.label_search import best_path
+from hybridasr.ctc.label_search import greedy_path
 from hybridasr.train.objective import Counts
 
 
@@ -44,7 +44,7 @@ class LabelObjective:
         frames, sequences = chunks[:, 2], [self.of_utterance(one) for one in chunks[:, 0]]
         losses, dlogits = ctc_loss(logits, frames, *padded_labels(sequences),
                                    scale=1.0 / frames.sum())
-        errors = sum(label_errors(labels, np.array(best_path(row[:length]), np.int64))
+        errors = sum(label_errors(labels, np.array(greedy_path(row[:length]), np.int64))
                      for labels, row, length in zip(sequences, logits, frames, strict=True))
         share = max(0.0, 1.0 - errors / max(1, sum(map(len, sequences))))
         return Counts(float(losses.sum()), int(frames.sum()), float(share * frames.sum())), dlogits

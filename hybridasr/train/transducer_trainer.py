@@ -193,16 +193,16 @@ def _fit(job: _Job, start: Arrays, trainer: Executor, destination: Path
             raise UserError(f"the training diverged in epoch {epoch}: the loss is {seen.loss}; "
                             "give a smaller --initial-learning-rate than "
                             f"{options.initial_learning_rate:g}")
-        heard = trainer.submit(_watch, job, state, held).result()
+        watch = trainer.submit(_watch, job, state, held).result()
         figures = {"epochs": epoch + 1, "loss": round(seen.mean_loss, 4), "accuracy": None,
-                   "held_out_loss": round(heard.mean_loss, 4) if heard.frames else None,
-                   "held_out_accuracy": heard.accuracy,
+                   "held_out_loss": round(watch.mean_loss, 4) if watch.frames else None,
+                   "held_out_accuracy": watch.accuracy,
                    "frames_a_second": round(seen.frames / seconds)}
         history.add(**{"round": epoch + 1, "epoch": epoch + 1, "loss": figures["loss"],
                        "accuracy": None, "learning_rate": float(f"{_rate(job, epoch + 1):.6g}"),
                        "gradient_norm": seen.mean_norm,
                        "held_out_loss": figures["held_out_loss"],
-                       "held_out_accuracy": heard.accuracy})
+                       "held_out_accuracy": watch.accuracy})
         logger.debug("epoch %d: %s", epoch, figures)
         networks = {name: array for name, array in state.items()
                     if not name.startswith("optimizer.")}

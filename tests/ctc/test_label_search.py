@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from hybridasr.ctc.label_search import LabelNgram, PrefixOptions, best_path, prefix_search
+from hybridasr.ctc.label_search import LabelNgram, PrefixOptions, greedy_path, prefix_search
 from hybridasr.errors import UserError
 from hybridasr.lm.estimate import estimate_ngram
 
@@ -41,7 +41,7 @@ def test_without_pruning_every_sequence_has_its_probability():
 
 def test_the_likeliest_labels_are_not_always_those_of_the_best_path():
     log_probs = np.log(np.array([[0.55, 0.45], [0.55, 0.45]]))
-    assert best_path(log_probs) == ()
+    assert greedy_path(log_probs) == ()
     assert prefix_search(log_probs, PrefixOptions(label_beam=4))[0][0] == (1,)
 
 
@@ -82,7 +82,7 @@ def test_an_ngram_of_other_labels_is_refused():
 
 def test_no_frames_say_nothing():
     empty = np.zeros((0, 3))
-    assert best_path(empty) == ()
+    assert greedy_path(empty) == ()
     assert prefix_search(empty, ALL)[0][0] == ()
 
 
