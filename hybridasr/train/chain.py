@@ -20,6 +20,8 @@ from hybridasr.chain.numerator import Numerators, PhoneTimes, make_numerators
 from hybridasr.chain.phone_lm import estimate_phone_lm
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import NotEnoughData, UserError
+from hybridasr.features.feature_kind import read_feature_options
+from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.graph.self_loops import natural_scales
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.hmm.topology import chain_topology
@@ -101,13 +103,13 @@ def train_chain(data: DataDir, lang: Lang, source: PathLike, destination: PathLi
     begun, destination = time.perf_counter(), Path(destination)
     earlier = read_source(Path(source), originals(data), lang, same_features=False)
     text = read_text(options.network) if options.network else DEFAULT_NETWORK
+    # A network that cannot be is told before the frames are gathered.
+    dim = feature_dim(read_feature_options(data.path),
+                      PipelineOptions(delta_order=options.delta_order))
+    subsampling = read_network(text, dim, 2, source=_described(options)).subsampling
     frames, model, refs = network_frames(data, lang, earlier, destination, pool, options)
-    # Built once for its rate: how often it gives an output hangs on nothing else.
-    described = options.network or "the default network"
-    subsampling = read_network(text, frames.feats.shape[1], 2, options.seed, described).subsampling
     shift_ms = model.features.frame_shift_ms
-    times = set_phone_times(frames, earlier.alignments, earlier.model.transitions, lang, data,
-                            shift_ms / 1000)
+    times = set_phone_times(frames, earlier.alignments, earlier.model, data)
     model, supervision = _start(frames, times, model, subsampling, options)
     network, task, figures = _fit(frames, text, model, supervision, options, pool, threads,
                                   destination / "checkpoint.npz")
@@ -127,6 +129,10 @@ def train_chain(data: DataDir, lang: Lang, source: PathLike, destination: PathLi
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(refs)
     return model
+
+
+def _described(options: ChainOptions) -> str:
+    return options.network or "the default network"
 
 
 def _start(frames: FrameSet, times: list[PhoneTimes | None], model: AcousticModel,
@@ -167,12 +173,13 @@ def _fit(frames: FrameSet, text: str, model: AcousticModel, supervision: Supervi
         raise UserError("every utterance that could be trained on is held out; give a smaller "
                         "--held-out")
     # The classes of the frames are the earlier system's: only where silence is hangs on them.
-    plan = ChunkPlan.of(frames, np.flatnonzero(trained), np.zeros(0, np.int64), options)
+    plan = ChunkPlan.of(frames, np.flatnonzero(trained), np.zeros(0, np.int64), options,
+                        supervision.numerators.shifts)
     objective = LatticeFreeMmi(frames.starts, supervision.graph, supervision.numerators,
                                options.leaky_hmm_coefficient, options.xent_regularize,
                                options.l2_regularize)
-    task = Task.of(frames, text, options.network or "the default network",
-                   2 * model.tree.num_pdfs, objective, model.features, options, threads)
+    task = Task.of(frames, text, _described(options), 2 * model.tree.num_pdfs, objective,
+                   model.features, options, threads)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, checkpoint)
     return network, task, figures

@@ -17,6 +17,7 @@ from hybridasr.gmm.lda import LdaStats, estimate_lda
 from hybridasr.hmm.topology import Topology
 from hybridasr.hmm.transitions import TransitionModel
 from hybridasr.lexicon.langdir import Lang
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.train.minibatch import FrameSet, silence_frames
 from hybridasr.tree.build import TreeOptions, grow_tree
 from hybridasr.tree.questions import phone_questions
@@ -27,21 +28,18 @@ SPLICED, DIM = 3, 40  # frames to each side that the projection sees, and its co
 BLOCK = 200  # utterances whose frames are spliced at a time
 
 
-def set_phone_times(frames: FrameSet, alignments: Mapping[str, np.ndarray],
-                    transitions: TransitionModel, lang: Lang, data: DataDir, frame_shift: float
-                    ) -> list[PhoneTimes | None]:
+def set_phone_times(frames: FrameSet, alignments: Mapping[str, np.ndarray], model: AcousticModel,
+                    data: DataDir) -> list[PhoneTimes | None]:
     """Return the phones of every utterance of a set; None where there is no alignment.
 
     Parameters
     ----------
-    alignments : mapping of str to int32 (num_frames,)
-        Transition-ids of `transitions`, of originals or of the utterances themselves.
+    alignments : mapping of str to int32 (num_scores,)
+        Transition-ids of `model`, of originals or of the utterances themselves.
     data : DataDir
         Whose ``utt2silence`` tells what is around copies.
-    frame_shift : float
-        Seconds.
     """
-    around = silence_frames(data, frame_shift)
+    around = silence_frames(data, model.features.frame_shift_ms / 1000)
     known: dict[str, PhoneTimes] = {}
     result: list[PhoneTimes | None] = []
     for name, original, length in zip(frames.utterances, frames.originals,
@@ -51,12 +49,13 @@ def set_phone_times(frames: FrameSet, alignments: Mapping[str, np.ndarray],
             result.append(None)
             continue
         if source not in known:
-            segments = phone_segments(alignments[source], transitions)
-            known[source] = PhoneTimes(
-                tuple(one.label for one in segments),
-                np.array([*(one.begin for one in segments), len(alignments[source])], np.int64))
+            segments = phone_segments(alignments[source], model.transitions)
+            bounds = [*(one.begin for one in segments), len(alignments[source])]
+            known[source] = PhoneTimes(tuple(one.label for one in segments),
+                                       model.subsampling * np.array(bounds, np.int64))
         silence = (0, 0) if source == name else around.get(name, (0, 0))
-        result.append(moved_times(known[source], length, silence, lang.optional_silence))
+        result.append(moved_times(known[source], length, silence,
+                                  model.lang.optional_silence))
     return result
 
 

@@ -111,8 +111,14 @@ def test_times_of_a_set_come_from_the_originals(model, tmp_path):
                       ["a", "a-fast", "noise", "b"], ["a", "a", "noise", "b"], ["s"] * 4,
                       frozenset({"noise"}))
     data = SimpleNamespace(tables={"utt2silence": {"a-fast": "0.03 0.0"}}, path=tmp_path)
-    times = set_phone_times(frames, {"a": ids}, transitions,
-                            SimpleNamespace(optional_silence=1), data, 0.01)
+    system = SimpleNamespace(transitions=transitions, subsampling=1,
+                             lang=SimpleNamespace(optional_silence=1),
+                             features=SimpleNamespace(frame_shift_ms=10.0))
+    times = set_phone_times(frames, {"a": ids}, system, data)
     assert [one and one.phones for one in times] == [(1, 2, 4), (1, 2, 4), None, None]
     assert times[0].bounds.tolist() == [0, 9, 18, 30]
     assert times[1].bounds.tolist() == [0, 12, 21, 33]
+    # Alignments of a network that scores every third frame.
+    system.subsampling = 3
+    third = output_alignment(PhoneTimes((1, 2, 4), np.array([0, 9, 18, 30])), 3, transitions, tree)
+    assert set_phone_times(frames, {"a": third}, system, data)[0].bounds.tolist() == [0, 9, 18, 30]
