@@ -20,9 +20,9 @@ from hybridasr.train.objective import Counts
 
 @dataclass(frozen=True)
 class Distillation:
-    """The cross-entropy with the classes and, of softened posteriors, with a teacher's.
+    """The cross-entropy with the classes and how far softened posteriors are from a teacher's.
 
-    Of a frame (1 - w) CE(class, q) + w T^2 CE(softmax(v / T), softmax(z / T)), z and v the logits
+    Of a frame (1 - w) CE(class, q) + w T^2 KL(softmax(v / T), softmax(z / T)), z and v the logits
     of network and teacher. T^2 keeps the gradient's size as T grows. The teacher hears the frames
     of the batch as they are, without masks, so that nothing is stored.
 
@@ -50,7 +50,7 @@ class Distillation:
         kept = targets >= 0
         mean = 1.0 / max(int(kept.sum()), 1)
         hard, dlogits, correct = cross_entropy(logits, targets, (1 - self.weight) * mean)
-        soft, slopes = softened_cross_entropy(logits[kept], self._teacher_logits(chunks)[kept],
+        soft, slopes = softened_divergence(logits[kept], self._teacher_logits(chunks)[kept],
                                               self.temperature)
         dlogits[kept] += slopes * slopes.dtype.type(self.weight * mean)
         loss = (1 - self.weight) * hard + self.weight * soft
@@ -64,9 +64,9 @@ class Distillation:
         return logits.reshape(-1, logits.shape[2]) + self.shift
 
 
-def softened_cross_entropy(logits: np.ndarray, teacher: np.ndarray, temperature: float
+def softened_divergence(logits: np.ndarray, teacher: np.ndarray, temperature: float
                            ) -> tuple[float, np.ndarray]:
-    """Sum T^2 times the cross-entropy of softmax(teacher / T) and softmax(logits / T).
+    """Sum T^2 times the divergence (Kullback-Leibler) of softmax(logits / T) from the teacher's.
 
     Parameters
     ----------
@@ -80,15 +80,17 @@ def softened_cross_entropy(logits: np.ndarray, teacher: np.ndarray, temperature:
 
     Examples
     --------
-    >>> even = np.zeros((1, 2), np.float32)
-    >>> loss, slopes = softened_cross_entropy(even, even, 1.0)
-    >>> round(loss, 4), slopes.tolist()
-    (0.6931, [[0.0, 0.0]])
+    >>> even, sure = np.array([[0.0, 0.0]]), np.array([[0.0, np.log(3)]])
+    >>> loss, slopes = softened_divergence(even, sure, 1.0)
+    >>> round(loss, 4), slopes.round(4).tolist()
+    (0.1308, [[0.25, -0.25]])
     """
     factor = logits.dtype.type(1.0 / temperature)
     ours = log_softmax(logits * factor)
-    theirs = np.exp(log_softmax(teacher.astype(logits.dtype) * factor))
-    loss = -float(np.einsum("ij,ij->", theirs, ours, dtype=np.float64)) * temperature**2
+    logs = log_softmax(teacher.astype(logits.dtype) * factor)
+    theirs = np.exp(logs)
+    logs -= ours
+    loss = float(np.einsum("ij,ij->", theirs, logs, dtype=np.float64)) * temperature**2
     slopes = np.exp(ours)
     slopes -= theirs
     slopes *= logits.dtype.type(temperature)
