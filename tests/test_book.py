@@ -1,5 +1,7 @@
 """The book's pages: links and anchors, functions that they name, pictures and commands."""
 
+import doctest
+import importlib
 import os
 import re
 import shlex
@@ -98,6 +100,23 @@ def test_kaldi_table_is_by_task():
     rows = re.findall(r"^\| ([^|]+) \| ([^|]*) \| `hybridasr ([\w-]+)", text, re.M)
     assert len(rows) > 35
     assert len({row[0] for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("name", ["start", "commands", "live"])
+def test_chinese_pages_have_commands_of_the_english_ones(name):
+    chinese, english = (commands((DOCS / file).read_text(encoding="utf-8"))
+                        for file in (f"{name}.zh.md", f"{name}.md"))
+    assert len(chinese) > 4
+    assert set(chinese) <= set(english)
+    assert name != "start" or chinese == english
+
+
+@pytest.mark.parametrize("module", ["book_pages", "doctest_blocks"])
+def test_examples_of_the_tools_run(module):
+    pytest.importorskip("griffe" if module == "doctest_blocks" else module)
+    results = doctest.testmod(importlib.import_module(module))
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_every_verb_is_called_on_a_page():

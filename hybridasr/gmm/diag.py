@@ -54,7 +54,7 @@ class DiagGmm:
 
 @dataclass(frozen=True)
 class GmmScorer:
-    """log w N(x) of Gaussian g = constants[g] + rows[g] [x, x^2] (all float32).
+    """log w N(x) of Gaussian g is ``constants[g] + rows[g] @ (x, x^2)`` (all float32).
 
     Both halves of `rows` are padded with zeros to whole vector registers; `dim` is the features'
     true dimension.
