@@ -136,7 +136,8 @@ def decode_labels(model: Path, data: DataDir, destination: Path, pool: Executor,
     reference = {name: labels for name, labels in reference_labels(
         data, loaded.lang, loaded.info.get("units", "phones")).items()
                  if labels}
-    scores = score_texts(reference, {name: hypotheses[name] for name in reference if name in hypotheses})
+    scores = score_texts(reference, {name: hypotheses[name] for name in reference
+                                     if name in hypotheses})
     for file, texts in (("labels", hypotheses), ("reference", reference)):
         write_text(destination / file, "".join(" ".join([name, *labels]) + "\n"
                                                for name, labels in texts.items()))
