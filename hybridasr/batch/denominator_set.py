@@ -96,6 +96,25 @@ class _Made:
     partial: tuple[str, ...] = ()
 
 
+def load_frame_network(source: Path) -> AcousticModel:
+    """Read the network that training on lattices goes on from.
+
+    Raises
+    ------
+    UserError
+        if it is none, or does not score every frame: lattices have an arc a frame.
+    """
+    model = load_model(source)
+    if model.nnet is None:
+        raise UserError("is no network; sequence training goes on from one, make it with "
+                        "'hybridasr train-dnn'", source)
+    if model.subsampling > 1:
+        raise UserError(f"scores one of {model.subsampling} frames only; sequence training on "
+                        "lattices takes networks without stride, or use 'hybridasr train-chain'",
+                        source)
+    return model
+
+
 def make_denlats(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Executor,
                  options: DenlatOptions | None = None) -> str:
     """Decode a training set to lattices by HMM states; return the closing line.
@@ -117,10 +136,7 @@ def make_denlats(data: DataDir, lang: Lang, source: Path, destination: Path, poo
         if the model is no network, or does not fit lang directory or graph.
     """
     options = options or DenlatOptions()
-    model = load_model(source)
-    if model.nnet is None:
-        raise UserError("is no network; sequence training goes on from one, make it with "
-                        "'hybridasr train-dnn'", source)
+    model = load_frame_network(source)
     check_phones(model.lang, lang, source)
     # Other speech has no alignment to hold against a lattice.
     data = matching_features(without_other_speech(data, lang), model.features, pool)

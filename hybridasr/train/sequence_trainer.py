@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.batch.denominator_set import load_frame_network
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.feature_cache import matching_features
@@ -21,7 +22,7 @@ from hybridasr.features.normalization import set_normalization
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import check_phones
 from hybridasr.model.acoustic import AcousticModel
-from hybridasr.model.directory import load_model, save_model
+from hybridasr.model.directory import save_model
 from hybridasr.nnet.network_text import float_network_from_arrays, frozen_text
 from hybridasr.options import to_dict
 from hybridasr.sequence.criteria import Units
@@ -118,10 +119,7 @@ def train_sequence(data: DataDir, lang: Lang, places: SequencePlaces, destinatio
 
 
 def _read_network(places: SequencePlaces, lang: Lang) -> tuple[AcousticModel, LatticeSet]:
-    model, lattices = load_model(places.network), read_lattice_set(places.lattices)
-    if model.nnet is None:
-        raise UserError("is no network; sequence training goes on from one, make it with "
-                        "'hybridasr train-dnn'", places.network)
+    model, lattices = load_frame_network(places.network), read_lattice_set(places.lattices)
     check_phones(model.lang, lang, places.network)
     if lattices.num_tids != model.transitions.num_tids:
         raise UserError(f"its lattices have {lattices.num_tids} transition-ids, {places.network} "

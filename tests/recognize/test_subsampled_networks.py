@@ -12,6 +12,7 @@ from hybridasr.batch.align_set import OutputOptions, align_set
 from hybridasr.batch.biased_decode import BiasedOptions, PieceOptions, decode_biased
 from hybridasr.batch.decode_dir import LATTICES
 from hybridasr.batch.decode_set import DecodeOutput, decode_set
+from hybridasr.batch.denominator_set import make_denlats
 from hybridasr.corpus.datadir import Utterance, read_datadir, write_datadir
 from hybridasr.decode.arc_times import arc_times
 from hybridasr.decode.search import SearchOptions
@@ -90,6 +91,11 @@ def assert_close(first, second):
     assert len(differences) >= 0.9 * sum(map(len, first.values()))
     assert np.quantile(np.abs(differences), 0.95) < CLOSE
     assert np.abs(np.mean(differences)) < 0.02
+
+
+def test_training_on_lattices_refuses_a_stride(paths, spoken_world, tmp_path):
+    with pytest.raises(UserError, match="scores one of 3 frames only; sequence training on lat"):
+        make_denlats(spoken_world.train, spoken_world.lang, paths["third"], tmp_path, POOL)
 
 
 def test_a_model_knows_its_rate(models, paths):
