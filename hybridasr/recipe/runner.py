@@ -73,9 +73,9 @@ STAGES = {
        for name, rung in LADDER.items() if rung.kind in TRAINERS},
     "copies": "copies of the training set at other speeds and with noise; the network's features",
     DNN: "network: train exp/dnn on alignments, build its graph, recognise and score",
-    CHAIN: "network by lattice-free MMI: the same with exp/chain",
     "commands": "commands and fillers: calibrate the network, accept and reject",
     WAKE: "first stage of wake words, where the recipe has one: train exp/dnn/wake, int8",
+    CHAIN: "network by lattice-free MMI: the same with exp/chain",
 }
 
 

@@ -75,6 +75,7 @@ class Supervision:
     graph: DenominatorGraph
     numerators: Numerators
     num_phone_states: int
+    silence: np.ndarray  # classes of the frames, which are the earlier system's, of silence
 
 
 def train_chain(data: DataDir, lang: Lang, source: PathLike, destination: PathLike, pool: Executor,
@@ -138,6 +139,7 @@ def _described(options: ChainOptions) -> str:
 def _start(frames: FrameSet, times: list[PhoneTimes | None], model: AcousticModel,
            subsampling: int, options: ChainOptions) -> tuple[AcousticModel, Supervision]:
     """Return the model with tree and transitions, without network, and what it is trained to."""
+    silence = np.array(model.silence_pdfs)
     lang, topology = model.lang, chain_topology(model.transitions.topology.phones)
     tree = chain_tree(frames, times, model.tree.num_pdfs, lang, topology, subsampling,
                       TreeOptions(numleaves=options.numleaves,
@@ -162,7 +164,7 @@ def _start(frames: FrameSet, times: list[PhoneTimes | None], model: AcousticMode
     durations = estimate_durations([path for path in paths if path is not None], transitions,
                                    lang.nonsilence_phones)
     model = replace(model, tree=tree, transitions=transitions, durations=durations, info={})
-    return model, Supervision(graph, numerators, len(lm.arcs))
+    return model, Supervision(graph, numerators, len(lm.arcs), silence)
 
 
 def _fit(frames: FrameSet, text: str, model: AcousticModel, supervision: Supervision,
@@ -172,8 +174,7 @@ def _fit(frames: FrameSet, text: str, model: AcousticModel, supervision: Supervi
     if not trained.any():
         raise UserError("every utterance that could be trained on is held out; give a smaller "
                         "--held-out")
-    # The classes of the frames are the earlier system's: only where silence is hangs on them.
-    plan = ChunkPlan.of(frames, np.flatnonzero(trained), np.zeros(0, np.int64), options,
+    plan = ChunkPlan.of(frames, np.flatnonzero(trained), supervision.silence, options,
                         supervision.numerators.shifts)
     objective = LatticeFreeMmi(frames.starts, supervision.graph, supervision.numerators,
                                options.leaky_hmm_coefficient, options.xent_regularize,

@@ -45,6 +45,7 @@ def recipe(folder, systems="mono chain", overrides=None):
     return read_recipe(folder, overrides)
 
 
+@pytest.mark.slow
 def test_stages_of_lattice_free_mmi(tmp_path, capsys):
     rng = np.random.default_rng(4)
     for name, speakers in (("train", {"s0": 1.0, "s1": 0.97}), ("test", {"t0": 0.99})):
