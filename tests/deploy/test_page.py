@@ -165,6 +165,7 @@ def browser(tmp_path):
 @pytest.mark.slow
 def test_in_a_browser(spoken_world, browser, tmp_path):
     """A command is accepted, an outside word rejected, and one that is added recognised."""
+    playwright = pytest.importorskip("playwright.sync_api")
     pictures = Path(tmp_path / "pictures")
     with server_world.servers(Model.of(load(spoken_world.mono, commands=COMMANDS))) as start:
         page = browser.new_page(viewport={"width": 360, "height": 740}, locale="en-US")
@@ -178,7 +179,10 @@ def test_in_a_browser(spoken_world, browser, tmp_path):
         # With the keyboard alone.
         page.focus("#microphone")
         page.keyboard.press("Enter")
-        page.wait_for_selector("#results .accepted .text:text-is('bu1la1')", timeout=120_000)
+        try:
+            page.wait_for_selector("#results .accepted .text:text-is('bu1la1')", timeout=120_000)
+        except playwright.TimeoutError:
+            pytest.fail(f"{page.inner_text('main')}\n{faults}")
         page.wait_for_selector("#results .rejected", timeout=120_000)
         assert "rejected: something else was said" in page.inner_text("#results .rejected")
         page.fill("#commands", OUTSIDE[0])
