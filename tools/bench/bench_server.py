@@ -173,7 +173,8 @@ async def stream(address: str, said: list[Utterance], rate: int, number: int, se
         place += len(one.samples) + len(noise)
     audio, size = np.concatenate(parts).tobytes(), 2 * int(MESSAGE_SECONDS * rate)
     results: list[tuple[float, dict]] = []
-    async with connect(f"ws://{address}/events", compression=None) as socket:
+    async with connect(f"ws://{address}/events", compression=None,
+                       ping_interval=None) as socket:
         # Streams begin at different times within a message.
         await asyncio.sleep(rng.random() * 2)
         begun = time.monotonic()

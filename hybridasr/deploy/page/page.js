@@ -6,6 +6,9 @@ import {changeLanguage, say, showLanguage} from "./texts.js";
 
 const MOST_SHOWN = 50; // results
 const FILE_RATE = 16000;
+// As it is: models learn from sound that nobody has mended.
+const SOUND = {channelCount: 1, echoCancellation: false, noiseSuppression: false,
+  autoGainControl: false};
 const place = (id) => document.getElementById(id);
 const spectrogram = new Spectrogram(place("spectrogram"));
 let threshold = null;
@@ -122,7 +125,7 @@ async function startMicrophone() {
   setStatus(say("connecting"));
   let stream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({audio: {channelCount: 1}});
+    stream = await navigator.mediaDevices.getUserMedia({audio: SOUND});
   } catch (error) {
     setStatus(say("no_microphone", error.message));
     return;
