@@ -61,8 +61,8 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
-class NetworkOptions(FitOptions):
-    """How a network is trained, and what it sees."""
+class NetworkOptions:
+    """A network and what it sees."""
 
     network: str = option("", "file that describes the network; none: three layers of 512")
     cmvn: str = option("online", "mean that is taken off the features, as of a recipe's pipeline",
@@ -70,14 +70,9 @@ class NetworkOptions(FitOptions):
     norm_vars: bool = option(False, "normalise the variance of the features too")
     delta_order: int = option(0, "derivatives that the network sees")
 
-    def __post_init__(self):
-        """Refuse values outside their range."""
-        super().__post_init__()
-        check_least(self, {"delta_order": 0})
-
 
 @dataclass(frozen=True)
-class DnnOptions(NetworkOptions):
+class DnnOptions(FitOptions, NetworkOptions):
     """How a network is trained on alignments."""
 
     realign: int = option(0, "how often the set is aligned with the network, which is then trained "
@@ -86,7 +81,7 @@ class DnnOptions(NetworkOptions):
     def __post_init__(self):
         """Refuse values outside their range."""
         super().__post_init__()
-        check_least(self, {"realign": 0})
+        check_least(self, {"realign": 0, "delta_order": 0})
 
 
 def check_least(options: FitOptions, least: dict[str, int]) -> None:
