@@ -133,11 +133,10 @@ def decode_labels(model: Path, data: DataDir, destination: Path, pool: Executor,
                                                  desc=f"labels of {data.path.name}"):
         hypotheses[name] = [labeler.names[label] for label in labels]
         seconds, duration = seconds + spent, duration + length
-    reference = {name: labels for name, labels in reference_labels(
-        data, loaded.lang, loaded.info.get("units", "phones")).items()
-                 if labels}
-    scores = score_texts(reference, {name: hypotheses[name] for name in reference
-                                     if name in hypotheses})
+    references = reference_labels(data, loaded.lang, loaded.info.get("units", "phones"))
+    reference = {name: labels for name, labels in references.items() if labels}
+    scores = score_texts(reference, {name: labels for name, labels in hypotheses.items()
+                                     if name in reference})
     for file, texts in (("labels", hypotheses), ("reference", reference)):
         write_text(destination / file, "".join(" ".join([name, *labels]) + "\n"
                                                for name, labels in texts.items()))

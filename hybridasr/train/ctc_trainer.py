@@ -47,7 +47,7 @@ from hybridasr.train.nnet_trainer import fit, training_pool
 logger = logging.getLogger("hybridasr")
 LABEL_FILE = "labels.txt"
 PRIOR_BATCH = 64  # utterances whose posteriors are averaged for the blank's prior
-ACOUSTIC_SCALE = 0.5  # posteriors of CTC are sharper than those of frames are wide of the mark
+ACOUSTIC_SCALE = 1.0  # a label is said in a frame or two, not in ten that say the same
 # A memory that sees the frames around it; two layers more than it learn more by heart.
 DEFAULT_NETWORK = """\
 splice offsets=-4,-3,-2,-1,0,1,2,3,4
@@ -69,8 +69,8 @@ class CtcOptions(InputOptions, FitOptions):
     network: str = option("", "file that describes the network; none: two LSTM of 192")
     units: str = option("phones", "what it writes; syllables and characters make a lang directory "
                         "of their own from the words", UNITS)
-    blank_prior: float = option(0.0, "for graphs, posteriors of the blank are divided by its share "
-                                "to this power; the more, the more labels")
+    blank_prior: float = option(0.6, "for graphs, posteriors of the blank are divided by its share "
+                                "beside that of a label, to this power; the more, the more labels")
     num_epochs: int = option(30, "passes over all utterances, at most")
     minibatch_size: int = option(4096, "frames a step, of utterances of like length")
     chunk_width: int = option(0, "0: whole utterances, the only choice here")
@@ -142,9 +142,10 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
     begun, destination = time.perf_counter(), Path(destination)
     lang = unit_lang(lang, options.units, destination / "units")
     features = read_feature_options(data.path)
-    check_masks(options, features)
-    labels = gather_labels(data, lang, network_normalization(data, lang, features, options),
-                           destination, pool)
+    check_masks(options.masks, options.delta_order, features)
+    labels = gather_labels(
+        data, lang, network_normalization(data, lang, features, options, options.seed),
+        destination, pool)
     frames, model = labels.frames, labels.model
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)),
                         np.zeros(0, np.int64), options)
@@ -160,9 +161,8 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
                 units=options.units, labels=model.tree.num_pdfs - 1, blank_share=share,
                 parameters=network.num_parameters, utterances=len(frames.utterances),
                 options=to_dict(options), hours=labels.hours)
-    log_priors = np.zeros(model.tree.num_pdfs, np.float32)
-    log_priors[BLANK] = options.blank_prior * np.log(share)
-    model = replace(model, nnet=NnetAcoustics(network, log_priors, task.shift, task.scale),
+    priors = blank_priors(share, model.tree.num_pdfs, options.blank_prior)
+    model = replace(model, nnet=NnetAcoustics(network, priors, task.shift, task.scale),
                     info=info, acoustic_scale=ACOUSTIC_SCALE)
     save_model(model, destination)
     (destination / "checkpoint.npz").unlink(missing_ok=True)
@@ -226,6 +226,23 @@ def blank_share(network: Network, task: Task, chunks: np.ndarray) -> float:
         posteriors = np.exp(network.log_posteriors(feats)[:, BLANK])
         total, count = total + float(posteriors.sum()), count + len(posteriors)
     return total / max(1, count)
+
+
+def blank_priors(share: float, num_classes: int, power: float) -> np.ndarray:
+    """Return what the search takes off log posteriors, float32 (num_classes,).
+
+    The blank's share over that of a label, if all labels had the same, to some power; of labels
+    nothing. A network that has learned little gives its frames to the blank, and words would get
+    lost in it.
+
+    >>> np.exp(blank_priors(0.8, 5, 1.0)).round(3).tolist()
+    [16.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    priors = np.zeros(num_classes, np.float32)
+    # A blank in every frame, or in none, says nothing.
+    share = min(max(share, 1e-3), 1 - 1e-3)
+    priors[BLANK] = power * np.log(share / (1 - share) * max(1, num_classes - 1))
+    return priors
 
 
 def write_label_names(directory: Path, lang: Lang) -> None:

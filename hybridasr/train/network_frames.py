@@ -17,6 +17,7 @@ from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.normalization import Normalization, set_normalization
 from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.specaugment import SpecAugmentOptions
 from hybridasr.hmm.durations import estimate_durations, rescaled
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import without_other_speech
@@ -61,9 +62,9 @@ def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination
         if the features do not fit the alignments or the options.
     """
     features = read_feature_options(data.path)
-    check_masks(options, features)
+    check_masks(options.masks, options.delta_order, features)
     _check_frames(features, earlier.model.features, data.path)
-    normalization = network_normalization(data, lang, features, options)
+    normalization = network_normalization(data, lang, features, options, options.seed)
     pipeline = normalization.pipeline
     durations = estimate_durations(earlier.alignments.values(), earlier.model.transitions,
                                    lang.nonsilence_phones)
@@ -110,7 +111,7 @@ def check_rate(earlier: SourceSystem, subsampling: int) -> None:
 
 
 def network_normalization(data: DataDir, lang: Lang, features: FeatureOptions,
-                          options: InputOptions) -> Normalization:
+                          options: InputOptions, seed: int) -> Normalization:
     """Return how a network's features are normalised; its `pipeline` says what is appended."""
     pipeline = PipelineOptions(
         cmvn=options.cmvn, norm_vars=options.norm_vars, delta_order=options.delta_order,
@@ -119,15 +120,15 @@ def network_normalization(data: DataDir, lang: Lang, features: FeatureOptions,
     known = "drawn" if pipeline.cmvn == "online" else "all"
     return set_normalization(
         data, features, pipeline, set_normalization(without_other_speech(data, lang), features,
-                                                    pipeline).prior, known, options.seed)
+                                                    pipeline).prior, known, seed)
 
 
-def check_masks(options: InputOptions, features: FeatureOptions) -> None:
+def check_masks(masks: SpecAugmentOptions, delta_order: int, features: FeatureOptions) -> None:
     """Refuse stripes of frequency where they have no effect, before any work is done."""
-    if options.masks.freq_masks and features.kind != "fbank":
+    if masks.freq_masks and features.kind != "fbank":
         raise UserError("stripes of frequency (freq_masks) are for fbank features; these are "
                         f"{features.kind}; leave --freq-masks out, or make fbank features")
-    if options.delta_order and options.masks.freq_masks:
+    if delta_order and masks.freq_masks:
         raise UserError("stripes of frequency (freq_masks) leave the derivatives as they are; give "
                         "one of freq_masks and delta_order")
 

@@ -62,7 +62,7 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What a network is, and what it sees; goes together with `FitOptions`."""
+    """What a network is, and what it sees."""
 
     network: str = option("", "file that describes the network; none: three layers of 512")
     cmvn: str = option("online", "mean that is taken off the features, as of a recipe's pipeline",

@@ -113,8 +113,10 @@ def test_two_trainings_give_the_same_network(spoken_world, tmp_path):
 def test_characters_have_a_lang_directory_of_their_own(spoken_world, tmp_path):
     model = train(spoken_world, tmp_path, num_epochs=1, units="characters", blank_prior=0.3)
     assert {"d", "a", "1"} <= {*model.lang.phones}
+    share = model.info["blank_share"]
     assert load_model(tmp_path).nnet.log_priors[0] == pytest.approx(
-        0.3 * np.log(model.info["blank_share"]), abs=1e-5)
+        0.3 * np.log(share / (1 - share) * model.info["labels"]), abs=1e-5)
+    assert not load_model(tmp_path).nnet.log_priors[1:].any()
     reference = reference_labels(spoken_world.test, model.lang, "characters")
     assert reference["t0-000"] == list("da1ti1")
 
@@ -168,7 +170,7 @@ def test_an_ngram_of_labels_is_for_ctc(spoken_world, ctc, transducer, tmp_path):
     lang = spoken_world.lang
     labels = phone_labels(lang)
     assert len(transcript_labels([lang.words["da1"]], lang, labels)) == 2
-    write_arpa(estimate_ngram([["d", "a1"], ["t", "i1"]], 2, "witten-bell"), tmp_path / "p.arpa")
+    write_arpa(tmp_path / "p.arpa", estimate_ngram([["d", "a1"], ["t", "i1"]], 2, "witten-bell"))
     arpa = str(tmp_path / "p.arpa")
     assert errors(ctc, spoken_world.test, tmp_path / "lm", label_beam=8, arpa=arpa) < 60
     with pytest.raises(UserError, match="leave --arpa out"):

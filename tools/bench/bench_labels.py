@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--cell", type=int, default=128, help="memory cells of a layer (128); half "
                         "as many in each of two directions")
     parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--rate", type=float, default=5e-3, help="step size at first (0.005)")
     parser.add_argument("--minibatch", type=int, default=2048, help="frames a step (2048)")
     parser.add_argument("--known", default="none", choices=("all", "earlier", "none"))
     parser.add_argument("--nj", type=int, default=1)
@@ -79,8 +80,8 @@ def ctc_line(row: str, test: DataDir, args: argparse.Namespace) -> str:
     model, network = args.work / row, args.work / f"{row}.conf"
     network.write_text(network_text(row, args.cell))
     run("train-ctc", "--nj", args.nj, "--network", network.absolute(), "--num-epochs", args.epochs,
-        "--minibatch-size", args.minibatch, "--held-out", 0, args.train.absolute(),
-        args.lang.absolute(), model.absolute())
+        "--minibatch-size", args.minibatch, "--initial-learning-rate", args.rate, "--held-out", 0,
+        args.train.absolute(), args.lang.absolute(), model.absolute())
     graph = model / "graph"
     run("mkgraph", "--grammar", "loop", model.absolute(), graph.absolute())
     return line(row, labels_lers(model, args), words_ler(model, graph, test, args), model)
