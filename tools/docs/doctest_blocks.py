@@ -17,9 +17,9 @@ class DoctestBlocks(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    """Return a docstring with its examples fenced, but for those of the section Examples.
+    r"""Return a docstring with its examples fenced, but for those of the section Examples.
 
-    >>> print(fenced("Add.\\n\\n>>> 1 + 1\\n2"))
+    >>> print(fenced("Add.\n\n>>> 1 + 1\n2"))
     Add.
     <BLANKLINE>
     ```pycon
