@@ -8,8 +8,8 @@ from hybridasr.corpus.readers import ReaderOptions, detect_reader
 from hybridasr.corpus.word_folders import (
     MOST_SPEAKERS,
     WordFolderOptions,
-    spread_speakers,
     folder_name,
+    spread_speakers,
     synthesize_folders,
 )
 from hybridasr.errors import UserError
