@@ -114,7 +114,7 @@ def test_chinese_pages_have_commands_of_the_english_ones(name):
 
 def test_examples_of_the_tools_run():
     results = doctest.testmod(book_pages)
-    assert results.attempted > 3
+    assert results.attempted >= 3
     assert results.failed == 0
 
 
