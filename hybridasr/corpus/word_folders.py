@@ -84,7 +84,7 @@ def synthesize_folders(destination: str | Path, texts: Sequence[str],
         spoken_form(text)
     _claim(destination, digest(VERSION, list(texts), to_dict(options)))
     jobs = [(text, speaker, number, destination / folder / f"{speaker.name}-{number}.flac")
-            for text, folder in folders.items() for speaker in first_speakers(options.speakers)
+            for text, folder in folders.items() for speaker in spread_speakers(options.speakers)
             for number in range(1, options.repetitions + 1)]
     missing = [job for job in jobs if not job[-1].exists()]
     blocks = [(block, options) for block in split_blocks(missing, _BLOCK)]
@@ -106,10 +106,10 @@ def folder_name(text: str) -> str:
     return name
 
 
-def first_speakers(number: int) -> list[SynthSpeaker]:
+def spread_speakers(number: int) -> list[SynthSpeaker]:
     """Return so many of the synthetic speakers, spread over all of them.
 
-    >>> [speaker.name for speaker in first_speakers(3)]
+    >>> [speaker.name for speaker in spread_speakers(3)]
     ['syn01', 'syn11', 'syn22']
     """
     training, testing = make_speakers(SynthOptions())

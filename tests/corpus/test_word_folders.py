@@ -8,8 +8,8 @@ from hybridasr.corpus.readers import ReaderOptions, detect_reader
 from hybridasr.corpus.word_folders import (
     MOST_SPEAKERS,
     WordFolderOptions,
-    first_speakers,
     folder_name,
+    spread_speakers,
     synthesize_folders,
 )
 from hybridasr.errors import UserError
@@ -87,7 +87,7 @@ def test_names_that_are_no_folders(text):
 
 def test_speakers_are_spread_and_none_comes_twice():
     for number in (2, 8, MOST_SPEAKERS):
-        names = [speaker.name for speaker in first_speakers(number)]
+        names = [speaker.name for speaker in spread_speakers(number)]
         assert len(set(names)) == number
         assert (names[0], names[-1]) == ("syn01", "syn22")
 

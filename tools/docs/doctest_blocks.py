@@ -17,16 +17,7 @@ class DoctestBlocks(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    r"""Return a docstring with its examples fenced, but for those of the section Examples.
-
-    >>> print(fenced("Add.\n\n>>> 1 + 1\n2"))
-    Add.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    """
+    """Return a docstring with its examples fenced, but for those of the section Examples."""
     lines, result, section, inside = text.split("\n"), [], "", False
     for number, line in enumerate(lines):
         below = lines[number + 1] if number + 1 < len(lines) else ""
