@@ -5,7 +5,6 @@
     relu
     output            # affine to the classes, always last
 
-
 With ``stride=3`` a splice or tdnn layer (``time_stride=3`` a convolution) computes every third
 frame; offsets after it count frames of its output.
 

@@ -63,3 +63,14 @@ def test_a_projection_is_for_lstm():
         read_network("bidirectional unit=gru cell=3 projection=2\noutput", 4, 3)
     with pytest.raises(UserError, match="unit=elman; choose from lstm, gru, rnn"):
         read_network("bidirectional unit=elman cell=3\noutput", 4, 3)
+
+
+def test_every_third_frame_of_a_whole_utterance():
+    network = read_network(f"splice offsets=-1:1 stride=3\n{TEXT}", 6, 4, seed=2)
+    feats = noise(50, 6)
+    stream = network.stream()
+    stream.push(feats)
+    logits = stream.finish()
+    assert len(logits) == network.num_outputs(50) == 17
+    np.testing.assert_allclose(log_softmax(logits, axis=1), network.log_posteriors(feats, 7),
+                               rtol=1e-5, atol=1e-5)
