@@ -27,12 +27,13 @@ from hybridasr.ctc.token_topology import (
 from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.features.normalization import Normalization
-from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
+from hybridasr.nnet.network_text import read_network
 from hybridasr.options import option, to_dict
 from hybridasr.storage import PathLike, read_text, write_text
 from hybridasr.train.blocks import BlockRef, read_block, remove_blocks, write_blocks
@@ -143,15 +144,18 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
     lang = unit_lang(lang, options.units, destination / "units")
     features = read_feature_options(data.path)
     check_masks(options.masks, options.delta_order, features)
-    labels = gather_labels(
-        data, lang, network_normalization(data, lang, features, options, options.seed),
-        destination, pool)
+    normalization = network_normalization(data, lang, features, options, options.seed)
+    text, source = DEFAULT_NETWORK, "the default network"
+    if options.network:
+        text, source = read_text(options.network), options.network
+    subsampling = read_network(text, feature_dim(features, normalization.pipeline), 1,
+                               source=source).subsampling
+    labels = gather_labels(data, lang, normalization, destination, pool, subsampling)
     frames, model = labels.frames, labels.model
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)),
                         np.zeros(0, np.int64), options)
-    text = read_text(options.network) if options.network else DEFAULT_NETWORK
-    task = Task.of(frames, text, options.network or "the default network", model.tree.num_pdfs,
-                   labels.objective, model.features, options, threads)
+    task = Task.of(frames, text, source, model.tree.num_pdfs, labels.objective, model.features,
+                   options, threads)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, destination / "checkpoint.npz")
     write_held_out(destination / "held_out", frames, options.held_out)
@@ -171,10 +175,15 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
 
 
 def gather_labels(data: DataDir, lang: Lang, normalization: Normalization, destination: Path,
-                  pool: Executor) -> LabelSet:
+                  pool: Executor, subsampling: int) -> LabelSet:
     """Compute what a network sees of a set, and what it shall write.
 
     Utterances that are too short for their labels are left out, with a warning that names some.
+
+    Parameters
+    ----------
+    subsampling : int
+        Frames from one output of the network to the next.
 
     Raises
     ------
@@ -186,28 +195,28 @@ def gather_labels(data: DataDir, lang: Lang, normalization: Normalization, desti
                           read_feature_options(data.path), normalization.pipeline,
                           cmvn=normalization.prior)
     refs = write_blocks(data, lang, normalization, destination / "blocks", pool)
-    frames, sequences = _join(refs, lang, normalization.pipeline, data)
+    frames, sequences = _join(refs, lang, normalization.pipeline, data, subsampling)
     logger.debug("%d of %d utterances, %d frames", len(frames.utterances), len(data),
                  frames.num_frames)
-    return LabelSet(frames, LabelObjective.of(sequences), model, refs)
+    return LabelSet(frames, LabelObjective.of(sequences, subsampling), model, refs)
 
 
-def _join(refs: list[BlockRef], lang: Lang, pipeline: PipelineOptions, data: DataDir
-          ) -> tuple[FrameSet, list[np.ndarray]]:
+def _join(refs: list[BlockRef], lang: Lang, pipeline: PipelineOptions, data: DataDir,
+          subsampling: int) -> tuple[FrameSet, list[np.ndarray]]:
     labels, places, names, sequences, short = phone_labels(lang), [], [], [], []
     for ref in refs:
         block = read_block(ref)
         for number, name in enumerate(block.utterances):
             rows = block.rows(number)
             sequence = transcript_labels(block.words[number], lang, labels)
-            if rows.stop - rows.start < max(1, needed_frames(sequence)):
+            if -(-(rows.stop - rows.start) // subsampling) < max(1, needed_frames(sequence)):
                 short.append(name)
                 continue
             places.append((ref, rows))
             names.append(name)
             sequences.append(sequence)
     if short:
-        logger.warning("%d utterances of %s have fewer frames than labels and are left out: %s; "
+        logger.warning("%d utterances of %s have fewer outputs than labels and are left out: %s; "
                        "check their transcripts", len(short), data.path, name_some(short))
     if not names:
         raise NotEnoughData("no utterance is long enough for its labels; check the transcripts",

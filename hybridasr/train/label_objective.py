@@ -20,16 +20,23 @@ class LabelObjective:
         Of all utterances in a row.
     starts : int64 (num_utterances + 1,)
         First label of each utterance of the `FrameSet`.
+    subsampling : int
+        Of the network: frames from one output to the next.
     """
 
     labels: np.ndarray
     starts: np.ndarray
+    subsampling: int = 1
 
     @classmethod
-    def of(cls, sequences: list[np.ndarray]) -> "LabelObjective":
+    def of(cls, sequences: list[np.ndarray], subsampling: int = 1) -> "LabelObjective":
         """Return the objective of sequences of labels, one an utterance."""
         return cls(np.concatenate([*sequences, np.zeros(0)]).astype(np.int32),
-                   np.concatenate([[0], np.cumsum([len(one) for one in sequences])]))
+                   np.concatenate([[0], np.cumsum([len(one) for one in sequences])]), subsampling)
+
+    def num_outputs(self, chunks: np.ndarray) -> np.ndarray:
+        """Return how many outputs each chunk (num_chunks, 3) has, int64 (num_chunks,)."""
+        return -(-chunks[:, 2] // self.subsampling)
 
     def of_utterance(self, number: int) -> np.ndarray:
         """Return the labels of the utterance with this number."""
@@ -41,7 +48,8 @@ class LabelObjective:
         `Counts.correct` is the share of labels that the best path has right, in frames: so its
         accuracy is a hundred less the label error rate.
         """
-        frames, sequences = chunks[:, 2], [self.of_utterance(one) for one in chunks[:, 0]]
+        frames = self.num_outputs(chunks)
+        sequences = [self.of_utterance(one) for one in chunks[:, 0]]
         losses, dlogits = ctc_loss(logits, frames, *padded_labels(sequences),
                                    scale=1.0 / frames.sum())
         errors = sum(label_errors(labels, np.array(greedy_path(row[:length]), np.int64))

@@ -151,7 +151,7 @@ def train_transducer(data: DataDir, source: PathLike, destination: PathLike, poo
     known = "drawn" if earlier.pipeline.cmvn == "online" else "all"
     labels = gather_labels(data, earlier.lang, set_normalization(
         data, earlier.features, earlier.pipeline, earlier.cmvn, known, options.seed),
-        destination, pool)
+        destination, pool, earlier.nnet.subsampling)
     features = earlier.features
     job = _Job(labels.frames, labels.objective, earlier.nnet.network.text, earlier.nnet.shift,
                earlier.nnet.scale, labels.model.tree.num_pdfs - 1,
@@ -224,7 +224,7 @@ def _train_epoch(job: _Job, state: Arrays, chunks: np.ndarray, epoch: int
     batches = mini_batches(rng.permutation(chunks), job.batching, rng)
     with product_threads(job.threads):
         for number, batch in enumerate(batches):
-            feats, frames = job.feats(encoder, batch), batch[:, 2]
+            feats, frames = job.feats(encoder, batch), job.objective.num_outputs(batch)
             if options.masks.freq_masks or options.masks.time_masks:
                 spec_augment(feats, options.masks, job.bins, rng)
             hidden, logits, caches = encoder.forward(feats, True, rng)
@@ -250,7 +250,7 @@ def _watch(job: _Job, state: Arrays, chunks: np.ndarray) -> Counts:
     encoder, model, _, _ = job.restore(state)
     counts = Counts()
     for batch in mini_batches(chunks, job.batching):
-        sequences, frames = job.labels(batch), batch[:, 2]
+        sequences, frames = job.labels(batch), job.objective.num_outputs(batch)
         hidden, _, _ = encoder.forward(job.feats(encoder, batch))
         losses, _, _ = model.loss(hidden, frames, *padded_labels(sequences))
         errors = sum(label_errors(labels, np.array(greedy_labels(model, row[:length]), np.int64))

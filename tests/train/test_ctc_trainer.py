@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile as sf
 from command_world import COMMANDS
 
 from hybridasr.batch.label_decode import (
@@ -42,9 +43,9 @@ QUICK = {"num_epochs": 40, "minibatch_size": 1024, "held_out": 0.3,
          "initial_learning_rate": 0.01, "final_learning_rate": 0.001}
 
 
-def train(world, path, **options):
+def train(world, path, network=NETWORK, **options):
     path.mkdir(parents=True, exist_ok=True)
-    (path / "nnet.conf").write_text(NETWORK)
+    (path / "nnet.conf").write_text(network)
     return train_ctc(world.train, world.lang, path, SerialExecutor(), CtcOptions(
         network=str(path / "nnet.conf"), **{**QUICK, **options}))
 
@@ -127,12 +128,50 @@ def test_utterances_too_short_for_their_labels_are_named_and_left_out(spoken_wor
                         lambda labels: 1000 if len(labels) == 2 else needed_frames(labels))
     normalization = load_model(ctc).normalization(spoken_world.train)
     labels = ctc_trainer.gather_labels(spoken_world.train, spoken_world.lang, normalization,
-                                       ctc / "short", SerialExecutor())
+                                       ctc / "short", SerialExecutor(), 1)
     short = [name for name, one in spoken_world.train.utterances.items()
              if len(one.words[0]) == 3]
     assert set(labels.frames.utterances) == {*spoken_world.train.utterances} - {*short}
     assert f"{len(short)} utterances" in caplog.text
     assert short[0] in caplog.text
+
+
+@pytest.fixture(scope="module")
+def strided(spoken_world, tmp_path_factory):
+    """A network that writes for every second frame."""
+    path = tmp_path_factory.mktemp("strided")
+    text = NETWORK.replace("offsets=-4:4", "offsets=-4:4 stride=2").replace("-6,-3,0,3,6", "-3:3")
+    train(spoken_world, path, text)
+    return path
+
+
+def test_a_network_with_a_stride(spoken_world, ctc, strided, tmp_path):
+    model, full = load_model(strided), load_model(ctc)
+    assert model.subsampling == 2
+    assert model.transitions.tuples.tolist() == full.transitions.tuples.tolist()
+    assert errors(strided, spoken_world.test, tmp_path / "labels", label_beam=8) < 20
+    recognizer = load(strided, commands=COMMANDS)
+    right = 0
+    for name, utterance in spoken_world.test.utterances.items():
+        wav = spoken_world.root / "test" / "wav" / f"{name}.wav"
+        result, text = recognizer.recognize(wav), " ".join(utterance.words)
+        right += result["text"] == (text if text in COMMANDS else "")
+        assert all(word["end"] <= sf.info(wav).duration + 0.03 for word in result["result"])
+    assert right >= 0.9 * len(spoken_world.test.utterances)
+
+
+def test_a_transducer_on_a_network_with_a_stride(spoken_world, strided, tmp_path):
+    train_transducer(spoken_world.train, strided, tmp_path, SerialExecutor(), build_options(
+        TransducerTrainOptions, num_epochs=30, minibatch_size=512, held_out=0.3,
+        initial_learning_rate=0.005, embedding=8, cell=16, joint=24))
+    assert errors(tmp_path, spoken_world.train, tmp_path / "decode") < 25
+
+
+@pytest.mark.parametrize("subsampling", [1, 2, 3])
+def test_outputs_of_utterances(subsampling):
+    chunks = np.array([[0, 0, frames] for frames in range(1, 12)])
+    assert LabelObjective.of([np.array([1])], subsampling).num_outputs(chunks).tolist() == [
+        len(range(0, frames, subsampling)) for frames in range(1, 12)]
 
 
 def test_objective_gives_the_mean_over_frames():
