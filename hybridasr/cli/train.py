@@ -195,12 +195,12 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.progress import job_log, logger
 
     check_adaptation(args, args.model)
+    both = read_training_set(args.data, args.lang, args.max_oov_share)
     model = load_model(args.model)
     natural = natural_options(model.transitions.topology, model.subsampling)
     options = change_options(natural, **given_options(AlignOptions, args))
     log = args.ali / "log" / "align.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr align", to_dict(options)):
-        both = read_training_set(args.data, args.lang, args.max_oov_share)
         line = align_set(*both, args.model, args.ali, pool, options,
                          from_args(AdaptOptions, args), from_args(OutputOptions, args))
         logger.info("%s", line)

@@ -16,7 +16,7 @@ import numpy as np
 
 from hybridasr.batch.denominator_set import load_frame_network
 from hybridasr.corpus.datadir import DataDir
-from hybridasr.errors import UserError
+from hybridasr.errors import UserError, shell_command
 from hybridasr.features.feature_cache import matching_features
 from hybridasr.features.normalization import set_normalization
 from hybridasr.lexicon.langdir import Lang
@@ -83,9 +83,9 @@ def train_sequence(data: DataDir, lang: Lang, places: SequencePlaces, destinatio
     data = matching_features(_with_lattices(data, lattices, places), model.features, pool)
     earlier = read_source(places.alignments, originals(data), lang, same_features=False)
     if not np.array_equal(earlier.model.transitions.tuples, model.transitions.tuples):
+        command = shell_command("hybridasr", "align", "DATA", "LANG", places.network, "ALI")
         raise UserError(f"its alignments are of another tree than {places.network}; run "
-                        f"'hybridasr align DATA LANG {places.network} ALI', and give ALI",
-                        places.alignments)
+                        f"'{command}', and give ALI", places.alignments)
     frames, refs = _gather(data, lang, model, earlier, destination, pool, options.fit.seed)
     fitting = options.fit.fit_options(float(model.info.get("options", {}).get(
         "held_out", DnnOptions().held_out)))

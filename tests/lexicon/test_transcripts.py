@@ -49,11 +49,11 @@ def test_shares_are_checked(lang, share):
 
 
 @pytest.mark.parametrize("verb", ["train-mono", "train-deltas", "train-lda-mllt", "train-sat",
-                                  "train-quick", "train-dnn", "align"])
+                                  "train-quick", "train-dnn", "train-chain", "train-ctc", "align"])
 def test_every_training_verb_refuses(lang, tmp_path, capsys, verb):
     data = write_datadir(tmp_path / "data", spoken("one three", "two one one").utterances.values())
     places = [data.path, lang.path, *(tmp_path / name for name in ("ali", "exp"))]
-    if verb == "train-mono":
+    if verb in ("train-mono", "train-ctc"):
         del places[2]
     words = list(map(str, places))
     assert main([verb, *words]) == 1
