@@ -236,8 +236,9 @@ def _check_needs(options: Any, given: dict[str, Any], source: str | None) -> Non
                 continue
             wanted = wanted.replace("|", " or ")
             if source is None:
-                raise UserError(f"{_flag(name)} has no effect with {_flag(other)} {value}; leave "
-                                f"it out, or give {_flag(other)} {wanted or 'a value'}")
+                there = f"with {_flag(other)} {value}" if value else f"without {_flag(other)}"
+                raise UserError(f"{_flag(name)} has no effect {there}; leave it out, or give "
+                                f"{_flag(other)} {wanted or 'a value'}")
             raise UserError(f"option '{name}' has no effect with {other} = {value}; leave it out, "
                             f"or give {other} = {wanted or 'another value'}", source)
 

@@ -102,12 +102,15 @@ def load_frame_network(source: Path) -> AcousticModel:
     Raises
     ------
     UserError
-        if it is none, or does not score every frame: lattices have an arc a frame.
+        if it is none, writes labels, or does not score every frame: lattices have an arc a frame.
     """
     model = load_model(source)
     if model.nnet is None:
         raise UserError("is no network; sequence training goes on from one, make it with "
                         "'hybridasr train-dnn'", source)
+    if model.info.get("criterion") == "ctc":
+        raise UserError("writes labels (train-ctc), which it would not do afterwards; sequence "
+                        "training goes on from a network of 'hybridasr train-dnn'", source)
     if model.subsampling > 1:
         raise UserError(f"scores one of {model.subsampling} frames only; sequence training on "
                         "lattices takes networks without stride, or use 'hybridasr train-chain'",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridasr.cli.search_options import check_adaptation
-from hybridasr.cli.verb import Verb, add_nj, refuse
+from hybridasr.cli.verb import Verb, add_nj, check_output, refuse
 
 if TYPE_CHECKING:
     from hybridasr.model.acoustic import AcousticModel
@@ -100,6 +100,7 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
             raise UserError(f"train-{kind} wants [NUMLEAVES TOTGAUSS] DATA LANG ALI EXP, "
                             f"{len(args.paths)} arguments are there")
         data, lang, source, destination = map(Path, words)
+        check_output(destination, [data, lang, source])
         options = from_args(TRAINERS[kind].options, args)
         log = destination / "log" / "train.log"
         with executor(args.nj) as pool, job_log(log, f"hybridasr train-{kind}", to_dict(options)):
@@ -128,6 +129,7 @@ def _train_dnn(args: argparse.Namespace) -> None:
     from hybridasr.train.dnn import network_line, train_dnn
     from hybridasr.train.nnet_options import DnnOptions
 
+    check_output(args.exp, [args.data, args.lang, args.ali])
     options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
         model = train_dnn(*read_training_set(args.data, args.lang, args.max_oov_share), args.ali,
@@ -156,6 +158,7 @@ def _train_chain(args: argparse.Namespace) -> None:
     from hybridasr.train.chain import chain_line, train_chain
     from hybridasr.train.chain_options import ChainOptions
 
+    check_output(args.exp, [args.data, args.lang, args.ali])
     options, log = from_args(ChainOptions, args), args.exp / "log" / "train.log"
     with executor(args.nj) as pool, job_log(log, "hybridasr train-chain", to_dict(options)):
         model = train_chain(*read_training_set(args.data, args.lang, args.max_oov_share),
@@ -194,6 +197,7 @@ def _align(args: argparse.Namespace) -> None:
     from hybridasr.parallel import executor
     from hybridasr.progress import job_log, logger
 
+    check_output(args.ali, [args.data, args.lang, args.model])
     check_adaptation(args, args.model)
     both = read_training_set(args.data, args.lang, args.max_oov_share)
     model = load_model(args.model)

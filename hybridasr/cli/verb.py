@@ -106,7 +106,7 @@ def check_output(output: Path, inputs: Iterable[Path]) -> None:
     """
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
-            raise UserError("is read here and would be written over; give another file to write",
+            raise UserError("is read here and would be written over; give another place to write",
                             output)
 
 

@@ -60,6 +60,8 @@ FORMAT = 1
 LARGEST_SCALE = 100
 ARRAY_FILES = {"gmm": "gmm.npz", "nnet": "nnet.npz"}
 OF_THIS_MODEL = ("confidence.json", "confusions.json")
+# Of a network that writes labels (train-ctc), and of a transducer on it.
+LABEL_FILES = ("labels.txt", "transducer.json", "transducer.npz")
 COMMANDS = "commands"
 COMMAND_FILES = ("commands.txt", "commands.jsgf")
 FILLERS, WAKE_PROFILE, COMMAND_LEXICON = "fillers.txt", "wake.json", "lexiconp.txt"
@@ -269,12 +271,12 @@ def _read_structure(values: dict[str, Any], path: Path) -> tuple[Topology, Decis
 
 
 def copy_beside(source: PathLike, destination: PathLike) -> None:
-    """Copy what belongs to a model beside its arrays: calibration, confusions and graph.
+    """Copy what belongs to a model beside its arrays: calibration, confusions, labels and graph.
 
     Links are followed within `source` alone: a stranger's directory may point anywhere.
     """
     source = Path(source)
-    beside = [source / name for name in OF_THIS_MODEL
+    beside = [source / name for name in (*OF_THIS_MODEL, *LABEL_FILES)
               if is_file(source / name) and is_own(source / name, source)]
     copy_files([*beside, *own_files(source / "graph")], source, Path(destination))
 

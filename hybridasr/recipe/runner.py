@@ -199,7 +199,8 @@ class _Runner:
     def _language_model(self) -> None:
         """Estimate the n-gram model of the training transcripts and the user's texts."""
         texts, options, train = self.run.text, self.options["lm"], read_datadir(self.data / "train")
-        watched = watched_speakers(train.speakers, self.options[DNN].held_out)
+        share = max(self.options[name].held_out for name in NETWORKS)
+        watched = watched_speakers(train.speakers, share)
 
         def write() -> str:
             return make_language_model(train, texts, self.lm.parent, options,

@@ -13,6 +13,8 @@ from hybridasr.batch.label_decode import (
     decode_labels,
     reference_labels,
 )
+from hybridasr.batch.denominator_set import make_denlats
+from hybridasr.cli import main
 from hybridasr.ctc.ctc_loss import label_log_prob, needed_frames
 from hybridasr.ctc.token_topology import phone_labels, transcript_labels
 from hybridasr.errors import DamagedFile, UserError
@@ -203,6 +205,16 @@ def test_the_encoder_of_a_transducer_is_a_ctc_model(spoken_world, transducer):
     recognizer = load(transducer, commands=COMMANDS)
     wav = spoken_world.root / "test" / "wav" / "t0-000.wav"
     assert recognizer.recognize(wav)["text"] == COMMANDS[0]
+
+
+def test_int8_networks_write_labels_too(spoken_world, transducer, tmp_path):
+    assert main(["quantize", str(transducer), str(tmp_path / "int8")]) == 0
+    assert errors(tmp_path / "int8", spoken_world.train, tmp_path / "decode") < 15
+
+
+def test_lattices_are_not_for_labels(spoken_world, ctc, tmp_path):
+    with pytest.raises(UserError, match="writes labels .train-ctc., which it would not do after"):
+        make_denlats(spoken_world.train, spoken_world.lang, ctc, tmp_path, SerialExecutor())
 
 
 def test_an_ngram_of_labels_is_for_ctc(spoken_world, ctc, transducer, tmp_path):
