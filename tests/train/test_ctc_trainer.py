@@ -7,13 +7,13 @@ import pytest
 import soundfile as sf
 from command_world import COMMANDS
 
+from hybridasr.batch.denominator_set import make_denlats
 from hybridasr.batch.label_decode import (
     LabelDecodeOptions,
     Labeler,
     decode_labels,
     reference_labels,
 )
-from hybridasr.batch.denominator_set import make_denlats
 from hybridasr.cli import main
 from hybridasr.ctc.ctc_loss import label_log_prob, needed_frames
 from hybridasr.ctc.token_topology import phone_labels, transcript_labels
