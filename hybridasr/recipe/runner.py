@@ -305,7 +305,8 @@ class _Runner:
         inputs = [train / file for file in ("text", "feats.ark", "cmvn.ark")]
         inputs += [source / "gmm.npz", source / "ali.ark", self.options[name]]
         inputs += [self.lang_dir / "lexiconp.txt"]  # which goes with the model
-        inputs += [Path(file) for file in (options.network, options.teacher) if file]
+        inputs += [Path(value) for option, value in to_dict(options).items()
+                   if option in ("network", "teacher") and value]
         self._stage(name, inputs, [destination / "model.json"], write,
                     destination / "log" / "train.log", options)
 
