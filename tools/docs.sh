@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the site of docs/ into work/docs/site and checks it; further arguments go to mkdocs.
+# Builds the site of docs/ into build/site and checks it; further arguments go to mkdocs.
 set -eu
 usage="Usage: tools/docs.sh [MKDOCS ARGUMENT ...]
 Makes the environment in .venv if there is none, trains the small models of the pictures (once, some
-minutes), draws the pictures and builds the site into work/docs/site. Any broken link is an error.
+minutes), draws the pictures and builds the site into build/site. Any broken link is an error.
 Example: tools/docs.sh --site-dir DIR"
 
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

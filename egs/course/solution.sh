@@ -35,11 +35,12 @@ if [ -z "$corpus" ]; then
 fi
 
 # 2 A first system, without altered copies of the recordings.
-plain=$place/work/course_plain
+runs=$place/work
+plain=$runs/course_plain
 run --work "$plain" --set augment.copies=0 --set augment.speeds=1.0 "$@"
 
 # 3 The same with copies: other speeds, noise, rooms.
-work=$place/work/course
+work=$runs/course
 run --work "$work" "$@"
 noisy=$work/data/test_noisy
 hybridasr augment-data --speeds 1.0 --copies 1 --noise-share 1.0 --reverb-share 0.0 \

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, refuse
+from hybridasr.cli.verb import Verb, check_output, refuse
 
 
 def _lang_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +42,7 @@ def _prepare_lang(args: argparse.Namespace) -> None:
         if len(args.words) > 1:
             raise UserError("is a dictionary directory, which brings all words; give it alone",
                             dictionaries[0])
-        if args.lang.exists() and args.lang.samefile(dictionaries[0]):
-            raise UserError("is read here and would be written over; give another directory to "
-                            "write", args.lang)
+        check_output(args.lang, dictionaries)
         refuse(args, ["lexicon", "oov", "mix_phones"], "on a dictionary directory")
         if find_silence_probs(dictionaries[0]) is not None:
             refuse(args, ["sil_prob"], "on a dictionary with silprob.txt")

@@ -111,59 +111,53 @@ def _train(kind: str) -> Callable[[argparse.Namespace], None]:
     return run
 
 
-def _dnn_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.options import add_options
-    from hybridasr.train.nnet_options import DnnOptions
+def _network(kind: str) -> tuple[type, Callable[..., Any], Callable[..., str]]:
+    """Return options, training and closing line of a kind of network; imported when wanted."""
+    if kind == "chain":
+        from hybridasr.train.chain import chain_line, train_chain
+        from hybridasr.train.chain_options import ChainOptions
 
-    add_nj(parser)
-    add_options(parser, DnnOptions)
-    add_oov_share(parser)
-    for name in ("data", "lang", "ali", "exp"):
-        parser.add_argument(name, type=Path)
-
-
-def _train_dnn(args: argparse.Namespace) -> None:
-    from hybridasr.options import from_args, to_dict
-    from hybridasr.parallel import executor
-    from hybridasr.progress import job_log, logger
+        return ChainOptions, train_chain, chain_line
     from hybridasr.train.dnn import network_line, train_dnn
     from hybridasr.train.nnet_options import DnnOptions
 
-    check_output(args.exp, [args.data, args.lang, args.ali])
-    options, log = from_args(DnnOptions, args), args.exp / "log" / "train.log"
-    with executor(args.nj) as pool, job_log(log, "hybridasr train-dnn", to_dict(options)):
-        model = train_dnn(*read_training_set(args.data, args.lang, args.max_oov_share), args.ali,
+    return DnnOptions, train_dnn, network_line
+
+
+def _network_arguments(kind: str) -> Callable[[argparse.ArgumentParser], None]:
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        from hybridasr.options import add_options
+
+        add_nj(parser)
+        if kind == "chain":
+            parser.epilog = ("The features of DATA may be of another kind than those of the "
+                             "alignments; the tree is grown anew. Make the graph with mkgraph, "
+                             "and choose the acoustic scale with tune-scale.")
+        add_options(parser, _network(kind)[0])
+        add_oov_share(parser)
+        for name in ("data", "lang", "ali", "exp"):
+            parser.add_argument(name, type=Path)
+
+    return arguments
+
+
+def _train_network(kind: str) -> Callable[[argparse.Namespace], None]:
+    def run(args: argparse.Namespace) -> None:
+        from hybridasr.options import from_args, to_dict
+        from hybridasr.parallel import executor
+        from hybridasr.progress import job_log, logger
+
+        options_class, train, line = _network(kind)
+        options, log = from_args(options_class, args), args.exp / "log" / "train.log"
+        teacher = to_dict(options).get("teacher")
+        check_output(args.exp, [args.data, args.lang, args.ali,
+                                *([Path(teacher)] if teacher else [])])
+        with executor(args.nj) as pool, job_log(log, f"hybridasr train-{kind}", to_dict(options)):
+            model = train(*read_training_set(args.data, args.lang, args.max_oov_share), args.ali,
                           args.exp, pool, options, args.nj)
-        logger.info("%s", network_line(args.exp, model.info))
+            logger.info("%s", line(args.exp, model.info))
 
-
-def _chain_arguments(parser: argparse.ArgumentParser) -> None:
-    from hybridasr.options import add_options
-    from hybridasr.train.chain_options import ChainOptions
-
-    add_nj(parser)
-    parser.epilog = ("The features of DATA may be of another kind than those of the alignments; "
-                     "the tree is grown anew. Make the graph with mkgraph, and choose the "
-                     "acoustic scale with tune-scale.")
-    add_options(parser, ChainOptions)
-    add_oov_share(parser)
-    for name in ("data", "lang", "ali", "exp"):
-        parser.add_argument(name, type=Path)
-
-
-def _train_chain(args: argparse.Namespace) -> None:
-    from hybridasr.options import from_args, to_dict
-    from hybridasr.parallel import executor
-    from hybridasr.progress import job_log, logger
-    from hybridasr.train.chain import chain_line, train_chain
-    from hybridasr.train.chain_options import ChainOptions
-
-    check_output(args.exp, [args.data, args.lang, args.ali])
-    options, log = from_args(ChainOptions, args), args.exp / "log" / "train.log"
-    with executor(args.nj) as pool, job_log(log, "hybridasr train-chain", to_dict(options)):
-        model = train_chain(*read_training_set(args.data, args.lang, args.max_oov_share),
-                            args.ali, args.exp, pool, options, args.nj)
-        logger.info("%s", chain_line(args.exp, model.info))
+    return run
 
 
 def _align_arguments(parser: argparse.ArgumentParser) -> None:
@@ -267,9 +261,9 @@ VERBS = {
     **{f"train-{kind}": Verb(f"{text}: DATA LANG ALI EXP", _arguments(kind), _train(kind))
        for kind, text in _HELP.items()},
     "train-dnn": Verb("train a network on the alignments of a system: DATA LANG ALI EXP",
-                      _dnn_arguments, _train_dnn),
-    "train-chain": Verb("train a network by lattice-free MMI: DATA LANG ALI EXP", _chain_arguments,
-                        _train_chain),
+                      _network_arguments("dnn"), _train_network("dnn")),
+    "train-chain": Verb("train a network by lattice-free MMI: DATA LANG ALI EXP",
+                        _network_arguments("chain"), _train_network("chain")),
     "align": Verb("align a data directory: DATA LANG MODEL ALI; phones, words, states, outliers",
                   _align_arguments, _align),
     "show-tree": Verb("print or draw the decision tree of a model, or explain a pdf",

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from hybridasr.cli.verb import Verb, add_nj
+from hybridasr.cli.verb import Verb, add_nj, check_output
 
 
 def _prons_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +57,7 @@ def _add_pronprobs(args: argparse.Namespace) -> None:
         raise UserError("dict-dir-add-pronprobs wants DICT PRON_COUNTS [SIL_COUNTS BIGRAM_COUNTS] "
                         f"NEW_DICT, {len(args.paths)} arguments are there")
     source, *files, destination = args.paths
-    if destination.exists() and destination.samefile(source):
-        raise UserError("is read here and would be written over; give another directory to write",
-                        destination)
+    check_output(destination, [source])
     counts = read_pron_counts(*files)
     # The lang directory of words that were looked up is their dictionary, too.
     dictionary = (dictionary_of(read_lang(source)) if (source / "lang.json").is_file()
@@ -100,14 +98,11 @@ def _clean(kind: str) -> Callable[[argparse.Namespace], None]:
     def run(args: argparse.Namespace) -> None:
         from hybridasr.batch import cleanup
         from hybridasr.corpus.datadir import read_datadir
-        from hybridasr.errors import UserError
         from hybridasr.lexicon.langdir import read_lang
         from hybridasr.options import from_args
         from hybridasr.parallel import executor
 
-        if args.cleaned.exists() and args.cleaned.samefile(args.data):
-            raise UserError("is read here and would be written over; give another directory to "
-                            "write", args.cleaned)
+        check_output(args.cleaned, [args.data])
         with executor(args.nj) as pool:
             lines = cleanup.clean_set(read_datadir(args.data), read_lang(args.lang), args.model,
                                       args.work, args.cleaned, pool,

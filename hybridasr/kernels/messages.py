@@ -125,10 +125,19 @@ def _say(level: int, line: str) -> None:
 
 
 def loaded_kernels() -> tuple[int, int]:
-    """Return how many kernels the imported modules have, and how many of them are compiled."""
+    """Return how many kernels the imported modules have, and how many of them are compiled.
+
+    Here, or by another process, such as that of a training, which left them in the cache.
+    """
     from numba.core.dispatcher import Dispatcher
 
     kernels = {id(value): value for name, module in [*sys.modules.items()]
                if name.startswith(_PACKAGE) for value in [*vars(module).values()]
                if isinstance(value, Dispatcher)}.values()
-    return len(kernels), sum(bool(kernel.signatures) for kernel in kernels)
+    return len(kernels), sum(bool(kernel.signatures) or _is_stored(kernel) for kernel in kernels)
+
+
+def _is_stored(kernel: Any) -> bool:
+    with suppress(Exception):  # no cache, or a damaged one
+        return bool(kernel._cache._cache_file._load_index())
+    return False

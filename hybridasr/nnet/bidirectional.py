@@ -13,7 +13,7 @@ from hybridasr.errors import UserError
 from hybridasr.nnet.layer import Layer
 from hybridasr.nnet.layers import check_dim
 from hybridasr.nnet.recurrence import check_recurrent
-from hybridasr.nnet.recurrent import Gru, GruOptions, Lstm, LstmOptions, Rnn, RnnOptions
+from hybridasr.nnet.recurrent import CellOptions, Gru, Lstm, LstmOptions, Rnn
 from hybridasr.options import option
 
 UNITS = ("lstm", "gru", "rnn")
@@ -86,7 +86,7 @@ class Bidirectional(Layer):
 def _unit(options: BidirectionalOptions, dim: int, rng: np.random.Generator) -> Layer:
     cell, warmup, clip = options.cell, options.warmup, options.gradient_clip
     if options.unit == "gru":
-        return Gru(GruOptions(cell, warmup, clip), dim, 1, rng)
+        return Gru(CellOptions(cell, warmup, clip), dim, 1, rng)
     if options.unit == "rnn":
-        return Rnn(RnnOptions(cell, warmup, clip), dim, 1, rng)
+        return Rnn(CellOptions(cell, warmup, clip), dim, 1, rng)
     return Lstm(LstmOptions(cell, options.projection, warmup, gradient_clip=clip), dim, 1, rng)

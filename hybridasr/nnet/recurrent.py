@@ -175,8 +175,8 @@ def _lstm_slopes(gates, before, after, squashed, doutput, clip, dmemory, dgates)
 
 
 @dataclass(frozen=True)
-class GruOptions:
-    """Options of a GRU layer."""
+class CellOptions:
+    """Options of a layer of cells that are fed back whole."""
 
     cell: int = option(0, "memory cells, the columns of the output")
     warmup: int = option(0, "frames of left context that only fill the memory")
@@ -196,7 +196,7 @@ class Gru(Layer):
     """
 
     kind = "gru"
-    options_class = GruOptions
+    options_class = CellOptions
     local = False
 
     def __init__(self, options, dim, channels, rng):
@@ -301,19 +301,6 @@ def _gru_slopes(gate, before, back, slope, dgate, dback):
             slope[row, i] *= update
 
 
-@dataclass(frozen=True)
-class RnnOptions:
-    """Options of a plain recurrent layer."""
-
-    cell: int = option(0, "columns of the output, which is fed back")
-    warmup: int = option(0, "frames of left context that only fill the memory")
-    gradient_clip: float = option(30.0, "largest norm of a frame's gradient through the recurrence")
-
-    def __post_init__(self):
-        check_dim("cell", self.cell)
-        check_recurrent(self.warmup, gradient_clip=self.gradient_clip)
-
-
 class Rnn(Layer):
     """h = tanh(W x + U h' + b), the plainest memory (Elman 1990, Finding structure in time).
 
@@ -322,7 +309,7 @@ class Rnn(Layer):
     """
 
     kind = "rnn"
-    options_class = RnnOptions
+    options_class = CellOptions
     local = False
 
     def __init__(self, options, dim, channels, rng):
