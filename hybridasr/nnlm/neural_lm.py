@@ -15,7 +15,7 @@ from hybridasr.errors import UserError
 from hybridasr.nnet.layer import Layer
 from hybridasr.nnet.layers import Dropout, DropoutOptions
 from hybridasr.nnet.network import Network
-from hybridasr.nnet.recurrent import Gru, GruOptions, Lstm, LstmOptions
+from hybridasr.nnet.recurrent import CellOptions, Gru, Lstm, LstmOptions
 from hybridasr.nnlm.word_classes import END_ID, UNKNOWN_ID, WordClasses
 from hybridasr.nnlm.word_layers import AdaptiveSoftmax, Embedding, EmbeddingOptions, table_edges
 from hybridasr.options import option
@@ -258,7 +258,7 @@ def _layers(options: NnlmOptions, rows: int) -> Iterator[tuple[type[Layer], obje
     yield Dropout, DropoutOptions(options.dropout)
     for _ in range(options.layers):
         yield ((Lstm, LstmOptions(options.dim)) if options.cell == "lstm"
-               else (Gru, GruOptions(options.dim)))
+               else (Gru, CellOptions(options.dim)))
         yield Dropout, DropoutOptions(options.dropout)
 
 
