@@ -21,7 +21,6 @@ from hybridasr.chain.phone_lm import estimate_phone_lm
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.features.feature_kind import read_feature_options
-from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.graph.self_loops import natural_scales
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.hmm.topology import chain_topology
@@ -33,14 +32,20 @@ from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.network_text import read_network
 from hybridasr.options import to_dict
-from hybridasr.storage import PathLike, read_text
+from hybridasr.storage import PathLike
 from hybridasr.train.blocks import remove_blocks
 from hybridasr.train.chain_objective import LatticeFreeMmi
 from hybridasr.train.chain_options import ChainOptions
 from hybridasr.train.chain_tree import chain_tree, output_alignment, set_phone_times
 from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.minibatch import FrameSet
-from hybridasr.train.network_frames import network_frames, originals, write_held_out
+from hybridasr.train.network_frames import (
+    Description,
+    network_frames,
+    originals,
+    read_description,
+    write_held_out,
+)
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
 from hybridasr.train.start import read_source
@@ -103,16 +108,13 @@ def train_chain(data: DataDir, lang: Lang, source: PathLike, destination: PathLi
     """
     begun, destination = time.perf_counter(), Path(destination)
     earlier = read_source(Path(source), originals(data), lang, same_features=False)
-    text = read_text(options.network) if options.network else DEFAULT_NETWORK
     # A network that cannot be is told before the frames are gathered.
-    dim = feature_dim(read_feature_options(data.path),
-                      PipelineOptions(delta_order=options.delta_order))
-    subsampling = read_network(text, dim, 2, source=_described(options)).subsampling
+    described = read_description(options, DEFAULT_NETWORK, read_feature_options(data.path))
     frames, model, refs = network_frames(data, lang, earlier, destination, pool, options)
     shift_ms = model.features.frame_shift_ms
     times = set_phone_times(frames, earlier.alignments, earlier.model, data)
-    model, supervision = _start(frames, times, model, subsampling, options)
-    network, task, figures = _fit(frames, text, model, supervision, options, pool, threads,
+    model, supervision = _start(frames, times, model, described.subsampling, options)
+    network, task, figures = _fit(frames, described, model, supervision, options, pool, threads,
                                   destination / "checkpoint.npz")
     write_held_out(destination / "held_out", frames, options.held_out)
     num_pdfs = model.tree.num_pdfs
@@ -130,10 +132,6 @@ def train_chain(data: DataDir, lang: Lang, source: PathLike, destination: PathLi
     (destination / "checkpoint.npz").unlink(missing_ok=True)
     remove_blocks(refs)
     return model
-
-
-def _described(options: ChainOptions) -> str:
-    return options.network or "the default network"
 
 
 def _start(frames: FrameSet, times: list[PhoneTimes | None], model: AcousticModel,
@@ -167,7 +165,7 @@ def _start(frames: FrameSet, times: list[PhoneTimes | None], model: AcousticMode
     return model, Supervision(graph, numerators, len(lm.arcs), silence)
 
 
-def _fit(frames: FrameSet, text: str, model: AcousticModel, supervision: Supervision,
+def _fit(frames: FrameSet, described: Description, model: AcousticModel, supervision: Supervision,
          options: ChainOptions, pool: Executor, threads: int, checkpoint: Path
          ) -> tuple[Network, Task, dict[str, Any]]:
     trained = ~frames.held_out(options.held_out) & supervision.numerators.usable
@@ -179,7 +177,7 @@ def _fit(frames: FrameSet, text: str, model: AcousticModel, supervision: Supervi
     objective = LatticeFreeMmi(frames.starts, supervision.graph, supervision.numerators,
                                options.leaky_hmm_coefficient, options.xent_regularize,
                                options.l2_regularize)
-    task = Task.of(frames, text, _described(options), 2 * model.tree.num_pdfs, objective,
+    task = Task.of(frames, described.text, described.source, 2 * model.tree.num_pdfs, objective,
                    model.features, options, threads)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, checkpoint)

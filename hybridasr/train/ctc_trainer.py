@@ -27,20 +27,24 @@ from hybridasr.ctc.token_topology import (
 from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.features.normalization import Normalization
-from hybridasr.features.pipeline import PipelineOptions, feature_dim
+from hybridasr.features.pipeline import PipelineOptions
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
-from hybridasr.nnet.network_text import read_network
 from hybridasr.options import option, to_dict
-from hybridasr.storage import PathLike, read_text, write_text
+from hybridasr.storage import PathLike, write_text
 from hybridasr.train.blocks import BlockRef, read_block, remove_blocks, write_blocks
 from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.label_objective import LabelObjective
 from hybridasr.train.minibatch import FrameSet, join_frames
-from hybridasr.train.network_frames import check_masks, network_normalization, write_held_out
+from hybridasr.train.network_frames import (
+    check_masks,
+    network_normalization,
+    read_description,
+    write_held_out,
+)
 from hybridasr.train.nnet_options import FitOptions, InputOptions, check_least
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
@@ -145,17 +149,13 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
     features = read_feature_options(data.path)
     check_masks(options.masks, options.delta_order, features)
     normalization = network_normalization(data, lang, features, options, options.seed)
-    text, source = DEFAULT_NETWORK, "the default network"
-    if options.network:
-        text, source = read_text(options.network), options.network
-    subsampling = read_network(text, feature_dim(features, normalization.pipeline), 1,
-                               source=source).subsampling
-    labels = gather_labels(data, lang, normalization, destination, pool, subsampling)
+    described = read_description(options, DEFAULT_NETWORK, features)
+    labels = gather_labels(data, lang, normalization, destination, pool, described.subsampling)
     frames, model = labels.frames, labels.model
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)),
                         np.zeros(0, np.int64), options)
-    task = Task.of(frames, text, source, model.tree.num_pdfs, labels.objective, model.features,
-                   options, threads)
+    task = Task.of(frames, described.text, described.source, model.tree.num_pdfs,
+                   labels.objective, model.features, options, threads)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, destination / "checkpoint.npz")
     write_held_out(destination / "held_out", frames, options.held_out)

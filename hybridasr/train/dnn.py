@@ -19,23 +19,23 @@ import numpy as np
 from hybridasr.batch.align_set import align_set
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.feature_kind import read_feature_options
-from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import load_model, save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
-from hybridasr.nnet.network_text import read_network
 from hybridasr.options import to_dict
-from hybridasr.storage import PathLike, read_text
+from hybridasr.storage import PathLike
 from hybridasr.train.blocks import remove_blocks
 from hybridasr.train.chunk_plan import ChunkPlan, limit_silence
 from hybridasr.train.distillation import Distillation, check_teacher, teacher_key
 from hybridasr.train.minibatch import FrameSet
 from hybridasr.train.network_frames import (
+    Description,
     check_rate,
     network_frames,
     originals,
+    read_description,
     with_network,
     write_held_out,
 )
@@ -100,17 +100,13 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
            options: DnnOptions, threads: int) -> AcousticModel:
     begun = time.perf_counter()
     earlier = read_source(source, originals(data), lang, same_features=False)
-    text = read_text(options.network) if options.network else DEFAULT_NETWORK
     # What cannot be is told before the frames are gathered.
     teacher = load_model(options.teacher) if options.teacher else None
-    dim = feature_dim(read_feature_options(data.path),
-                      PipelineOptions(delta_order=options.delta_order))
-    subsampling = read_network(text, dim, earlier.model.tree.num_pdfs,
-                               source=_source(options)).subsampling
-    check_rate(earlier, subsampling)
+    described = read_description(options, DEFAULT_NETWORK, read_feature_options(data.path))
+    check_rate(earlier, described.subsampling)
     frames, model, refs = network_frames(data, lang, earlier, destination, pool, options)
-    acoustics, figures = _fit(frames, text, model, options, pool, threads,
-                              destination / "checkpoint.npz", subsampling, teacher)
+    acoustics, figures = _fit(frames, described, model, options, pool, threads,
+                              destination / "checkpoint.npz", teacher)
     write_held_out(destination / "held_out", frames, options.held_out)
     shift_ms, info = model.features.frame_shift_ms, dict(model.info)
     if frames.noise:
@@ -127,13 +123,10 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     return model
 
 
-def _source(options: DnnOptions) -> str:
-    return options.network or "the default network"
-
-
-def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions, pool: Executor,
-         threads: int, checkpoint: Path, subsampling: int, teacher: AcousticModel | None
+def _fit(frames: FrameSet, described: Description, model: AcousticModel, options: DnnOptions,
+         pool: Executor, threads: int, checkpoint: Path, teacher: AcousticModel | None
          ) -> tuple[NnetAcoustics, dict[str, Any]]:
+    subsampling = described.subsampling
     silence, num_pdfs = np.array(model.silence_pdfs), model.tree.num_pdfs
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(options.held_out)), silence,
                         options, subsampling)
@@ -145,8 +138,8 @@ def _fit(frames: FrameSet, text: str, model: AcousticModel, options: DnnOptions,
         objective = Distillation(frames, nnet, options.teacher_weight, options.temperature,
                                  (drawn - priors).astype(np.float32))
         depends = teacher_key(nnet)
-    task = Task.of(frames, text, _source(options), num_pdfs, objective, model.features, options,
-                   threads)
+    task = Task.of(frames, described.text, described.source, num_pdfs, objective, model.features,
+                   options, threads)
     with training_pool(pool, options) as trainer:
         network, figures = fit(task, plan, trainer, checkpoint, depends=depends)
     return network_acoustics(network, task, plan, silence), figures

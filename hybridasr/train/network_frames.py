@@ -7,7 +7,7 @@ with them its graph. The features may be of another kind, as long as the frames 
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from hybridasr.errors import UserError
 from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.normalization import Normalization, set_normalization
-from hybridasr.features.pipeline import PipelineOptions
+from hybridasr.features.pipeline import PipelineOptions, feature_dim
 from hybridasr.features.specaugment import SpecAugmentOptions
 from hybridasr.hmm.durations import estimate_durations, rescaled
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.transcripts import without_other_speech
 from hybridasr.model.acoustic import AcousticModel
 from hybridasr.nnet.acoustics import NnetAcoustics
-from hybridasr.storage import write_text
+from hybridasr.nnet.network_text import read_network
+from hybridasr.storage import read_text, write_text
 from hybridasr.train.blocks import BlockRef, write_blocks
 from hybridasr.train.minibatch import FrameSet, gather_frames, spoken_noise_pdf
 from hybridasr.train.nnet_options import InputOptions
@@ -31,6 +32,30 @@ from hybridasr.train.start import SourceSystem
 
 logger = logging.getLogger("hybridasr")
 PRIOR_FRAMES = 20  # that the training set's speech counts for in the mean of a lone recording's
+
+
+@dataclass(frozen=True)
+class Description:
+    """The description of a network: its text, where that is from, and the frames of an output."""
+
+    text: str
+    source: str
+    subsampling: int
+
+
+def read_description(options: InputOptions, default: str, features: FeatureOptions) -> Description:
+    """Read the description that the options name, or take `default`.
+
+    Raises
+    ------
+    UserError
+        if no network can be built of it: before any work is done.
+    """
+    text, source = default, "the default network"
+    if options.network:
+        text, source = read_text(options.network), options.network
+    dim = feature_dim(features, PipelineOptions(delta_order=options.delta_order))
+    return Description(text, source, read_network(text, dim, 2, source=source).subsampling)
 
 
 def network_frames(data: DataDir, lang: Lang, earlier: SourceSystem, destination: Path,
