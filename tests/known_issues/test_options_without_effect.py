@@ -23,7 +23,7 @@ def parsed(options_class, *words):
     (DnnOptions, ["--schedule", "new-bob", "--final-learning-rate", "1e-4"],
      "--final-learning-rate has no effect with --schedule new-bob; leave it out, or give "
      "--schedule exponential or cosine"),
-    (DnnOptions, ["--temperature", "3"], "--temperature has no effect with --teacher"),
+    (DnnOptions, ["--temperature", "3"], "--temperature has no effect without --teacher"),
     (DnnOptions, ["--max-freq", "3"], "--max-freq has no effect with --freq-masks 0"),
     (PipelineOptions, ["--cmvn-window", "300"], "--cmvn-window has no effect with --cmvn speaker"),
     (FeatureOptions, ["--kind", "fbank", "--num-ceps", "20"],
