@@ -44,5 +44,8 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=${OPENBLAS_NUM
 "$PYTHON" -m pytest -q -m "$select" ${parallel[@]+"${parallel[@]}"} \
   ${arguments[@]+"${arguments[@]}"}
 status=$?
-if [ "$status" -eq 0 ]; then status=$style; fi
+if [ "$style" -ne 0 ]; then
+  echo "ruff found faults of style: see the top of this output" >&2
+  if [ "$status" -eq 0 ]; then status=$style; fi
+fi
 exit "$status"
