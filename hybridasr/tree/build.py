@@ -7,6 +7,7 @@ less than the smallest such gain are merged.
 """
 
 import heapq
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,15 @@ from hybridasr.tree.questions import agglomerate
 from hybridasr.tree.stats import TreeStats, loglike
 from hybridasr.tree.tree import PDF_CLASS, DecisionTree, Leaf, Node, Split, Table
 
+logger = logging.getLogger("hybridasr")
+
 
 @dataclass(frozen=True)
 class TreeOptions:
     """Size and shape of the tree (names and defaults of Kaldi's steps and of build-tree)."""
 
-    numleaves: int = option(500, "leaves at most, before similar ones are merged")
+    numleaves: int = option(500, "leaves at most, before similar ones are merged; every "
+                                 "root keeps one at least")
     thresh: float = option(300.0, "least gain in log likelihood that a split must bring")
     cluster_thresh: float = option(-1.0, "leaves that lose less are merged; -1: the smallest gain "
                                          "of a split, 0: none are merged")
@@ -94,6 +98,9 @@ def grow_tree(stats: TreeStats, roots: Sequence[Root], questions: Sequence[froze
     """
     _check_roots(roots, topology)
     stubs, tops = _plant(stats, roots, topology, options)
+    if len(stubs) > options.numleaves:
+        logger.warning("numleaves is %d, but the roots of the tree alone are %d leaves: no phone "
+                       "is split by its neighbours", options.numleaves, len(stubs))
     splitter = _Splitter(stats, questions, topology, options)
     growing = [leaf for leaf in stubs if roots[leaf.root].split]
     heap = []

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def test_commands_zh(tmp_path):
     rows, _ = run("commands_zh", tmp_path)
-    assert list(rows) == ["mono", "tri1", "tri2b", "tri3b", "tri4b", "dnn"]
+    assert list(rows) == ["mono", "tri1", "tri2b", "tri3b", "dnn"]
     for row in (*rows.values(), *word_rows(tmp_path, "none").values()):
         assert row["utterances"] == 360
         assert row["ser"] <= 4.0, row

@@ -172,6 +172,14 @@ def test_narrower_windows(spoken, width):
     assert len({grown.tree.pdf(w, 1) for w in windows}) == len(windows)
 
 
+def test_fewer_leaves_than_roots_is_said(stats, caplog):
+    grown = grow_tree(stats, ROOTS, QUESTIONS, TOPOLOGY, TreeOptions(numleaves=1, thresh=1.0))
+    assert f"numleaves is 1, but the roots of the tree alone are {grown.num_split}" in caplog.text
+    caplog.clear()
+    grow_tree(stats, ROOTS, QUESTIONS, TOPOLOGY, TreeOptions(numleaves=60, thresh=1.0))
+    assert not caplog.records
+
+
 def test_a_phone_never_seen_has_a_pdf(stats):
     grown = grow_tree(stats, ROOTS, QUESTIONS, TOPOLOGY, TreeOptions(numleaves=20, thresh=1.0))
     silent = {pdf for phone, _, pdf in allowed_tuples(grown.tree, TOPOLOGY) if phone == 1}
