@@ -1,5 +1,6 @@
 """Owns the page of a recipe's run: stages, systems, trainings, errors to listen to, changes."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,12 +257,40 @@ def _stages_part(records: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [paragraph(f"{len(records)} stages, {total:.0f} s together, in the order in which they "
                        "ran."),
              table("Stages", ["stage", "seconds", "what it says"],
-                   [[name, record.get("seconds"), record.get("line") or ""]
+                   [[name, record.get("seconds"), stage_words(name, record.get("line") or "")]
                     for name, record in records.items()])]
-    parts += [details(f"{name}: {len(record['options'])} options", table(
-        f"Options of {name}", ["option", "value"], record["options"].items()))
-        for name, record in records.items() if record["options"]]
+    for names, options in shared_options(records):
+        title = f"{', '.join(names)}: {len(options)} options"
+        parts.append(details(title, table("Options", ["option", "value"], options.items())))
     return section("Stages", *parts)
+
+
+def stage_words(name: str, line: str) -> str:
+    """Return what a stage's line says besides the names of the stage and of its directory.
+
+    >>> stage_words("mono", "mono: work/a/exp/mono: 2 jobs, 1.19 h"), stage_words("lang", "9 words")
+    ('2 jobs, 1.19 h', '9 words')
+    """
+    return re.sub(r"^[^:]*/exp/[^:]*: ", "", line.removeprefix(f"{name}: "))
+
+
+def shared_options(records: Mapping[str, Mapping[str, Any]]
+                   ) -> list[tuple[list[str], dict[str, Any]]]:
+    """Return (names of stages, the options that all of them had), in the order of the first ones.
+
+    >>> shared_options({"a": {"options": {"x": 1}}, "b": {"options": {}},
+    ...                 "c": {"options": {"x": 1}}})
+    [(['a', 'c'], {'x': 1})]
+    """
+    groups: list[tuple[list[str], dict[str, Any]]] = []
+    for name, record in records.items():
+        options = record["options"]
+        names = next((names for names, others in groups if others == options), None)
+        if names is not None:
+            names.append(name)
+        elif options:
+            groups.append(([name], options))
+    return groups
 
 
 def _changes_part(work: Path, against: Path, rows: Sequence[Mapping[str, Any]],
