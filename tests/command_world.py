@@ -71,7 +71,7 @@ def write_set(path, texts, speakers, rng):
     return read_datadir(path)
 
 
-def make_world(root: Path) -> SimpleNamespace:
+def make_world(root: Path, pipeline: PipelineOptions = PIPELINE) -> SimpleNamespace:
     """Train monophones on random words; a set of commands and outside words by other speakers.
 
     The model's lexicon has neither: they are looked up when they are asked for.
@@ -83,7 +83,7 @@ def make_world(root: Path) -> SimpleNamespace:
     train = write_set(root / "train", words, {"s0": 1.0, "s1": 0.97, "s2": 1.03}, rng)
     test = write_set(root / "test", [*COMMANDS, *OUTSIDE] * 2,
                      {"t0": 0.99, "t1": 1.02, "t2": 0.98}, rng)
-    train_mono(train, lang, FEATURES, PIPELINE, root / "mono", SerialExecutor(), MONO)
+    train_mono(train, lang, FEATURES, pipeline, root / "mono", SerialExecutor(), MONO)
     return SimpleNamespace(root=root, train=train, test=test, lang=lang, mono=root / "mono")
 
 

@@ -68,7 +68,7 @@ def test_every_control_has_a_name():
 
 def test_what_changes_is_told_to_screen_readers():
     live = {a["id"]: (a.get("role"), a["aria-live"]) for _, a, _ in ELEMENTS if "aria-live" in a}
-    assert live == {"status": ("status", "polite"), "results": ("log", "polite"),
+    assert live == {"status": ("status", "polite"), "results-log": ("log", "polite"),
                     "commands-state": ("status", "polite"), "partial": (None, "off")}
     headings = [tag for tag, _, _ in ELEMENTS if re.fullmatch("h[1-6]", tag)]
     assert headings == ["h1", *["h2"] * 4]
@@ -101,8 +101,10 @@ def test_both_languages_have_every_text():
     for key in texts["en"]:
         assert sorted(re.findall(r"\{\d\}", texts["en"][key])) == sorted(
             re.findall(r"\{\d\}", texts["zh"][key])), key
-    used = {a["data-text"] for _, a, _ in ELEMENTS if "data-text" in a}
-    used |= set(re.findall(r"say\(\s*\"(\w+)\"", "".join(SCRIPTS.values())))
+    used = {a[name] for _, a, _ in ELEMENTS for name in ("data-text", "data-label") if name in a}
+    used |= set(re.findall(r'(?:say\(|tell\(place\("[\w-]+"\), |showEnd\(line, )\s*"(\w+)"',
+                           "".join(SCRIPTS.values())))
+    assert len(used) > 30
     reasons = re.search(r"reason +null, or why not: (.*)", RESULTS)[1].split(", ")
     assert {f"reason_{reason.replace('-', '_')}" for reason in reasons} <= set(texts["en"])
     assert used - {"reason_"} <= set(texts["en"])
