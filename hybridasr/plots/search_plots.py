@@ -38,8 +38,9 @@ def draw_posteriogram(posteriors: np.ndarray, names: Sequence[str], frame_shift:
         Of the classes.
 
     How to read it: light is sure. A clear utterance is a staircase from the upper left to the
-    lower right, one bright step a phone. Two half-bright bars in one place are two phones that the
-    model cannot tell apart; a grey column is a sound that it does not know.
+    lower right, one bright step a phone; phones that the model takes for one share a row. Two
+    half-bright bars in one place are two phones that the model cannot tell apart; a grey column is
+    a sound that it does not know.
     """
     plt = pyplot_for(path)
     rows = posteriogram_rows(posteriors)

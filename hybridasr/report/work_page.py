@@ -31,7 +31,12 @@ from hybridasr.report.page import (
     write_page,
 )
 from hybridasr.score.detection import Trials
-from hybridasr.score.result_table import DECISION_COLUMNS, read_results
+from hybridasr.score.result_table import (
+    DECISION_COLUMNS,
+    KNOWN,
+    column_title,
+    read_results,
+)
 from hybridasr.score.wer import References, Scores
 from hybridasr.storage import PathLike, read_json
 from hybridasr.train.history import read_history
@@ -170,11 +175,9 @@ def _systems_part(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[st
         return section("Systems", paragraph("No system was scored yet."))
     shown = measured_rows(rows, "wer")
     columns = [name for name in _RESULT_COLUMNS if any(row.get(name) is not None for row in shown)]
-    titles = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER %",
-              "ser": "SER %", "rtf": "real-time factor", "train_seconds": "training, s"}
     parts = [picture(lambda file: draw_systems(rows, file, others),
                      "bars of the word error rates of all systems", reading(draw_systems)),
-             table("Word error rates", ["system", *(titles.get(name, name) for name in columns)],
+             table("Word error rates", ["system", *map(column_title, columns)],
                    [[row_name(row), *(row.get(name) for name in columns)] for row in shown])]
     if measured_rows(rows, "wer", "rtf"):
         parts.append(picture(lambda file: draw_error_rates(rows, file),
@@ -188,8 +191,10 @@ def _decisions_part(work: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     shown = measured_rows(rows, "accepted_right")
     if not shown:
         return ""
-    parts = [table("Commands accepted, others rejected (per cent)", list(DECISION_COLUMNS),
-                   [[row.get(name) for name in DECISION_COLUMNS] for row in shown])]
+    parts = [table("Commands accepted, others rejected (per cent)", 
+                   list(map(column_title, DECISION_COLUMNS)),
+                   [[KNOWN.get(row.get(name), row.get(name)) if name == "known" else row.get(name)
+                     for name in DECISION_COLUMNS] for row in shown])]
     trials: dict[str, Trials] = {}
     for path in sorted((work / "exp").glob("*/commands_*/trials")):
         try:
@@ -214,22 +219,23 @@ def _decisions_part(work: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _errors_part(work: Path, sounds: _Sounds) -> str:
-    parts = []
+    parts, faultless = [], []
     for one in scored_sets(work):
         wrong = sorted((name for name, alignment in one.scores.alignments.items()
                         if alignment.errors),
                        key=lambda name: (-one.scores.alignments[name].errors, name))
+        if not wrong:
+            faultless.append(one.name)
+            continue
         speakers = table("Errors by speaker", ["speaker", "utterances", "words", "errors",
                                                "WER %"], speaker_errors(one.scores))
-        if not wrong:
-            parts.append(section(one.name, paragraph("No errors."), details(
-                "speakers", speakers), level=3))
-            continue
         rows = [[name, *_two_sides(one.scores, name), sounds.player(one.data, name)]
                 for name in wrong[:MOST_UTTERANCES]]
         caption = f"Utterances with the most errors, {len(rows)} of {len(wrong)}"
         parts.append(section(one.name, speakers, table(
             caption, ["utterance", "said", "recognised", "recording"], rows), level=3))
+    if faultless:
+        parts.append(paragraph(f"Without errors: {'; '.join(faultless)}."))
     return section("Errors", *parts) if parts else ""
 
 

@@ -19,20 +19,24 @@ def test_nothing_is_left(line, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def fail(path, error, work=lambda: None):
+    """Do some work under a log, and fail."""
+    def work_and_fail():
+        work()
+        raise error
+
+    with pytest.raises(type(error)), job_log(path, "train"):
+        work_and_fail()
+
+
 def test_logs_of_work_stay(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    with pytest.raises(UserError, match="late"), job_log(tmp_path / "a" / "log", "train"):
-        logger.info("some work")
-        raise UserError("late")
+    fail(tmp_path / "a" / "log", UserError("late"), lambda: logger.info("some work"))
     assert "some work\nERROR UserError: late" in (tmp_path / "a" / "log").read_text()
     # A fault of the program, or a folder that was there: the log is kept, too.
-    with pytest.raises(ValueError, match="fault"), job_log(tmp_path / "b" / "log", "train"):
-        raise ValueError("fault")
-    with pytest.raises(UserError, match="early"), job_log(tmp_path / "a" / "other", "train"):
-        raise UserError("early")
+    fail(tmp_path / "b" / "log", ValueError("fault"))
+    fail(tmp_path / "a" / "other", UserError("early"))
     # A file of the work stays, and its folder.
-    with pytest.raises(UserError, match="early"), job_log(tmp_path / "c" / "log" / "d", "train"):
-        (tmp_path / "c" / "model").touch()
-        raise UserError("early")
+    fail(tmp_path / "c" / "log" / "d", UserError("early"), (tmp_path / "c" / "model").touch)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
         "a", "a/log", "a/other", "b", "b/log", "c", "c/model"]
