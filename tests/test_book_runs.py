@@ -59,11 +59,12 @@ def test_pages_of_a_run_in_a_browser(world):
     """They open without a network, nothing is amiss in the console, nor for screen readers."""
     lines = {
         "report": "report --against work/before work/commands_zh",
-        "command": "explain --commands commands.txt work/commands_zh/exp/dnn light.wav",
+        "light": "explain --commands commands.txt work/commands_zh/exp/dnn light.wav",
         "sentence": "explain work/commands_zh/exp/tri3b light.wav"}
     for name, line in lines.items():
-        done = run_line(f"hybridasr {line} {name}.html", world)
-        assert done.returncode == 0, done.stderr
+        if not (world / f"{name}.html").is_file():  # else the pages' commands have made it
+            done = run_line(f"hybridasr {line} {name}.html", world)
+            assert done.returncode == 0, done.stderr
     with browser() as started:
         for name in lines:
             path, faults, asked = world / f"{name}.html", [], []

@@ -128,7 +128,8 @@ def draw_systems(rows: Sequence[Mapping[str, Any]], path: Path,
         _interval(axes, row, place, vertical=False)
         if row_name(row) in others:
             axes.plot(others[row_name(row)], place, "D", color=COLOURS[1], markersize=5)
-        axes.text(_highest(row), place, f"  {row['wer']:.2f}", va="center", fontsize=8)
+        axes.annotate(f"{row['wer']:.2f}", (_highest(row), place), (5, 0), va="center",
+                      textcoords="offset points", fontsize=8)
     axes.set_yticks(range(len(shown)), [row_name(row) for row in shown], fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="word error rate, %")

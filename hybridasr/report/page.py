@@ -45,9 +45,6 @@ class Signed:
         return f"{self.value:+.2f}"
 
 
-_NUMBERS = (int, float, Signed)
-
-
 def text(value: object) -> str:
     """Return a value as text of HTML.
 
@@ -81,8 +78,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
     Numbers stand at the right: int, float, `Signed`, and what is missing of them.
     """
     rows = [list(row) for row in rows]
-    numbers = [any(isinstance(row[place], _NUMBERS) and not isinstance(row[place], bool)
-                   for row in rows) for place in range(len(head))]
+    numbers = [all(row[place] is None or _is_number(row[place]) for row in rows)
+               for place in range(len(head))]
     # What may be too wide is moved with the arrow keys, once it has the focus.
     lines = [f'<div class="wide" role="group" aria-label="{text(caption)}" tabindex="0"><table>',
              f"<caption>{text(caption)}</caption>", "<thead><tr>",
@@ -94,11 +91,14 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
             if place == 0:
                 cells.append(f'<th scope="row">{inner}</th>')
             else:
-                number = isinstance(cell, _NUMBERS) and not isinstance(cell, bool)
-                right = number or (cell is None and numbers[place])
+                right = _is_number(cell) or (cell is None and numbers[place])
                 cells.append(f'<td{" class=number" if right else ""}>{inner}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float | Signed) and not isinstance(cell, bool)
 
 
 def picture(draw: Callable[[Path], None], alternative: str, caption: str = "",

@@ -191,7 +191,7 @@ def _decisions_part(work: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     shown = measured_rows(rows, "accepted_right")
     if not shown:
         return ""
-    parts = [table("Commands accepted, others rejected (per cent)", 
+    parts = [table("Commands accepted, others rejected (per cent)",
                    list(map(column_title, DECISION_COLUMNS)),
                    [[KNOWN.get(row.get(name), row.get(name)) if name == "known" else row.get(name)
                      for name in DECISION_COLUMNS] for row in shown])]
