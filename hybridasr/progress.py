@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from hybridasr.errors import UserError
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -73,10 +75,13 @@ def progress(iterable: Iterable | None, total: int | None = None, desc: str = ""
 def job_log(path: str | Path, title: str, options: Mapping[str, Any] | None = None):
     """Send every message to `path` too while the block runs, framed as Kaldi frames its logs.
 
-    The frame says what ran with which options, when it started and ended, and with what code.
+    The frame says what ran with which options, when it started and ended, and with what code. A
+    `UserError` before the first message, in a folder that the log is the first to be in, leaves
+    neither: there was nothing to log, and the error's line says what to mend.
     """
     path = Path(path)
     begun = time.time()
+    new = [folder for folder in path.parents if not folder.exists()]
     settings = "".join(f" --{name.replace('_', '-')}={value}"
                        for name, value in (options or {}).items())
     file = _open_log(path, f"# {title}{settings}\n# Started at {_clock(begun)}\n#\n")
@@ -84,12 +89,13 @@ def job_log(path: str | Path, title: str, options: Mapping[str, Any] | None = No
     handler.setLevel(logging.DEBUG)
     handler.setFormatter(_Plain())
     logger.addHandler(handler)
-    code, last = 1, ""
+    code, last, start, idle = 1, "", file.tell(), False
     try:
         yield path
         code = 0
     except BaseException as error:
         last = f"ERROR {type(error).__name__}: {error}\n"
+        idle = isinstance(error, UserError) and bool(new) and file.tell() == start
         raise
     finally:
         logger.removeHandler(handler)
@@ -99,6 +105,11 @@ def job_log(path: str | Path, title: str, options: Mapping[str, Any] | None = No
             file.write(f"{last}# Accounting: time={seconds:.0f} threads=1\n"
                        f"# Ended (code {code}) at {_clock(time.time())}, "
                        f"elapsed time {seconds:.0f} seconds\n")
+        if idle:
+            with suppress(OSError):
+                path.unlink()
+                for folder in new:  # the innermost first; one that has something else stays
+                    folder.rmdir()
 
 
 def _open_log(path: Path, header: str) -> IO[str]:

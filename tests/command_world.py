@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import soundfile
 
+from hybridasr.confidence.calibration import Calibration, Regression
+from hybridasr.confidence.command_grammar import RejectOptions
 from hybridasr.corpus.datadir import Utterance, read_datadir, write_datadir
 from hybridasr.features.feature_set import make_feats
 from hybridasr.features.frames import FeatureOptions
@@ -18,6 +20,7 @@ from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
 from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor
+from hybridasr.recognize.recognizer import Recognizer, load
 from hybridasr.train.dnn import train_dnn
 from hybridasr.train.mono import MonoOptions, train_mono
 from hybridasr.train.nnet_options import DnnOptions
@@ -68,7 +71,7 @@ def write_set(path, texts, speakers, rng):
     return read_datadir(path)
 
 
-def make_world(root: Path) -> SimpleNamespace:
+def make_world(root: Path, pipeline: PipelineOptions = PIPELINE) -> SimpleNamespace:
     """Train monophones on random words; a set of commands and outside words by other speakers.
 
     The model's lexicon has neither: they are looked up when they are asked for.
@@ -80,7 +83,7 @@ def make_world(root: Path) -> SimpleNamespace:
     train = write_set(root / "train", words, {"s0": 1.0, "s1": 0.97, "s2": 1.03}, rng)
     test = write_set(root / "test", [*COMMANDS, *OUTSIDE] * 2,
                      {"t0": 0.99, "t1": 1.02, "t2": 0.98}, rng)
-    train_mono(train, lang, FEATURES, PIPELINE, root / "mono", SerialExecutor(), MONO)
+    train_mono(train, lang, FEATURES, pipeline, root / "mono", SerialExecutor(), MONO)
     return SimpleNamespace(root=root, train=train, test=test, lang=lang, mono=root / "mono")
 
 
@@ -104,3 +107,17 @@ def make_adaptive(world: SimpleNamespace, path: Path) -> Path:
                             fmllr_min_count=100.0)
     train_sat(world.train, world.lang, world.mono, path, SerialExecutor(), options)
     return path
+
+
+def calibrated_recognizer(world: SimpleNamespace, commands: list[str], bias: float,
+                          threshold: float = 0.5) -> Recognizer:
+    """A recogniser whose probability follows how much better than anything else a command fits.
+
+    `bias` is the log odds of a command that fits as well as anything else.
+    """
+    model = load(world.mono, commands=commands).model
+    regression = Regression(np.zeros(1), np.ones(1), np.ones(1), bias)
+    recognizer = Recognizer(model, calibration=Calibration(("filler_ratio",), regression, 0.5),
+                            reject=RejectOptions(threshold=threshold))
+    recognizer.set_commands(commands)
+    return recognizer

@@ -20,6 +20,7 @@ from book_pages import (
     run_page,
 )
 from book_world import make_world
+from browser_world import accessibility_faults, browser, keep_screenshot, page_of
 
 for needed in ("matplotlib", "espeakng_loader", "pypinyin", "rapidfuzz"):
     pytest.importorskip(needed)
@@ -27,6 +28,12 @@ pytestmark = pytest.mark.slow
 CHAPTERS = ["index", "signal", "features", "hmm", "em", "tree", "transforms", "wfst", "search",
             "networks", "confidence"]
 PAGES = [*(f"theory/{name}.md" for name in CHAPTERS), "pictures.md", "reading.md"]
+NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1000, "height": 800}
+SECONDS = """(one) => new Promise((resolve, reject) => {
+    one.onloadedmetadata = () => resolve(one.duration);
+    one.onerror = reject;
+    one.load();
+})"""
 SMALL = ("mono.num_iters=16", "mono.max_iter_inc=12", "mono.totgauss=200",
          *(f"{name}.{setting}" for name in ("tri1", "tri2b", "tri3b") for setting in (
              "num_iters=8", "max_iter_inc=6", "totgauss=300", "numleaves=100")),
@@ -46,6 +53,35 @@ def test_commands_of_the_chapters_and_their_pictures(world):
         failures |= {f"{name}: {picture}": "was not drawn" for picture in picture_names(text)
                      if not (world / picture).is_file()}
     assert failures == {}
+
+
+def test_pages_of_a_run_in_a_browser(world):
+    """They open without a network, nothing is amiss in the console, nor for screen readers."""
+    lines = {
+        "report": "report --against work/before work/commands_zh",
+        "light": "explain --commands commands.txt work/commands_zh/exp/dnn light.wav",
+        "sentence": "explain work/commands_zh/exp/tri3b light.wav"}
+    for name, line in lines.items():
+        if not (world / f"{name}.html").is_file():  # else the pages' commands have made it
+            done = run_line(f"hybridasr {line} {name}.html", world)
+            assert done.returncode == 0, done.stderr
+    with browser() as started:
+        for name in lines:
+            path, faults, asked = world / f"{name}.html", [], []
+            assert path.stat().st_size < 5_000_000
+            with page_of(started, faults, offline=True, viewport=NARROW) as page:
+                page.on("request", lambda request, asked=asked: asked.append(request.url))
+                page.goto(path.as_uri())
+                assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+                assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+                page.set_viewport_size(WIDE)
+                assert page.evaluate("[...document.images].every((one) => one.naturalWidth > 300)")
+                for sound in page.query_selector_all("audio")[:3]:
+                    assert sound.evaluate(SECONDS) > 0.3
+                page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = 1)")
+                keep_screenshot(page, name)
+                assert accessibility_faults(page) == []
+            assert faults == []
 
 
 def test_first_page_leads_to_a_recogniser_within_fifteen_minutes(tmp_path, monkeypatch, capsys):

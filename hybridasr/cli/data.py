@@ -66,11 +66,15 @@ def _split_data(args: argparse.Namespace) -> None:
 
 
 def _subset_arguments(parser: argparse.ArgumentParser) -> None:
-    for name in ("first", "shortest", "random", "per-speaker"):
-        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"N utterances: {name}")
+    parser.epilog = "Of several choices, the part that all of them leave, from top to bottom."
     parser.add_argument("--speakers", help="keep these speakers (commas between)")
-    parser.add_argument("data", type=Path)
-    parser.add_argument("destination", type=Path)
+    for name, kept in (("per-speaker", "the first N utterances of each speaker, in order of id"),
+                       ("shortest", "the N shortest utterances"),
+                       ("random", "N utterances, drawn at random (always the same)"),
+                       ("first", "the first N utterances in order of id")):
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"keep {kept}")
+    parser.add_argument("data", type=Path, help="a data directory")
+    parser.add_argument("destination", type=Path, help="the data directory to write")
 
 
 def _subset_data(args: argparse.Namespace) -> None:

@@ -104,7 +104,6 @@ def _targets(args: argparse.Namespace) -> list[tuple[str, Path | None]]:
             raise UserError(f"{sources[target]} and {path} would both be written to {target}; "
                             "recognise them into two directories")
         sources[target] = path
-    args.output_dir.mkdir(parents=True, exist_ok=True)
     return [(path, target) for target, path in sources.items()]
 
 

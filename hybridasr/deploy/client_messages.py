@@ -1,6 +1,7 @@
 """Owns messages of WebSocket clients: what they may hold, how they are refused, how much comes."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,11 +64,13 @@ def checked_phrases(phrases: list[Any], options: ServeOptions) -> None:
 def error_message(error: UserError) -> str:
     """Return the JSON text of an error.
 
-    >>> error_message(UserError("no such word; write it in pinyin"))
-    '{"error": "no such word; write it in pinyin"}'
+    >>> error_message(UserError("no such word; add it to a lexicon (--lexicon FILE)"))
+    '{"error": "no such word; add it to a lexicon"}'
     """
+    # An option of the command line is nothing that a client could give.
+    line = re.sub(r" \(--[\w-]+( [A-Z]+)?\)", "", str(error).splitlines()[0])
     # A text from JSON may hold halves of characters, which cannot be sent back.
-    line = str(error).splitlines()[0].encode("utf-8", "replace").decode()
+    line = line.encode("utf-8", "replace").decode()
     return json.dumps({"error": line}, ensure_ascii=False)
 
 

@@ -8,7 +8,7 @@ deficiency", 2018: cividis).
 
 import logging
 import warnings
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ WIDTH = 8.0  # inches
 DPI = 100  # so that a picture is 800 pixels wide
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
+MARKERS = "osD^vP*<"  # one more than colours: a pair of both comes again after 56
 VALUES = "cividis"  # from dark (little) to light (much)
 CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN",
                  "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC",
@@ -82,6 +83,17 @@ def line_styles() -> Any:
     """Return an endless iterator over the colours and dashes of lines, as keywords of `plot`."""
     return ({"color": colour, "linestyle": dash}
             for colour, dash in zip(cycle(COLOURS), cycle(DASHES), strict=False))
+
+
+def mark_styles() -> Any:
+    """Return an endless iterator over the colours and shapes of marks, as keywords of `plot`.
+
+    >>> styles = [tuple(style.values()) for style, _ in zip(mark_styles(), range(20))]
+    >>> len(set(styles))
+    20
+    """
+    return ({"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+            for place in count())
 
 
 def fitting_label(label: str, width: float, height: float, size: float = 8) -> int | None:

@@ -11,7 +11,7 @@ from hybridasr.plots.canvas import line_styles, pyplot_for, save
 from hybridasr.score.detection import DetCurve, rate_interval
 from hybridasr.score.reliability import BINS, expected_calibration_error, reliability_table
 
-SIZE = 4.5  # inches
+SIZE = 5.5  # inches
 # Per cent; a DET curve has no place for 0 and 100, which are at infinity.
 DET_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 90, 95, 98, 99)
 DET_RANGE = (0.05, 99.5)
@@ -45,7 +45,7 @@ def draw_reliability(probabilities: np.ndarray, labels: np.ndarray, path: Path, 
     error = expected_calibration_error(probabilities, labels, bins)
     plt = pyplot_for(path)
     figure, (upper, lower) = plt.subplots(2, sharex=True, figsize=(SIZE, 1.35 * SIZE),
-                                          height_ratios=(3, 1))
+                                          height_ratios=(3, 1), layout="constrained")
     low, width = np.array([row.low for row in table]), 1 / bins
     # Empty bins have no accuracy, and no bar.
     upper.bar(low, [row.accuracy if row.count else 0 for row in table], width, align="edge",
@@ -59,7 +59,8 @@ def draw_reliability(probabilities: np.ndarray, labels: np.ndarray, path: Path, 
     upper.plot([0, 1], [0, 1], **CHANCE)
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right",
               title=f"expected calibration error {error:.3f}")
-    upper.legend(loc="upper left", fontsize=8, frameon=False)
+    # Outside, because points and intervals may be anywhere.
+    figure.legend(loc="outside lower center", fontsize=8, frameon=False, ncols=3)
     lower.bar(low, [row.count for row in table], width, align="edge", color="0.6",
               edgecolor="white")
     lower.set(xlabel="probability", ylabel="utterances")
@@ -106,8 +107,8 @@ def draw_det(curves: Mapping[str, DetCurve], path: Path,
     axes.plot(limits, limits, **CHANCE)
     ticks = deviate(np.array(DET_TICKS) / 100)
     names = [f"{tick:g}" for tick in DET_TICKS]
-    axes.set_xticks(ticks, names, fontsize=7, rotation=60)
-    axes.set_yticks(ticks, names, fontsize=7)
+    axes.set_xticks(ticks, names, fontsize=8, rotation=60)
+    axes.set_yticks(ticks, names, fontsize=8)
     axes.set(xlim=limits, ylim=limits, xlabel="false accepts, %", ylabel="misses, %")
     _finish(figure, axes, path, "upper right")
 
@@ -133,7 +134,8 @@ def draw_roc(curves: Mapping[str, DetCurve], path: Path,
             axes.fill_between(100 * curve.false_accept, 100 * low, 100 * high, alpha=0.15,
                               color=line.get_color(), linewidth=0)
     axes.plot([0, 100], [0, 100], **CHANCE)
-    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="false accepts, %", ylabel="hits, %")
+    # A little wider: a curve without faults runs along the edge.
+    axes.set(xlim=(-1.5, 100), ylim=(0, 101.5), xlabel="false accepts, %", ylabel="hits, %")
     _finish(figure, axes, path, "lower right")
 
 

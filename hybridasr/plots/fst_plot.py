@@ -95,8 +95,9 @@ def draw_fst(fst: FlatFst | DecodingGraph, inputs: Names, outputs: Names, title:
             ends.setdefault((state, int(fst.nextstate[arc])), []).append(
                 arc_label(int(fst.ilabel[arc]), int(fst.olabel[arc]), float(fst.weight[arc]),
                           inputs, outputs))
-    longest = max((len(label) for labels in ends.values() for label in labels), default=0)
-    places = fst_places(fst) * (STEP_WIDTH + LETTER_WIDTH * longest, LEVEL_HEIGHT)
+    places = fst_places(fst)
+    places = np.stack([_column_edges(places[:, 0].astype(int), ends)[places[:, 0].astype(int)],
+                       LEVEL_HEIGHT * places[:, 1]], axis=1)
     width, height = places.max(axis=0) - places.min(axis=0)
     figure, axes = plt.subplots(figsize=(max(4.0, 1.6 + width), 1.6 + height))
     for (source, target), labels in ends.items():
@@ -117,18 +118,34 @@ def draw_fst(fst: FlatFst | DecodingGraph, inputs: Names, outputs: Names, title:
     save(figure, path)
 
 
+def _column_edges(columns: np.ndarray, ends: Mapping[tuple[int, int], list[str]]) -> np.ndarray:
+    """Return how far right each column stands, in inches: as far as the labels before it need."""
+    letters = np.zeros(columns.max() + 1)  # of the longest label before each column
+    for (source, target), labels in ends.items():
+        longest = max(map(len, _shortened(labels).split("\n")))
+        first, last = sorted((columns[source], columns[target]))
+        # A label stands in the middle of its arc; that of a loop half on each side of its state.
+        for column in {first, last} if first == last else {(first + last + 1) // 2}:
+            letters[column] = max(letters[column], longest)
+    letters[1:] = np.maximum(letters[1:], (letters[1:] + letters[:-1]) / 2)
+    letters[0] = 0
+    widths = STEP_WIDTH + LETTER_WIDTH * letters
+    return np.cumsum(widths) - widths[0]
+
+
 def _draw_arc(axes, begin: np.ndarray, end: np.ndarray, loop: bool, returns: bool, label: str
               ) -> None:
     """Draw one arrow with its label; two states that lead to each other have two bent arrows."""
     style = {"arrowstyle": "->", "color": "0.45"}
+    # Below all labels, which stay readable where an arrow crosses them.
     if loop:
-        axes.annotate("", begin + (0.09, 0.14), begin + (-0.09, 0.14), arrowprops=style | {
-            "connectionstyle": "arc3,rad=-2"})
+        axes.annotate("", begin + (0.09, 0.14), begin + (-0.09, 0.14), zorder=1,
+                      arrowprops=style | {"connectionstyle": "arc3,rad=-2"})
         middle = begin + (0, 0.42)
     else:
         # An arc back, or within a column, goes around what stands between.
         bend = 0.25 if end[0] <= begin[0] else 0.15 if returns else 0.0
-        axes.annotate("", end, begin, arrowprops=style | {
+        axes.annotate("", end, begin, zorder=1, arrowprops=style | {
             "shrinkA": 11, "shrinkB": 11, "connectionstyle": f"arc3,rad={bend}"})
         middle = (begin + end) / 2 + bend / 2 * np.array([1, -1]) * (end - begin)[::-1]
     axes.text(*middle, label, fontsize=7, ha="center", va="center", zorder=2,

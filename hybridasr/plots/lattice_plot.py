@@ -43,14 +43,14 @@ def draw_lattice(lattice: CompactLattice, names: Mapping[int, str], path: Path,
         bend = 0.35 * ((number + 1) // 2) * (-1) ** number
         begin, end = places[list(ends)]
         colour = str(0.75 * (1 - posteriors[arc]))
-        axes.annotate("", end, begin, arrowprops={
+        axes.annotate("", end, begin, zorder=1, arrowprops={
             "arrowstyle": "->", "color": colour, "shrinkA": 9, "shrinkB": 9,
             "connectionstyle": f"arc3,rad={bend}"})
         middle = (begin + end) / 2 + bend / 2 * np.array([1, -1]) * (end - begin)[::-1]
         word = names.get(int(lattice.word[arc]), str(lattice.word[arc])) if lattice.word[arc] \
             else "-"
         axes.text(*middle, f"{word}\n{100 * posteriors[arc]:.0f} %", fontsize=7, ha="center",
-                  va="center", color=colour, bbox={"color": "white", "pad": 0.5})
+                  va="center", color=colour, zorder=2, bbox={"color": "white", "pad": 0.5})
     for state, place in enumerate(places):
         for size in (16, 12) if np.isfinite(lattice.final_graph[state]) else (16,):
             axes.plot(*place, "o", markersize=size, markerfacecolor="white",

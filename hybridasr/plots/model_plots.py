@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybridasr.hmm.transitions import TransitionModel
-from hybridasr.plots.canvas import COLOURS, WIDTH, line_styles, pyplot_for, save
+from hybridasr.plots.canvas import COLOURS, WIDTH, line_styles, mark_styles, pyplot_for, save
 
 _RADIUS = 0.2  # of a state, where neighbours are 1 apart
 
@@ -146,15 +146,16 @@ def mixture_view(feats: np.ndarray, weights: np.ndarray, means: np.ndarray, vari
                                       + (offsets ** 2 / variances).sum(axis=2))
     pair = list(columns)
     return MixtureView(feats[:, pair], scores.argmax(axis=1), means[:, pair], variances[:, pair],
-                       weights, (f"column {pair[0]}", f"column {pair[1]}"))
+                       weights, (f"feature column {pair[0]}", f"feature column {pair[1]}"))
 
 
 def draw_gaussians(view: MixtureView, title: str, path: Path) -> None:
     """Draw the Gaussians of a state in two columns of the features, with the frames it owns.
 
-    How to read it: a dot is a frame that the alignment gives to the state, in the colour of the
-    Gaussian that most likely made it; a cross is a Gaussian's mean, its ellipse two standard
-    deviations wide, within which 86 % of its frames should lie. Frames far from all ellipses are
+    How to read it: a small mark is a frame that the alignment gives to the state, in the colour
+    and the shape of the Gaussian that most likely made it, which all columns together tell; a
+    cross is a Gaussian's mean, its ellipse two standard deviations wide, within which 86 % of its
+    frames should lie. Frames far from all ellipses are
     aligned wrongly, or the mixture has too few Gaussians; an ellipse without frames is one too
     many.
     """
@@ -163,16 +164,19 @@ def draw_gaussians(view: MixtureView, title: str, path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(WIDTH, 0.7 * WIDTH))
     counts = np.bincount(view.owners, minlength=len(view.weights))
-    for number, style in zip(range(len(view.weights)), line_styles(), strict=False):
+    for number, style, mark in zip(range(len(view.weights)), line_styles(), mark_styles(),
+                                   strict=False):
         colour = style["color"]
         own = view.frames[view.owners == number]
-        axes.plot(own[:, 0], own[:, 1], ".", color=colour, markersize=3, alpha=0.5)
+        axes.plot(own[:, 0], own[:, 1], linestyle="none", markersize=4, alpha=0.6,
+                  markeredgewidth=0, **mark)
         width, height = 4 * np.sqrt(view.variances[number])
         axes.add_patch(Ellipse(view.means[number], width, height, fill=False, linewidth=1.6,
                                edgecolor=colour, linestyle=style["linestyle"], zorder=3))
         axes.plot(*view.means[number], "x", color=colour, markersize=9, markeredgewidth=2,
-                  zorder=4, linestyle="none", label=f"weight {view.weights[number]:.2f}, "
-                  f"{counts[number]} frames")
+                  zorder=4)
+        axes.plot([], [], linestyle=style["linestyle"], markersize=5, **mark,
+                  label=f"weight {view.weights[number]:.2f}, {counts[number]} frames")
     axes.set(xlabel=view.names[0], ylabel=view.names[1],
              title=f"{title}: {len(view.weights)} Gaussians, {len(view.frames)} frames")
     # More would cover the picture.

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from hybridasr.plots.canvas import COLOURS, VALUES, WIDTH, pyplot_for, save
+from hybridasr.plots.canvas import COLOURS, VALUES, WIDTH, mark_styles, pyplot_for, save
 from hybridasr.score.result_table import KNOWN
 from hybridasr.score.wer import GAP
 
 MOST_UNITS = 20  # rows of a confusion matrix
 NOTHING = "(nothing)"  # in place of an inserted or deleted unit
-_MARKERS = "osD^vP*"
+# Errors of which none was seen may be so many among n words, with 95 % probability, as 3 of n
+# (Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", 1983).
+_UNSEEN = 3.0
 _SHOWN_COUNTS = 16  # rows up to which the counts have room
 
 
@@ -112,8 +114,9 @@ def draw_systems(rows: Sequence[Mapping[str, Any]], path: Path,
 
     How to read it: a shorter bar is better. The thin line is where the true rate lies with 95 %
     probability, were other sentences of such speakers tested; where two lines overlap widely, the
-    systems cannot be told apart by this test set. Without any error the line has no length, however
-    few words were tested. A diamond, where there is one, is the run of --against.
+    systems cannot be told apart by this test set. A dotted line is of a system without any error:
+    3 in so many words as were tested, up to which its true rate may be. A diamond, where there is
+    one, is the run of --against.
     """
     plt = pyplot_for(path)
     shown = measured_rows(rows, "wer")
@@ -125,14 +128,13 @@ def draw_systems(rows: Sequence[Mapping[str, Any]], path: Path,
         _interval(axes, row, place, vertical=False)
         if row_name(row) in others:
             axes.plot(others[row_name(row)], place, "D", color=COLOURS[1], markersize=5)
-        axes.text(max(row["wer"], row.get("wer_high") or 0), place, f"  {row['wer']:.2f}",
-                  va="center", fontsize=8)
+        axes.annotate(f"{row['wer']:.2f}", (_highest(row), place), (5, 0), va="center",
+                      textcoords="offset points", fontsize=8)
     axes.set_yticks(range(len(shown)), [row_name(row) for row in shown], fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="word error rate, %")
     # All may be 0.
-    axes.set_xlim(0, 1.15 * max([1.0, *(max(row["wer"], row.get("wer_high") or 0)
-                                        for row in shown), *others.values()]))
+    axes.set_xlim(0, 1.15 * max([1.0, *map(_highest, shown), *others.values()]))
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)
     if others:
@@ -146,28 +148,46 @@ def draw_error_rates(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     How to read it: the lower left is best: few errors, little time. A real-time factor of 0.01 is
     a second of work for 100 seconds of sound. A system that has another one below and to its left
-    is of no use. The lines are 95 % intervals of the error rate.
+    is of no use. The lines are 95 % intervals of the error rate, dotted where there was no error.
     """
     plt = pyplot_for(path)
     figure, axes = plt.subplots(figsize=(WIDTH, 5), layout="constrained")
-    for place, row in enumerate(measured_rows(rows, "wer", "rtf")):
-        colour, marker = COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
+    for row, style in zip(measured_rows(rows, "wer", "rtf"), mark_styles(), strict=False):
         _interval(axes, row, row["rtf"], vertical=True)
-        axes.plot(row["rtf"], row["wer"], marker, color=colour, markersize=7,
-                  label=row_name(row))
+        axes.plot(row["rtf"], row["wer"], linestyle="none", markersize=7, label=row_name(row),
+                  **style)
     # A little below 0, where marks of no errors have room.
     top = max(axes.get_ylim()[1], 1.0)
     axes.set(xscale="log", ylim=(-0.04 * top, top), xlabel="real-time factor",
              ylabel="word error rate, %", title="errors against time")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(color="0.92", which="both")
     axes.set_axisbelow(True)
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     save(figure, path)
 
 
-def _interval(axes: Any, row: Mapping[str, Any], place: float, vertical: bool) -> None:
+def rate_ends(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the ends of the interval of a row's word error rate, in per cent; None without one.
+
+    >>> rate_ends({"wer": 0.0, "wer_low": 0.0, "wer_high": 0.0, "words": 60})
+    (0.0, 5.0)
+    """
     if row.get("wer_low") is None or row.get("wer_high") is None:
+        return None
+    if row["wer"] == 0 and row.get("words"):
+        return 0.0, min(100.0, 100 * _UNSEEN / row["words"])
+    return row["wer_low"], row["wer_high"]
+
+
+def _highest(row: Mapping[str, Any]) -> float:
+    return max(row["wer"], *(rate_ends(row) or (0.0,)))
+
+
+def _interval(axes: Any, row: Mapping[str, Any], place: float, vertical: bool) -> None:
+    ends = rate_ends(row)
+    if ends is None:
         return
-    ends = [row["wer_low"], row["wer_high"]]
     pair = ([place] * 2, ends) if vertical else (ends, [place] * 2)
-    axes.plot(*pair, color="0.2", linewidth=1.2, marker="_" if vertical else "|", markersize=7)
+    axes.plot(*pair, color="0.2", linewidth=1.2, marker="_" if vertical else "|", markersize=7,
+              linestyle=":" if row["wer"] == 0 else "-")

@@ -38,8 +38,9 @@ def draw_posteriogram(posteriors: np.ndarray, names: Sequence[str], frame_shift:
         Of the classes.
 
     How to read it: light is sure. A clear utterance is a staircase from the upper left to the
-    lower right, one bright step a phone. Two half-bright bars in one place are two phones that the
-    model cannot tell apart; a grey column is a sound that it does not know.
+    lower right, one bright step a phone; phones that the model takes for one share a row. Two
+    half-bright bars in one place are two phones that the model cannot tell apart; a grey column is
+    a sound that it does not know.
     """
     plt = pyplot_for(path)
     rows = posteriogram_rows(posteriors)
@@ -80,6 +81,8 @@ def draw_trellis(costs: np.ndarray, best: np.ndarray, beam: float, frame_shift: 
         if the graph has too many living states for one picture, or none lives.
     """
     plt = pyplot_for(path)
+    from matplotlib.patheffects import withStroke
+
     alive = costs <= beam
     ever = np.flatnonzero(alive.any(axis=0))
     if not 0 < len(ever) <= MOST_STATES:
@@ -99,8 +102,9 @@ def draw_trellis(costs: np.ndarray, best: np.ndarray, beam: float, frame_shift: 
                          extent=(0, seconds, -0.5, len(order) - 0.5))
     times = (np.arange(len(best)) + 0.5) * frame_shift
     on_path = best >= 0
-    upper.plot(times[on_path], place[best[on_path]], color=COLOURS[1], linewidth=1.3,
-               label="best path")
+    # With a white rim, which parts it from the dark in grey print.
+    upper.plot(times[on_path], place[best[on_path]], color=COLOURS[1], linewidth=1.5,
+               label="best path", path_effects=[withStroke(linewidth=3.5, foreground="white")])
     upper.legend(loc="upper left", fontsize=8)
     upper.set(ylabel="state of the graph, by first frame",
               title=f"living tokens within the beam of {beam:g}")

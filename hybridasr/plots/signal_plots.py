@@ -250,4 +250,5 @@ def draw_pitch(track: np.ndarray, frame_shift: float, path: Path) -> None:
     lower.set(ylim=(0, 1), xlabel="time, s", ylabel="voiced, probability")
     for axes in (upper, lower):
         axes.grid(color="0.92")
+        axes.set_axisbelow(True)
     save(figure, path)

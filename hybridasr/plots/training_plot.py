@@ -8,7 +8,7 @@ from hybridasr.plots.canvas import WIDTH, line_styles, pyplot_for, save
 
 # Column of a history -> what its axis says, whether that axis is logarithmic for a wide range.
 _PANELS: dict[tuple[str, ...], tuple[str, bool]] = {
-    ("loglike",): ("log likelihood a frame", False),
+    ("loglike",): ("gain in log likelihood\na frame", False),
     ("gaussians",): ("Gaussians", False),
     ("loss", "held_out_loss"): ("loss a frame", False),
     ("accuracy", "held_out_accuracy"): ("frames right, %", False),
@@ -49,10 +49,11 @@ def draw_training(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: Pa
         As `train.history` keeps them.
 
     How to read it: the likelihood of mixtures rises and settles; a step up is new Gaussians or an
-    alignment anew, a fall a fault. Of a network, the loss falls and the accuracy rises; the
-    held-out line (dashed) is what counts: where it turns while the other goes on, the network
-    learns its training set by heart. A gradient norm that grows tells of too large a learning
-    rate.
+    alignment anew, a fall a fault. It is drawn above that of the first iteration, which the legend
+    tells: systems with other features stand on levels that cannot be compared. Of a network, the
+    loss falls and the accuracy rises; the held-out line (dashed) is what counts: where it turns
+    while the other goes on, the network learns its training set by heart. A gradient norm that
+    grows tells of too large a learning rate.
     """
     plt = pyplot_for(path)
     panels = training_lines(histories)
@@ -63,12 +64,15 @@ def draw_training(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: Pa
     for axes, (columns, lines) in zip(rows[:, 0], panels.items(), strict=False):
         title, logarithmic = _PANELS[columns]
         for (name, (steps, values)), style in zip(lines.items(), line_styles(), strict=False):
+            if columns == ("loglike",):
+                name, values = f"{name}, from {values[0]:.1f}", [v - values[0] for v in values]
             axes.plot(steps, values, marker="o", markersize=2.5, linewidth=1.2, label=name,
                       **style)
         drawn = [value for _, values in lines.values() for value in values]
         # A narrow range has no power of ten to stand at the ticks.
         wide = logarithmic and min(drawn) > 0 and max(drawn) >= 10 * min(drawn)
         axes.set(ylabel=title, yscale="log" if wide else "linear")
+        axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
         axes.grid(color="0.92")
         axes.legend(fontsize=8, frameon=False)
     rows[-1, 0].set_xlabel("round" if rounds else "iteration")

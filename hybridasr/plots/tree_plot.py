@@ -49,8 +49,8 @@ def draw_tree(tree: DecisionTree, names: Mapping[int, str], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(2 + LEAF_WIDTH * leaves, 1 + LEVEL_HEIGHT * depth))
     for x, level, target, answer in lines:
         axes.plot([x, target], [-level, -level - 1], color="0.6", linewidth=0.8, zorder=1)
-        axes.text((x + target) / 2, -level - 0.5, _wrap(answer), fontsize=6, color="0.3",
-                  ha="center", va="center", zorder=2)
+        axes.text((x + target) / 2, -level - 0.5, _wrap(answer), fontsize=7, color="0.3",
+                  ha="center", va="center", zorder=2, bbox={"color": "white", "pad": 0.5})
     for x, level, text, is_leaf in places:
         axes.text(x, -level, text, fontsize=7, ha="center", va="center", zorder=3,
                   bbox={"boxstyle": "round" if is_leaf else "square", "linewidth": 0.6,

@@ -1,5 +1,6 @@
 """Owns the page that follows one utterance through a model, from samples to the decision."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from hybridasr.plots.signal_plots import frame_power, frame_times
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.recognize.results import make_result
 from hybridasr.report.page import (
+    Signed,
     paragraph,
     picture,
     player,
@@ -248,15 +250,17 @@ def _measures_table(measures: np.ndarray, verifier: Verifier) -> str:
     if calibration is None:
         return table("What is measured of the command: larger speaks for it",
                      ["measure", "value", "what it is"],
-                     [[name, float(value), MEANINGS[name]]
+                     [[name.replace("_", " "), float(value), MEANINGS[name]]
                       for name, value in zip(NAMES, measures, strict=True)])
     regression, columns = calibration.regression, calibration.columns(NAMES)
     values = measures[columns]
     parts = standardised(values, regression.means, regression.scales) * regression.weights
-    rows = [[name, float(value), float(part), MEANINGS[name]]
-            for name, value, part in zip(calibration.names, values, parts, strict=True)]
-    rows.append(["all the same", None, regression.bias, "where the calibration begins"])
+    rows = sorted(([name.replace("_", " "), float(value), Signed(float(part)), MEANINGS[name]]
+                   for name, value, part in zip(calibration.names, values, parts, strict=True)),
+                  key=lambda row: -abs(row[2].value))
+    rows.insert(0, ["start", None, Signed(regression.bias), "before anything is measured"])
     total = float(parts.sum() + regression.bias)
-    rows.append(["sum", None, total, "log odds that the command is right"])
-    return table("What speaks for the command (above 0) and against it (below), in log odds",
+    rows.append(["sum", None, Signed(total), "log odds that the command is right: a probability of "
+                 f"{1 / (1 + math.exp(-total)):.3f}"])
+    return table("What speaks for the command (+) and against it (-), in log odds, the most first",
                  ["measure", "value", "log odds", "what it is"], rows)

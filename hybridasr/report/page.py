@@ -9,6 +9,7 @@ import html
 import io
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,16 @@ th { background: #eee } td.number { text-align: right; font-variant-numeric: tab
 audio { vertical-align: middle; height: 2rem } code { overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 """
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A number with its sign and two digits behind the point, as in a column that is summed up."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f}"
 
 
 def text(value: object) -> str:
@@ -62,8 +73,16 @@ def details(summary: str, *parts: str) -> str:
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; a cell that begins with ``<audio`` is put in as it is."""
-    lines = ['<div class="wide"><table>', f"<caption>{text(caption)}</caption>", "<thead><tr>",
+    """Return a table; a cell that begins with ``<audio`` is put in as it is.
+
+    Numbers stand at the right: int, float, `Signed`, and what is missing of them.
+    """
+    rows = [list(row) for row in rows]
+    numbers = [all(row[place] is None or _is_number(row[place]) for row in rows)
+               for place in range(len(head))]
+    # What may be too wide is moved with the arrow keys, once it has the focus.
+    lines = [f'<div class="wide" role="group" aria-label="{text(caption)}" tabindex="0"><table>',
+             f"<caption>{text(caption)}</caption>", "<thead><tr>",
              *(f'<th scope="col">{text(name)}</th>' for name in head), "</tr></thead><tbody>"]
     for row in rows:
         cells = []
@@ -72,10 +91,14 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
             if place == 0:
                 cells.append(f'<th scope="row">{inner}</th>')
             else:
-                number = isinstance(cell, int | float) and not isinstance(cell, bool)
-                cells.append(f'<td{" class=number" if number else ""}>{inner}</td>')
+                right = _is_number(cell) or (cell is None and numbers[place])
+                cells.append(f'<td{" class=number" if right else ""}>{inner}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float | Signed) and not isinstance(cell, bool)
 
 
 def picture(draw: Callable[[Path], None], alternative: str, caption: str = "",

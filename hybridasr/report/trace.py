@@ -138,12 +138,13 @@ def phone_posteriors(model: AcousticModel, loglikes: np.ndarray
                      ) -> tuple[np.ndarray, list[str]]:
     """Return how probable each phone is in each frame, and the phones' names.
 
-    A network's posteriors; of mixtures, their scaled likelihoods with equal priors. A pdf that
-    several phones share counts for each of them in equal parts.
+    A network's posteriors; of mixtures, their scaled likelihoods with equal priors. Phones that
+    share all their pdfs, such as the tones of a vowel in a small model, are one class with all
+    their names; a pdf that others share counts for each class in equal parts.
 
     Returns
     -------
-    (float64 (num_frames, num_phones), names)
+    (float64 (num_frames, num_classes), names)
     """
     scores = loglikes.astype(np.float64)
     scores = MIXTURE_SCALE * scores if model.nnet is None else scores + model.nnet.log_priors
@@ -153,8 +154,13 @@ def phone_posteriors(model: AcousticModel, loglikes: np.ndarray
     phones, rows = np.unique(pairs[:, 0], return_inverse=True)
     shares = np.zeros((scores.shape[1], len(phones)))
     shares[pairs[:, 1], rows] = 1.0
+    alike: dict[bytes, list[int]] = {}
+    for row in range(len(phones)):
+        alike.setdefault(shares[:, row].tobytes(), []).append(row)
+    shares = shares[:, [group[0] for group in alike.values()]]
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1.0)
-    return scores @ shares, [model.lang.phone_name(int(phone)) for phone in phones]
+    return scores @ shares, [" ".join(model.lang.phone_name(int(phones[row])) for row in group)
+                             for group in alike.values()]
 
 
 def search_trace(recognizer: Recognizer, decoded: Decoded, loglikes: np.ndarray) -> SearchTrace:

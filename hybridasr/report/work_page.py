@@ -1,5 +1,6 @@
 """Owns the page of a recipe's run: stages, systems, trainings, errors to listen to, changes."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,12 @@ from hybridasr.report.page import (
     write_page,
 )
 from hybridasr.score.detection import Trials
-from hybridasr.score.result_table import DECISION_COLUMNS, read_results
+from hybridasr.score.result_table import (
+    DECISION_COLUMNS,
+    KNOWN,
+    column_title,
+    read_results,
+)
 from hybridasr.score.wer import References, Scores
 from hybridasr.storage import PathLike, read_json
 from hybridasr.train.history import read_history
@@ -169,11 +175,9 @@ def _systems_part(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[st
         return section("Systems", paragraph("No system was scored yet."))
     shown = measured_rows(rows, "wer")
     columns = [name for name in _RESULT_COLUMNS if any(row.get(name) is not None for row in shown)]
-    titles = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER %",
-              "ser": "SER %", "rtf": "real-time factor", "train_seconds": "training, s"}
     parts = [picture(lambda file: draw_systems(rows, file, others),
                      "bars of the word error rates of all systems", reading(draw_systems)),
-             table("Word error rates", ["system", *(titles.get(name, name) for name in columns)],
+             table("Word error rates", ["system", *map(column_title, columns)],
                    [[row_name(row), *(row.get(name) for name in columns)] for row in shown])]
     if measured_rows(rows, "wer", "rtf"):
         parts.append(picture(lambda file: draw_error_rates(rows, file),
@@ -187,8 +191,10 @@ def _decisions_part(work: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     shown = measured_rows(rows, "accepted_right")
     if not shown:
         return ""
-    parts = [table("Commands accepted, others rejected (per cent)", list(DECISION_COLUMNS),
-                   [[row.get(name) for name in DECISION_COLUMNS] for row in shown])]
+    parts = [table("Commands accepted, others rejected (per cent)",
+                   list(map(column_title, DECISION_COLUMNS)),
+                   [[KNOWN.get(row.get(name), row.get(name)) if name == "known" else row.get(name)
+                     for name in DECISION_COLUMNS] for row in shown])]
     trials: dict[str, Trials] = {}
     for path in sorted((work / "exp").glob("*/commands_*/trials")):
         try:
@@ -213,22 +219,23 @@ def _decisions_part(work: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _errors_part(work: Path, sounds: _Sounds) -> str:
-    parts = []
+    parts, faultless = [], []
     for one in scored_sets(work):
         wrong = sorted((name for name, alignment in one.scores.alignments.items()
                         if alignment.errors),
                        key=lambda name: (-one.scores.alignments[name].errors, name))
+        if not wrong:
+            faultless.append(one.name)
+            continue
         speakers = table("Errors by speaker", ["speaker", "utterances", "words", "errors",
                                                "WER %"], speaker_errors(one.scores))
-        if not wrong:
-            parts.append(section(one.name, paragraph("No errors."), details(
-                "speakers", speakers), level=3))
-            continue
         rows = [[name, *_two_sides(one.scores, name), sounds.player(one.data, name)]
                 for name in wrong[:MOST_UTTERANCES]]
         caption = f"Utterances with the most errors, {len(rows)} of {len(wrong)}"
         parts.append(section(one.name, speakers, table(
             caption, ["utterance", "said", "recognised", "recording"], rows), level=3))
+    if faultless:
+        parts.append(paragraph(f"Without errors: {'; '.join(faultless)}."))
     return section("Errors", *parts) if parts else ""
 
 
@@ -256,12 +263,40 @@ def _stages_part(records: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [paragraph(f"{len(records)} stages, {total:.0f} s together, in the order in which they "
                        "ran."),
              table("Stages", ["stage", "seconds", "what it says"],
-                   [[name, record.get("seconds"), record.get("line") or ""]
+                   [[name, record.get("seconds"), stage_words(name, record.get("line") or "")]
                     for name, record in records.items()])]
-    parts += [details(f"{name}: {len(record['options'])} options", table(
-        f"Options of {name}", ["option", "value"], record["options"].items()))
-        for name, record in records.items() if record["options"]]
+    for names, options in shared_options(records):
+        title = f"{', '.join(names)}: {len(options)} options"
+        parts.append(details(title, table("Options", ["option", "value"], options.items())))
     return section("Stages", *parts)
+
+
+def stage_words(name: str, line: str) -> str:
+    """Return what a stage's line says besides the names of the stage and of its directory.
+
+    >>> stage_words("mono", "mono: work/a/exp/mono: 2 jobs, 1.19 h"), stage_words("lang", "9 words")
+    ('2 jobs, 1.19 h', '9 words')
+    """
+    return re.sub(r"^[^:]*/exp/[^:]*: ", "", line.removeprefix(f"{name}: "))
+
+
+def shared_options(records: Mapping[str, Mapping[str, Any]]
+                   ) -> list[tuple[list[str], dict[str, Any]]]:
+    """Return (names of stages, the options that all of them had), in the order of the first ones.
+
+    >>> shared_options({"a": {"options": {"x": 1}}, "b": {"options": {}},
+    ...                 "c": {"options": {"x": 1}}})
+    [(['a', 'c'], {'x': 1})]
+    """
+    groups: list[tuple[list[str], dict[str, Any]]] = []
+    for name, record in records.items():
+        options = record["options"]
+        names = next((names for names, others in groups if others == options), None)
+        if names is not None:
+            names.append(name)
+        elif options:
+            groups.append(([name], options))
+    return groups
 
 
 def _changes_part(work: Path, against: Path, rows: Sequence[Mapping[str, Any]],

@@ -33,6 +33,15 @@ _TITLES = {"wer": "WER %", "wer_low": "95 % from", "wer_high": "to", "cer": "CER
 _FORMATS = {"rtf": ".4f", "train_seconds": ".1f", "ece": ".3f"}
 
 
+def column_title(name: str) -> str:
+    """Return what a column of results is called in tables.
+
+    >>> column_title("wer"), column_title("words")
+    ('WER %', 'words')
+    """
+    return _TITLES.get(name, name)
+
+
 def add_result(path: str | Path, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Put `row` into the results file at `path`, and return all rows.
 

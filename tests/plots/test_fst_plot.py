@@ -45,6 +45,21 @@ def test_labels_drawn(figures):
         "", "a1:打开/0.5\n2:ε", "ε/0.25", "x", "0", "1\n/1.5"}
 
 
+def test_columns_are_as_far_apart_as_their_labels_need(figures):
+    kept = figures("fst_plot")
+    names = {1: "a", 2: "a_long_name_of_a_word"}
+    draw_fst(graph((0, 1, 1, 0, 1), (1, 2, 2, 0, 2), (2, 1, 1, 0, 3), final=[INF, INF, INF, 0]),
+             names, names, "G", PATH)
+    axes, = kept[0].axes
+    across = sorted({line.get_xdata()[0] for line in axes.lines})
+    steps = np.diff(across)
+    assert steps[1] > 1.5 * steps[0]
+    # Labels lie above all arrows and below the states.
+    arrows = {text.zorder for text in axes.texts if not text.get_text()}
+    labels = {text.zorder for text in axes.texts if text.get_text() in names.values()}
+    assert max(arrows) < min(labels) < min(line.zorder for line in axes.lines)
+
+
 def test_many_parallel_arcs_are_counted(figures):
     kept = figures("fst_plot")
     draw_fst(graph(*((0, n, n, 0, 1) for n in range(1, 31)), final=[INF, 0]), {}, {}, "G", PATH)

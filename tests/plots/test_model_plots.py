@@ -54,7 +54,7 @@ def test_frames_go_to_the_likeliest_gaussian():
         frame, means[g], np.sqrt(variances[g])).sum()) for frame in feats]
     assert view.owners.tolist() == wanted
     np.testing.assert_array_equal(view.frames, feats[:, [2, 0]])
-    assert view.names == ("column 2", "column 0")
+    assert view.names == ("feature column 2", "feature column 0")
 
 
 def test_gaussians_drawn(figures):
@@ -65,6 +65,10 @@ def test_gaussians_drawn(figures):
     axes, = kept[0].axes
     # Two standard deviations to each side.
     assert [(one.width, one.height) for one in axes.patches] == [(4, 8), (4, 4)]
+    # The frames of a Gaussian have a shape of their own, which the legend shows.
+    marks = [(line.get_marker(), line.get_xydata().tolist()) for line in axes.lines]
+    assert marks == [("o", [[0, 0]]), ("x", [[0, 0]]), ("o", []),
+                     ("s", [[5, 5], [5, 6]]), ("x", [[5, 5]]), ("s", [])]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "weight 0.40, 1 frames", "weight 0.60, 2 frames"]
     assert axes.get_title() == "a1: 2 Gaussians, 3 frames"

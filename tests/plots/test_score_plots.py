@@ -49,6 +49,25 @@ def test_systems_drawn(figures):
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mono, t", "dnn, t"]
 
 
+def test_without_errors_the_interval_is_three_among_the_words(figures):
+    kept = figures("score_plots")
+    row = {**ROWS[0], "wer": 0.0, "wer_low": 0.0, "wer_high": 0.0, "words": 24}
+    draw_systems([row], PATH)
+    draw_error_rates([row], PATH)
+    for figure, want in zip(kept, ([[0, 0], [12.5, 0]], [[0.01, 0], [0.01, 12.5]]), strict=True):
+        line = figure.axes[0].lines[0]
+        assert line.get_xydata().tolist() == want
+        assert line.get_linestyle() == ":"
+    assert kept[0].axes[0].get_xlim()[1] > 12.5
+
+
+def test_every_system_has_a_mark_of_its_own(figures):
+    kept = figures("score_plots")
+    draw_error_rates([{**ROWS[1], "system": str(number)} for number in range(20)], PATH)
+    marks = {(line.get_color(), line.get_marker()) for line in kept[0].axes[0].lines}
+    assert len(marks) == 20
+
+
 def test_error_rates_drawn(figures):
     kept = figures("score_plots")
     draw_error_rates(ROWS, PATH)

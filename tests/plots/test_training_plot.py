@@ -30,3 +30,16 @@ def test_curves_drawn(figures):
     assert axes[-1].get_xlabel() == "round"
     draw_training({"mono": [{"iteration": 1, "loglike": -9.0, "gaussians": 5}]}, Path("x.svg"))
     assert kept[1].axes[-1].get_xlabel() == "iteration"
+
+
+def test_likelihoods_are_gains_at_whole_iterations(figures):
+    kept = figures("training_plot")
+    rows = {name: [{"iteration": step, "loglike": start + step} for step in range(1, 20)]
+            for name, start in (("mono", -10.0), ("tri2b", -50.0))}
+    draw_training(rows, Path("x.svg"))
+    axes, = kept[0].axes
+    for line in axes.lines:
+        assert line.get_ydata().tolist() == list(range(19))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "mono, from -9.0", "tri2b, from -49.0"]
+    assert all(tick == int(tick) for tick in axes.get_xticks())

@@ -1,6 +1,7 @@
 """One utterance step by step, against the recogniser and against brute force."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,17 @@ def test_posteriors_of_phones_sum_to_one(spoken):
     np.testing.assert_allclose(posteriors.sum(axis=1), 1)
     assert names[posteriors[0].argmax()] == "SIL"
     assert {"d", "a1", "t", "i1"} <= {names[row] for row in posteriors.argmax(axis=1)}
+
+
+def test_phones_that_share_all_pdfs_are_one_class():
+    # Phones 1 and 2 share both pdfs, 3 shares one of them with nobody else but them.
+    tuples = np.array([[1, 0, 0], [1, 1, 1], [2, 0, 0], [2, 1, 1], [3, 0, 0], [3, 1, 2]])
+    model = SimpleNamespace(nnet=SimpleNamespace(log_priors=np.zeros(3)),
+                            transitions=SimpleNamespace(tuples=tuples),
+                            lang=SimpleNamespace(phone_name="_abc".__getitem__))
+    posteriors, names = trace.phone_posteriors(model, np.log(np.array([[0.5, 0.3, 0.2]])))
+    assert names == ["a b", "c"]
+    np.testing.assert_allclose(posteriors, [[0.25 + 0.3, 0.25 + 0.2]], rtol=1e-6)
 
 
 def test_frames_of_a_state_are_those_of_the_alignment(spoken_world, spoken):

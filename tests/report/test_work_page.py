@@ -56,10 +56,29 @@ def test_page_of_a_run(work, tmp_path):
     assert [sound["aria-label"] for sound in page.all("audio")] == ["utterance b-1"]
     assert "b-1 <shut> it cut it" in page.text
     assert "b 1 2 1 50 a 1 2 0 0" in page.text
-    assert "mono 3.25 mono: <done>" in page.text
+    assert "mono 3.25 <done>" in page.text
     assert "MonoOptions.seed 1" in page.text
     # Systems, errors against time, the training.
     assert len(page.all("img")) == 3
+
+
+def test_stages_are_told_once(work, tmp_path):
+    record = json.loads((work / ".stages" / "mono.json").read_text())
+    write_json(work / ".stages" / "tri1.json", {
+        **record, "line": "tri1: work/x/exp/tri1: 2 jobs", "seconds": 1.0})
+    write_json(work / ".stages" / "lang.json", {**record, "options": {"x": 1}})
+    report(work, tmp_path / "page.html")
+    page = check_page(tmp_path / "page.html")
+    assert "tri1 1 2 jobs" in page.text
+    # Stages with the same options share their table.
+    assert page.text.count("mono, tri1: 2 options") == 1
+    assert page.text.count("MonoOptions.seed") == 1
+
+
+def test_sets_without_errors_are_named_together(work, tmp_path):
+    (work / "exp" / "mono" / "decode_test" / "text").write_text("a-1 open door\nb-1 <shut> it\n")
+    report(work, tmp_path / "page.html")
+    assert "Errors Without errors: mono, test." in check_page(tmp_path / "page.html").text
 
 
 def test_changes_against_another_run(work, tmp_path):

@@ -2,7 +2,7 @@
 
 import {Session} from "./session.js";
 import {Spectrogram} from "./spectrogram.js";
-import {changeLanguage, say, showLanguage} from "./texts.js";
+import {changeLanguage, quote, say, showLanguage, tell} from "./texts.js";
 
 const MOST_SHOWN = 50; // results
 const FILE_RATE = 16000;
@@ -15,10 +15,7 @@ let threshold = null;
 let live = null; // {session, audio, stream} of the microphone
 let trial = null; // the session that tells whether the command list is good
 let typing = 0; // the timer of the command list
-
-function setStatus(text) {
-  if (place("status").textContent !== text) place("status").textContent = text;
-}
+let results = []; // events, the newest first
 
 function token() {
   return place("token").value.trim() || sessionStorage.getItem("token") || "";
@@ -34,7 +31,7 @@ function handlers(over = {}) {
     refused: showRefused,
     partial: (text) => { place("partial").textContent = text; },
     result: showResult,
-    closed: (line) => setStatus(line ?? say("gone")),
+    closed: (line) => showEnd(line, "gone"),
     ...over,
   };
 }
@@ -42,16 +39,25 @@ function handlers(over = {}) {
 function showReady(state) {
   threshold = state.threshold;
   place("commands").removeAttribute("aria-invalid");
-  place("commands-state").textContent = state.commands === 0 ? say("ready_graph")
-    : say("ready", state.commands, Math.max(1, Math.round(1000 * state.seconds)));
+  if (state.commands === 0) tell(place("commands-state"), "ready_graph");
+  else {
+    tell(place("commands-state"), "ready", state.commands,
+      Math.max(1, Math.round(1000 * state.seconds)));
+  }
+}
+
+// Why the connection has ended: what the server said, or a text of the page.
+function showEnd(line, key, ...values) {
+  if (line) quote(place("status"), line);
+  else tell(place("status"), key, ...values);
 }
 
 function showRefused(line) {
   if (/\bcommands?\b/.test(line)) {
     place("commands").setAttribute("aria-invalid", "true");
-    place("commands-state").textContent = line;
+    quote(place("commands-state"), line);
   } else {
-    setStatus(line);
+    quote(place("status"), line);
   }
 }
 
@@ -60,16 +66,22 @@ function showResult(event) {
   for (const {word, start, end} of event.result) {
     spectrogram.word(word, start, end, event.accepted);
   }
-  const words = spectrogram.words.map((one) => one.text).join(" ");
-  place("spectrogram").setAttribute("aria-label", say(
-    "spectrogram", Math.round(spectrogram.span), words || say("no_words")));
+  describeSpectrogram();
   if (event.reason === "no-speech") return;
   place("nothing").hidden = true;
-  place("results").prepend(resultItem(event));
+  results = [{event, threshold}, ...results].slice(0, MOST_SHOWN);
+  place("results").prepend(resultItem(results[0]));
   while (place("results").children.length > MOST_SHOWN) place("results").lastChild.remove();
 }
 
-function resultItem(event) {
+function describeSpectrogram() {
+  const words = spectrogram.words.map((one) => one.text).join(" ");
+  place("spectrogram").setAttribute("aria-label", say(
+    "spectrogram", Math.round(spectrogram.span), words || say("no_words")));
+}
+
+// The threshold is that of the list with which it was recognised.
+function resultItem({event, threshold}) {
   const item = document.createElement("li");
   item.className = event.accepted ? "accepted" : "rejected";
   const line = (name, text) => {
@@ -84,12 +96,12 @@ function resultItem(event) {
   if (event.confidence === null) {
     if (event.id !== undefined && threshold === null) line("note", say("uncalibrated"));
   } else {
-    item.append(confidenceBar(event.confidence));
+    item.append(confidenceBar(event.confidence, threshold));
     line("note", [say("confidence", Math.round(100 * event.confidence)),
       ...(threshold === null ? [] : [say("threshold", Math.round(100 * threshold))])].join(", "));
   }
   const slots = Object.entries(event.slots ?? {}).map(([name, value]) => `${name} = ${value}`);
-  const id = event.id !== undefined && event.id !== event.text.replaceAll(" ", "") ? [event.id] : [];
+  const id = event.id && event.id !== event.text.replaceAll(" ", "") ? [event.id] : [];
   const from = event.start === undefined ? [] : [`${event.start.toFixed(1)}–${event.end.toFixed(1)} s`];
   line("note", [...id, ...slots, ...from].join(" · "));
   const near = event.alternatives.map((one) => one.text).filter(Boolean);
@@ -97,7 +109,7 @@ function resultItem(event) {
   return item;
 }
 
-function confidenceBar(confidence) {
+function confidenceBar(confidence, threshold) {
   // Shapes with attributes: styles in place are not allowed by the page's policy.
   const bar = document.createElement("div");
   bar.className = "bar";
@@ -119,22 +131,22 @@ function showLevel(samples) {
 
 async function startMicrophone() {
   if (!navigator.mediaDevices) {
-    setStatus(say("not_secure"));
+    tell(place("status"), "not_secure");
     return;
   }
-  setStatus(say("connecting"));
+  tell(place("status"), "connecting");
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({audio: SOUND});
   } catch (error) {
-    setStatus(say("no_microphone", error.message));
+    tell(place("status"), "no_microphone", error.message);
     return;
   }
   const audio = new AudioContext();
   await audio.audioWorklet.addModule("capture.js");
   const session = new Session(token(), handlers({closed: (line) => {
     if (live?.session === session) stopMicrophone();
-    setStatus(line ?? say("stopped"));
+    showEnd(line, "stopped");
   }}));
   live = {session, audio, stream};
   session.configure(config(audio.sampleRate));
@@ -144,12 +156,12 @@ async function startMicrophone() {
     showLevel(data);
     spectrogram.push(data);
     session.hear(data);
-    if (session.waiting > 20) setStatus(say("behind", (session.waiting / 10).toFixed(0)));
+    if (session.waiting > 20) tell(place("status"), "behind", Math.round(session.waiting / 10));
   };
   audio.createMediaStreamSource(stream).connect(capture);
   await session.opened;
   showMicrophone();
-  setStatus(say("listening"));
+  tell(place("status"), "listening");
 }
 
 function stopMicrophone() {
@@ -163,19 +175,17 @@ function stopMicrophone() {
 }
 
 function showMicrophone() {
-  const button = place("microphone");
-  button.setAttribute("aria-pressed", String(live !== null));
-  button.dataset.text = live ? "stop" : "start";
-  button.textContent = say(button.dataset.text);
+  place("microphone").setAttribute("aria-pressed", String(live !== null));
+  tell(place("microphone"), live ? "stop" : "start");
 }
 
 async function recognizeFile(file) {
-  setStatus(say("reading", file.name));
+  tell(place("status"), "reading", file.name);
   let sound;
   try {
     sound = await new OfflineAudioContext(1, 1, FILE_RATE).decodeAudioData(await file.arrayBuffer());
   } catch (error) {
-    setStatus(say("cannot_read", file.name, error.message));
+    tell(place("status"), "cannot_read", file.name, error.message);
     return;
   }
   const mixer = new OfflineAudioContext(1, Math.ceil(sound.duration * FILE_RATE), FILE_RATE);
@@ -185,7 +195,7 @@ async function recognizeFile(file) {
   source.start();
   const samples = (await mixer.startRendering()).getChannelData(0);
   const session = new Session(token(), handlers({
-    closed: (line) => setStatus(line ?? say("read", file.name))}));
+    closed: (line) => showEnd(line, "read", file.name)}));
   session.configure(config(FILE_RATE));
   spectrogram.begin(FILE_RATE);
   for (let begin = 0; begin < samples.length; begin += FILE_RATE / 4) {
@@ -200,7 +210,7 @@ async function recognizeFile(file) {
 
 function commandsChanged() {
   localStorage.setItem("commands", place("commands").value);
-  place("commands-state").textContent = say("making");
+  tell(place("commands-state"), "making");
   if (live) {
     live.session.configure(config(live.audio.sampleRate));
     return;
@@ -219,13 +229,14 @@ async function lookForToken() {
   const headers = token() ? {Authorization: `Bearer ${token()}`} : {};
   const needed = (await fetch("metrics", {headers})).status === 401;
   place("token-section").hidden = !needed && !token();
-  if (needed) setStatus(say("token_label"));
+  if (needed) tell(place("status"), "token_label");
   else commandsChanged();
 }
 
 place("language").addEventListener("click", () => {
   changeLanguage();
-  showMicrophone();
+  describeSpectrogram();
+  place("results").replaceChildren(...results.map(resultItem));
 });
 place("microphone").addEventListener("click", () => (live ? stopMicrophone() : startMicrophone()));
 place("file").addEventListener("change", ({target}) => {
@@ -250,4 +261,5 @@ for (const [kind, over] of [["dragover", true], ["dragleave", false], ["drop", f
 }
 place("commands").value = localStorage.getItem("commands") ?? "";
 showLanguage();
+describeSpectrogram();
 lookForToken();

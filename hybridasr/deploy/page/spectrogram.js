@@ -2,6 +2,7 @@
 // words over it where they were said.
 
 const COLUMN = 0.01; // seconds
+const COLUMNS = 800, ROWS = 160;
 const SIZE = 512; // samples of a column, after resampling to RATE
 const RATE = 16000;
 const FLOOR = -95, CEILING = -25; // decibels that are black and white
@@ -11,15 +12,24 @@ export class Spectrogram {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", {willReadFrequently: false});
     this.picture = document.createElement("canvas");
-    this.picture.width = canvas.width;
-    this.picture.height = canvas.height;
+    this.picture.width = COLUMNS;
+    this.picture.height = ROWS;
     this.window = Float32Array.from({length: SIZE}, (_, i) =>
       0.5 - 0.5 * Math.cos((2 * Math.PI * i) / SIZE));
     this.begin(RATE);
+    // A dot of the canvas is one of the screen, so that words are sharp at every width.
+    new ResizeObserver(() => this.fit()).observe(canvas);
+  }
+
+  fit() {
+    const {width, height} = this.canvas.getBoundingClientRect();
+    this.canvas.width = Math.max(1, Math.round(width * devicePixelRatio));
+    this.canvas.height = Math.max(1, Math.round(height * devicePixelRatio));
+    this.draw();
   }
 
   get span() {
-    return this.canvas.width * COLUMN;
+    return COLUMNS * COLUMN;
   }
 
   // Begin another stream of so many samples a second.
@@ -76,20 +86,19 @@ export class Spectrogram {
   }
 
   draw() {
-    const {context, canvas} = this;
-    context.drawImage(this.picture, 0, 0);
-    context.font = "16px system-ui, sans-serif";
+    const {context, canvas} = this, dot = devicePixelRatio;
+    context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
+    context.font = `${16 * dot}px system-ui, sans-serif`;
     context.textBaseline = "top";
+    const second = canvas.width / this.span;
     for (const {text, start, end, accepted} of this.words) {
-      const place = (seconds) => canvas.width - (this.seconds - seconds) / COLUMN;
-      const left = place(start), width = Math.max(2, place(end) - left);
+      const left = canvas.width - (this.seconds - start) * second;
       context.fillStyle = accepted ? "rgba(120, 220, 150, .25)" : "rgba(255, 150, 140, .25)";
-      context.fillRect(left, 0, width, canvas.height);
-      const room = context.measureText(text).width + 6;
+      context.fillRect(left, 0, Math.max(2, (end - start) * second), canvas.height);
       context.fillStyle = "rgba(0, 0, 0, .75)";
-      context.fillRect(left, 2, room, 22);
+      context.fillRect(left, 2 * dot, context.measureText(text).width + 6 * dot, 22 * dot);
       context.fillStyle = "#ffffff";
-      context.fillText(text, left + 3, 4);
+      context.fillText(text, left + 3 * dot, 4 * dot);
     }
   }
 }

@@ -26,7 +26,7 @@ export const texts = {
     no_microphone: "No microphone: {0}",
     not_secure: "Browsers give the microphone to pages from this machine or over https only.",
     cannot_read: "{0} cannot be read: {1}",
-    ready: "{0} commands are ready ({1} ms).",
+    ready: "Ready: {0} commands ({1} ms).",
     ready_graph: "The sentences of the server's model are ready.",
     making: "Making the list ready ...",
     accepted: "accepted",
@@ -70,7 +70,7 @@ export const texts = {
     no_microphone: "没有麦克风：{0}",
     not_secure: "浏览器只允许本机或 https 页面使用麦克风。",
     cannot_read: "无法读取 {0}：{1}",
-    ready: "{0} 条命令已就绪（{1} 毫秒）。",
+    ready: "已就绪：{0} 条命令（{1} 毫秒）。",
     ready_graph: "服务器模型的句子已就绪。",
     making: "正在准备命令……",
     accepted: "接受",
@@ -98,10 +98,33 @@ export function say(key, ...values) {
   return texts[language][key].replace(/\{(\d)\}/g, (_, number) => values[number]);
 }
 
+// Let an element say a text, also after a change of the language.
+export function tell(element, key, ...values) {
+  element.dataset.text = key;
+  element.dataset.values = JSON.stringify(values);
+  showText(element);
+}
+
+// Let an element show a line of the server, which is English whatever the page speaks.
+export function quote(element, line) {
+  delete element.dataset.text;
+  element.lang = "en";
+  element.textContent = line;
+}
+
+function showText(element) {
+  const {text, values} = element.dataset;
+  const line = say(text, ...JSON.parse(values ?? "[]"));
+  element.removeAttribute("lang");
+  // Said again, it would be read aloud again.
+  if (element.textContent !== line) element.textContent = line;
+}
+
 export function showLanguage() {
   document.documentElement.lang = language;
-  for (const place of document.querySelectorAll("[data-text]")) {
-    place.textContent = say(place.dataset.text);
+  document.querySelectorAll("[data-text]").forEach(showText);
+  for (const element of document.querySelectorAll("[data-label]")) {
+    element.setAttribute("aria-label", say(element.dataset.label));
   }
   const button = document.getElementById("language");
   button.textContent = say("other");
