@@ -1,6 +1,6 @@
 """Puts words that a model did not have at training into a graph, and scores them.
 
-    tools/bench/bench_open_vocabulary.py WORK [--words 1000] [--system tri2b]
+    tools/bench/bench_open_vocabulary.py WORK [--words 1000] [--system tri2b | --network]
 
 WORK is the work directory of the recipe words_zh after its stage 3 (features). Unseen words are
 those of the test, of which the training has none, filled up with phrases of pypinyin's dictionary
@@ -10,6 +10,9 @@ that are drawn. Three models:
     removed   a copy of it: the same phones and numbers, but its lexicon lacks the unseen words
     unseen    trained on the same recordings with a lexicon of the words of the training alone; it
               lacks the phones that only unseen words have
+
+With --network, the recipe's trained network (WORK/exp/dnn) takes the place of the first two, with a
+lexicon that has the unseen words and one that lacks them; no third one is trained.
 
 `mkgraph --commands` builds the same grammars for each: the unseen words alone, and with the words
 of the training. Printed: words wrong (as in the recipe, homophones count as right for each other),
@@ -32,7 +35,6 @@ from hybridasr.corpus.datadir import read_datadir
 from hybridasr.decode.search import SearchOptions
 from hybridasr.evaluation.evaluate import evaluate, graph_lang, homophone_classes
 from hybridasr.graph.mklang import make_lang
-from hybridasr.lexicon.extend import with_sayable_words
 from hybridasr.lexicon.langdir import LangOptions, prepare_lang, read_lang
 from hybridasr.lexicon.lexicon import build_lexicon
 from hybridasr.lexicon.phones import default_phone_set
@@ -52,30 +54,40 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--words", type=int, default=1000, help="unseen words (1000)")
     parser.add_argument("--system", default="tri2b", choices=("mono", "tri1", "tri2b"))
+    parser.add_argument("--network", action="store_true", help="the network of WORK/exp/dnn")
     parser.add_argument("--nj", type=int, default=1)
     args = parser.parse_args()
     recipe = read_recipe(REPOSITORY / "egs" / "words_zh")
     folder, data = args.work / "open_vocabulary", args.work / "data"
-    train, test = read_datadir(data / "train"), read_datadir(data / "test")
-    make_lang([train.path], folder / "unseen" / "lang", recipe.options["lang"])
+    train = read_datadir(data / "train")
+    test = read_datadir((data / "network" if args.network else data) / "test")
+    sayable = args.work / "exp" / "dnn" / "lang" if args.network else folder / "unseen" / "lang"
+    if not args.network:
+        make_lang([train.path], sayable, recipe.options["lang"])
     known = sorted({word for u in train.utterances.values() for word in u.words})
-    unseen = unseen_words(folder / "unseen" / "lang", known, test, args.words)
+    unseen = unseen_words(sayable, known, test, args.words)
     lists = {"unseen": unseen, "all": [*known, *unseen]}
     for name, words in lists.items():
         write_text(folder / f"{name}.txt", "".join(f"{word}\n" for word in words))
-    make_lang([train.path, folder / "unseen.txt"], folder / "known" / "lang",
-              recipe.options["lang"])
+    if not args.network:
+        make_lang([train.path, folder / "unseen.txt"], folder / "known" / "lang",
+                  recipe.options["lang"])
     texts = {}
-    print(time.strftime("%Y-%m-%d"), f"{args.system}, {len(unseen)} unseen words,",
+    system = "dnn" if args.network else args.system
+    print(time.strftime("%Y-%m-%d"), f"{system}, {len(unseen)} unseen words,",
           f"{len(known)} words of the training, {len(test)} utterances")
     print(f"{'model':8} {'phones':>6} {'grammar':>8} {'words wrong':>12} {'WER %':>6} "
           f"{'other texts':>12} {'mkgraph s':>10} {'CPU s':>6}")
     with executor(args.nj) as pool:
-        models = {kind: train_ladder(recipe, folder / kind, train, args.system, pool)
-                  for kind in ("known", "unseen")}
-        models["removed"] = without_words(models["known"], known, folder / "removed",
-                                          recipe.options["lang"])
-        for (name, words), kind in itertools.product(lists.items(), ("known", "removed", "unseen")):
+        options = recipe.options["lang"]
+        if args.network:
+            models = {"known": with_words(args.work / "exp" / "dnn", [*known, *unseen],
+                                          folder / "known", options)}
+        else:
+            models = {kind: train_ladder(recipe, folder / kind, train, args.system, pool)
+                      for kind in ("known", "unseen")}
+        models["removed"] = with_words(models["known"], known, folder / "removed", options)
+        for (name, words), kind in itertools.product(lists.items(), sorted(models)):
             model, graph = models[kind], folder / kind / f"graph_{name}"
             begun, busy = time.perf_counter(), seconds_of_children()
             run("mkgraph", "--commands", folder / f"{name}.txt", model, graph)
@@ -97,11 +109,11 @@ def seconds_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def without_words(source: Path, known: list[str], folder: Path, options: LangOptions) -> Path:
-    """Copy a model with a lexicon of the words `known` alone; its phones stay."""
+def with_words(source: Path, words: list[str], folder: Path, options: LangOptions) -> Path:
+    """Copy a model with a lexicon of `words` alone; its phones stay."""
     model = load_model(source)
     phones = default_phone_set().restrict(model.lang.lexicon.phones)
-    lang = prepare_lang(build_lexicon(known), phones, folder / "lang",
+    lang = prepare_lang(build_lexicon(words), phones, folder / "lang",
                         replace(options, used_phones_only=False))
     check_phones(model.lang, lang, source)
     save_model(replace(model, lang=lang), folder / source.name)
@@ -115,9 +127,12 @@ def unseen_words(lang: Path, known: list[str], test, count: int) -> list[str]:
     spoken = {word for u in test.utterances.values() for word in u.words} - set(known)
     phrases = sorted({phrase for phrase in PHRASES_DICT if len(phrase) == 2} - spoken - set(known))
     random.Random(0).shuffle(phrases)
-    # Of the drawn ones only those that the training's phones can say; the test's must be.
-    _, unsaid = with_sayable_words(read_lang(lang), phrases[:2 * count])
-    drawn = [phrase for phrase in phrases[:2 * count] if phrase not in unsaid]
+    # Of the drawn ones only those of which the training's phones can say every reading; the test's
+    # must be.
+    phones = read_lang(lang).lexicon.phones
+    readings = build_lexicon(phrases[:2 * count]).entries
+    drawn = [phrase for phrase in phrases[:2 * count]
+             if all(phones.issuperset(reading.phones) for reading in readings[phrase])]
     return sorted([*spoken, *drawn][:count] if len(spoken) < count else spoken)
 
 
