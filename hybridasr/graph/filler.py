@@ -80,7 +80,7 @@ class FillerUnits:
 
 @numba.njit(cache=True, nogil=True)
 def _mix(likelihoods, ends, senones, weights, mixed):
-    """Fill `mixed` (frames, mixtures) with sums of likelihoods (frames, senones), 1e-30 at least."""
+    """Fill `mixed` (frames, mixtures) with sums of likelihoods (frames, senones), or 1e-30."""
     least = np.float32(1e-30)
     for frame in range(len(mixed)):
         begin = 0

@@ -25,8 +25,8 @@ from hybridasr.nnet.recurrent import Gru, Lstm, Rnn
 LARGEST = 127  # -128 is not used, so that the range is symmetric
 TINY = 1e-30  # rows of smaller values are zeros: their inverses could overflow
 INFINITE_BITS = 0x7F800000  # of float32, sign left out: infinity; what is no number lies above
-_NOT_FINITE = ("a value is not finite, int8 cannot hold it; look at the input and at the training of "
-               "the network")
+_NOT_FINITE = ("a value is not finite, int8 cannot hold it; look at the input and at the training "
+               "of the network")
 MAX_COLUMNS = (2**31 - 1) // LARGEST**2  # more could overflow an int32 sum
 
 

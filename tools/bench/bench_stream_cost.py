@@ -4,9 +4,9 @@
     python tools/bench/bench_stream_cost.py MODEL DATA --commands FILE --other CHECKOUT
 
 Utterances of DATA with noise between are heard by one session, in pieces of 0.1 s as a server gets
-them, in a process of its own on one thread. `all` is measured without a look at the steps; `rest` is
-what no step has: samples, rules of the end, results. With --other, the package of another checkout
-does the same in turn, and `same` says whether its events are equal to the last digit.
+them, in a process of its own on one thread. `all` is measured without a look at the steps; `rest`
+is what no step has: samples, rules of the end, results. With --other, the package of another
+checkout does the same in turn, and `same` says whether its events are equal to the last digit.
 """
 
 import argparse
