@@ -81,7 +81,7 @@ def _serve(args: argparse.Namespace) -> None:
     import asyncio
 
     from hybridasr.deploy.serve_options import ServeOptions
-    from hybridasr.errors import require_extra
+    from hybridasr.errors import UserError, require_extra
     from hybridasr.options import from_args
 
     for module in ("aiohttp", "prometheus_client", "wyoming"):
@@ -93,6 +93,10 @@ def _serve(args: argparse.Namespace) -> None:
     from hybridasr.deploy.server import run_server
 
     model = _served_model(args)
+    if not model.recognizer.model.streams:
+        raise UserError("its network hears an utterance as a whole (it has a bidirectional layer), "
+                        "and clients must be told where one ends; serve a model whose network "
+                        "streams, and give this one recordings: 'hybridasr recognize'", args.model)
     detector = None if options.wyoming is None else load_detector(args)
     model.warm_up()
     if detector is not None:

@@ -6,9 +6,11 @@ no more than a piece. The kernels hold no lock.
 
 import asyncio
 import os
+import queue
+import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from hybridasr.deploy.metrics import Metrics
@@ -41,7 +43,8 @@ class Workers:
     def __init__(self, options: ServeOptions, metrics: Metrics):
         self.metrics, self.ending = metrics, asyncio.Event()
         self._options, self._clients = options, 0
-        self._pool = ThreadPoolExecutor(options.threads or os.cpu_count(), "recognise")
+        self._threads = _Threads(options.threads or os.cpu_count() or 1)
+        self._waits: set[_Wait] = set()  # that the end of the server breaks off
 
     @contextmanager
     def admit(self, protocol: str) -> Iterator[None]:
@@ -65,7 +68,7 @@ class Workers:
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+        return await self._threads.submit(function, *args)
 
     async def within(self, step: Awaitable[T], what: str) -> T:
         """Wait for a client, but not longer than it may take.
@@ -75,39 +78,132 @@ class Workers:
         Idle
             saying that there was no `what`.
         """
-        try:
-            return await asyncio.wait_for(step, self._options.max_idle)
-        except asyncio.TimeoutError:
-            raise Idle(f"no {what} for {self._options.max_idle:g} s; connect again") from None
+        return await self._bounded(step, what, _Wait())
 
     async def until_ending(self, step: Awaitable[T], what: str) -> T | None:
         """As `within`; None as soon as the server ends, or if it does so already."""
         if self.ending.is_set():
             asyncio.ensure_future(step).cancel()
             return None
-        waiting = [asyncio.ensure_future(step), asyncio.ensure_future(self.ending.wait())]
+        wait = _Wait()
+        self._waits.add(wait)
         try:
-            ready, _ = await asyncio.wait(waiting, timeout=self._options.max_idle,
-                                          return_when=asyncio.FIRST_COMPLETED)
-            if waiting[0] in ready:
-                return waiting[0].result()
-            if ready:
-                return None
-            raise Idle(f"no {what} for {self._options.max_idle:g} s; connect again")
+            return await self._bounded(step, what, wait)
+        except _Ended:
+            return None
         finally:
-            for task in waiting:
-                task.cancel()
+            self._waits.discard(wait)
+
+    async def _bounded(self, step: Awaitable[T], what: str, wait: "_Wait") -> T:
+        # Each message comes by here: a timer costs a tenth of what another task does.
+        idle = Idle(f"no {what} for {self._options.max_idle:g} s; connect again")
+        timer = asyncio.get_running_loop().call_later(self._options.max_idle, wait.break_off, idle)
+        try:
+            return await step
+        except asyncio.CancelledError:
+            if wait.reason is None:
+                raise
+            raise wait.reason from None
+        finally:
+            timer.cancel()
+            wait.forget()
 
     async def end(self, patience: float) -> None:
         """Let the clients finish what they have, for so many seconds at most."""
         self.ending.set()
+        for wait in [*self._waits]:
+            wait.break_off(_Ended())
         deadline = asyncio.get_running_loop().time() + patience
         while self._clients and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(_LOOK)
 
     def close(self) -> None:
         """End the threads; what they have not begun is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._threads.close()
+
+
+class _Ended(Exception):
+    """The server ends."""
+
+
+class _Wait:
+    """A wait of the task that makes it, which can be broken off."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self.reason: Exception | None = None
+
+    def break_off(self, reason: Exception) -> None:
+        """End the wait with an exception; the first reason holds."""
+        if self.reason is None and self._task is not None:
+            self.reason = reason
+            self._task.cancel()
+
+    def forget(self) -> None:
+        """Nobody outside has cancelled the task (Python 3.10 does not count who has)."""
+        if self.reason is not None and hasattr(self._task, "uncancel"):
+            self._task.uncancel()
+        self._task = None
+
+
+class _Threads:
+    """Threads that make calls for an event loop, and tell it of all that are made at a time."""
+
+    def __init__(self, count: int):
+        self._loop = asyncio.get_running_loop()
+        self._calls: queue.SimpleQueue = queue.SimpleQueue()
+        self._results: deque[tuple[asyncio.Future, Any, BaseException | None]] = deque()
+        self._told = False  # that there are results; the loop has not looked yet
+        self._count, self._threads = count, list[threading.Thread]()
+
+    def submit(self, function: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+        """Return what will have the result of a call."""
+        if not self._threads:
+            self._threads = [threading.Thread(target=self._work, name=f"recognise-{number}")
+                             for number in range(self._count)]
+            for thread in self._threads:
+                thread.start()
+        future = self._loop.create_future()
+        self._calls.put((future, function, args))
+        return future
+
+    def close(self) -> None:
+        """End the threads; calls that have not begun are dropped."""
+        with suppress(queue.Empty):
+            while True:
+                self._calls.get_nowait()[0].cancel()
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, function, args = call
+            if future.cancelled():
+                continue
+            value, error = None, None
+            try:
+                value = function(*args)
+            except BaseException as raised:
+                error = raised
+            self._results.append((future, value, error))
+            # Waking the loop is a call of the system: once for all that it has not seen.
+            if not self._told:
+                self._told = True
+                self._loop.call_soon_threadsafe(self._tell)
+            del call, future, function, args, value, error
+
+    def _tell(self) -> None:
+        self._told = False  # before looking: a result that comes now is seen, or told
+        while self._results:
+            future, value, error = self._results.popleft()
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
 
 
 def pieces(contents: bytes, bytes_a_second: float, unit: int) -> list[bytes]:

@@ -13,7 +13,9 @@ that search, lattices and times need not know of them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+import numba
 import numpy as np
 
 from hybridasr.graph.arrays import DecodingGraph
@@ -53,11 +55,41 @@ class FillerUnits:
 
     def scores(self, loglikes: np.ndarray) -> np.ndarray:
         """Append the mixtures' log likelihoods: float32 (num_frames, num_pdfs + num_mixtures)."""
+        loglikes = np.ascontiguousarray(loglikes, np.float32)
         # Relative to the best senone, so that the exponential does not underflow.
         best = loglikes.max(axis=1, keepdims=True, initial=-1e30)
-        mixed = np.exp(loglikes - best) @ self.mixing
-        return np.concatenate(
-            [loglikes, np.log(np.maximum(mixed, 1e-30)) + best], axis=1).astype(np.float32)
+        num_pdfs, num_mixtures = self.mixing.shape
+        scores = np.empty((len(loglikes), num_pdfs + num_mixtures), np.float32)
+        scores[:, :num_pdfs] = loglikes
+        mixed = scores[:, num_pdfs:]
+        _mix(np.exp(loglikes - best), *self._sparse, mixed)
+        np.log(mixed, out=mixed)
+        mixed += best
+        return scores
+
+    @cached_property
+    def _sparse(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each mixture the senones that have a weight: (ends, senones, weights).
+
+        Most have a few senones of hundreds.
+        """
+        mixtures, senones = np.nonzero(self.mixing.T)
+        ends = np.cumsum(np.bincount(mixtures, minlength=self.mixing.shape[1]))
+        return ends, senones, self.mixing.T[mixtures, senones]
+
+
+@numba.njit(cache=True, nogil=True)
+def _mix(likelihoods, ends, senones, weights, mixed):
+    """Fill `mixed` (frames, mixtures) with sums of likelihoods (frames, senones), or 1e-30."""
+    least = np.float32(1e-30)
+    for frame in range(len(mixed)):
+        begin = 0
+        for mixture in range(len(ends)):
+            total = np.float32(0.0)
+            for place in range(begin, ends[mixture]):
+                total += weights[place] * likelihoods[frame, senones[place]]
+            begin = ends[mixture]
+            mixed[frame, mixture] = max(total, least)
 
 
 def filler_units(lang: Lang, transitions: TransitionModel,

@@ -169,7 +169,12 @@ class BatchNorm(Layer):
         x = np.ascontiguousarray(x)
         rows = x.reshape(-1, self.input_dim)
         mean, variance = (self.statistics[name] for name in ("mean", "variance"))
-        if train and not self.options.frozen:
+        if not train:
+            y = np.empty(rows.shape, x.dtype)
+            _normalize_columns(rows, mean, variance, x.dtype.type(self.options.epsilon),
+                               self.parameters["scale"], self.parameters["shift"], y)
+            return y.reshape(x.shape), None
+        if not self.options.frozen:
             decay, batch = self.options.decay, _moments(rows)
             mean[:] = decay * mean + (1 - decay) * batch[0]
             variance[:] = decay * variance + (1 - decay) * batch[1]
@@ -178,7 +183,7 @@ class BatchNorm(Layer):
         mean = mean.astype(x.dtype)
         y = self.space("y", rows.shape, x.dtype, train)
         _shift_and_scale(rows, mean, scales * self.parameters["scale"], self.parameters["shift"], y)
-        return y.reshape(x.shape), (rows, mean, scales) if train else None
+        return y.reshape(x.shape), (rows, mean, scales)
 
     def backward(self, dy, cache, input_gradient=True):  # noqa: D102
         x, mean, scales = cache
@@ -226,6 +231,15 @@ def _shift_and_scale(x, mean, factors, shift, y):
     for row in range(len(x)):
         for i in range(x.shape[1]):
             y[row, i] = (x[row, i] - mean[i]) * factors[i] + shift[i]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _normalize_columns(x, mean, variance, epsilon, scale, shift, y):
+    """Fill `y`: by statistics and parameters (columns,) of the type of `x` (rows, columns)."""
+    factors = np.empty(x.shape[1], x.dtype)
+    for i in range(x.shape[1]):
+        factors[i] = x.dtype.type(1.0) / np.sqrt(variance[i] + epsilon) * scale[i]
+    _shift_and_scale(x, mean, factors, shift, y)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST)

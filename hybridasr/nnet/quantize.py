@@ -16,6 +16,7 @@ from hybridasr.errors import UserError
 from hybridasr.nnet import network_text
 from hybridasr.nnet.convolution import Conv
 from hybridasr.nnet.factored import Linear
+from hybridasr.nnet.integer_dot import LANES, ROWS, add_products
 from hybridasr.nnet.layer import Layer
 from hybridasr.nnet.layers import Affine, Tdnn
 from hybridasr.nnet.network import Network
@@ -23,6 +24,9 @@ from hybridasr.nnet.recurrent import Gru, Lstm, Rnn
 
 LARGEST = 127  # -128 is not used, so that the range is symmetric
 TINY = 1e-30  # rows of smaller values are zeros: their inverses could overflow
+INFINITE_BITS = 0x7F800000  # of float32, sign left out: infinity; what is no number lies above
+_NOT_FINITE = ("a value is not finite, int8 cannot hold it; look at the input and at the training "
+               "of the network")
 MAX_COLUMNS = (2**31 - 1) // LARGEST**2  # more could overflow an int32 sum
 
 
@@ -32,24 +36,35 @@ def quantize_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     The largest magnitude of a row becomes 127; halves are rounded away from zero.
     """
     x = np.ascontiguousarray(x, np.float32)
-    largest = np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0))
-    if not np.isfinite(largest).all():
-        raise UserError("a value is not finite, int8 cannot hold it; look at the input and at the "
-                        "training of the network")
-    scales = largest / np.float32(LARGEST)
-    inverses = np.divide(LARGEST, largest, out=np.zeros_like(largest), where=largest > TINY)
-    values = np.empty(x.shape, np.int8)
-    _round(x, inverses, values)
+    values, scales = np.empty(x.shape, np.int8), np.empty(len(x), np.float32)
+    if not _quantize(x, x.view(np.int32), values, scales):
+        raise UserError(_NOT_FINITE)
     return values, scales
 
 
-@numba.njit(cache=True, nogil=True)
-def _round(x, inverses, values):
-    half = np.float32(0.5)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _quantize(x, bits, values, scales):
+    """Fill `values` (>= rows, columns) and `scales` (rows,); False if a value is not finite.
+
+    `bits` are those of `x` as int32: in magnitudes they have the order of the numbers, and a
+    largest whole number is found by vector instructions, unlike that of floats.
+    """
+    half, magnitude = np.float32(0.5), np.int32(0x7FFFFFFF)
+    top = np.zeros(1, np.int32)
     for row in range(len(x)):
+        largest = np.int32(0)
         for i in range(x.shape[1]):
-            value = x[row, i] * inverses[row]
+            largest = max(largest, np.int32(bits[row, i] & magnitude))
+        if largest >= INFINITE_BITS:
+            return False
+        top[0] = largest
+        size = top.view(np.float32)[0]
+        scales[row] = size / np.float32(LARGEST)
+        inverse = np.float32(LARGEST) / size if size > np.float32(TINY) else np.float32(0.0)
+        for i in range(x.shape[1]):
+            value = x[row, i] * inverse
             values[row, i] = np.int8(value + half if value >= 0 else value - half)
+    return True
 
 
 def quantized_product(x: np.ndarray, weights: np.ndarray, scales: np.ndarray,
@@ -67,26 +82,35 @@ def quantized_product(x: np.ndarray, weights: np.ndarray, scales: np.ndarray,
     float32 (rows, outputs)
         About x @ (weights * scales[:, None]).T + bias.
     """
-    values, row_scales = quantize_rows(x)
+    x = np.ascontiguousarray(x, np.float32)
     out = np.empty((len(x), len(weights)), np.float32)
-    # 16 bits spare the kernel a conversion a product; the values are those of int8.
-    _product(values.astype(np.int16), weights, row_scales, scales, bias, out)
+    if not _multiply(x, x.view(np.int32), weights, scales, bias, out):
+        raise UserError(_NOT_FINITE)
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def _product(x, weights, row_scales, scales, bias, out):
-    columns = x.shape[1]
+def _multiply(x, bits, weights, scales, bias, out):
+    """Fill `out` with the products; False if a value of `x` is not finite."""
+    rows, columns = x.shape
+    # 16 bits are what `add_products` takes; rows of zeros fill up the last group.
+    values = np.zeros((-(-rows // ROWS) * ROWS, columns), np.int16)
+    row_scales = np.empty(rows, np.float32)
+    if not _quantize(x, bits, values, row_scales):
+        return False
+    sums = np.zeros(ROWS, np.int32)
+    whole = columns // LANES * LANES
     for start in range(0, len(weights), 64):  # rows of weights that stay in the nearest cache
-        for row in range(len(x)):
-            a = x[row]
+        for row in range(0, rows, ROWS):
             for o in range(start, min(start + 64, len(weights))):
-                b = weights[o]
-                total = np.int32(0)
-                for i in range(columns):
-                    # The cast keeps 32 bits: vectors of twice as many numbers as with 64.
-                    total = np.int32(total + np.int32(a[i]) * np.int32(b[i]))
-                out[row, o] = np.float32(total) * (row_scales[row] * scales[o]) + bias[o]
+                if whole > 0:
+                    add_products(values, row, weights, o, sums)
+                for k in range(row, min(row + ROWS, rows)):
+                    total = sums[k - row]
+                    for i in range(whole, columns):
+                        total = np.int32(total + np.int32(values[k, i]) * np.int32(weights[o, i]))
+                    out[k, o] = np.float32(total) * (row_scales[k] * scales[o]) + bias[o]
+    return True
 
 
 def _take_shape(own: Layer, layer: Layer) -> None:
@@ -125,9 +149,8 @@ class QuantizedLayer(Layer):
             # The bias goes in before the pooling, to the same effect.
             return self.inner.convolve(x, self._multiply)[0], None
         x = self.inner.splice.forward(x)[0] if isinstance(self.inner, Tdnn) else x
-        y = np.empty((*x.shape[:2], self.output_dim), np.float32)
-        self._multiply(x.reshape(-1, x.shape[2]), y.reshape(-1, self.output_dim))
-        return y, None
+        y = quantized_product(x.reshape(-1, x.shape[2]), **self.statistics)
+        return y.reshape(*x.shape[:2], self.output_dim), None
 
     def _multiply(self, rows: np.ndarray, out: np.ndarray) -> None:
         out[:] = quantized_product(rows, **self.statistics)

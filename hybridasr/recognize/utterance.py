@@ -169,6 +169,10 @@ class _Pass:
         self._taken = self._scored = 0  # raw frames, scores
         self._least = endpoint.speech.max_probability
         self._speech = 0.0
+        # Nothing to look at without a network, or without a silence of its own.
+        self._silence = np.array([] if model.nnet is None else model.silence_pdfs, np.int64)
+        if model.nnet is not None:
+            self._silence_priors = model.nnet.log_priors[self._silence]
         # The same in time, however many frames a score stands for.
         self._change = 1.0 - (1.0 - 1.0 / SMOOTHING) ** model.subsampling
 
@@ -192,12 +196,12 @@ class _Pass:
 
     def _advance(self, loglikes: np.ndarray) -> None:
         self.search.accept(loglikes)
-        nnet, silence, each = self._model.nnet, self._model.silence_pdfs, self._model.subsampling
+        each = self._model.subsampling
         self._scored += len(loglikes)
         # The frames that the last score stands for may not have come yet.
         self.frames = min(self._scored * each, self._taken)
-        if nnet is not None and silence:
-            posteriors = np.exp(loglikes[:, silence] + nnet.log_priors[silence])
+        if len(self._silence):
+            posteriors = np.exp(loglikes[:, self._silence] + self._silence_priors)
             for probability in (1.0 - posteriors.sum(axis=1, dtype=np.float64)).tolist():
                 self._speech += (probability - self._speech) * self._change
                 self.speechless = self.speechless + each if self._speech <= self._least else 0

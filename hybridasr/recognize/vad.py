@@ -72,7 +72,13 @@ def speech_probabilities(model: AcousticModel, feats: np.ndarray) -> np.ndarray:
     if model.nnet is None:
         raise UserError("voice activity needs a network; train one with 'hybridasr train-dnn'",
                         model.lang.path.parent)
-    if not model.silence_pdfs:
+    # Of a CTC network spoken noise may have a class, but silence is blanks, as the ends of labels
+    # are.
+    tuples, pause = model.transitions.tuples, model.lang.optional_silence
+    if not set(model.silence_pdfs) & set(tuples[tuples[:, 0] == pause, 2].tolist()):
+        if model.info.get("criterion") == "ctc":
+            raise UserError("a CTC network has no class of silence, its blanks are within words "
+                            "too; give a network of 'hybridasr train-dnn'", model.lang.path.parent)
         raise UserError("the tree gives silence no pdf of its own; give silence its own root in "
                         "phones/roots.int and train again", model.lang.path)
     posteriors = model.nnet.log_posteriors(model.final_features(feats))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from command_world import COMMANDS, RATE, make_network, speak
 
+from hybridasr.cli import main
 from hybridasr.decode.search import SearchOptions
 from hybridasr.deploy.pack import PackOptions, pack_model
 from hybridasr.errors import UserError
@@ -47,3 +48,14 @@ def test_who_must_tell_the_end_of_an_utterance_refuses_it(model):
         recognizer.session()
     with pytest.raises(UserError, match="train the first stage with one that streams"):
         FirstStage.of(load_model(model), [[["b", "u1"]]], -1.0)
+
+
+def test_a_server_says_so_before_it_listens(model, tmp_path, capsys):
+    pytest.importorskip("aiohttp")
+    pytest.importorskip("wyoming")
+    (tmp_path / "commands.txt").write_text("\n".join(COMMANDS) + "\n")
+    assert main(["serve", "--port", "0", "--commands", str(tmp_path / "commands.txt"),
+                 str(model)]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert str(model) in error
+    assert "serve a model whose network streams" in error

@@ -25,6 +25,7 @@ from hybridasr.model.directory import load_model
 from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import load
+from hybridasr.recognize.vad import detect_speech
 from hybridasr.train import ctc_trainer
 from hybridasr.train.ctc_trainer import CtcOptions, train_ctc
 from hybridasr.train.label_objective import LabelObjective
@@ -105,6 +106,11 @@ def test_the_labels_file_and_the_figures(spoken_world, ctc):
     assert held
     # A training that only watched them knows the others better than chance.
     assert model.info["held_out_accuracy"] > 60
+
+
+def test_voice_activity_is_refused_as_there_is_no_silence(ctc):
+    with pytest.raises(UserError, match="a CTC network has no class of silence"):
+        detect_speech(load_model(ctc), np.zeros(16000, np.float32))
 
 
 def test_two_trainings_give_the_same_network(spoken_world, tmp_path):

@@ -8,7 +8,9 @@ DATA is a Kaldi data directory. A server is started as a process of its own (`--
 stream plays utterances of the directory in random order, with noise between, in real time over a
 WebSocket, in messages of 0.1 s. `late` is the time from the end of an utterance, as the result
 tells it, to the result: the rest of its message, what the network looks ahead, the work and the
-waiting. `right` are the utterances whose text, or whose rejection, is that of `recognize`.
+waiting; `in_time` are those of up to 0.3 s. `right` are the utterances whose text, or whose
+rejection, is that of `recognize`. `server_ms` and `player_ms` are milliseconds of a processor for a
+second of audio of one stream, in the server and in this program, `processors` what both took.
 With --connections, so many are opened and closed, half of them badly. With --wyoming, the client of
 the wyoming package says every utterance of the directory to the server.
 """
@@ -33,10 +35,15 @@ from hybridasr.recognize.recognizer import Recognizer, load
 from hybridasr.score.result_table import format_table
 
 MESSAGE_SECONDS = 0.1
+LATE = 0.3  # seconds that a result may be late
 PAUSE = 1.2  # seconds between utterances
 NOISE = 20.0  # its standard deviation, of 16-bit samples
 UPGRADE = (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+
+# First bytes of whole messages; the last one of a client. The streams write their messages
+# themselves: a library takes as much time for one as the server does.
+TEXT, BINARY, EOF = 0x81, 0x82, b'{"eof" : 1}'
 
 
 class Server:
@@ -145,24 +152,36 @@ async def play(server: Server, said: list[Utterance], rate: int, streams: int,
                seconds: float) -> dict[str, object]:
     """Play streams at once; return their row."""
     # One alone first, so that nothing is compiled or loaded later.
-    await stream(server.address, said, rate, 0, 3.0)
-    before, begun = server.seconds(), time.monotonic()
-    heard = await asyncio.gather(*(stream(server.address, said, rate, number, seconds)
-                                   for number in range(streams)))
-    used = (server.seconds() - before) / (time.monotonic() - begun)
+    await stream(server.address, compose(said, rate, 0, 3.0), rate)
+    played = [compose(said, rate, number, seconds) for number in range(streams)]
+    before, begun, own = server.seconds(), time.monotonic(), time.process_time()
+    heard = await asyncio.gather(*(stream(server.address, one, rate) for one in played))
+    used, elapsed = server.seconds() - before, time.monotonic() - begun
+    own = time.process_time() - own
+    audio = sum(len(one.audio) for one in played) / (2 * rate)
     late = np.array([one for each in heard for one in each.late])
     return {"streams": streams, "results": len(late),
             "right_%": round(100 * sum(one.right for one in heard)
                              / max(1, sum(one.said for one in heard)), 2),
             "late_50": round(float(np.percentile(late, 50)), 3),
             "late_95": round(float(np.percentile(late, 95)), 3),
-            "late_max": round(float(late.max()), 3), "processors": round(used, 2),
-            **server.costs(), "load": round(os.getloadavg()[0], 1)}
+            "late_max": round(float(late.max()), 3),
+            "in_time_%": round(100 * float(np.mean(late <= LATE)), 1),
+            "server_ms": round(1000 * used / audio, 1), "player_ms": round(1000 * own / audio, 1),
+            "processors": round((used + own) / elapsed, 2), **server.costs(),
+            "load": round(os.getloadavg()[0], 1)}
 
 
-async def stream(address: str, said: list[Utterance], rate: int, number: int, seconds: float
-                 ) -> Heard:
-    """Play utterances for so long; each result is compared with the utterance that it is of."""
+class Played(NamedTuple):
+    """What a stream plays: 16-bit samples, and texts with a time within each utterance."""
+
+    audio: bytes
+    texts: list[tuple[str, float]]
+    begin: float  # seconds that it waits before
+
+
+def compose(said: list[Utterance], rate: int, number: int, seconds: float) -> Played:
+    """Put utterances and noise together, for so many seconds at least."""
     rng = np.random.default_rng(number)
     parts, texts, place = [], [], 0
     while place < seconds * rate:
@@ -171,30 +190,55 @@ async def stream(address: str, said: list[Utterance], rate: int, number: int, se
         parts += [one.samples, noise]
         texts.append((one.text, (place + len(one.samples) / 2) / rate))
         place += len(one.samples) + len(noise)
-    audio, size = np.concatenate(parts).tobytes(), 2 * int(MESSAGE_SECONDS * rate)
-    results: list[tuple[float, dict]] = []
-    async with connect(f"ws://{address}/events", compression=None,
-                       ping_interval=None) as socket:
-        # Streams begin at different times within a message.
-        await asyncio.sleep(rng.random() * 2)
-        begun = time.monotonic()
+    # Streams begin at different times within a message.
+    return Played(np.concatenate(parts).tobytes(), texts, 2 * rng.random())
 
-        async def listen() -> None:
-            async for message in socket:
+
+async def stream(address: str, played: Played, rate: int) -> Heard:
+    """Play it in real time; each result is compared with the utterance that it is of."""
+    audio, size = played.audio, 2 * int(MESSAGE_SECONDS * rate)
+    results: list[tuple[float, dict]] = []
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    writer.write(UPGRADE.replace(b"GET /", b"GET /events"))
+    await reader.readuntil(b"\r\n\r\n")
+    await asyncio.sleep(played.begin)
+    begun = time.monotonic()
+
+    async def listen() -> None:
+        while (message := await read_text(reader)) is not None:
+            # Most messages say nothing new.
+            if '"text"' in message:
                 now = time.monotonic() - begun
                 results.extend((now, event) for event in json.loads(message)["events"]
                                if "text" in event)
 
-        listener = asyncio.create_task(listen())
-        for count, begin in enumerate(range(0, len(audio), size), 1):
-            await asyncio.sleep(max(0.0, begun + count * MESSAGE_SECONDS - time.monotonic()))
-            await socket.send(audio[begin:begin + size])
-        await socket.send('{"eof" : 1}')
-        await listener
+    listener = asyncio.create_task(listen())
+    for count, begin in enumerate(range(0, len(audio), size), 1):
+        await asyncio.sleep(max(0.0, begun + count * MESSAGE_SECONDS - time.monotonic()))
+        message = audio[begin:begin + size]
+        writer.write(message_head(BINARY, len(message)) + message)
+    writer.write(message_head(TEXT, len(EOF)) + EOF)
+    await listener
+    writer.transport.abort()
     late = [now - event["end"] for now, event in results if event["end_reason"] != "finish"]
     right = sum(any(event["start"] <= middle < event["end"] and text_of(event) == text
-                    for _, event in results) for text, middle in texts)
-    return Heard(late, right, len(texts))
+                    for _, event in results) for text, middle in played.texts)
+    return Heard(late, right, len(played.texts))
+
+
+def message_head(kind: int, length: int) -> bytes:
+    """Return what stands before a message of a client; a mask of zeros leaves the bytes alone."""
+    size = bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2, "big")
+    return bytes([kind]) + size + bytes(4)
+
+
+async def read_text(reader: asyncio.StreamReader) -> str | None:
+    """Return the next text of a server, None where it closes."""
+    kind, size = await reader.readexactly(2)
+    if size >= 126:
+        size = int.from_bytes(await reader.readexactly(2 if size == 126 else 8), "big")
+    contents = await reader.readexactly(size)
+    return contents.decode() if kind == TEXT else None
 
 
 def say_over_wyoming(args: argparse.Namespace, said: list[Utterance], rate: int) -> int:
