@@ -54,7 +54,8 @@ LONGEST_SILENCE = 60.0  # seconds that may be put before, or after, a copy
 SILENCE_SNR = (10.0, 60.0)
 ZEROS_SHARE = 0.2
 # Tables that hold for a copy as they do for the original, and what their keys are.
-_CARRIED = {"utt2lang": "utterance", "utt2parts": "utterance", "spk2gender": "speaker"}
+_CARRIED = {"utt2lang": "utterance", "utt2parts": "utterance", "utt2synthetic": "utterance",
+            "spk2gender": "speaker"}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ TABLES = {
     "feats.scp": "utterance", "speech.scp": "utterance", "vad.scp": "utterance",
     "utt2dur": "utterance", "utt2num_frames": "utterance", "utt2lang": "utterance",
     "utt2uniq": "utterance", "utt2silence": "utterance", "utt2parts": "utterance",
-    "utt2warp": "utterance",
+    "utt2synthetic": "utterance", "utt2warp": "utterance",
     "cmvn.scp": "speaker", "spk2gender": "speaker",
     "spk2warp": "speaker", "reco2dur": "recording", "reco2file_and_channel": "recording",
 }

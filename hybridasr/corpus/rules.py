@@ -18,7 +18,7 @@ FIELDS = {
     "wav.scp": (2, None), "text": (1, None), "utt2spk": (2, 2), "spk2utt": (2, None),
     "segments": (4, 4), "reco2file_and_channel": (3, 3), "utt2dur": (2, 2), "reco2dur": (2, 2),
     "utt2num_frames": (2, 2), "utt2lang": (2, 2), "utt2uniq": (2, 2),
-    "utt2silence": (3, 3), "utt2parts": (2, None), "spk2gender": (2, 2),
+    "utt2silence": (3, 3), "utt2parts": (2, None), "utt2synthetic": (2, 2), "spk2gender": (2, 2),
     "spk2warp": (2, 2), "utt2warp": (2, 2), "feats.scp": (2, None), "speech.scp": (2, None),
     "vad.scp": (2, None),
     "cmvn.scp": (2, None),

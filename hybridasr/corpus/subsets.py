@@ -144,8 +144,10 @@ def combine(sets: Sequence[DataDir], path: PathLike) -> DataDir:
                 raise UserError(f"recording '{utterance.recording}' is {utterance.wav} here and "
                                 f"{wav} in {before}; rename one of the two", data.path)
             utterances[key], origin[key] = utterance, data.path
-    # Who is not named is its own original, of one part, and has no silence put around it.
-    for name, rest in (("utt2uniq", None), ("utt2parts", None), ("utt2silence", "0.00 0.00")):
+    # Who is not named is its own original, of one part, somebody's speech, and has no silence put
+    # around it.
+    for name, rest in (("utt2uniq", None), ("utt2parts", None), ("utt2silence", "0.00 0.00"),
+                       ("utt2synthetic", "0")):
         if any(name in data.tables for data in sets):
             sets = [replace(data, tables={**data.tables, name: {
                 **{key: rest or key for key in data.utterances}, **data.tables.get(name, {})}})

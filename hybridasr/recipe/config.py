@@ -15,6 +15,7 @@ from hybridasr.confidence.command_grammar import RejectOptions
 from hybridasr.corpus.augment import AugmentOptions
 from hybridasr.corpus.join import JoinOptions
 from hybridasr.corpus.readers import READERS
+from hybridasr.corpus.synthetic_set import SyntheticOptions
 from hybridasr.decode.search import SearchOptions
 from hybridasr.errors import UserError
 from hybridasr.features.frames import FeatureOptions
@@ -44,6 +45,8 @@ IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, m
                         noise_share=0.0, reverb_share=0.0)
 BACKGROUND = "background"  # the set of other speech; a third of it, apart, is for the calibration
 STRING_GRAPH = "graph_loop"  # of any number of words, beside the graph of the grammar
+SYNTHESIZE = "synthesize"  # the section of synthetic speakers
+WIDER = "wider"  # the training set with them
 DRAWN = "drawn"  # commands are drawn from the transcripts
 GRAMMARS = ("commands", "loop", "ngram")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")
@@ -52,8 +55,8 @@ _OPTIONAL = ("alignments", "lexicon", "commands", "outside", *_SWITCHES)
 SECTIONS = {"join": JoinOptions, "features": FeatureOptions, "pipeline": PipelineOptions,
             "lang": LangOptions, "lm": LmOptions,
             **{name: rung.options for name, rung in LADDER.items()},
-            "augment": AugmentOptions, "dnn_features": FeatureOptions, DNN: DnnOptions,
-            CHAIN: ChainOptions, WAKE: DnnOptions,
+            SYNTHESIZE: SyntheticOptions, "augment": AugmentOptions,
+            "dnn_features": FeatureOptions, DNN: DnnOptions, CHAIN: ChainOptions, WAKE: DnnOptions,
             "graph": GraphOptions, "search": SearchOptions, "adapt": AdaptOptions,
             "reject": RejectOptions, "calibrate": CalibrationOptions}
 
@@ -166,8 +169,9 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
         raise UserError("[join] has no effect without strings = true in [recipe]; leave it out",
                         path)
     for name in overrides:
-        # The copies and the network's features belong to the networks.
-        users = {"augment": NETWORKS, "dnn_features": NETWORKS, WAKE: (DNN,)}.get(name, (name,))
+        # Copies, synthetic speakers and the network's features belong to the networks.
+        users = {"augment": NETWORKS, SYNTHESIZE: NETWORKS, "dnn_features": NETWORKS,
+                 WAKE: (DNN,)}.get(name, (name,))
         if {*users} <= {*LADDER, *NETWORKS} and not {*users} & {*recipe.systems}:
             raise UserError(f"[{name}] has no effect: the recipe trains {' '.join(recipe.systems)};"
                             " leave it out", path)

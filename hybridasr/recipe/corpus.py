@@ -4,7 +4,7 @@ And the sets that become of them: those of the reader, strings of their recordin
 wants some, and the background that its user gives, cut in two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from hybridasr.corpus.download import download_corpus
 from hybridasr.corpus.join import join_datadir
 from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.corpus.readers import Reader, detect_reader, find_reader, missing_corpus_message
-from hybridasr.corpus.readers.base import Sets
+from hybridasr.corpus.readers.base import ReaderOptions, Sets
 from hybridasr.corpus.subsets import combine
 from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError
+from hybridasr.lexicon.lexicon import UNKNOWN_WORD
 from hybridasr.progress import logger
-from hybridasr.recipe.config import Recipe, RunOptions, string_set
+from hybridasr.recipe.config import BACKGROUND, JUDGES, Recipe, RunOptions, string_set
 from hybridasr.recipe.recipe_grammar import with_words_cut
 from hybridasr.storage import digest
 
@@ -108,6 +109,32 @@ def write_sets(sets: Sets, recipe: Recipe, run: RunOptions, pool: Executor) -> s
             if name == "train":
                 combine([data, strings], data.path)
     return "; ".join(sizes)
+
+
+def background_stage(places: Sequence[Path], folder: Path, stage: Callable[..., bool]) -> None:
+    """Write the sets of other speech: what the network hears of it, and what judges it.
+
+    Parameters
+    ----------
+    places
+        As for `background_sets`.
+    folder : path
+        Of all sets.
+    stage : callable
+        As for `recipe.command_stages.command_stages`.
+    """
+    names = (BACKGROUND, f"{BACKGROUND}_{JUDGES}")
+
+    def write() -> str:
+        parts = background_sets(places, (UNKNOWN_WORD,))
+        for name, part in zip(names, parts, strict=True):
+            check_datadir(write_datadir(folder / name, part).path, check_audio=True)
+        learned, judges = map(len, parts)
+        return f"{learned} pieces to learn from, {judges} to judge by"
+
+    sources = {str(place): listing(place) for place in places}
+    stage(BACKGROUND, [{"background": sources}], [folder / name / "wav.scp" for name in names],
+          write, folder / "log" / f"{BACKGROUND}.log", ReaderOptions())
 
 
 def background_sets(places: Sequence[Path], words: tuple[str, ...]

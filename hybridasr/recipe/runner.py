@@ -14,11 +14,10 @@ from typing import Any
 
 from hybridasr.corpus.augment import augment_datadir
 from hybridasr.corpus.background import check_background
-from hybridasr.corpus.datadir import read_datadir, write_datadir
+from hybridasr.corpus.datadir import read_datadir
 from hybridasr.corpus.join import without_strings
 from hybridasr.corpus.readers import ReaderOptions
 from hybridasr.corpus.subsets import combine, copy_datadir
-from hybridasr.corpus.validate import check_datadir
 from hybridasr.errors import UserError, require_extra
 from hybridasr.evaluation.evaluate import evaluate, graph_lang, homophone_classes
 from hybridasr.evaluation.tune import held_out, tune_scale
@@ -27,7 +26,6 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.graph.mklang import make_lang
 from hybridasr.lexicon import tables_dir
 from hybridasr.lexicon.langdir import read_lang
-from hybridasr.lexicon.lexicon import UNKNOWN_WORD
 from hybridasr.model.directory import ARRAY_FILES
 from hybridasr.options import to_dict
 from hybridasr.parallel import executor
@@ -47,7 +45,7 @@ from hybridasr.recipe.config import (
     Recipe,
     RunOptions,
 )
-from hybridasr.recipe.corpus import background_sets, find_corpus, listing, write_sets
+from hybridasr.recipe.corpus import background_stage, find_corpus, listing, write_sets
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.network_stage import train_recipe_network
 from hybridasr.recipe.recipe_grammar import (
@@ -57,6 +55,7 @@ from hybridasr.recipe.recipe_grammar import (
     sayable,
 )
 from hybridasr.recipe.stage import run_stage
+from hybridasr.recipe.synthetic_stage import hears_synthetic, wider_alignments, wider_set
 from hybridasr.score.result_table import add_result, read_results
 from hybridasr.storage import digest, read_json, read_text, remove_stale_temporaries
 from hybridasr.train.em import training_line
@@ -160,23 +159,7 @@ class _Runner:
                     self._files("wav.scp", "text", "utt2spk", "spk2utt"), write,
                     self.data / "log" / "corpus.log", options)
         if self.run.background:
-            self._background()
-
-    def _background(self) -> None:
-        """Write the sets of other speech: what the network hears of it, and what judges it."""
-        places = self.run.background
-
-        def write() -> str:
-            learned, judges = background_sets(places, (UNKNOWN_WORD,))
-            for name, part in ((BACKGROUND, learned), (f"{BACKGROUND}_{JUDGES}", judges)):
-                check_datadir(write_datadir(self.data / name, part).path, check_audio=True)
-            return f"{len(learned)} pieces to learn from, {len(judges)} to judge by"
-
-        sources = {str(place): listing(place) for place in places}
-        self._stage(BACKGROUND, [{"background": sources}],
-                    [self.data / name / "wav.scp" for name in (BACKGROUND,
-                                                               f"{BACKGROUND}_{JUDGES}")],
-                    write, self.data / "log" / f"{BACKGROUND}.log", ReaderOptions())
+            background_stage(self.run.background, self.data, self._stage)
 
     def lang(self) -> None:
         """Find the pronunciation of every word; write data/lang."""
@@ -234,6 +217,8 @@ class _Runner:
     def copies(self) -> None:
         """Write altered copies of the training set, and the network's features of all sets."""
         train, options = self.data / "train", self.options["augment"]
+        if hears_synthetic(self.recipe):
+            train = wider_set(self.recipe, self.data, self.pool, self._stage)
         altered, joined = self.data / "train_copies", self.network_data / "train"
 
         def write() -> str:
@@ -252,7 +237,7 @@ class _Runner:
                              self.network_data / name)
             return f"{len(data)} utterances, {copies} copies"
 
-        files = self._files("wav.scp", "text", "utt2spk", "segments")
+        files = self._files("wav.scp", "text", "utt2spk", "segments") + [train / "wav.scp"]
         if self.run.background:
             files += [self.data / BACKGROUND / name for name in ("wav.scp", "segments")]
         files += map(Path, read_datadir(train).recordings.values())
@@ -293,6 +278,8 @@ class _Runner:
         """Train a network on the alignments of a system."""
         options = self.options[name]
         source, train = self.exp / alignments, self.network_data / "train"
+        if name != WAKE and hears_synthetic(self.recipe):
+            source = wider_alignments(self.recipe, source, self.data, self.pool, self._stage)
         if options.network:
             options = replace(options, network=str(self.recipe.directory / options.network))
 

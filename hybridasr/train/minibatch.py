@@ -22,6 +22,7 @@ import numpy as np
 
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.join import strings_of_parts
+from hybridasr.corpus.synthetic_set import synthetic_utterances
 from hybridasr.errors import DamagedFile, UserError
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.online_cmvn import level_columns
@@ -54,6 +55,8 @@ class FrameSet:
         The utterances of other speech.
     strings : dict of str to str
         Recording -> the string that it is joined into (`corpus.join`).
+    synthetic : frozenset of str
+        The utterances that nobody said (`corpus.synthetic_set`).
     """
 
     path: Path
@@ -64,6 +67,7 @@ class FrameSet:
     speakers: list[str]
     noise: frozenset[str] = frozenset()
     strings: dict[str, str] = field(default_factory=dict)
+    synthetic: frozenset[str] = frozenset()
 
     @property
     def feats(self) -> np.ndarray:
@@ -80,9 +84,10 @@ class FrameSet:
 
         Whole speakers if `share` of the speakers is one or more, otherwise utterances; drawn by a
         hash of their names. Copies go with their originals, recordings with the string that they
-        are part of. Other speech is never among them.
+        are part of. Other speech, and what nobody said, is never among them.
         """
-        spoken = np.array([name not in self.noise for name in self.utterances])
+        others = self.noise | self.synthetic
+        spoken = np.array([name not in others for name in self.utterances])
         watched = watched_speakers((speaker for speaker, counts
                                     in zip(self.speakers, spoken, strict=True) if counts), share)
         if watched:
@@ -288,7 +293,8 @@ def join_frames(places: Sequence[tuple[BlockRef, slice]], names: list[str], pdfs
     originals = [unique.get(name, name) for name in names]
     speakers = [data.utterances[original if original in data.utterances else name].speaker
                 for name, original in zip(names, originals, strict=True)]
-    return FrameSet(path, pdfs, starts, names, originals, speakers, noise, strings_of_parts(data))
+    return FrameSet(path, pdfs, starts, names, originals, speakers, noise, strings_of_parts(data),
+                    synthetic_utterances(data))
 
 
 def spoken_noise_pdf(model: AcousticModel) -> int | None:
