@@ -71,7 +71,7 @@ def test_the_network_hears_them_and_is_not_watched_by_them(tmp_path, recipe):
     learned = read_datadir(work / "data" / "network" / "train")
     assert len(synthetic_utterances(learned)) == 2 * len(made)  # each and its copy
     aligned = {name for name, _ in read_ark(work / "exp" / "mono_wider" / "ali.ark")}
-    assert len(made & aligned) > len(made) // 2
+    assert made & aligned  # the mixtures know other voices only
     assert aligned > set(read_datadir(work / "data" / "train").utterances)
     # Mixtures and choices rest on people.
     assert not made & {name for name, _ in read_ark(work / "exp" / "mono" / "ali.ark")}
