@@ -79,6 +79,7 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _serve(args: argparse.Namespace) -> None:
     import asyncio
+    import gc
 
     from hybridasr.deploy.serve_options import ServeOptions
     from hybridasr.errors import UserError, require_extra
@@ -101,6 +102,8 @@ def _serve(args: argparse.Namespace) -> None:
     model.warm_up()
     if detector is not None:
         detector.warm_up()
+    # What is loaded stays: nobody need look through it for what can go, while clients wait.
+    gc.freeze()
     asyncio.run(run_server(model, options, detector))
 
 

@@ -132,7 +132,7 @@ class Verifier:
             return self.nothing(_reason_outside(filler))
         # Phone by phone, along the path of the best command.
         path, transitions = competing.best.transition_ids, self.units.transitions
-        phones = phone_measures(scores, len(self.units.mixing), path, transitions, self.others,
+        phones = phone_measures(scores, self.units.num_pdfs, path, transitions, self.others,
                                 self.durations)
         # What is said around the command belongs to none of its words, and is no quiet either.
         segments = [segment for segment in phone_segments(path, transitions)

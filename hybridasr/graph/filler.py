@@ -13,7 +13,7 @@ that search, lattices and times need not know of them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -45,37 +45,45 @@ class FillerUnits:
     names : dict unit -> name
         The phone that a unit stands for, without the mark of its place in the word; GBG and,
         of a network that has heard other speech, SPN.
-    mixing : float32 (num_pdfs, num_mixtures)
-        Weights of the senones in each mixture; columns sum to one.
+    num_pdfs : int
+        Of the model.
+    mixtures : Mixtures
     """
 
     transitions: TransitionModel
     names: dict[int, str]
-    mixing: np.ndarray
+    num_pdfs: int
+    mixtures: "Mixtures"
 
     def scores(self, loglikes: np.ndarray) -> np.ndarray:
         """Append the mixtures' log likelihoods: float32 (num_frames, num_pdfs + num_mixtures)."""
         loglikes = np.ascontiguousarray(loglikes, np.float32)
         # Relative to the best senone, so that the exponential does not underflow.
         best = loglikes.max(axis=1, keepdims=True, initial=-1e30)
-        num_pdfs, num_mixtures = self.mixing.shape
-        scores = np.empty((len(loglikes), num_pdfs + num_mixtures), np.float32)
-        scores[:, :num_pdfs] = loglikes
-        mixed = scores[:, num_pdfs:]
-        _mix(np.exp(loglikes - best), *self._sparse, mixed)
+        scores = np.empty((len(loglikes), self.num_pdfs + len(self.mixtures.ends)), np.float32)
+        scores[:, :self.num_pdfs] = loglikes
+        mixed = scores[:, self.num_pdfs:]
+        _mix(np.exp(loglikes - best), *self.mixtures, mixed)
         np.log(mixed, out=mixed)
         mixed += best
         return scores
 
-    @cached_property
-    def _sparse(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each mixture the senones that have a weight: (ends, senones, weights).
 
-        Most have a few senones of hundreds.
-        """
-        mixtures, senones = np.nonzero(self.mixing.T)
-        ends = np.cumsum(np.bincount(mixtures, minlength=self.mixing.shape[1]))
-        return ends, senones, self.mixing.T[mixtures, senones]
+class Mixtures(NamedTuple):
+    """Of each mixture the senones that have a weight: a few of hundreds.
+
+    Attributes
+    ----------
+    ends : int64 (num_mixtures,)
+        Behind the last senone of each mixture, in the other two.
+    senones : int64 (num_weights,)
+    weights : float32 (num_weights,)
+        Those of a mixture sum to one.
+    """
+
+    ends: np.ndarray
+    senones: np.ndarray
+    weights: np.ndarray
 
 
 @numba.njit(cache=True, nogil=True)
@@ -120,7 +128,8 @@ def filler_units(lang: Lang, transitions: TransitionModel,
     entries: dict[int, list[int]] = {}  # topology entry -> its units
     rows: list[tuple[int, int, int]] = []
     log_probs: list[np.ndarray] = [transitions.log_probs]
-    columns: list[np.ndarray] = []
+    members: list[np.ndarray] = []  # senones of each mixture, and their weights
+    shares: list[np.ndarray] = []
     for unit, phones in enumerate(groups.values(), first):
         own = tuples[np.isin(tuples[:, 0], phones)]
         entry = transitions.topology.for_phone(phones[0])
@@ -130,10 +139,11 @@ def filler_units(lang: Lang, transitions: TransitionModel,
             weights = np.zeros(num_pdfs)
             # Several phones may share a senone; it counts once.
             np.maximum.at(weights, own[states, 2], priors[own[states, 2]])
-            rows.append((unit, state, num_pdfs + len(columns)))
+            rows.append((unit, state, num_pdfs + len(members)))
             if names[unit - first] == SPOKEN_NOISE:
                 weights = np.eye(1, num_pdfs, noise_pdf)[0]
-            columns.append(weights / weights.sum())
+            members.append(np.flatnonzero(weights))
+            shares.append(weights[members[-1]] / weights.sum())
             log_probs.append(_average(transitions, own[states], priors))
     topology = Topology(tuple(
         TopologyEntry((*entry.phones, *entries.get(number, ())), entry.states)
@@ -141,7 +151,8 @@ def filler_units(lang: Lang, transitions: TransitionModel,
     extended = TransitionModel(topology, [*map(tuple, tuples.tolist()), *rows],
                                np.concatenate(log_probs))
     return FillerUnits(extended, dict(enumerate(groups, first)),
-                       np.stack(columns, axis=1).astype(np.float32))
+                       num_pdfs, Mixtures(np.cumsum([*map(len, members)]), np.concatenate(members),
+                                          np.concatenate(shares).astype(np.float32)))
 
 
 def _average(transitions: TransitionModel, tuples: np.ndarray, priors: np.ndarray) -> np.ndarray:

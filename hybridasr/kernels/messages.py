@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from hybridasr.kernels.cache import VARIABLE, choose_cache
+from hybridasr.kernels.light_loading import lighten_loading
 
 logger = logging.getLogger("hybridasr")
 _PACKAGE = "hybridasr."
@@ -34,7 +35,7 @@ def set_cache() -> Path | None:
 
 def prepare_numba(numba: ModuleType, folder: Path | None) -> None:
     """Make numba keep this package's kernels in `folder`, if there is one, and tell of each."""
-    from numba.core import caching, dispatcher, event
+    from numba.core import caching, dispatcher, event, runtime
 
     numba.config.CACHE_DIR = str(folder or "")
     enable = dispatcher.Dispatcher.enable_caching
@@ -43,8 +44,12 @@ def prepare_numba(numba: ModuleType, folder: Path | None) -> None:
         """A cache that is not needed: an error while a kernel is read or stored stops nothing."""
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
+            # numba imports all that it could compile first. A kernel from the cache needs memory
+            # management alone, and who compiles looks after the rest.
             with suppress(Exception):
-                return super().load_overload(sig, target_context)
+                runtime.rtsys.initialize(target_context)
+                with self._guard_against_spurious_io_errors():
+                    return self._load_overload(sig, target_context)
             return None
 
         def save_overload(self, sig: Any, data: Any) -> None:
@@ -65,6 +70,7 @@ def prepare_numba(numba: ModuleType, folder: Path | None) -> None:
                 kernel._cache = Cache(kernel.py_func)
 
     dispatcher.Dispatcher.enable_caching = enable_caching
+    lighten_loading(folder)
     event.register("numba:compile", _listener(event, folder))
 
 

@@ -199,7 +199,12 @@ def quantize(network: Network) -> Network:
     dims = (network.input_dim, network.output_dim)
     copy = network_text.read_network(network.text, *dims)
     copy.load_arrays(network.to_arrays())
-    return Network([_quantized(layer) for layer in copy.layers])
+    return _in_int8(copy)
+
+
+def _in_int8(network: Network) -> Network:
+    """Return the network with int8 weights; it gives its own arrays up."""
+    return Network([_quantized(layer) for layer in network.layers])
 
 
 def _quantized(layer: Layer) -> Layer:
@@ -221,6 +226,6 @@ def network_from_arrays(text: str, arrays: dict[str, np.ndarray],
     if "dims" not in arrays:
         raise UserError("array 'dims' is missing; this is not a network of ours", source)
     dims = (int(dim) for dim in arrays["dims"])
-    network = quantize(network_text.read_network(text, *dims, source=source))
+    network = _in_int8(network_text.read_network(text, *dims, source=source))
     network.load_arrays(arrays, source)
     return network

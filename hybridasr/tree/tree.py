@@ -36,14 +36,14 @@ class ContextTree(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """A pdf."""
 
     pdf: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Split:
     """Whether the value of `key` is one of `values`: then `yes`, else `no`."""
 
@@ -53,7 +53,7 @@ class Split:
     no: "Node"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """One branch for each value of `key`; None for a value without a branch."""
 
@@ -155,7 +155,7 @@ def tree_from_dict(values: dict[str, Any], source: str = "tree.json") -> Decisio
         width = _whole(values.get("context_width"), "context_width", 1, MAX_WIDTH)
         central = _whole(values.get("central_position"), "central_position", 0, width - 1)
         num_pdfs = _whole(values.get("num_pdfs"), "num_pdfs", 1, MAX_PDFS)
-        root = _from_json(values.get("root"), width, num_pdfs, 0)
+        root = _from_json(values.get("root"), width, num_pdfs, 0, {})
         if root is None:
             raise ValueError("the tree is empty")
     except ValueError as error:
@@ -237,7 +237,9 @@ def _to_json(node: Node | None) -> Any:
     return ["table", node.key, [_to_json(branch) for branch in node.branches]]
 
 
-def _from_json(value: Any, width: int, num_pdfs: int, depth: int) -> Node | None:
+def _from_json(value: Any, width: int, num_pdfs: int, depth: int,
+               questions: dict[frozenset[int], frozenset[int]]) -> Node | None:
+    """Read a node; `questions` are those so far: splits share them, of which there are few."""
     if value is None:
         return None
     if depth > MAX_DEPTH:
@@ -249,12 +251,14 @@ def _from_json(value: Any, width: int, num_pdfs: int, depth: int) -> Node | None
     below = depth + 1
     if value[:1] == ["table"] and form == [str, int, list]:
         key = _whole(value[1], "the key of a table", PDF_CLASS, width - 1)
-        return Table(key, tuple(_from_json(branch, width, num_pdfs, below) for branch in value[2]))
+        return Table(key, tuple(_from_json(branch, width, num_pdfs, below, questions)
+                                for branch in value[2]))
     if value[:1] != ["split"] or form[:3] != [str, int, list] or len(value) != 5:
         raise ValueError("a node is neither a pdf nor a table nor a split")
     key = _whole(value[1], "the key of a split", PDF_CLASS, width - 1)
     answers = frozenset(_whole(one, "a value of a split", 0, MAX_VALUE) for one in value[2])
-    yes, no = (_from_json(branch, width, num_pdfs, below) for branch in value[3:])
+    answers = questions.setdefault(answers, answers)
+    yes, no = (_from_json(branch, width, num_pdfs, below, questions) for branch in value[3:])
     if yes is None or no is None:
         raise ValueError("a split lacks an answer")
     return Split(key, answers, yes, no)

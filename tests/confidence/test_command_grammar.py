@@ -90,7 +90,7 @@ def test_two_graphs_by_composition(model):
         alone = search(commands, pdfs[commands.ilabel], scores, WIDE)
         assert best.total_cost == pytest.approx(alone.total_cost, rel=1e-5)
         assert tuple(best.words.tolist()) in grammar.phrases
-        scores[:, len(units.mixing):] -= (0, 30, 30)[trial % 3]
+        scores[:, units.num_pdfs:] -= (0, 30, 30)[trial % 3]
         scores[:, :5] += (0, 30, -30)[trial % 3]  # of silence
         alone = [search(part, pdfs[part.ilabel], scores, WIDE) for part in parts]
         winner = min(range(3), key=lambda number: alone[number].total_cost)

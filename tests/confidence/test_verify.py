@@ -159,7 +159,7 @@ def test_words_have_times_and_probabilities_of_their_own(world):
     found = decide(world, {"da ta": 3.0}, 9.0, calibration)
     assert [(world.lang.word_name(word.label), word.begin, word.end) for word in found.words] == [
         ("da", 0, 12), ("ta", 12, 24)]
-    senones = world.scores[:, :len(world.units.mixing)]
+    senones = world.scores[:, :world.units.num_pdfs]
     pdfs = world.units.transitions.tid_pdf[world.ids]
     ratios = senones[np.arange(24), pdfs] - senones.max(axis=1)
     for probability, span in zip([found.probability, *found.word_probabilities],

@@ -121,7 +121,7 @@ def test_arrays_there_and_back():
         from_arrays(again.text, {})
 
 
-@pytest.mark.parametrize("columns", [1, 7, 64, 301])
+@pytest.mark.parametrize("columns", [1, 7, 32, 64, 301])
 def test_quantised_product_is_that_of_integers(columns):
     x, weights, bias = noise(9, columns), noise(70, columns, seed=1), noise(70, seed=2)
     x[3] = 0
@@ -134,6 +134,12 @@ def test_quantised_product_is_that_of_integers(columns):
     np.testing.assert_allclose(
         quantized_product(x, quantized, row_scales, bias),
         product * scales[:, None].astype(np.float64) * row_scales + bias, rtol=1e-5, atol=1e-6)
+    # A row is the same to the last bit, whatever is worked on with it.
+    for cut in (1, 2, 5):
+        np.testing.assert_array_equal(
+            np.concatenate([quantized_product(part, quantized, row_scales, bias)
+                            for part in (x[:cut], x[cut:])]),
+            quantized_product(x, quantized, row_scales, bias))
 
 
 def test_values_that_int8_cannot_hold_are_refused():

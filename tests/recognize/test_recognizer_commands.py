@@ -342,10 +342,10 @@ def test_network(spoken_world, tmp_path):
     recognizer = load(model, commands=COMMANDS)
     priors = np.exp(recognizer.model.nnet.log_priors)
     # The mixtures are weighted by how often a senone is used.
-    garbage = recognizer._maker.units.mixing[:, -3:]
-    for column in garbage.T:
-        used = column > 0
-        np.testing.assert_allclose(column[used], priors[used] / priors[used].sum(), rtol=1e-4)
+    mixtures = recognizer._maker.units.mixtures
+    for begin, end in zip(mixtures.ends[-4:-1], mixtures.ends[-3:], strict=True):
+        used, column = mixtures.senones[begin:end], mixtures.weights[begin:end]
+        np.testing.assert_allclose(column, priors[used] / priors[used].sum(), rtol=1e-4)
     for text in [*COMMANDS, *OUTSIDE]:
         assert hear(recognizer, text)["text"] == (text if text in COMMANDS else "")
 
