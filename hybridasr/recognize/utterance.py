@@ -4,8 +4,6 @@ All that belongs to an utterance begins with it: normalisation, network and sear
 as it would be on its own, wherever in a stream it is.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from hybridasr.confidence.decoded import Decoded
@@ -77,7 +75,8 @@ class SpokenUtterance:
         ending, speechless = self._pass.ending(), self._pass.speechless
         pending = self._pending_silence(ending.silence)
         # They follow the last frames that are decoded, whose silence goes on.
-        ending = replace(ending, frames=ending.frames + pending, silence=ending.silence + pending)
+        ending = Ending(ending.frames + pending, ending.silence + pending, ending.cost,
+                        ending.final_cost)
         return self._endpoint.rule(ending, speechless + pending * (speechless > 0), shift)
 
     def _pending_silence(self, silence: int) -> int:
@@ -192,7 +191,7 @@ class _Pass:
     def ending(self) -> Ending:
         """Return how the best path so far ends."""
         ending, each = self.search.ending(), self._model.subsampling
-        return replace(ending, frames=ending.frames * each, silence=ending.silence * each)
+        return Ending(ending.frames * each, ending.silence * each, ending.cost, ending.final_cost)
 
     def _advance(self, loglikes: np.ndarray) -> None:
         self.search.accept(loglikes)
