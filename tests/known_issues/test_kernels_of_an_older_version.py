@@ -18,7 +18,8 @@ def package(root: Path, inner: str, value: int) -> Path:
     """A package that begins as ours, with a kernel that calls one of another module."""
     folder = root / "hybridasr"
     (folder / "kernels").mkdir(parents=True, exist_ok=True)
-    for name in ("__init__.py", "kernels/__init__.py", "kernels/cache.py", "kernels/messages.py"):
+    for name in ("__init__.py", "kernels/__init__.py", "kernels/cache.py",
+                 "kernels/light_loading.py", "kernels/messages.py"):
         shutil.copy(REPOSITORY / "hybridasr" / name, folder / name)
     for old in folder.glob("in*.py"):
         old.unlink()

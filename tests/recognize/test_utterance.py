@@ -57,6 +57,8 @@ def test_frames_and_speech_of_scores_that_stand_for_several(each):
     one.search, one._least, one._speech = SimpleNamespace(accept=lambda _: None), 0.5, 0.0
     one.frames = one.speechless = one._taken = one._scored = 0
     one._change = 1.0 - (1.0 - 1.0 / SMOOTHING) ** each
+    one._silence = np.array(model.silence_pdfs)
+    one._silence_priors = model.nnet.log_priors[one._silence]
     spoken = 0
 
     def scores(raw):
