@@ -23,7 +23,7 @@ def test_digits_leaving_one_speaker_out(data_root, tmp_path):
         rates.append(error_rates(rows) | {"dnn alone": alone})
     mean = {system: np.mean([rate[system] for rate in rates]) for system in rates[0]}
     bars = {"mono": 20.0, "tri1": 20.0, "tri2b": 20.0, "tri3b": 10.0, "dnn": 6.0,
-            "dnn alone": 14.0}
+            "dnn alone": 17.0}
     assert all(mean[system] <= bar for system, bar in bars.items()), rates
 
 
