@@ -208,6 +208,19 @@ def from_strings(options_class: type[T], values: dict[str, str], source: str = "
     return options
 
 
+def check_least(options: Any, least: dict[str, float]) -> None:
+    """Refuse options below the least value of their name.
+
+    Raises
+    ------
+    UserError
+        naming the option.
+    """
+    for name, bound in least.items():
+        if getattr(options, name) < bound:
+            raise UserError(f"option {name} is {getattr(options, name)}; give {bound} or more")
+
+
 def to_dict(options: Any) -> dict[str, Any]:
     """Return the options as a flat plain dict, ready for JSON.
 

@@ -5,11 +5,14 @@ from one utterance to the next (phase of the voice, its random numbers, pauses),
 same text gives other samples the second time. Neither its seed nor `espeak_Terminate` resets
 all of it; loading the library afresh does, and costs 3 ms. That is done for every utterance
 (on systems that never unload a library, musl for one, only the first utterance of a process
-is reproducible).
+is reproducible). The noise of the Klatt voices comes from rand() of C, which outlives the library:
+it is seeded, too (on Windows the library has its own, out of reach).
 """
 
 import _ctypes
 import ctypes
+import math
+import os
 import re
 import threading
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import resample_poly
 
 from hybridasr.errors import UserError
 
@@ -30,6 +34,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 # The library is one per process, and so is its callback.
 _LOCK = threading.Lock()
+_C_LIBRARY = ctypes.CDLL(None) if os.name == "posix" else None
 
 # espeak 1.52 reads j, q, x + iong as English letters, in hanzi too: these are given as phonemes.
 _PHONEME_INITIALS = {"j": "tS;", "q": "tS;h", "x": "S;"}
@@ -96,6 +101,13 @@ def synthesize(text: str, language: str, voice: Voice) -> tuple[np.ndarray, int]
         raise UserError(f"espeak-ng says nothing for '{text}'; write it in hanzi, in pinyin "
                         "with tone digits or in English")
     return samples, sample_rate
+
+
+def synthesize_at(rate: int, text: str, language: str, voice: Voice) -> np.ndarray:
+    """Speak as `synthesize` does, at `rate` hertz: float64 (num_samples,) in 16-bit range."""
+    samples, own_rate = synthesize(text, language, voice)
+    common = math.gcd(rate, own_rate)
+    return resample_poly(samples.astype(np.float64), rate // common, own_rate // common)
 
 
 def spoken_form(text: str, careful: bool = False) -> tuple[str, str]:
@@ -189,6 +201,8 @@ def _speak(library: ctypes.CDLL, text: str, voice_name: str, voice: Voice) -> No
                              (_RANGE, voice.pitch_range), (_WORD_GAP, 0)):
         library.espeak_SetParameter(parameter, value, 0)
     library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+    if _C_LIBRARY is not None:
+        _C_LIBRARY.srand(1)
     data = text.encode()
     library.espeak_Synth.argtypes = [
         ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint,

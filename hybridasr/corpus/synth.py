@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import fftconvolve, lfilter, resample_poly
+from scipy.signal import fftconvolve, lfilter
 
 from hybridasr.corpus.audio import write_flac
 from hybridasr.corpus.datadir import Utterance
-from hybridasr.corpus.espeak import Voice, spoken_form, synthesize
+from hybridasr.corpus.espeak import Voice, spoken_form, synthesize_at
 from hybridasr.errors import UserError
 from hybridasr.options import option, to_dict
 from hybridasr.parallel import SerialExecutor, run_blocks, split_blocks
@@ -186,8 +186,7 @@ def render(text: str, speaker: SynthSpeaker, options: SynthOptions, seed: int, u
                    int(np.clip(round(voice.pitch + rng.uniform(-6, 6)), 0, 99)),
                    int(np.clip(round(voice.pitch_range + rng.uniform(-12, 12)), 0, 99)),
                    voice.volume)
-    samples, sample_rate = synthesize(spoken, language, varied)
-    speech = _trim(_resample(samples, sample_rate))
+    speech = _trim(synthesize_at(SAMPLE_RATE, spoken, language, varied) / _FULL_SCALE)
     before, after = (int(SAMPLE_RATE * rng.uniform(0.2, 0.5)) for _ in range(2))
     clean = np.concatenate([np.zeros(before), speech / np.sqrt(np.mean(speech**2)),
                             np.zeros(after)])
@@ -265,11 +264,6 @@ def _make_files(jobs: list[_Job]) -> None:
     for job in jobs:
         samples = render(job.text, job.speaker, job.options, job.seed, job.utterance)
         write_flac(job.path, samples, SAMPLE_RATE)
-
-
-def _resample(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    common = np.gcd(SAMPLE_RATE, sample_rate)
-    return resample_poly(samples / _FULL_SCALE, SAMPLE_RATE // common, sample_rate // common)
 
 
 def _trim(speech: np.ndarray) -> np.ndarray:

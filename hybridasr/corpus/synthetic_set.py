@@ -11,17 +11,14 @@ import zlib
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from hybridasr.corpus.audio import write_flac
 from hybridasr.corpus.datadir import DataDir, Utterance, flac_name, write_datadir
-from hybridasr.corpus.espeak import Voice, spoken_form, synthesize
-from hybridasr.errors import UserError
-from hybridasr.options import option, seed_option
+from hybridasr.corpus.espeak import Voice, spoken_form, synthesize_at
+from hybridasr.options import check_least, option, seed_option
 from hybridasr.parallel import run_blocks, split_blocks
 from hybridasr.storage import PathLike
 
@@ -57,9 +54,7 @@ class SyntheticOptions:
 
     def __post_init__(self):
         """Refuse values outside their range."""
-        for name, least in (("speakers", 0), ("repetitions", 1), ("most_texts", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"option {name} is {getattr(self, name)}; give {least} or more")
+        check_least(self, {"speakers": 0, "repetitions": 1, "most_texts": 1, "seed": 0})
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,7 @@ def say_once(text: str, speaker: int, name: str, rate: int, seed: int = 0) -> np
     Raises
     ------
     UserError
-        as from `corpus.espeak.synthesize`.
+        as from `corpus.espeak.synthesize_at`.
     """
     own = np.random.default_rng([seed, speaker])
     variant = _VARIANTS[(speaker - 1) % len(_VARIANTS)]
@@ -154,9 +149,7 @@ def say_once(text: str, speaker: int, name: str, rate: int, seed: int = 0) -> np
     voice = Voice(variant, round(pace * draw(0.85, 1.2)),
                   int(np.clip(round(pitch + draw(-8, 8)), 0, 99)),
                   int(np.clip(round(span + draw(-10, 10)), 0, 99)))
-    samples, own_rate = synthesize(spoken, accent if language.startswith("en") else language, voice)
-    common = gcd(rate, own_rate)
-    speech = resample_poly(samples.astype(np.float64), rate // common, own_rate // common)
+    speech = synthesize_at(rate, spoken, accent if language.startswith("en") else language, voice)
     loud = np.flatnonzero(np.abs(speech) > 0.02 * np.abs(speech).max())
     word = np.pad(speech[loud[0]:loud[-1] + 1],
                   [round(rate * draw(0.005, 0.05)) for _ in range(2)])

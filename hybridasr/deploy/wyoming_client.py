@@ -70,8 +70,11 @@ class WyomingService:
         except UserError as error:
             line = str(error).splitlines()[0]
             logger.debug("Wyoming client: %s", line)
-            with suppress(UserError, OSError):
+            with suppress(UserError, OSError, asyncio.TimeoutError):
                 await client.write(Error(line, type(error).__name__))
+                # Closed on audio that still comes, a client would see a broken pipe, not the line.
+                writer.write_eof()
+                await asyncio.wait_for(_drop(reader), _CLOSE_SECONDS)
         except (OSError, asyncio.IncompleteReadError) as error:
             logger.debug("Wyoming client: %s", error)
             client.lost()
@@ -81,6 +84,12 @@ class WyomingService:
                 await asyncio.wait_for(writer.wait_closed(), _CLOSE_SECONDS)
             # With answers that nobody reads, it is not closed yet.
             writer.transport.abort()
+
+
+async def _drop(reader: asyncio.StreamReader) -> None:
+    """Read until the client has ended, and keep nothing."""
+    while await reader.read(1 << 16):
+        pass
 
 
 def service_info(recognizer: Recognizer | None, detector: WakeDetector | None) -> Info:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,11 @@ class _Runner:
         self.exp = run.work / "exp"
         self.lm = self.data / "lm" / "ngram.bin"
 
+    @cached_property
+    def synthetic(self) -> bool:
+        """Whether synthetic speakers are heard; a warning, once, where they should be."""
+        return hears_synthetic(self.recipe)
+
     def corpus(self) -> None:
         """Find, download or synthesise the recordings; write a data directory for each set."""
         reader, root = find_corpus(self.recipe, self.run.corpus, self.run.download,
@@ -217,7 +223,7 @@ class _Runner:
     def copies(self) -> None:
         """Write altered copies of the training set, and the network's features of all sets."""
         train, options = self.data / "train", self.options["augment"]
-        if hears_synthetic(self.recipe):
+        if self.synthetic:
             train = wider_set(self.recipe, self.data, self.pool, self._stage)
         altered, joined = self.data / "train_copies", self.network_data / "train"
 
@@ -278,7 +284,7 @@ class _Runner:
         """Train a network on the alignments of a system."""
         options = self.options[name]
         source, train = self.exp / alignments, self.network_data / "train"
-        if name != WAKE and hears_synthetic(self.recipe):
+        if name != WAKE and self.synthetic:
             source = wider_alignments(self.recipe, source, self.data, self.pool, self._stage)
         if options.network:
             options = replace(options, network=str(self.recipe.directory / options.network))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from hybridasr.chain.den_loss import LEAKY_COEFFICIENT
 from hybridasr.chain.phone_lm import PhoneLmOptions
 from hybridasr.errors import UserError
-from hybridasr.options import nested, option
-from hybridasr.train.nnet_options import FitOptions, InputOptions, check_least
+from hybridasr.options import check_least, nested, option
+from hybridasr.train.nnet_options import FitOptions, InputOptions
 
 
 @dataclass(frozen=True)

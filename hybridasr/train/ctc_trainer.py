@@ -33,7 +33,7 @@ from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network import Network
-from hybridasr.options import option, to_dict
+from hybridasr.options import check_least, option, to_dict
 from hybridasr.storage import PathLike, write_text
 from hybridasr.train.blocks import BlockRef, read_block, remove_blocks, write_blocks
 from hybridasr.train.chunk_plan import ChunkPlan
@@ -45,7 +45,7 @@ from hybridasr.train.network_frames import (
     read_description,
     write_held_out,
 )
-from hybridasr.train.nnet_options import FitOptions, InputOptions, check_least
+from hybridasr.train.nnet_options import FitOptions, InputOptions
 from hybridasr.train.nnet_round import Task
 from hybridasr.train.nnet_trainer import fit, training_pool
 

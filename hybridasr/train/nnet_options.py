@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import CMVN_KINDS
 from hybridasr.features.specaugment import SpecAugmentOptions
-from hybridasr.options import nested, option, seed_option
+from hybridasr.options import check_least, nested, option, seed_option
 
 ROUND_FRAMES = 1 << 16  # frames of a round, after which networks are averaged
 
@@ -94,10 +94,3 @@ class DnnOptions(InputOptions, FitOptions):
                             "to 1, or leave the teacher out")
         if not 0.1 <= self.temperature <= 100:
             raise UserError(f"option temperature is {self.temperature}; give 0.1 to 100")
-
-
-def check_least(options: FitOptions, least: dict[str, int]) -> None:
-    """Refuse options below the least value of their name."""
-    for name, bound in least.items():
-        if getattr(options, name) < bound:
-            raise UserError(f"option {name} is {getattr(options, name)}; give {bound} or more")

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from hybridasr.errors import UserError
-from hybridasr.options import nested, option, seed_option
+from hybridasr.options import check_least, nested, option, seed_option
 from hybridasr.sequence.criteria import ACCURACIES
 from hybridasr.train.lattice_objective import MMI, CriterionOptions
-from hybridasr.train.nnet_options import FitOptions, check_least
+from hybridasr.train.nnet_options import FitOptions
 
 
 @dataclass(frozen=True)

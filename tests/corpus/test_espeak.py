@@ -30,7 +30,7 @@ def pitch(samples, rate):
     return np.median(found[:third]), np.median(found[-third:])
 
 
-@pytest.mark.parametrize("variant", ["m3", "f2", "klatt3", "Annie"])
+@pytest.mark.parametrize("variant", ["m3", "f2", "klatt3", "Annie", "Reed"])
 def test_same_samples_whatever_came_before(variant):
     voice = Voice(variant)
     first, rate = synthesize("da3kai1kong1tiao2", "cmn", voice)

@@ -117,6 +117,8 @@ def test_what_is_rejected_has_no_text():
      "in the middle of other audio"),
     ([AudioStart(**FORM), *chunks(np.zeros(6 * RATE, np.int16), size=32000)],
      "more than 5 s of audio"),
+    ([AudioStart(**FORM), *chunks(np.zeros(300 * RATE, np.int16), size=32000)],  # sent to its end
+     "more than 5 s of audio"),
     ([AudioStart(**FORM), AudioChunk(audio=bytes(70000), **FORM)], "more than 65536"),
     ([Detect()], "no wake words here"),
 ])
