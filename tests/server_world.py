@@ -36,7 +36,8 @@ def servers(model: Model, detector: WakeDetector | None = None
 
         def work():
             try:
-                asyncio.run(run_server(model, ServeOptions(port=0, **options), detector, listen))
+                asyncio.run(run_server(model, ServeOptions(**{"port": 0, **options}), detector,
+                                       listen))
             except BaseException as error:
                 place.error = error
             finally:

@@ -1,6 +1,7 @@
 """Owns the options of the server: where it listens, who may come, and what a client may take."""
 
 import hmac
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ class ServeOptions:
 
     host: str = option("127.0.0.1", "address to listen at; 0.0.0.0 lets other machines in")
     port: int = option(2700, "port of page, HTTP and WebSockets; 0 chooses one")
+    share_port: bool = option(False, "let further processes of this command listen at the same "
+                                     "ports: the system deals out the clients (Linux)")
     wyoming: str | None = option(None, "also speak Wyoming (Home Assistant) at this address, "
                                        "tcp://HOST:PORT or unix://PATH; it has neither token nor "
                                        "encryption")
@@ -49,8 +52,14 @@ class ServeOptions:
                 raise UserError(f"{name.replace('_', '-')} is {value}; give a number above 0")
         if not 0 <= self.port < 1 << 16:
             raise UserError(f"port is {self.port}; give a number from 0 to 65535")
-        if self.wyoming is not None:
-            parse_address(self.wyoming)
+        place = None if self.wyoming is None else parse_address(self.wyoming)
+        if self.share_port:
+            if not hasattr(socket, "SO_REUSEPORT"):
+                raise UserError("share-port needs a system that deals out connections, such as "
+                                "Linux; give each process a port of its own")
+            if self.port == 0 or isinstance(place, Path) or place is not None and place[1] == 0:
+                raise UserError("share-port needs ports that all processes know; give --port "
+                                "NUMBER, and Wyoming tcp://HOST:PORT")
 
     @property
     def origins(self) -> frozenset[str]:

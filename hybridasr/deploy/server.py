@@ -72,7 +72,8 @@ async def run_server(model: Model, options: ServeOptions, detector: WakeDetector
         assert runner.server is not None
         guarded = GuardedConnections(runner.server, options)
         server = await _listening(loop.create_server(
-            guarded.connect, options.host, options.port, ssl=tls, backlog=512),
+            guarded.connect, options.host, options.port, ssl=tls, backlog=512,
+            reuse_port=options.share_port or None),
             f"{options.host}:{options.port}", "another --port or --host")
         stack.callback(server.close)
         port = server.sockets[0].getsockname()[1]
@@ -104,7 +105,8 @@ async def _wyoming(model: Model, detector: WakeDetector | None, workers: Workers
     if isinstance(address, Path):
         begin = asyncio.start_unix_server(limited, str(address), limit=LONGEST_LINE)
     else:
-        begin = asyncio.start_server(limited, *address, limit=LONGEST_LINE)
+        begin = asyncio.start_server(limited, *address, limit=LONGEST_LINE,
+                                     reuse_port=options.share_port or None)
         if address[0] not in LOOPBACK:
             logger.warning("whoever reaches %s may use Wyoming there, which has no token",
                            address[0])

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ client = pytest.importorskip("websockets.sync.client")
 server_world = pytest.importorskip("server_world")
 
 from hybridasr.cli import main  # noqa: E402
+from hybridasr.deploy.serve_options import ServeOptions  # noqa: E402
+from hybridasr.errors import UserError  # noqa: E402
 from hybridasr.vosk import Model  # noqa: E402
 
 AUDIO = np.concatenate([speak("bu1la1", np.random.default_rng(0)),
@@ -38,14 +42,14 @@ def serve(model):
 
 def talk(url, audio=AUDIO, config=CONFIG):
     """What vosk-server's test.py does: the answers."""
-    with client.connect(url) as socket:
-        socket.send(config)
+    with client.connect(url) as connection:
+        connection.send(config)
         answers = []
         for begin in range(0, len(audio), 8000):
-            socket.send(audio[begin:begin + 8000])
-            answers.append(json.loads(socket.recv()))
-        socket.send('{"eof" : 1}')
-        return [*answers, json.loads(socket.recv())]
+            connection.send(audio[begin:begin + 8000])
+            answers.append(json.loads(connection.recv()))
+        connection.send('{"eof" : 1}')
+        return [*answers, json.loads(connection.recv())]
 
 
 def test_a_client_of_vosk_server(serve):
@@ -80,23 +84,23 @@ def test_one_client_too_many_is_sent_away(serve):
 
 def test_a_message_that_is_too_long_ends_the_connection_alone(serve):
     url = serve(max_message_kb=16)
-    with client.connect(url) as socket:
-        socket.send(CONFIG)
-        socket.send(bytes(20000))
+    with client.connect(url) as connection:
+        connection.send(CONFIG)
+        connection.send(bytes(20000))
         with pytest.raises(websockets.ConnectionClosed):
-            socket.recv()
-        assert socket.close_code == 1009
+            connection.recv()
+        assert connection.close_code == 1009
     assert talk(url)
 
 
 def test_what_is_wrong_is_told_and_ends_the_connection(serve):
     url = serve()
-    with client.connect(url) as socket:
-        socket.send("hello")
-        assert "not understood" in json.loads(socket.recv())["error"]
+    with client.connect(url) as connection:
+        connection.send("hello")
+        assert "not understood" in json.loads(connection.recv())["error"]
         with pytest.raises(websockets.ConnectionClosed):
-            socket.recv()
-        assert socket.close_code == 1008
+            connection.recv()
+        assert connection.close_code == 1008
 
 
 def test_an_address_that_is_taken_is_one_line(serve, spoken_world, capsys):
@@ -104,6 +108,29 @@ def test_an_address_that_is_taken_is_one_line(serve, spoken_world, capsys):
     assert main(["serve", "--port", port, str(spoken_world.mono)]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"cannot listen at 127.0.0.1:{port}" in error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux deals out connections")
+def test_processes_share_a_port(serve):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    urls = [serve(port=port, share_port=True) for _ in range(2)]
+    assert urls[0] == urls[1]
+    assert [answer["text"] for answer in talk(urls[0]) if answer.get("text")] == ["bu1la1"]
+    # Each server counts its own. Which one is met is drawn: the same 40 times, once in 5e11.
+    page = urls[0].replace("ws", "http", 1) + "/metrics"
+    counts = {urllib.request.urlopen(page).read().count(b'_results_total{reason="accepted"} 1.0')
+              for _ in range(40)}
+    assert counts == {0, 1}
+
+
+@pytest.mark.parametrize("options", [
+    {"port": 0}, {"port": 2700, "wyoming": "unix:///tmp/asr.sock"},
+    {"port": 2700, "wyoming": "tcp://127.0.0.1:0"}])
+def test_a_port_that_nobody_knows_is_not_shared(options):
+    with pytest.raises(UserError, match="ports that all processes know"):
+        ServeOptions(share_port=True, **options)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")

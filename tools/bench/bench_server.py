@@ -4,11 +4,12 @@
     python tools/bench/bench_server.py MODEL DATA --commands FILE --connections 20000
     python tools/bench/bench_server.py MODEL DATA --commands FILE --wyoming
 
-DATA is a Kaldi data directory. A server is started as a process of its own (`--threads`). Each
-stream plays utterances of the directory in random order, with noise between, in real time over a
-WebSocket, in messages of 0.1 s. `late` is the time from the end of an utterance, as the result
-tells it, to the result: the rest of its message, what the network looks ahead, the work and the
-waiting; `in_time` are those of up to 0.3 s. `right` are the utterances whose text, or whose
+DATA is a Kaldi data directory. A server is started as a process of its own (`--threads`), or
+several that share a port (`--processes`; `--threads` of each). Each stream plays utterances of the
+directory in random order, with noise between, in real time over a WebSocket, in messages of 0.1 s.
+`late` is the time from the end of an utterance, as the result tells it, to the result: the rest of
+its message, what the network looks ahead, the work and the waiting; `in_time` are those of up to
+0.3 s. `right` are the utterances whose text, or whose
 rejection, is that of `recognize`. `server_ms` and `player_ms` are milliseconds of a processor for a
 second of audio of one stream, in the server and in this program, `processors` what both took.
 With --connections, so many are opened and closed, half of them badly. With --wyoming, the client of
@@ -20,6 +21,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -47,46 +49,61 @@ TEXT, BINARY, EOF = 0x81, 0x82, b'{"eof" : 1}'
 
 
 class Server:
-    """The verb `serve` in a process of its own."""
+    """The verb `serve` in a process of its own, or in several that share a port."""
 
     def __init__(self, args: argparse.Namespace, *options: str):
-        words = [sys.executable, "-m", "hybridasr", "serve", "--port", "0", "--max-connections",
-                 "1000", "--threads", str(args.threads), *options, str(args.model)]
+        port = free_port() if args.processes > 1 else 0
+        words = [sys.executable, "-m", "hybridasr", "serve", "--port", str(port),
+                 "--max-connections", "1000", "--threads", str(args.threads), *options,
+                 str(args.model)]
         words += ["--commands", str(args.commands)] if args.commands else []
-        self._process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        self.address, seen = "", ""
-        for line in self._process.stderr:
-            seen += line
-            if found := re.search(r"http://(\S+)", line):
-                self.address = found[1]
-                break
-        if not self.address:
-            raise SystemExit(seen)
+        words += ["--share-port"] if port else []
+        self._processes = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+                           for _ in range(args.processes)]
+        self.address = [listening_at(process) for process in self._processes][0]
 
     def __enter__(self) -> "Server":
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._process.terminate()
-        self._process.stderr.read()
-        self._process.wait(60)
+        for process in self._processes:
+            process.terminate()
+            process.stderr.read()
+            process.wait(60)
 
     @property
-    def place(self) -> Path:
-        """Of the process below /proc."""
-        return Path(f"/proc/{self._process.pid}")
+    def _places(self) -> list[Path]:
+        return [Path(f"/proc/{process.pid}") for process in self._processes]
 
     def seconds(self) -> float:
         """Seconds of processors so far."""
-        fields = (self.place / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        fields = [(place / "stat").read_text().rpartition(")")[2].split() for place in self._places]
+        return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
     def costs(self) -> dict[str, int]:
         """Megabytes resident, threads, open files."""
-        status = dict(line.split(":", 1)
-                      for line in (self.place / "status").read_text().splitlines())
-        return {"resident_mb": int(status["VmRSS"].split()[0]) // 1024,
-                "threads": int(status["Threads"]), "files": len(os.listdir(self.place / "fd"))}
+        statuses = [dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
+                    for place in self._places]
+        return {"resident_mb": sum(int(one["VmRSS"].split()[0]) for one in statuses) // 1024,
+                "threads": sum(int(one["Threads"]) for one in statuses),
+                "files": sum(len(os.listdir(place / "fd")) for place in self._places)}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+def listening_at(process: subprocess.Popen) -> str:
+    """Wait until a server listens; return its host and port."""
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if found := re.search(r"http://(\S+)", line):
+            return found[1]
+    raise SystemExit(seen)
 
 
 class Utterance(NamedTuple):
@@ -111,6 +128,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, nargs="+", default=[20, 40, 80])
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=1, help="that share a port")
     parser.add_argument("--connections", type=int)
     parser.add_argument("--wyoming", action="store_true")
     parser.add_argument("--utterances", type=int, default=200, help="of the directory")
@@ -279,11 +297,11 @@ def open_and_close(args: argparse.Namespace, said: list[Utterance]) -> int:
     audio = said[0].samples[:1600].tobytes()
 
     async def good(address: str) -> None:
-        async with connect(f"ws://{address}", compression=None) as socket:
-            await socket.send(audio)
-            await socket.recv()
-            await socket.send('{"eof" : 1}')
-            await socket.recv()
+        async with connect(f"ws://{address}", compression=None) as connection:
+            await connection.send(audio)
+            await connection.recv()
+            await connection.send('{"eof" : 1}')
+            await connection.recv()
 
     async def bad(address: str, kind: int) -> None:
         reader, writer = await asyncio.open_connection(*address.split(":"))
