@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 # One thread a process, whatever the caller's environment says: jobs are the parallelism, and sums
@@ -58,6 +59,9 @@ VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,
                           **inspection.VERBS, **command_lists.VERBS, **voice.VERBS, **deploy.VERBS,
                           **pictures.VERBS, **reports.VERBS}
+# Modules whose functions numba calls where it looks for no exception: what hands over arrays and
+# named tuples.
+_NO_EXCEPTIONS = ("numba.core.serialize", "namedtuple_")
 # The verb that compiles the kernels runs the others, so it is made when they are known.
 VERBS.update(kernels.verbs(VERBS))
 
@@ -152,24 +156,32 @@ def _stopping() -> Iterator[list[int]]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into a `KeyboardInterrupt`; yield the list of them.
 
     The second one must not disturb the clean-up; the third ends the program at once. Where Python
-    drops exceptions (in ``__del__``, in callbacks of C), the first is sent once more.
+    drops exceptions (in ``__del__``, in callbacks of C), or a kernel hands over its results and
+    looks for none, the first is sent once more.
     """
     signals: list[int] = []
     # Python calls this hook for exceptions that it cannot raise.
     report = sys.unraisablehook
 
+    def send_once_more() -> None:
+        again = threading.Timer(0.1, os.kill, (os.getpid(), signals.pop()))
+        again.daemon = True
+        again.start()
+
     def report_once_more(failure: Any) -> None:
         if signals and issubclass(failure.exc_type, KeyboardInterrupt):
-            again = threading.Timer(0.1, os.kill, (os.getpid(), signals.pop()))
-            again.daemon = True
-            again.start()
+            send_once_more()
         else:
             report(failure)
 
-    def stop(number: int, _frame: object) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         signals.append(number)
         if len(signals) == 1:
-            raise KeyboardInterrupt
+            place = "" if frame is None else frame.f_globals.get("__name__", "")
+            if place.startswith(_NO_EXCEPTIONS):
+                send_once_more()
+            else:
+                raise KeyboardInterrupt
         if len(signals) > 2:
             os._exit(128 + number)
 

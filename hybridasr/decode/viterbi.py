@@ -98,12 +98,36 @@ def columns_needed(pdfs, ilabel):
     return most + 1 if least >= 0 else -1
 
 
-@numba.njit(cache=True, nogil=True)
 def start(state, graph, pruning, alive):
     """Return a search before its first frame: in `state`, and where epsilon arcs lead from it.
 
     `alive` is as from `nothing_alive`.
     """
+    return _search_state(alive, _start(state, graph, pruning, alive))
+
+
+def advance(progress, graph, loglikes, acoustic_scale, pruning):
+    """Return the search after `loglikes` (num_frames, num_columns); its arrays are reused."""
+    return _search_state(progress.alive,
+                         _advance(progress, graph, loglikes, acoustic_scale, pruning))
+
+
+def _search_state(alive, parts):
+    tokens, links, *counts = parts
+    return SearchState(alive, Tokens(*tokens), Links(*links), *counts)
+
+
+@numba.njit(cache=True, nogil=True)
+def _plain(tokens, links, num_active, num_tokens, frame, prune_at):
+    # A named tuple is made by Python: within another one, Ctrl-C meanwhile would end the process
+    # with a segmentation fault.
+    return ((tokens.arc, tokens.origin, tokens.acoustic, tokens.ends),
+            (links.origin, links.target, links.arc, links.acoustic, links.slack, links.ends),
+            num_active, num_tokens, frame, prune_at)
+
+
+@numba.njit(cache=True, nogil=True)
+def _start(state, graph, pruning, alive):
     # A frame makes at most one token a state: with that much room none is looked for in its loops.
     room = len(graph.final) + FIRST_TOKENS
     tokens = Tokens(np.empty(room, np.int32), np.empty(room, np.int32),
@@ -117,12 +141,11 @@ def start(state, graph, pruning, alive):
     if pruning.lattice_beam >= 0:
         links = _end_frame(graph, np.inf, alive, num_active, tokens, num_tokens, links, 0, 0,
                            pruning.lattice_beam)
-    return SearchState(alive, tokens, links, num_active, num_tokens, 0, FIRST_LINKS)
+    return _plain(tokens, links, num_active, num_tokens, 0, FIRST_LINKS)
 
 
 @numba.njit(cache=True, nogil=True)
-def advance(progress, graph, loglikes, acoustic_scale, pruning):
-    """Return the search after `loglikes` (num_frames, num_columns); its arrays are reused."""
+def _advance(progress, graph, loglikes, acoustic_scale, pruning):
     alive, tokens, links = progress.alive, progress.tokens, progress.links
     num_active, num_tokens = progress.num_active, progress.num_tokens
     frame, prune_at = progress.frame, progress.prune_at
@@ -160,7 +183,7 @@ def advance(progress, graph, loglikes, acoustic_scale, pruning):
                 alive.token[state] = number[alive.token[state] - 1] + 1
             num_tokens = tokens.ends[frame]
             prune_at = max(FIRST_LINKS, 2 * links.ends[2 * frame + 1])
-    return SearchState(alive, tokens, links, num_active, num_tokens, frame, prune_at)
+    return _plain(tokens, links, num_active, num_tokens, frame, prune_at)
 
 
 @numba.njit(cache=True, nogil=True)

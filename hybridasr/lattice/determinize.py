@@ -70,6 +70,7 @@ def determinize_lattice(lattice: Lattice, beam: float = np.inf,
         # The subsets did not fit into memory; an infinite beam is first brought to a finite one.
         beam = 0.75 * min(beam, 20.0)
         logger.warning("the lattice is too large for its beam, which is narrowed to %.3g", beam)
+    arcs, states, trie = _Out(*arcs), _Out(*states), Trie(*trie)
     ends = np.isfinite(states.graph)
     return CompactLattice(
         arcs.source, arcs.target, arcs.word, arcs.graph,
@@ -146,7 +147,10 @@ class _Out(NamedTuple):
 
 @numba.njit(cache=True, nogil=True)
 def _determinize(raw, beam, max_elements):
-    """Return (arcs, final costs of states, trie, whether it fitted into `max_elements`)."""
+    """Return (arcs, final costs of states, trie, whether it fitted into `max_elements`).
+
+    They are plain tuples of the fields: see `decode.viterbi`.
+    """
     num_raw, num_raw_arcs = len(raw.final_graph), len(raw.word)
     remaining = _remaining(raw)
     trie = empty_trie(num_raw, num_raw_arcs)
@@ -212,12 +216,12 @@ def _determinize(raw, beam, max_elements):
             _put(arcs, num_arcs, state, subset, words[group[0]], graph, acoustic, base, node)
             num_arcs += 1
         if states.ends[num_states - 1] > max_elements:
-            return _cut(arcs, 0), _cut(finals, 0), trie, False
+            return _cut(arcs, 0), _cut(finals, 0), _plain(trie), False
     # States are numbered as they were found; the result wants topological order.
     for arc in range(num_arcs):
         arcs.source[arc] = states.place[arcs.source[arc]]
         arcs.target[arc] = states.place[arcs.target[arc]]
-    return _cut(arcs, num_arcs), _cut(finals, num_done), trie, True
+    return _cut(arcs, num_arcs), _cut(finals, num_done), _plain(trie), True
 
 
 @numba.njit(cache=True, nogil=True)
@@ -416,8 +420,14 @@ def _grown_out(out):
 
 @numba.njit(cache=True, nogil=True)
 def _cut(out, count):
-    return _Out(out.source[:count], out.target[:count], out.word[:count], out.graph[:count],
-                out.acoustic[:count], out.base[:count], out.node[:count])
+    return (out.source[:count], out.target[:count], out.word[:count], out.graph[:count],
+            out.acoustic[:count], out.base[:count], out.node[:count])
+
+
+@numba.njit(cache=True, nogil=True)
+def _plain(trie):
+    return (trie.parent, trie.symbol, trie.length, trie.code, trie.following, trie.powers,
+            trie.buckets, trie.size)
 
 
 @numba.njit(cache=True, nogil=True)

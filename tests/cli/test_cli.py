@@ -248,19 +248,31 @@ def test_interrupted_recipe_goes_on_to_the_same_model(world, tmp_path):
     assert rows[0]["ser"] <= 10
 
 
-def test_an_interrupt_that_python_drops_comes_again():
-    """What is raised in ``__del__`` is only reported, and the work would go on."""
-    program = """
-import signal, time
-from hybridasr import cli
-
+@pytest.mark.parametrize("work", [
+    # What is raised in __del__ is only reported.
+    """
 class Dropping:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)
 
+one = Dropping()
+del one
+""",
+    # A kernel that hands over an array looks for no exception.
+    """
+exec("def hand_over(): signal.raise_signal(signal.SIGINT)",
+     place := {"__name__": "numba.core.serialize", "signal": signal})
+place["hand_over"]()
+"""], ids=["dropped", "unseen"])
+def test_an_interrupt_that_would_be_lost_comes_again(work):
+    """The work goes on, but not for long."""
+    program = f"""
+import signal, time
+from hybridasr import cli
+
 def run(words):
-    one = Dropping()
-    del one
+    exec({work!r}, globals())
+    print("went on")
     time.sleep(60)
     return 0
 
@@ -271,6 +283,7 @@ raise SystemExit(cli.main([]))
                           timeout=50, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     assert done.returncode == 130, done.stderr
     assert done.stderr == "interrupted; run the same command again\n"
+    assert done.stdout == "went on\n"
 
 
 def test_stages_can_be_chosen(world, tmp_path):

@@ -56,8 +56,8 @@ def test_small_rooms_change_nothing(lattice_beam, monkeypatch):
     monkeypatch.setattr(viterbi, "FIRST_TOKENS", 16)
     monkeypatch.setattr(viterbi, "FIRST_LINKS", 50)
     # Constants are compiled in: the kernels run as Python here.
-    for name in ("start", "advance"):
-        monkeypatch.setattr(f"hybridasr.decode.search.{name}", getattr(viterbi, name).py_func)
+    for name in ("_start", "_advance"):
+        monkeypatch.setattr(viterbi, name, getattr(viterbi, name).py_func)
     for size in (1, 7, FRAMES):
         utterance = Search(graph, pdfs, NARROW, lattice_beam=lattice_beam)
         for begin in range(0, FRAMES, size):
@@ -190,8 +190,8 @@ def test_settling_changes_nothing(seed, cuts):
 
 def test_settled_tokens_are_freed(monkeypatch):
     monkeypatch.setattr(viterbi, "FIRST_TOKENS", 16)
-    for name in ("start", "advance"):
-        monkeypatch.setattr(f"hybridasr.decode.search.{name}", getattr(viterbi, name).py_func)
+    for name in ("_start", "_advance"):
+        monkeypatch.setattr(viterbi, name, getattr(viterbi, name).py_func)
     graph = tangle(20, np.random.default_rng(0))
     rng = np.random.default_rng(1)
     options = SearchOptions(acoustic_scale=1.0, beam=3.0, max_active=100, min_active=1)

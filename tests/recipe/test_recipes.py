@@ -61,7 +61,7 @@ def test_dsp20(data_root, tmp_path):
     rows, _ = run("dsp20", tmp_path, "--corpus", data_root / "dsp20",
                   "--set", "augment.speeds=0.9 1.0 1.1", "--set", "dnn.num_epochs=1")
     rates = error_rates(rows)
-    # Kaldi's train_mono.sh, train_deltas.sh, train_lda_mllt.sh and train_sat.sh without pitch: 14.4,
+    # Kaldi's train_mono.sh, train_deltas.sh, train_lda_mllt.sh, train_sat.sh, without pitch: 14.4,
     # 7.35, 7.3, 3.15 %. Ours: 4.4, 2.0, 2.5, 0.9; another processor's rounding makes a point.
     bars = {"mono": 7.0, "tri1": 4.0, "tri2b": 4.5, "tri3b": 2.5, "dnn": 6.0}
     assert all(rates[system] <= bar for system, bar in bars.items()), rates
