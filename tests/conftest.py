@@ -43,6 +43,13 @@ def few_noises(monkeypatch):
     monkeypatch.setattr("hybridasr.evaluation.calibrate.NOISE_LEVELS", (300.0,))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Run files with slow tests first: short ones then fill what is left of a worker's time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Fail, where HYBRIDASR_REQUIRE_DATA=1, a test on real data that would be skipped."""

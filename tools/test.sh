@@ -34,8 +34,9 @@ fi
 parallel=()
 cores=$("$PYTHON" -c 'import os; print(os.cpu_count() or 1)')
 if [ "$cores" -ge 2 ] && "$PYTHON" -c 'import xdist' > /dev/null 2>&1; then
-  # By file: what a file prepares once is not prepared again by every worker.
-  parallel=(-n "$((cores < 4 ? cores : 4))" --dist loadfile)
+  # By file: what a file prepares once is not prepared again by every worker. In the order of
+  # tests/conftest.py.
+  parallel=(-n "$((cores < 4 ? cores : 4))" --dist loadfile --no-loadscope-reorder)
 fi
 # The workers share the cores: more threads below them would only get in each other's way.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
