@@ -31,7 +31,7 @@ from hybridasr.deploy.wyoming_events import (
 )
 from hybridasr.errors import UserError
 from hybridasr.lexicon.mandarin import is_hanzi
-from hybridasr.lexicon.phones import base_phone
+from hybridasr.lexicon.phones import base_phone, has_tones
 from hybridasr.progress import logger
 from hybridasr.recognize.recognizer import Recognizer
 from hybridasr.recognize.session import Session
@@ -114,8 +114,7 @@ def _model_languages(recognizer: Recognizer | None) -> list[str]:
         return ["und"]
     lang = recognizer.model.lang
     phones = {base_phone(lang.phone_name(phone)) for phone in lang.nonsilence_phones}
-    known = {"zh": any(phone[-1].isdigit() for phone in phones),
-             "en": any(phone.isupper() for phone in phones)}
+    known = {"zh": has_tones(phones), "en": any(phone.isupper() for phone in phones)}
     return [tag for name, tags in _LANGUAGES.items() if known[name] for tag in tags] or ["und"]
 
 

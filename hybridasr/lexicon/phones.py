@@ -18,6 +18,16 @@ POSITIONS = {"_B": "begin", "_E": "end", "_I": "internal", "_S": "singleton"}
 """Suffix of a position-dependent phone -> its name in word_boundary.txt."""
 
 
+def has_tones(phones: Iterable[str]) -> bool:
+    """Tell whether there are finals of Mandarin among phones: in small letters, with a tone.
+
+    >>> has_tones(["sh_B", "ang4_E"]), has_tones(["AH0_S", "K_B"])
+    (True, False)
+    """
+    names = map(base_phone, phones)
+    return any(name.islower() and name[-1] in TONES for name in names)
+
+
 @dataclass(frozen=True)
 class PhoneSet:
     """The phones of a system.

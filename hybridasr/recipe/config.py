@@ -50,7 +50,8 @@ WIDER = "wider"  # the training set with them
 DRAWN = "drawn"  # commands are drawn from the transcripts
 GRAMMARS = ("commands", "loop", "ngram")
 _NEEDED = ("title", "reader", "test", "grammar", "phrases", "systems")
-_SWITCHES = ("homophones", "cut_words", "strings")
+_SWITCHES = ("homophones", "cut_words", "strings", "pitch_of_tones")
+_FEATURES = ("features", "dnn_features")  # the sections of features
 _OPTIONAL = ("alignments", "lexicon", "commands", "outside", *_SWITCHES)
 SECTIONS = {"join": JoinOptions, "features": FeatureOptions, "pipeline": PipelineOptions,
             "lang": LangOptions, "lm": LmOptions,
@@ -80,6 +81,7 @@ class Recipe:
     homophones: bool = False  # whether words of equal pinyin count as right for each other
     cut_words: bool = False  # whether transcripts and texts are hanzi without spaces between words
     strings: bool = False  # whether recordings are joined into strings as well, as [join] says
+    pitch_of_tones: tuple[str, ...] = ()  # sections that get pitch where phones have tones
     options: dict[str, Any] = field(default_factory=dict)  # section -> options
 
     @property
@@ -158,13 +160,13 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
     if unknown:
         raise UserError(f"unknown section [{sorted(unknown)[0]}]; known: {', '.join(SECTIONS)}",
                         path)
-    options = {}
-    for name, options_class in SECTIONS.items():
-        values = dict(parser[name]) if parser.has_section(name) else {}
-        values.update(overrides.get(name, {}))
-        options[name] = from_strings(options_class, values, f"{path} [{name}]")
-    recipe = _read_main(dict(parser["recipe"]) if parser.has_section("recipe") else {}, directory,
-                        path, options)
+    values = {name: (dict(parser[name]) if parser.has_section(name) else {})
+              | overrides.get(name, {}) for name in ("recipe", *SECTIONS)}
+    options = {name: from_strings(options_class, values[name], f"{path} [{name}]")
+               for name, options_class in SECTIONS.items()}
+    # Who asks for pitch, or for none, gets it.
+    recipe = _read_main(values["recipe"], directory, path, options,
+                        tuple(name for name in _FEATURES if "pitch" not in values[name]))
     if "join" in {*parser.sections(), *overrides} and not recipe.strings:
         raise UserError("[join] has no effect without strings = true in [recipe]; leave it out",
                         path)
@@ -230,9 +232,9 @@ def _parse(path: Path) -> configparser.ConfigParser:
     return parser
 
 
-def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[str, Any]
-               ) -> Recipe:
-    """Build the recipe from the values of the section [recipe]."""
+def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[str, Any],
+               open_pitch: tuple[str, ...]) -> Recipe:
+    """Build the recipe from the values of the section [recipe]; `open_pitch` say nothing of it."""
     unknown = sorted({*main} - {*_NEEDED, *_OPTIONAL})
     if unknown:
         near = difflib.get_close_matches(unknown[0], [*_NEEDED, *_OPTIONAL], 1)
@@ -250,10 +252,12 @@ def _read_main(main: dict[str, str], directory: Path, path: Path, options: dict[
     if switches["strings"] and main["phrases"] != "lexicon":
         raise UserError("[recipe] strings are of the words of the lexicon; give phrases = lexicon, "
                         "or leave strings out", path)
+    tonal = open_pitch if switches.pop("pitch_of_tones") else ()
     return Recipe(directory.name, directory, main["title"], main["reader"],
                   tuple(main["test"].split()), main["grammar"], main["phrases"],
                   *_read_systems(main, path), main.get("lexicon"), main.get("commands"),
-                  tuple(main.get("outside", "").split()), **switches, options=options)
+                  tuple(main.get("outside", "").split()), **switches, pitch_of_tones=tonal,
+                  options=options)
 
 
 def _read_systems(main: dict[str, str], path: Path) -> tuple[tuple[str, ...], str]:

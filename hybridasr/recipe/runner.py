@@ -57,6 +57,7 @@ from hybridasr.recipe.recipe_grammar import (
 )
 from hybridasr.recipe.stage import run_stage
 from hybridasr.recipe.synthetic_stage import hears_synthetic, wider_alignments, wider_set
+from hybridasr.recipe.tones import with_pitch
 from hybridasr.score.result_table import add_result, read_results
 from hybridasr.storage import digest, read_json, read_text, remove_stale_temporaries
 from hybridasr.train.em import training_line
@@ -115,6 +116,7 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
                 if name == WAKE and not recipe.options[WAKE].network:
                     continue
                 logger.info("stage %d: %s", number, STAGES[name])
+                runner.recipe = with_pitch(runner.recipe, runner.lang_dir)
                 if name in LADDER:
                     runner.system(name)
                 else:
@@ -127,12 +129,16 @@ class _Runner:
 
     def __init__(self, recipe: Recipe, run: RunOptions, pool: Executor):
         self.recipe, self.run, self.pool = recipe, run, pool
-        self.options = recipe.options
         self.data = run.work / "data"
         self.lang_dir = self.data / "lang"
         self.network_data = self.data / "network"  # sets with the network's features
         self.exp = run.work / "exp"
         self.lm = self.data / "lm" / "ngram.bin"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Section of the recipe -> its options."""
+        return self.recipe.options
 
     @cached_property
     def synthetic(self) -> bool:
