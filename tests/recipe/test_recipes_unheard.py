@@ -1,6 +1,5 @@
 """The recipes whose test speakers or words were never heard, end to end: beside `test_recipes`."""
 
-import numpy as np
 import pytest
 from recipe_world import error_rates, run, word_rows
 
@@ -11,20 +10,18 @@ pytestmark = pytest.mark.slow
 def test_digits_leaving_one_speaker_out(data_root, tmp_path):
     for package in ("espeakng_loader", "pypinyin"):  # synthetic speakers
         pytest.importorskip(package)
-    rates = []
-    # A hard speaker and an easy one; bench_recipes.py has all four.
-    for speaker in ("george", "jackson"):
-        # A quarter of the recipe's synthetic speakers, half of its copies.
-        rows, _ = run("digits", tmp_path / speaker, "--corpus", data_root / "fsdd",
-                      "--test-speaker", speaker, "--stop-stage", 10, "--set", "augment.copies=1",
-                      "--set", "augment.speeds=0.85 1.15", "--set", "synthesize.speakers=60")
-        assert rows["tri3b"]["words"] == 500
-        alone = word_rows(tmp_path / speaker, "none")["dnn"]["wer"]
-        rates.append(error_rates(rows) | {"dnn alone": alone})
-    mean = {system: np.mean([rate[system] for rate in rates]) for system in rates[0]}
-    bars = {"mono": 20.0, "tri1": 20.0, "tri2b": 20.0, "tri3b": 10.0, "dnn": 6.0,
-            "dnn alone": 17.0}
-    assert all(mean[system] <= bar for system, bar in bars.items()), rates
+    # A hard speaker; bench_recipes.py has all four. A quarter of the recipe's synthetic speakers,
+    # half of its copies.
+    rows, _ = run("digits", tmp_path, "--corpus", data_root / "fsdd", "--test-speaker", "george",
+                  "--stop-stage", 10, "--set", "augment.copies=1", "--set",
+                  "augment.speeds=0.85 1.15", "--set", "synthesize.speakers=60", "--set",
+                  "recipe.systems=mono tri1 tri2b tri3b dnn")
+    assert rows["tri3b"]["words"] == 500
+    rates = error_rates(rows) | {"dnn alone": word_rows(tmp_path, "none")["dnn"]["wer"]}
+    # 15.4, 14.0, 16.0, 12.6, 0.8 and 12.6 % measured; without synthetic speakers 16.6 alone.
+    bars = {"mono": 20.0, "tri1": 19.0, "tri2b": 22.0, "tri3b": 16.0, "dnn": 4.0,
+            "dnn alone": 16.0}
+    assert all(rates[system] <= bar for system, bar in bars.items()), rates
 
 
 @pytest.mark.realdata
