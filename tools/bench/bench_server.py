@@ -57,7 +57,7 @@ class Server:
                  "--max-connections", "1000", "--threads", str(args.threads), *options,
                  str(args.model)]
         words += ["--commands", str(args.commands)] if args.commands else []
-        words += ["--share-port"] if port else []
+        words += ["--share-port", "true"] if port else []
         self._processes = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
                            for _ in range(args.processes)]
         self.address = [listening_at(process) for process in self._processes][0]
