@@ -59,11 +59,11 @@ VERBS: dict[str, Verb] = {**recipes.VERBS, **data.VERBS, **language.VERBS,
                           **lattice_tools.VERBS, **lattice_copies.VERBS, **lattice_lms.VERBS,
                           **inspection.VERBS, **command_lists.VERBS, **voice.VERBS, **deploy.VERBS,
                           **pictures.VERBS, **reports.VERBS}
+# The verb that compiles the kernels runs the others, so it is made when they are known.
+VERBS.update(kernels.verbs(VERBS))
 # Modules whose functions numba calls where it looks for no exception: what hands over arrays and
 # named tuples.
 _NO_EXCEPTIONS = ("numba.core.serialize", "namedtuple_")
-# The verb that compiles the kernels runs the others, so it is made when they are known.
-VERBS.update(kernels.verbs(VERBS))
 
 
 def main(words: Sequence[str] | None = None) -> int:

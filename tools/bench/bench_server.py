@@ -1,6 +1,7 @@
 """How many streams in real time a server holds, how soon their results come, what faults leave.
 
     python tools/bench/bench_server.py MODEL DATA [--commands FILE] [--streams 20 40 80]
+    python tools/bench/bench_server.py MODEL DATA --processes 2 --threads 1
     python tools/bench/bench_server.py MODEL DATA --commands FILE --connections 20000
     python tools/bench/bench_server.py MODEL DATA --commands FILE --wyoming
 
@@ -9,9 +10,9 @@ several that share a port (`--processes`; `--threads` of each). Each stream play
 directory in random order, with noise between, in real time over a WebSocket, in messages of 0.1 s.
 `late` is the time from the end of an utterance, as the result tells it, to the result: the rest of
 its message, what the network looks ahead, the work and the waiting; `in_time` are those of up to
-0.3 s. `right` are the utterances whose text, or whose
-rejection, is that of `recognize`. `server_ms` and `player_ms` are milliseconds of a processor for a
-second of audio of one stream, in the server and in this program, `processors` what both took.
+0.3 s. `right` are the utterances whose text, or whose rejection, is that of `recognize`.
+`server_ms` and `player_ms` are milliseconds of a processor for a second of audio of one stream, in
+the server and in this program, `processors` what both took.
 With --connections, so many are opened and closed, half of them badly. With --wyoming, the client of
 the wyoming package says every utterance of the directory to the server.
 """
