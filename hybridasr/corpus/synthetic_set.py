@@ -1,4 +1,4 @@
-"""Owns synthetic speakers beside the few of a training set: each says the set's words.
+"""Owns synthetic speakers beside the few of a training set: each says the set's words, or others.
 
 A network that hears three speakers learns the three. espeak-ng has some eighty voices that sound
 like people, and a few accents of English; each speaker here is a voice, an accent, a pitch and a
@@ -46,15 +46,18 @@ class SyntheticOptions:
     """Synthetic speakers that a network hears beside those of the training set."""
 
     speakers: int = option(0, "synthetic speakers; 0: none")
-    repetitions: int = option(2, "times each says each transcript of the training set",
-                              needs="speakers")
+    repetitions: int = option(2, "times each says each text", needs="speakers")
+    texts: str = option("", "file of the texts, one a line, beside recipe.conf; none: the "
+                            "transcripts of the training set", needs="speakers")
     most_texts: int = option(50, "transcripts, at most; the most frequent ones are taken",
                              needs="speakers")
+    texts_each: int = option(0, "texts that each speaker says, drawn; 0: all", needs="speakers")
     seed: int = seed_option()
 
     def __post_init__(self):
         """Refuse values outside their range."""
-        check_least(self, {"speakers": 0, "repetitions": 1, "most_texts": 1, "seed": 0})
+        check_least(self, {"speakers": 0, "repetitions": 1, "most_texts": 1, "texts_each": 0,
+                           "seed": 0})
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def synthesize_set(texts: Iterable[str], destination: PathLike, rate: int,
     Parameters
     ----------
     texts : iterable of str
-        Hanzi, pinyin or English, each one once.
+        Hanzi, pinyin or English, each one once. Each speaker says all, or as many as the options
+        say, drawn by the speaker's number.
     destination : path
         Gets ``wav/<utterance>.flac`` (16 bit, one channel).
     rate : int
@@ -94,16 +98,25 @@ def synthesize_set(texts: Iterable[str], destination: PathLike, rate: int,
         spoken_form(text)
     jobs = []
     for number in range(1, options.speakers + 1):
-        for place, text in enumerate(texts, 1):
+        for place in _places(len(texts), number, options):
             for time in range(1, options.repetitions + 1):
-                name = f"synthetic{number:03d}-{place:03d}-{time}"
-                jobs.append(_Job(text, number, name, folder / flac_name(name), rate, options.seed))
+                name = f"synthetic{number:03d}-{place + 1:03d}-{time}"
+                jobs.append(_Job(texts[place], number, name, folder / flac_name(name), rate,
+                                 options.seed))
     for _ in run_blocks(pool, _write_words, [(block,) for block in split_blocks(jobs, _BLOCK)],
                         "synthesise"):
         pass
     return write_datadir(destination, [
         Utterance(job.name, job.name.split("-")[0], tuple(job.text.split()), job.name,
                   str(job.path)) for job in jobs], {SYNTHETIC: {job.name: "1" for job in jobs}})
+
+
+def _places(num_texts: int, speaker: int, options: SyntheticOptions) -> list[int]:
+    """Return which of the texts a speaker says, in order."""
+    if not 0 < options.texts_each < num_texts:
+        return list(range(num_texts))
+    draw = np.random.default_rng([options.seed, speaker, 1])
+    return sorted(draw.choice(num_texts, options.texts_each, replace=False).tolist())
 
 
 def synthetic_utterances(data: DataDir) -> frozenset[str]:

@@ -89,6 +89,12 @@ class Recipe:
         """The sets of strings that are tested on."""
         return tuple(map(string_set, self.test)) if self.strings else ()
 
+    @property
+    def synthetic_texts(self) -> Path | None:
+        """What synthetic speakers say; None if it is the transcripts, or there are none."""
+        options = self.options[SYNTHESIZE]
+        return self.directory / options.texts if options.speakers and options.texts else None
+
 
 @dataclass(frozen=True)
 class RunOptions:

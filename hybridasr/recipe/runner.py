@@ -176,15 +176,16 @@ class _Runner:
     def lang(self) -> None:
         """Find the pronunciation of every word; write data/lang."""
         user = self.recipe.directory / self.recipe.lexicon if self.recipe.lexicon else None
-        # Words of the command list need pronunciations even if nobody says them in the data.
-        phrases = phrase_file(self.recipe, self.run.commands)
+        # Words of these need pronunciations even if nobody says them in the data.
+        lists = [path for path in (phrase_file(self.recipe, self.run.commands),
+                                   self.recipe.synthetic_texts) if path]
         inputs = [*self._files("text"), {"oov": self.run.oov}, self.options["lang"],
-                  tables_dir(), *(path for path in (user, phrases) if path)]
+                  tables_dir(), *([user] if user else []), *lists]
 
         def write() -> str:
             sources = [self.data / name for name in self.every_set]
-            return make_lang(sources + ([phrases] if phrases else []), self.lang_dir,
-                             self.options["lang"], self.run.oov, user)
+            return make_lang(sources + lists, self.lang_dir, self.options["lang"], self.run.oov,
+                             user)
 
         self._stage("lang", inputs, [self.lang_dir / "lang.json", self.lang_dir / "L.fst"], write,
                     self.data / "log" / "lang.log", self.options["lang"])
@@ -290,7 +291,7 @@ class _Runner:
         """Train a network on the alignments of a system."""
         options = self.options[name]
         source, train = self.exp / alignments, self.network_data / "train"
-        if name != WAKE and self.synthetic:
+        if self.synthetic:
             source = wider_alignments(self.recipe, source, self.data, self.pool, self._stage)
         if options.network:
             options = replace(options, network=str(self.recipe.directory / options.network))

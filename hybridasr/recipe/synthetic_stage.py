@@ -1,4 +1,4 @@
-"""Owns the synthetic speakers of a recipe: they say the training set's words, and are aligned.
+"""Owns the synthetic speakers of a recipe: they say its words or texts, and are aligned.
 
 Only the networks hear them. The system that the networks learn from aligns the training set and
 what they say together, so that its alignments are in one place.
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hybridasr.batch.align_set import align_set
+from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import DataDir, read_datadir
 from hybridasr.corpus.join import without_strings
 from hybridasr.corpus.subsets import combine
@@ -49,17 +50,19 @@ def wider_set(recipe: Recipe, data: Path, pool: Executor, stage: Stage) -> Path:
     """
     train, options = data / "train", recipe.options[SYNTHESIZE]
     features = recipe.options["features"]
-    spoken, wider = data / "synthetic", data / WIDER
+    spoken, wider, file = data / "synthetic", data / WIDER, recipe.synthetic_texts
 
     def write() -> str:
         real = read_datadir(train)
-        others = synthesize_set(frequent_texts(real, options.most_texts), spoken,
-                                features.sample_rate, options, pool)
+        texts = (frequent_texts(real, options.most_texts) if file is None
+                 else [" ".join(one.words) for one in read_commands(file)])
+        others = synthesize_set(texts, spoken, features.sample_rate, options, pool)
         whole = combine([without_features(part) for part in (real, others)], wider)
         make_feats(whole, features, pool)
         return f"{len(others)} utterances of {len(others.speakers)} synthetic speakers"
 
-    stage("synthetic speakers", [train / "text", train / "feats.ark", options, features],
+    stage("synthetic speakers", [train / "text", train / "feats.ark", options, features,
+                                 *([file] if file else [])],
           [wider / "feats.scp"], write, data / "log" / "synthetic.log", options)
     return wider
 

@@ -60,6 +60,19 @@ def test_a_set_of_synthetic_speakers_beside_a_real_one(tmp_path):
     assert synthetic_utterances(copies) == {f"noise1-{name}" for name in made.utterances}
 
 
+def test_each_speaker_says_some_of_many_texts(tmp_path):
+    texts = ["able", "baby", "cabin", "dance", "each", "face"]
+    options = SyntheticOptions(speakers=5, repetitions=1, texts_each=2)
+    made = synthesize_set(texts, tmp_path, RATE, options, SerialExecutor())
+    drawn = {speaker: {" ".join(u.words) for u in made.utterances.values() if u.speaker == speaker}
+             for speaker in made.speakers}
+    assert [len(one) for one in drawn.values()] == [2] * 5
+    assert len(set.union(*drawn.values())) > 2
+    # More than there are is all.
+    every = SyntheticOptions(speakers=1, repetitions=1, texts_each=9)
+    assert len(synthesize_set(texts, tmp_path / "all", RATE, every, SerialExecutor())) == 6
+
+
 def test_files_do_not_depend_on_the_number_of_jobs(tmp_path):
     options = SyntheticOptions(speakers=25, repetitions=2)  # more than a block
     with executor(2) as pool:
