@@ -80,6 +80,9 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
 def _serve(args: argparse.Namespace) -> None:
     import asyncio
     import gc
+    import os
+    import tempfile
+    from contextlib import ExitStack
 
     from hybridasr.deploy.serve_options import ServeOptions
     from hybridasr.errors import UserError, require_extra
@@ -91,20 +94,31 @@ def _serve(args: argparse.Namespace) -> None:
     if options.wyoming is None:
         refuse(args, ["wake", "wake_profile"], "without Wyoming", "give --wyoming ADDRESS too")
     check_decoder(args)
-    from hybridasr.deploy.server import run_server
+    with ExitStack() as stack:
+        if options.processes > 1:
+            # Where all of them count; before what counts is imported.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="hybridasr-metrics-"))
+        from hybridasr.deploy.dealer import deal_out
+        from hybridasr.deploy.server import run_server
 
-    model = _served_model(args)
-    if not model.recognizer.model.streams:
-        raise UserError("its network hears an utterance as a whole (it has a bidirectional layer), "
-                        "and clients must be told where one ends; serve a model whose network "
-                        "streams, and give this one recordings: 'hybridasr recognize'", args.model)
-    detector = None if options.wyoming is None else load_detector(args)
-    model.warm_up()
-    if detector is not None:
-        detector.warm_up()
-    # What is loaded stays: nobody need look through it for what can go, while clients wait.
-    gc.freeze()
-    asyncio.run(run_server(model, options, detector))
+        model = _served_model(args)
+        if not model.recognizer.model.streams:
+            raise UserError("its network hears an utterance as a whole (it has a bidirectional "
+                            "layer), and clients must be told where one ends; serve a model whose "
+                            "network streams, and give this one recordings: 'hybridasr recognize'",
+                            args.model)
+        detector = None if options.wyoming is None else load_detector(args)
+        model.warm_up()
+        if detector is not None:
+            detector.warm_up()
+        # What is loaded stays: nobody need look through it for what can go, while clients wait.
+        gc.freeze()
+        if options.processes > 1:
+            deal_out(options, lambda share, channel: asyncio.run(
+                run_server(model, share, detector, channel=channel)))
+        else:
+            asyncio.run(run_server(model, options, detector))
 
 
 def _served_model(args: argparse.Namespace) -> "Model":

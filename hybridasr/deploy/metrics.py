@@ -1,5 +1,9 @@
-"""Owns what the server counts, for Prometheus: sessions, audio, results, waiting, refusals."""
+"""Owns what the server counts, for Prometheus: sessions, audio, results, waiting, refusals.
 
+Several processes add theirs up in files (prometheus_client's multiprocess mode).
+"""
+
+import os
 from typing import Any
 
 from prometheus_client import (
@@ -11,14 +15,17 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    multiprocess,
 )
 
 _ANSWER_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 ACCEPTED = "accepted"
+# Where several processes count together; set before this module is imported.
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """The figures of one server; each has a registry of its own.
+    """The figures of a server, of all its processes; each has a registry of its own.
 
     Attributes
     ----------
@@ -39,7 +46,7 @@ class Metrics:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
         self.sessions = Gauge("hybridasr_sessions_open", "Clients that are served now.",
-                              ["protocol"], registry=registry)
+                              ["protocol"], registry=registry, multiprocess_mode="livesum")
         self.audio = Counter("hybridasr_audio_seconds", "Seconds of audio that were heard.",
                              ["protocol"], registry=registry)
         self._results = Counter("hybridasr_results", "Results, by the reason of their rejection.",
@@ -58,4 +65,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all figures in the text form of Prometheus."""
-        return generate_latest(self._registry)
+        registry = self._registry
+        if SHARED_FOLDER in os.environ:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+        return generate_latest(registry)

@@ -1,14 +1,17 @@
 """Owns the options of the server: where it listens, who may come, and what a client may take."""
 
 import hmac
+import os
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hybridasr.errors import UserError
 from hybridasr.options import option
+from hybridasr.progress import logger
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LEAST_TOKEN = 16  # characters: a shorter one can be guessed over the network
@@ -20,8 +23,6 @@ class ServeOptions:
 
     host: str = option("127.0.0.1", "address to listen at; 0.0.0.0 lets other machines in")
     port: int = option(2700, "port of page, HTTP and WebSockets; 0 chooses one")
-    share_port: bool = option(False, "let further processes of this command listen at the same "
-                                     "ports: the system deals out the clients (Linux)")
     wyoming: str | None = option(None, "also speak Wyoming (Home Assistant) at this address, "
                                        "tcp://HOST:PORT or unix://PATH; it has neither token nor "
                                        "encryption")
@@ -42,24 +43,29 @@ class ServeOptions:
     max_idle: float = option(60.0, "seconds that a client may be silent, or take to send a request "
                                    "or to read an answer")
     max_phrases: int = option(1000, "phrases in the command list of a client")
-    threads: int | None = option(None, "threads that recognise; none: as many as processors")
+    processes: int = option(1, "processes that serve, each client by the one with the fewest; one "
+                               "uses a processor and a half at most")
+    threads: int | None = option(None, "threads of each process that recognise; none: as many as "
+                                       "processors, shared among the processes")
 
     def __post_init__(self):
         for name in ("max_connections", "max_message_kb", "max_file_mb", "max_seconds",
-                     "max_utterance", "max_idle", "max_phrases", "threads"):
+                     "max_utterance", "max_idle", "max_phrases", "processes", "threads"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"{name.replace('_', '-')} is {value}; give a number above 0")
         if not 0 <= self.port < 1 << 16:
             raise UserError(f"port is {self.port}; give a number from 0 to 65535")
-        place = None if self.wyoming is None else parse_address(self.wyoming)
-        if self.share_port:
-            if not hasattr(socket, "SO_REUSEPORT"):
-                raise UserError("share-port needs a system that deals out connections, such as "
-                                "Linux; give each process a port of its own")
-            if self.port == 0 or isinstance(place, Path) or place is not None and place[1] == 0:
-                raise UserError("share-port needs ports that all processes know; give --port "
-                                "NUMBER, and Wyoming tcp://HOST:PORT")
+        if self.wyoming is not None:
+            parse_address(self.wyoming)
+        if self.processes > 1 and not hasattr(socket, "send_fds"):
+            raise UserError("several processes need a system that hands connections from one to "
+                            "another, such as Linux; leave out --processes")
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of each process that recognise."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.processes)
 
     @property
     def origins(self) -> frozenset[str]:
@@ -130,6 +136,23 @@ class Token:
         kind, _, shown = (header or "").partition(" ")
         said = shown.strip() if kind.lower() == "bearer" else query or ""
         return hmac.compare_digest(said.encode("utf-8", "replace"), self._secret)
+
+
+def tell_where(options: ServeOptions, listeners: Sequence[socket.socket]) -> None:
+    """Tell where the server listens, HTTP first, and who may come that had better not."""
+    several = f", {options.processes} processes" if options.processes > 1 else ""
+    logger.info("listening at %s://%s:%d (page, HTTP, WebSockets)%s; Ctrl-C ends it",
+                "https" if options.tls_certificate else "http", options.host,
+                listeners[0].getsockname()[1], several)
+    if options.host not in LOOPBACK and not Token(options.token_file).is_set:
+        logger.warning("whoever reaches %s may use this server; --token-file lets in only "
+                       "those who have a token", options.host)
+    for place in listeners[1:]:
+        name = place.getsockname()
+        logger.info("listening at %s (Wyoming)", options.wyoming if isinstance(name, str) else
+                    "tcp://{}:{}".format(*name[:2]))
+        if not isinstance(name, str) and name[0] not in LOOPBACK:
+            logger.warning("whoever reaches %s may use Wyoming there, which has no token", name[0])
 
 
 def tls_context(options: ServeOptions) -> ssl.SSLContext | None:

@@ -5,7 +5,6 @@ no more than a piece. The kernels hold no lock.
 """
 
 import asyncio
-import os
 import queue
 import threading
 from collections import deque
@@ -43,7 +42,7 @@ class Workers:
     def __init__(self, options: ServeOptions, metrics: Metrics):
         self.metrics, self.ending = metrics, asyncio.Event()
         self._options, self._clients = options, 0
-        self._threads = _Threads(options.threads or os.cpu_count() or 1)
+        self._threads = _Threads(options.threads_each)
         self._waits: set[_Wait] = set()  # that the end of the server breaks off
 
     @contextmanager

@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +17,6 @@ client = pytest.importorskip("websockets.sync.client")
 server_world = pytest.importorskip("server_world")
 
 from hybridasr.cli import main  # noqa: E402
-from hybridasr.deploy.serve_options import ServeOptions  # noqa: E402
-from hybridasr.errors import UserError  # noqa: E402
 from hybridasr.vosk import Model  # noqa: E402
 
 AUDIO = np.concatenate([speak("bu1la1", np.random.default_rng(0)),
@@ -108,29 +104,6 @@ def test_an_address_that_is_taken_is_one_line(serve, spoken_world, capsys):
     assert main(["serve", "--port", port, str(spoken_world.mono)]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"cannot listen at 127.0.0.1:{port}" in error
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux deals out connections")
-def test_processes_share_a_port(serve):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    urls = [serve(port=port, share_port=True) for _ in range(2)]
-    assert urls[0] == urls[1]
-    assert [answer["text"] for answer in talk(urls[0]) if answer.get("text")] == ["bu1la1"]
-    # Each server counts its own. Which one is met is drawn: the same 40 times, once in 5e11.
-    page = urls[0].replace("ws", "http", 1) + "/metrics"
-    counts = {urllib.request.urlopen(page).read().count(b'_results_total{reason="accepted"} 1.0')
-              for _ in range(40)}
-    assert counts == {0, 1}
-
-
-@pytest.mark.parametrize("options", [
-    {"port": 0}, {"port": 2700, "wyoming": "unix:///tmp/asr.sock"},
-    {"port": 2700, "wyoming": "tcp://127.0.0.1:0"}])
-def test_a_port_that_nobody_knows_is_not_shared(options):
-    with pytest.raises(UserError, match="ports that all processes know"):
-        ServeOptions(share_port=True, **options)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")

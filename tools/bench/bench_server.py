@@ -5,9 +5,9 @@
     python tools/bench/bench_server.py MODEL DATA --commands FILE --connections 20000
     python tools/bench/bench_server.py MODEL DATA --commands FILE --wyoming
 
-DATA is a Kaldi data directory. A server is started as a process of its own (`--threads`), or
-several that share a port (`--processes`; `--threads` of each). Each stream plays utterances of the
-directory in random order, with noise between, in real time over a WebSocket, in messages of 0.1 s.
+DATA is a Kaldi data directory. A server is started, of one process or of several (`--processes`;
+`--threads` of each). Each stream plays utterances of the directory in random order, with noise
+between, in real time over a WebSocket, in messages of 0.1 s.
 `late` is the time from the end of an utterance, as the result tells it, to the result: the rest of
 its message, what the network looks ahead, the work and the waiting; `in_time` are those of up to
 0.3 s. `right` are the utterances whose text, or whose rejection, is that of `recognize`.
@@ -22,7 +22,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -50,31 +49,30 @@ TEXT, BINARY, EOF = 0x81, 0x82, b'{"eof" : 1}'
 
 
 class Server:
-    """The verb `serve` in a process of its own, or in several that share a port."""
+    """The verb `serve`, with the processes that it makes."""
 
     def __init__(self, args: argparse.Namespace, *options: str):
-        port = free_port() if args.processes > 1 else 0
-        words = [sys.executable, "-m", "hybridasr", "serve", "--port", str(port),
-                 "--max-connections", "1000", "--threads", str(args.threads), *options,
+        words = [sys.executable, "-m", "hybridasr", "serve", "--port", "0",
+                 "--max-connections", "1000", "--processes", str(args.processes), *options,
                  str(args.model)]
+        words += ["--threads", str(args.threads)] if args.threads else []
         words += ["--commands", str(args.commands)] if args.commands else []
-        words += ["--share-port", "true"] if port else []
-        self._processes = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-                           for _ in range(args.processes)]
-        self.address = [listening_at(process) for process in self._processes][0]
+        self._process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        self.address = listening_at(self._process)
 
     def __enter__(self) -> "Server":
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for process in self._processes:
-            process.terminate()
-            process.stderr.read()
-            process.wait(60)
+        self._process.terminate()
+        self._process.stderr.read()
+        self._process.wait(60)
 
     @property
     def _places(self) -> list[Path]:
-        return [Path(f"/proc/{process.pid}") for process in self._processes]
+        own = Path(f"/proc/{self._process.pid}")
+        forks = (own / f"task/{self._process.pid}/children").read_text().split()
+        return [own, *(Path(f"/proc/{pid}") for pid in forks)]
 
     def seconds(self) -> float:
         """Seconds of processors so far."""
@@ -88,13 +86,6 @@ class Server:
         return {"resident_mb": sum(int(one["VmRSS"].split()[0]) for one in statuses) // 1024,
                 "threads": sum(int(one["Threads"]) for one in statuses),
                 "files": sum(len(os.listdir(place / "fd")) for place in self._places)}
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return place.getsockname()[1]
 
 
 def listening_at(process: subprocess.Popen) -> str:
@@ -128,8 +119,8 @@ def main() -> int:
     parser.add_argument("--commands", type=Path)
     parser.add_argument("--streams", type=int, nargs="+", default=[20, 40, 80])
     parser.add_argument("--seconds", type=float, default=40.0)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--processes", type=int, default=1, help="that share a port")
+    parser.add_argument("--threads", type=int, help="of each process (default: that of serve)")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--connections", type=int)
     parser.add_argument("--wyoming", action="store_true")
     parser.add_argument("--utterances", type=int, default=200, help="of the directory")
