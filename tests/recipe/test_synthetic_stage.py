@@ -10,6 +10,7 @@ from hybridasr.corpus.datadir import Utterance, read_datadir, write_datadir
 from hybridasr.corpus.synthetic_set import synthetic_utterances
 from hybridasr.errors import UserError
 from hybridasr.features.archives import read_ark
+from hybridasr.lexicon.langdir import read_lang
 from hybridasr.recipe import synthetic_stage
 from hybridasr.recipe.config import RunOptions, read_recipe
 from hybridasr.recipe.runner import STAGES, run_recipe
@@ -78,6 +79,22 @@ def test_the_network_hears_them_and_is_not_watched_by_them(tmp_path, recipe):
     held = set((work / "exp" / "dnn" / "held_out").read_text().split())
     assert held
     assert not held & made
+
+
+def test_they_may_say_texts_of_a_file(tmp_path, recipe):
+    """Words that nobody else says are in the lexicon; a file that is not there is named."""
+    (recipe.directory / "more.txt").write_text("# comment\nli1da1 ta1\nbu1ti1\n")
+    rng = np.random.default_rng(4)
+    for name in ("train", "test"):
+        write_set(tmp_path / "corpus" / name, WORDS, {f"{name}0": 1.0}, rng)
+    run = RunOptions(work=tmp_path / "work", corpus=tmp_path / "corpus", nj=1, stop_stage=2)
+    overrides = {"synthesize": {"texts": "more.txt", "texts_each": "1"}}
+    run_recipe(read_recipe(recipe.directory, overrides), run)
+    words = read_lang(tmp_path / "work" / "data" / "lang").words
+    assert {"li1da1", "bu1ti1", *WORDS} <= set(words)
+    overrides["synthesize"]["texts"] = "none.txt"
+    with pytest.raises(UserError, match="none.txt"):
+        run_recipe(read_recipe(recipe.directory, overrides), run)
 
 
 def test_without_what_speaks_there_are_none_and_the_user_is_told(recipe, monkeypatch, caplog):
