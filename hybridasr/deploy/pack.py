@@ -15,6 +15,7 @@ from hybridasr import __version__
 from hybridasr.corpus.command_list import Command
 from hybridasr.errors import UserError
 from hybridasr.grammar.command_file import JSGF_NAMES, read_command_file
+from hybridasr.grammar.hass_sentences import hass_templates, is_hass_file
 from hybridasr.lexicon.extend import with_commands, with_words
 from hybridasr.lexicon.langdir import Lang
 from hybridasr.lexicon.lexicon import (
@@ -51,6 +52,7 @@ from hybridasr.storage import (
     read_arrays,
     read_bytes,
     read_json,
+    read_text,
 )
 from hybridasr.wake.detector import FIRST
 from hybridasr.wake.profile import read_profile
@@ -207,6 +209,8 @@ def _command_name(path: Path) -> str:
 
 
 def _read(path: Path) -> Contents:
+    if is_hass_file(path):  # whoever recognises need not read YAML
+        return hass_templates(read_text(path), path).encode()
     return read_arrays(path) if path.suffix == ARRAYS else read_bytes(path)
 
 

@@ -1,4 +1,4 @@
-"""Owns files of commands in every form: a plain list, sentence templates, or a JSGF grammar."""
+"""Owns files of commands in every form: plain lists, templates, JSGF, Home Assistant's YAML."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from hybridasr.corpus.command_list import Command, make_commands, parse_commands
 from hybridasr.grammar.expansion import expand_sentences
 from hybridasr.grammar.expressions import RuleGrammar, Sentence
+from hybridasr.grammar.hass_sentences import YAML_NAMES, hass_templates, is_hass_file
 from hybridasr.grammar.jsgf import is_jsgf, parse_jsgf
 from hybridasr.grammar.rule_checks import check_finite, check_rules, check_slots
 from hybridasr.grammar.rule_net import rule_net
@@ -14,6 +15,7 @@ from hybridasr.progress import logger
 from hybridasr.storage import PathLike, read_text
 
 JSGF_NAMES = (".jsgf", ".gram")
+GRAMMAR_NAMES = (*JSGF_NAMES, *YAML_NAMES)  # a file so named is no plain list
 GRAPH_MEND = "make a graph of the grammar: hybridasr mkgraph --grammar rules"
 
 
@@ -35,7 +37,7 @@ def parse_command_text(text: str, path: PathLike | None = None) -> list[Command]
     >>> [command.text for command in parse_command_text("(打开|关闭)空调\n播放音乐")]
     ['打开空调', '关闭空调', '播放音乐']
     """
-    if not (_is_jsgf(path, text) or has_templates(text)):
+    if not (_is_jsgf(path, text) or is_hass_file(path) or has_templates(text)):
         return parse_commands(text, path)
     grammar = parse_grammar(text, path)
     check_slots(grammar)
@@ -65,7 +67,7 @@ def read_command_words(path: PathLike) -> dict[str, int]:
 
 
 def read_grammar(path: PathLike) -> RuleGrammar:
-    """Read a JSGF grammar or templates; a plain list is templates without operators.
+    """Read a grammar of any form; a plain list is templates without operators.
 
     Raises
     ------
@@ -81,7 +83,8 @@ def parse_grammar(text: str, path: PathLike | None = None) -> RuleGrammar:
     Parameters
     ----------
     path : path, optional
-        Where the text comes from, for the error lines; its name may say that it is JSGF.
+        Where the text comes from, for the error lines; its name may say that it is JSGF, or
+        Home Assistant's YAML.
 
     Raises
     ------
@@ -95,7 +98,9 @@ def parse_grammar(text: str, path: PathLike | None = None) -> RuleGrammar:
     >>> [(sentence.text, sentence.slots) for sentence in expand_sentences(grammar)][:2]
     [('打开客厅灯', (('room', '客厅'),)), ('打开客厅的灯', (('room', '客厅'),))]
     """
-    if _is_jsgf(path, text):
+    if is_hass_file(path):
+        text = hass_templates(text, path)
+    elif _is_jsgf(path, text):
         return check_rules(parse_jsgf(text, path))
     return check_rules(parse_templates(text, path), recursion=False)
 

@@ -1,11 +1,11 @@
-"""Owns slots of numbers: a range is a choice of the ways to say its numbers in Mandarin."""
+"""Owns slots of numbers: a range is a choice of the ways to say its numbers."""
 
 import re
 from dataclasses import dataclass
 
 from hybridasr.grammar.cursor import Cursor
 from hybridasr.grammar.expressions import Choice, Node, Place, SlotFill, Words
-from hybridasr.lexicon.numbers import NUMBER, number_spellings
+from hybridasr.lexicon.numbers import NUMBER, english_numbers, number_spellings
 
 MOST_NUMBERS = 10_000
 
@@ -50,13 +50,15 @@ def read_range(cursor: Cursor, ends: tuple[str, ...]) -> NumberRange | None:
 
 
 def number_choice(numbers: NumberRange, slot: str, before: str = "",
-                  after: tuple[str, ...] = ("",)) -> Node:
+                  after: tuple[str, ...] = ("",), english: bool = False) -> Node:
     """Return the ways to say a number between texts, each filling `slot` with the number.
 
     Parameters
     ----------
     after : tuple of str
         Texts that may follow: 2 is 两 before 点, and 二 before others.
+    english : bool
+        Say it in English.
 
     Examples
     --------
@@ -69,7 +71,7 @@ def number_choice(numbers: NumberRange, slot: str, before: str = "",
     rights = dict.fromkeys(NUMBER.split(text.strip())[0] for text in after)
     fills: list[Node] = []
     for number in range(numbers.first, numbers.last + 1, numbers.step):
-        ways = dict.fromkeys(
+        ways = english_numbers(number) if english else dict.fromkeys(
             spelled[len(left):len(spelled) - len(right)]
             for right in rights for spelled in number_spellings(f"{left}{number}{right}"))
         fills += [SlotFill(slot, Words(way, numbers.place), number, numbers.place)

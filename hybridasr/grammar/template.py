@@ -8,12 +8,14 @@
 A line is a template, or tab-separated ``id``, template and, optionally, threshold; ``#`` starts a
 comment. ``(a|b)`` is one of several, ``[a]`` may be left out, ``<rule>`` stands for its definition.
 ``{list}`` fills the slot of the list's name, ``{list:slot}`` one of another name, and
-``{slot: 16-30}`` or ``{slot: 0-100/10}`` one with a number, said in Mandarin. A list has entries
-with commas between; an entry's value stands behind ``=>``, without it the value is what is said.
-A definition may go on in lines that begin with ``|`` or ``,``. After hassil's (Home Assistant) and
-Rhino's (Picovoice) templates.
+``{slot: 16-30}`` or ``{slot: 0-100/10}`` one with a number, said in Mandarin, or in English where
+nothing but letters is written; ``{slot=value}`` says nothing. ``(a;b)`` are its parts in any order.
+A list has entries with commas between; an entry's value stands behind ``=>``, without it the value
+is what is said. A definition may go on in lines that begin with ``|`` or ``,``. After hassil's (Home
+Assistant) and Rhino's (Picovoice) templates.
 """
 
+import itertools
 import re
 
 from hybridasr.corpus.command_list import checked_threshold, comments_blank, fault_lines, unreadable
@@ -41,6 +43,8 @@ _OPERATORS = re.compile(r"[()\[\]{}<>|=]")
 _DEFINITION = re.compile(r"\s*[{<][^}>=\n]*[}>]\s*=")
 _GOES_ON = re.compile(r"\s*[|,]")
 _TEXT = re.compile(r"[^()\[\]{}<>|=,;]+")
+_VALUE = re.compile(r"[^{}\n]*")
+MOST_IN_ANY_ORDER = 4  # five have 120 orders
 _LIST_ENTRY_END = ("", ",", "=")
 
 
@@ -75,6 +79,8 @@ class _Reader:
 
     def __init__(self, source: Source):
         self._source = source
+        # What is written in letters alone has English numbers.
+        self._english = source.text.isascii()
         self._faults: list[UserError] = []
         self._lists: dict[str, Node] = {}
         self._rules: dict[str, Node] = {}
@@ -186,7 +192,7 @@ class _Reader:
             if isinstance(node.item, RuleCall):
                 return self._list_call(node, node.item.name, before, after)
             # A list's own number, or one in place.
-            return number_choice(node.item, node.slot, before, after) if isinstance(
+            return number_choice(node.item, node.slot, before, after, self._english) if isinstance(
                 node.item, NumberRange) else node
         return node
 
@@ -200,7 +206,8 @@ class _Reader:
                       if isinstance(choice, SlotFill))
         slot = node.slot
         filled = Choice(tuple(
-            number_choice(entry.item, slot, before, after) if isinstance(entry.item, NumberRange)
+            number_choice(entry.item, slot, before, after, self._english)
+            if isinstance(entry.item, NumberRange)
             else SlotFill(slot, entry.item, entry.value, entry.place)
             for entry in choices if isinstance(entry, SlotFill)))
         if numbers:
@@ -274,7 +281,7 @@ class _Template:
                     "=": "only a line that begins with {list} or <rule> defines something",
                     ",": "only lists have commas; write words only, without punctuation",
                     ">": "the name of a rule begins with <", "}": "a slot begins with {",
-                    ";": "permutations are not read; write (a b|b a)"}
+                    ";": "parts in any order stand in a group, (a;b)"}
             raise self._cursor.fault(f"'{mark}' has no place here; {mend.get(mark, 'delete it')}")
         return node
 
@@ -306,7 +313,7 @@ class _Template:
         cursor = self._cursor
         place, start, first = cursor.place, cursor.position, cursor.peek()
         if first in ("(", "["):
-            inside = cursor.group(lambda: self._alternatives("the group"))
+            inside = cursor.group(self._group)
             return inside if first == "(" else Choice((NOTHING, inside))
         if cursor.accept("<"):
             cursor.skip_space()
@@ -320,12 +327,33 @@ class _Template:
             return self._slot(place)
         return self._words(cursor.match(_TEXT), place, start)
 
+    def _group(self) -> Node:
+        """Read what stands in brackets: alternatives, or parts in any order."""
+        parts, start = [self._alternatives("the group")], self._cursor.position
+        while self._cursor.accept(";"):
+            parts.append(self._alternatives("the group"))
+        if len(parts) > MOST_IN_ANY_ORDER:
+            raise self._cursor.fault(f"{len(parts)} parts in any order; give at most "
+                                     f"{MOST_IN_ANY_ORDER}", start)
+        if len(parts) == 1:
+            return parts[0]
+        gap = Words(LAYOUT, self._cursor.place)
+        orders = itertools.permutations(parts)
+        return Choice(tuple(Series(tuple(
+            node for part in order for node in (gap, part))[1:]) for order in orders))
+
     def _slot(self, place: Place) -> SlotFill:
         cursor = self._cursor
         cursor.skip_space()
         name = cursor.name("list")
         slot, item = name, RuleCall(f"{{{name}}}", place)
         cursor.skip_space()
+        if cursor.accept("="):
+            value, start = slot_value(cursor.match(_VALUE)), cursor.position
+            if value == "":
+                raise cursor.fault("no value behind =; write what the slot gets", start)
+            cursor.expect("}", "end the slot with }, as {slot=value}")
+            return SlotFill(name, NOTHING, value, place)
         if cursor.accept(":"):
             cursor.skip_space()
             numbers = read_range(cursor, ("}",))

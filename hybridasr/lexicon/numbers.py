@@ -1,6 +1,6 @@
-"""Owns Arabic numbers in Mandarin text: in hanzi, as they are read aloud.
+"""Owns numbers as they are read aloud: Arabic ones of Mandarin text in hanzi, and in English.
 
-What follows a number decides how it is read: 2 is 两 before a measure word
+In Mandarin what follows a number decides how it is read: 2 is 两 before a measure word
 (`lexicon/mandarin_measures.txt`), a year is read digit by digit.
 """
 
@@ -14,6 +14,10 @@ MAX_SPELLINGS = 8
 """Most ways to read the numbers of one text; further ones are dropped."""
 
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?%?")
+_ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+            "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+            "eighteen", "nineteen")
+_ENGLISH_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _LONGEST = 8  # digits of a number that is still read as a quantity
 
 
@@ -40,6 +44,28 @@ def number_spellings(text: str) -> list[str]:
     parts.append((text[end:],))
     combined = itertools.islice(itertools.product(*parts), MAX_SPELLINGS)
     return list(dict.fromkeys(map("".join, combined)))
+
+
+def english_numbers(number: int) -> list[str]:
+    """Write a whole number in English words, in every usual way, the most usual first.
+
+    >>> english_numbers(21), english_numbers(105)
+    (['twenty one'], ['one hundred five', 'one hundred and five'])
+    >>> english_numbers(12_000), english_numbers(1_000_000)
+    (['twelve thousand'], ['one million'])
+    """
+    for size, name in ((1_000_000, "million"), (1_000, "thousand"), (100, "hundred")):
+        if number >= size:
+            front = f"{english_numbers(number // size)[0]} {name}"
+            rest = number % size
+            if not rest:
+                return [front]
+            joints = (" ", " and ") if rest < 100 else (" ",)
+            return [f"{front}{joint}{tail}" for joint in joints for tail in english_numbers(rest)]
+    if number < len(_ENGLISH):
+        return [_ENGLISH[number]]
+    tens = _ENGLISH_TENS[number // 10 - 2]
+    return [tens if number % 10 == 0 else f"{tens} {_ENGLISH[number % 10]}"]
 
 
 def is_number(word: str) -> bool:

@@ -8,7 +8,8 @@ every third. The denominator graph is of a phone language model of Kaldi's defau
 from random sentences of syllables of 200 phones: about as many arcs as that of Common Voice zh-CN.
 Cross-entropy has one output a leaf, lattice-free MMI two. Seconds are those of the process, so that
 other work on the machine does not count; jobs take turns, figures are medians of the rounds. The
-same pass over the denominator is also done with numpy and scipy's sparse matrices.
+same pass over the denominator is also done with numpy and scipy's sparse matrices, and where it is
+installed with PyTorch, the gradient by its autograd, on one thread.
 """
 
 import argparse
@@ -31,6 +32,11 @@ from hybridasr.nnet.optim import Adam, AdamOptions
 from hybridasr.storage import read_text
 from hybridasr.train.chain import DEFAULT_NETWORK
 from hybridasr.train.chain_objective import LatticeFreeMmi
+
+try:
+    import torch
+except ImportError:
+    torch = None
 
 COLUMNS, FRAMES, PHONES, INITIALS = 43, 150, 200, 25
 
@@ -111,6 +117,47 @@ def plain_denominator(graph: DenominatorGraph, outputs: np.ndarray) -> Callable:
     return run
 
 
+def torch_denominator(graph: DenominatorGraph, outputs: np.ndarray) -> Callable:
+    """Return the same pass with PyTorch: sparse products, the gradient by autograd."""
+    torch.set_num_threads(1)
+    into, out = (torch.sparse_csr_tensor(*map(torch.from_numpy, (
+        offsets.astype(np.int64), ends.astype(np.int64), weight)), (graph.num_states,) * 2)
+        for offsets, ends, weight in ((graph.in_offsets, graph.in_source, graph.in_weight),
+                                      (graph.out_offsets, graph.out_target, graph.out_weight)))
+
+    class Follow(torch.autograd.Function):
+        """The product with the arcs; its derivative is that with the arcs reversed."""
+
+        @staticmethod
+        def forward(context, rows):
+            return into @ rows
+
+        @staticmethod
+        def backward(context, slope):
+            return out @ slope
+
+    enter_pdf, loop_pdf = (torch.from_numpy(pdfs.astype(np.int64))
+                           for pdfs in (graph.enter_pdf, graph.loop_pdf))
+    loop = torch.from_numpy(graph.loop)[:, None]
+    initial = torch.from_numpy(graph.initial.astype(np.float32))[:, None]
+
+    def run() -> tuple[np.ndarray, np.ndarray]:
+        values = torch.from_numpy(outputs).requires_grad_(True)
+        likes = values.permute(1, 2, 0).exp()
+        alpha = initial.expand(-1, len(outputs))
+        log_probs = torch.zeros(len(outputs))
+        for like in likes:
+            total = alpha.sum(0)
+            log_probs = log_probs + total.log()
+            left = alpha / total + LEAKY_COEFFICIENT * initial
+            alpha = like[enter_pdf] * Follow.apply(left) + loop * like[loop_pdf] * left
+        log_probs = log_probs + alpha.sum(0).log()
+        log_probs.sum().backward()
+        return log_probs.detach().numpy().astype(np.float64), values.grad.numpy()
+
+    return run
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -143,10 +190,14 @@ def main() -> None:
             text, 2 * args.leaves, args.chunks, lambda values: objective.loss(values, chunks)[1]),
         "denominator alone": lambda: den_loss(logits, lengths, graph),
         "numerator alone": lambda: num_loss(logits, places, numerators)}
-    plain = plain_denominator(graph, logits)
-    for ours, other in zip(den_loss(logits, lengths, graph), plain(), strict=True):
-        np.testing.assert_allclose(ours, other, rtol=1e-4, atol=1e-4)
-    jobs["denominator alone, numpy and scipy"] = plain
+    jobs["denominator alone, numpy and scipy"] = plain_denominator(graph, logits)
+    if torch is None:
+        print("PyTorch is not installed")
+    else:
+        jobs["denominator alone, PyTorch"] = torch_denominator(graph, logits)
+    for name, job in [*jobs.items()][4:]:
+        for ours, other in zip(den_loss(logits, lengths, graph), job(), strict=True):
+            np.testing.assert_allclose(ours, other, rtol=1e-4, atol=1e-4, err_msg=name)
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(args.rounds + 1):
         for name, job in jobs.items():
