@@ -11,8 +11,8 @@ comment. ``(a|b)`` is one of several, ``[a]`` may be left out, ``<rule>`` stands
 ``{slot: 16-30}`` or ``{slot: 0-100/10}`` one with a number, said in Mandarin, or in English where
 nothing but letters is written; ``{slot=value}`` says nothing. ``(a;b)`` are its parts in any order.
 A list has entries with commas between; an entry's value stands behind ``=>``, without it the value
-is what is said. A definition may go on in lines that begin with ``|`` or ``,``. After hassil's (Home
-Assistant) and Rhino's (Picovoice) templates.
+is what is said. A definition may go on in lines that begin with ``|`` or ``,``. After hassil's
+(Home Assistant) and Rhino's (Picovoice) templates.
 """
 
 import itertools
