@@ -1,8 +1,9 @@
 """Owns the training of transducers, whose encoder was trained by CTC before.
 
 A recipe to teach with: whole utterances in batches of like length, Adam, a step size that falls,
-the networks after the last epochs averaged. CTC stays a part of the loss (as in Watanabe et al.
-2017 for attention), so that the encoder's output stays one and its directory a CTC model.
+the networks after the last epochs averaged; one that was stopped goes on after its last epoch. CTC
+stays a part of the loss (as in Watanabe et al. 2017 for attention), so that the encoder's output
+stays one and its directory a CTC model.
 """
 
 import logging
@@ -29,12 +30,12 @@ from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import load_model, save_model
 from hybridasr.nnet.acoustics import NnetAcoustics
 from hybridasr.nnet.network_text import read_network
-from hybridasr.nnet.optim import Adam, AdamOptions, average, exponential_rate
+from hybridasr.nnet.optim import Adam, AdamOptions, NewBob, average, exponential_rate
 from hybridasr.nnet.products import product_threads
 from hybridasr.options import nested, option, seed_option, to_dict
 from hybridasr.parallel import training_process
 from hybridasr.progress import progress
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, digest, digest_file
 from hybridasr.train.blocks import remove_blocks
 from hybridasr.train.chunk_plan import mini_batches
 from hybridasr.train.ctc_trainer import gather_labels, write_label_names
@@ -43,9 +44,11 @@ from hybridasr.train.label_objective import LabelObjective
 from hybridasr.train.minibatch import FrameSet
 from hybridasr.train.network_frames import write_held_out
 from hybridasr.train.nnet_options import FitOptions
+from hybridasr.train.nnet_trainer import TrainerState, load_state, save_state
 from hybridasr.train.objective import Counts
 
 logger = logging.getLogger("hybridasr")
+CHECKPOINT = "checkpoint.npz"
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ def train_transducer(data: DataDir, source: PathLike, destination: PathLike, poo
     save_transducer(destination, transducer)
     write_label_names(destination, earlier.lang)
     save_model(model, destination)
+    (destination / CHECKPOINT).unlink(missing_ok=True)
     remove_blocks(labels.refs)
     return model
 
@@ -183,9 +187,16 @@ def _fit(job: _Job, start: Arrays, trainer: Executor, destination: Path
     watched = frames.held_out(options.held_out)
     held = frames.chunks(0, np.flatnonzero(watched))
     chunks = frames.chunks(0, np.flatnonzero(~watched))
-    history = History(destination, "epoch", 1)
-    state, recent, figures = start, [], {}
-    for epoch in progress(range(options.num_epochs), desc=destination.name, unit="epoch"):
+    run = digest(job.text, to_dict(options), frames.utterances, digest_file(frames.path),
+                 job.objective.labels.tobytes(), job.objective.starts.tobytes(),
+                 *(array.tobytes() for array in start.values()))
+    now = load_state(destination / CHECKPOINT, run) or TrainerState(
+        0, start, [], NewBob(options.initial_learning_rate), {}, 0)
+    history = History(destination, "epoch", now.epoch + 1)
+    state, recent, figures = now.state, now.recent, now.figures
+    bar = progress(range(options.num_epochs), desc=destination.name, unit="epoch")
+    bar.update(now.epoch)
+    for epoch in range(now.epoch, options.num_epochs):
         begun = time.perf_counter()
         state, seen = trainer.submit(_train_epoch, job, state, chunks, epoch).result()
         seconds = time.perf_counter() - begun
@@ -207,6 +218,10 @@ def _fit(job: _Job, start: Arrays, trainer: Executor, destination: Path
         networks = {name: array for name, array in state.items()
                     if not name.startswith("optimizer.")}
         recent = [*recent, networks][-options.average_epochs:]
+        save_state(destination / CHECKPOINT, run,
+                   replace(now, epoch=epoch + 1, state=state, recent=recent, figures=figures))
+        bar.update()
+    bar.close()
     return average(recent), figures
 
 

@@ -1,6 +1,7 @@
 """CTC and transducer trained on recordings; graphs and command lists take the model as it is."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -26,9 +27,12 @@ from hybridasr.options import build_options
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import load
 from hybridasr.recognize.vad import detect_speech
+from hybridasr.storage import read_arrays
 from hybridasr.train import ctc_trainer
 from hybridasr.train.ctc_trainer import CtcOptions, train_ctc
+from hybridasr.train.history import read_history
 from hybridasr.train.label_objective import LabelObjective
+from hybridasr.train.nnet_trainer import save_state
 from hybridasr.train.transducer_trainer import TransducerTrainOptions, train_transducer
 
 NETWORK = """\
@@ -173,6 +177,34 @@ def test_a_transducer_on_a_network_with_a_stride(spoken_world, strided, tmp_path
         TransducerTrainOptions, num_epochs=30, minibatch_size=512, held_out=0.3,
         initial_learning_rate=0.005, embedding=8, cell=16, joint=24))
     assert errors(tmp_path, spoken_world.train, tmp_path / "decode") < 25
+
+
+def test_a_transducer_that_was_stopped_goes_on(spoken_world, ctc, tmp_path, monkeypatch, caplog):
+    options = build_options(TransducerTrainOptions, num_epochs=4, minibatch_size=512, held_out=0.3,
+                            embedding=8, cell=16, joint=24)
+
+    def trained(path):
+        train_transducer(spoken_world.train, ctc, path, SerialExecutor(), options)
+        return read_arrays(path / "nnet.npz") | read_arrays(path / "transducer.npz")
+
+    def save(path, run, now):
+        save_state(path, run, now)
+        if now.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hybridasr.train.transducer_trainer.save_state", save)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "stopped")
+    with caplog.at_level(logging.INFO, "hybridasr"):
+        resumed = trained(tmp_path / "stopped")
+    assert "resuming after epoch 1" in caplog.text
+    whole = trained(tmp_path / "whole")
+    assert resumed.keys() == whole.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(resumed[name], array)
+    assert len(read_history(tmp_path / "stopped")) == 4
+    assert not (tmp_path / "stopped" / "checkpoint.npz").exists()
 
 
 @pytest.mark.parametrize("subsampling", [1, 2, 3])
