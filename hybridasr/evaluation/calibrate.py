@@ -38,15 +38,15 @@ from hybridasr.corpus.command_list import make_commands
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.corpus.kaldi_files import Utterance
 from hybridasr.corpus.noises import event_noises, synthetic_noises
-from hybridasr.errors import NotEnoughData, UserError
+from hybridasr.errors import NotEnoughData, UserError, name_some
 from hybridasr.evaluation.false_accepts import Background, spot_background
-from hybridasr.lexicon.extend import with_words
-from hybridasr.lexicon.langdir import Lang
+from hybridasr.lexicon.extend import with_sayable_words
+from hybridasr.lexicon.langdir import Lang, read_lang
 from hybridasr.model.directory import OF_THIS_MODEL
 from hybridasr.options import option
 from hybridasr.progress import without_warnings
 from hybridasr.score.detection import TrialKind, det_curve
-from hybridasr.storage import atomic_write
+from hybridasr.storage import PathLike, atomic_write
 
 logger = logging.getLogger("hybridasr")
 NOISE_DRAWS = 4  # of each kind: with one, single pieces of a recorded kitchen passed for commands
@@ -92,7 +92,8 @@ def calibrate(model: Path, data: DataDir, pool: Executor, commands: CommandList 
         as from `spot_set`.
     """
     spot = spot or SpotOptions()
-    lists = [commands] if commands else draw_lists(data, draw or DrawOptions())
+    lists = [commands] if commands else draw_lists(
+        data, draw or DrawOptions(), read_lang(model / "lang"), spot.lexicon)
     with _made_anew(model):
         estimate_confusions(phone_pairs(model, data, pool, spot)).save(model / CONFUSIONS)
         if commands:
@@ -154,14 +155,16 @@ def _made_anew(model: Path) -> Iterator[None]:
         raise
 
 
-def draw_lists(data: DataDir, options: DrawOptions, lang: Lang | None = None
-               ) -> list[CommandList]:
+def draw_lists(data: DataDir, options: DrawOptions, lang: Lang,
+               lexicon: PathLike | None = None) -> list[CommandList]:
     """Draw command lists from the different transcripts of a set.
 
     Parameters
     ----------
-    lang : Lang, optional
-        Only what can be said with its phones is drawn.
+    lang : Lang
+        Only what can be said with its phones is drawn; what cannot is told.
+    lexicon : path, optional
+        Own pronunciations.
 
     Raises
     ------
@@ -170,8 +173,13 @@ def draw_lists(data: DataDir, options: DrawOptions, lang: Lang | None = None
     """
     # Sorted, so that the draw does not depend on the order of the utterances in the set.
     texts = sorted({" ".join(u.words) for u in data.utterances.values() if u.words})
-    if lang is not None:
-        texts = [text for text in texts if _can_say(lang, text)]
+    unsaid = with_sayable_words(lang, {word for text in texts for word in text.split()},
+                                lexicon)[1]
+    kept = [text for text in texts if unsaid.keys().isdisjoint(text.split())]
+    if len(kept) < len(texts):
+        logger.info("%d of %d transcripts have words without pronunciation (%s) and are no "
+                    "commands here", len(texts) - len(kept), len(texts), name_some(sorted(unsaid)))
+    texts = kept
     if len(texts) < 2:
         raise NotEnoughData("fewer than two different transcripts; give utterances of several "
                             "commands", data.path / "text")
@@ -180,14 +188,6 @@ def draw_lists(data: DataDir, options: DrawOptions, lang: Lang | None = None
     return [CommandList(tuple(make_commands(
         texts[i] for i in sorted(rng.choice(len(texts), size, replace=False)))))
         for _ in range(options.draws)]
-
-
-def _can_say(lang: Lang, text: str) -> bool:
-    try:
-        with_words(lang, text.split())
-    except UserError:
-        return False
-    return True
 
 
 def noise_trials(model: Path, commands: CommandList, options: SpotOptions) -> list[Trial]:

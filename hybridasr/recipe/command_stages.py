@@ -46,7 +46,8 @@ def command_stages(recipe: Recipe, user_list: Path | None, work: Path, pool: Exe
     commands = _commands(recipe, user_list)
     test_set = read_datadir(network / recipe.test[0])
     try:
-        test_commands = commands or draw_lists(test_set, DrawOptions(draws=1))[0]
+        test_commands = commands or draw_lists(test_set, DrawOptions(draws=1),
+                                               read_lang(model / "lang"))[0]
     except NotEnoughData as error:
         logger.warning("no commands to accept and reject: %s", error)
         return

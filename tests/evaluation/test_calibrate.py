@@ -1,6 +1,7 @@
 """Calibration of a model: what is drawn, what counts as outside, what is stored and used."""
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 
@@ -55,24 +56,42 @@ def of(data, wanted):
 
 # Lists.
 
+def test_what_nobody_can_pronounce_is_not_drawn(spoken_world, tmp_path, caplog):
+    """As transcripts of a corpus whose unknown words are spoken noise."""
+    name = min(spoken_world.test.utterances)
+    data = replace(spoken_world.test, utterances={
+        **spoken_world.test.utterances,
+        name: replace(spoken_world.test.utterances[name], words=("brzk", "ta1"))})
+
+    def drawn(lexicon=None):
+        return {command.text for part in draw_lists(data, DrawOptions(draws=20), spoken_world.lang,
+                                                    lexicon) for command in part.commands}
+
+    with caplog.at_level(logging.INFO, "hybridasr"):
+        assert "brzk ta1" not in drawn()
+    assert "have words without pronunciation (brzk)" in caplog.text
+    (tmp_path / "lexicon.txt").write_text("brzk t a1\n")
+    assert "brzk ta1" in drawn(tmp_path / "lexicon.txt")
+
+
 def test_lists_are_drawn_by_the_seed(spoken_world):
-    data = spoken_world.test
+    data, lang = spoken_world.test, spoken_world.lang
     texts = {" ".join(u.words) for u in data.utterances.values()}
-    drawn = draw_lists(data, DrawOptions(draws=20))
-    assert drawn == draw_lists(data, DrawOptions(draws=20))
-    assert drawn[:3] == draw_lists(data, DrawOptions(draws=3))
-    assert drawn != draw_lists(data, DrawOptions(draws=20, seed=1))
+    drawn = draw_lists(data, DrawOptions(draws=20), lang)
+    assert drawn == draw_lists(data, DrawOptions(draws=20), lang)
+    assert drawn[:3] == draw_lists(data, DrawOptions(draws=3), lang)
+    assert drawn != draw_lists(data, DrawOptions(draws=20, seed=1), lang)
     names = [{command.text for command in commands.commands} for commands in drawn]
     assert all(len(part) == 4 and part < texts for part in names)  # half of seven
     assert set().union(*names) == texts
     assert all(commands.fillers == () for commands in drawn)
-    assert {len(part.commands) for part in draw_lists(data, DrawOptions(list_size=2))} == {2}
-    assert {len(part.commands) for part in draw_lists(data, DrawOptions(list_share=0.01))} == {1}
+    for options, size in ((DrawOptions(list_size=2), 2), (DrawOptions(list_share=0.01), 1)):
+        assert {len(part.commands) for part in draw_lists(data, options, lang)} == {size}
     # The order of the set does not matter.
     turned = replace(data, utterances=dict(reversed(data.utterances.items())))
-    assert draw_lists(turned, DrawOptions()) == draw_lists(data, DrawOptions())
+    assert draw_lists(turned, DrawOptions(), lang) == draw_lists(data, DrawOptions(), lang)
     with pytest.raises(UserError, match="text: fewer than two different transcripts"):
-        draw_lists(of(data, lambda text: text == "da1ti1"), DrawOptions())
+        draw_lists(of(data, lambda text: text == "da1ti1"), DrawOptions(), lang)
     for wrong in ({"draws": 0}, {"list_size": 0}, {"list_share": 1.0}):
         with pytest.raises(UserError, match="must be 1 or more, list-share between 0 and 1"):
             DrawOptions(**wrong)
