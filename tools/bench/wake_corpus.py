@@ -1,6 +1,6 @@
 """Writes the data directories of the benchmark of wake words.
 
-    tools/bench/wake_corpus.py DATA DESTINATION [--without-phrases]
+    tools/bench/wake_corpus.py DATA DESTINATION [--without WORD ...]
 
 DATA holds wakewords, ljspeech, dsp20 and common_voice_zh, and for the background also audio-cmn,
 fsdd, yesno and noise, as in their public originals. DESTINATION gets ``train`` and ``test``, for
@@ -8,7 +8,7 @@ fsdd, yesno and noise, as in their public originals. DESTINATION gets ``train`` 
 phrases, none of it trained on; and ``other``, the sentences of ``train`` alone, as ``--background``
 of a command list. Every fifth speaker of common_voice_zh, three of four sentences of
 ljspeech, and every other repetition of dsp20's training speakers train; of the wake words the even
-files, unless they are left out.
+files, but of those that are left out.
 """
 
 import argparse
@@ -31,8 +31,8 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("destination", type=Path)
-    parser.add_argument("--without-phrases", action="store_true",
-                        help="train without recordings of the wake words")
+    parser.add_argument("--without", nargs="+", default=[], metavar="WORD",
+                        help="wake words whose recordings do not train")
     args = parser.parse_args()
     phrases = list(wake_words(args.data / "wakewords"))
     common_voice = list(sentences_zh(args.data / "common_voice_zh", "train"))
@@ -44,8 +44,8 @@ def main() -> None:
     other += [one for number, one in enumerate(english) if number % EVERY_SENTENCE]
     write(args.destination / "other", other)
     train = [*other, *words[::2]]
-    if not args.without_phrases:
-        train += [one for one in phrases if number_of(one) % 2 == 0]
+    train += [one for one in phrases
+              if number_of(one) % 2 == 0 and " ".join(one.words) not in args.without]
     write(args.destination / "train", train)
     write(args.destination / "test", [one for one in phrases if number_of(one) % 2])
     background = args.destination / "background"
