@@ -161,6 +161,15 @@ def base_phone(phone: str) -> str:
     return phone.removesuffix(place_mark(phone))
 
 
+def phone_language(phone: str) -> str:
+    """Return the language of a phone: those of English are written in capitals.
+
+    >>> phone_language("AH_B"), phone_language("iong4_E"), phone_language("zh")
+    ('en', 'zh', 'zh')
+    """
+    return "en" if base_phone(phone).isupper() else "zh"
+
+
 def place_mark(phone: str) -> str:
     """Return the mark of a phone's place in the word, or nothing."""
     return phone[-2:] if phone[-2:] in POSITIONS else ""

@@ -401,9 +401,11 @@ def bare_recognizer(model: PathLike, options: SearchOptions | None = None,
                     adapt: AdaptOptions | None = None,
                     reject: RejectOptions | None = None,
                     lexicon: Lexicon | PathLike | None = None,
-                    enhance: EnhanceOptions | None = None) -> Recognizer:
-    """Load a model for command lists that are set later."""
-    return _assembled(model, load_model(model), None, options, adapt, reject, lexicon, enhance)
+                    enhance: EnhanceOptions | None = None,
+                    loaded: AcousticModel | None = None) -> Recognizer:
+    """Load a model, or take one of this place that is `loaded`, for command lists set later."""
+    return _assembled(model, loaded or load_model(model), None, options, adapt, reject, lexicon,
+                      enhance)
 
 
 def _assembled(model: PathLike, loaded: AcousticModel, grammar: GraphGrammar | None,

@@ -7,7 +7,8 @@
 
 Two stages, as products have. The first (`wake.first_stage`) runs always and is cheap. Where it
 finds what may be a phrase, the full model hears the same audio again, and looks for the phrases in
-the middle of anything else. How sure it is, is how likely the sounds of the phrase are beside the
+the middle of anything else; for both, sounds of other languages than the phrases' count for less
+(`wake.languages`). How sure it is, is how likely the sounds of the phrase are beside the
 best sounds of each frame, as a geometric mean over the frames: 1 at most.
 """
 
@@ -26,6 +27,7 @@ from hybridasr.corpus.command_list import Command, Item
 from hybridasr.corpus.resample import Resampler
 from hybridasr.errors import UserError
 from hybridasr.lexicon.lexicon import Lexicon
+from hybridasr.model.acoustic import AcousticModel
 from hybridasr.model.directory import load_model
 from hybridasr.options import option
 from hybridasr.recognize.recognizer import Recognizer, bare_recognizer
@@ -33,6 +35,7 @@ from hybridasr.recognize.samples import Chunker, Piece, PieceReader, RawFormat
 from hybridasr.recognize.session import CHUNK
 from hybridasr.storage import PathLike, is_dir
 from hybridasr.wake.first_stage import FirstStage
+from hybridasr.wake.languages import favour_language
 from hybridasr.wake.phrase_search import Hit
 
 Event = dict[str, Any]
@@ -92,13 +95,18 @@ class WakeDetector:
                  options: WakeOptions | None = None, lexicon: Lexicon | PathLike | None = None,
                  rate: int | None = None, full_scale: float = 1.0, channel: str | int = "mix",
                  raw: RawFormat | str | None = None):
-        self._options = options or WakeOptions()
-        self._recognizer = bare_recognizer(model, reject=RejectOptions(anywhere=True),
-                                           lexicon=lexicon)
-        self._recognizer.set_commands(phrases)
+        self._options, phrases = options or WakeOptions(), list(phrases)
+        loaded = load_model(model)
+        self._recognizer = _recognizer(model, loaded, phrases, lexicon)
+        spoken = _pronunciations(self._recognizer)
+        phones = {name for ways in spoken for way in ways for name in way}
+        favoured = favour_language(loaded, phones)
+        if favoured is not loaded:
+            self._recognizer = _recognizer(model, favoured, phrases, lexicon)
         small = Path(model) / FIRST
-        self._stage = _first_stage(self._recognizer, small if is_dir(small) else None,
-                                   self._options.first_threshold)
+        self._stage = FirstStage.of(
+            favour_language(load_model(small), phones) if is_dir(small) else favoured, spoken,
+            self._options.first_threshold)
         own = self._recognizer.model.features.sample_rate
         if self._stage.model.features.sample_rate != own:
             raise UserError(f"made for {self._stage.model.features.sample_rate} Hz, its model for "
@@ -218,12 +226,19 @@ class WakeDetector:
                 "confidence": confidence}
 
 
-def _first_stage(recognizer: Recognizer, small: Path | None, least: float) -> FirstStage:
-    model = recognizer.model if small is None else load_model(small)
+def _recognizer(place: PathLike, model: AcousticModel, phrases: list[Item],
+                lexicon: Lexicon | PathLike | None) -> Recognizer:
+    recognizer = bare_recognizer(place, reject=RejectOptions(anywhere=True), lexicon=lexicon,
+                                 loaded=model)
+    recognizer.set_commands(phrases)
+    return recognizer
+
+
+def _pronunciations(recognizer: Recognizer) -> list[tuple[tuple[str, ...], ...]]:
+    """Return the ways to say each phrase, in phones by name."""
     grammar = recognizer.grammar
     commands = recognizer.commands
     words = {grammar.lang.words[word] for command in commands for word in command.words}
     lexicon = lexicon_of(replace(grammar.lang, pronunciations={
         word: grammar.lang.pronunciations[word] for word in words}))
-    spoken = spoken_commands(list(commands), lexicon)
-    return FirstStage.of(model, [one.pronunciations for one in spoken], least)
+    return [one.pronunciations for one in spoken_commands(list(commands), lexicon)]
