@@ -84,7 +84,7 @@ def _serve(args: argparse.Namespace) -> None:
     import tempfile
     from contextlib import ExitStack
 
-    from hybridasr.deploy.serve_options import ServeOptions
+    from hybridasr.deploy.serve_options import SHARED_METRICS, ServeOptions
     from hybridasr.errors import UserError, require_extra
     from hybridasr.options import from_args
 
@@ -97,7 +97,7 @@ def _serve(args: argparse.Namespace) -> None:
     with ExitStack() as stack:
         if options.processes > 1:
             # Where all of them count; before what counts is imported.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(
+            os.environ[SHARED_METRICS] = stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="hybridasr-metrics-"))
         from hybridasr.deploy.dealer import deal_out
         from hybridasr.deploy.server import run_server

@@ -255,7 +255,8 @@ class DealtConnections:
         """Look which connections are closed, now and from time to time."""
         closed = [transport for transport in self._open if transport.is_closing()]
         self._open.difference_update(closed)
-        self._tell(len(closed))
+        if closed:
+            self._tell(len(closed))
         self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _tell(self, count: int) -> None:

@@ -18,10 +18,10 @@ from prometheus_client import (
     multiprocess,
 )
 
+from hybridasr.deploy.serve_options import SHARED_METRICS
+
 _ANSWER_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 ACCEPTED = "accepted"
-# Where several processes count together; set before this module is imported.
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
@@ -66,7 +66,7 @@ class Metrics:
     def text(self) -> bytes:
         """Return all figures in the text form of Prometheus."""
         registry = self._registry
-        if SHARED_FOLDER in os.environ:
+        if SHARED_METRICS in os.environ:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
         return generate_latest(registry)

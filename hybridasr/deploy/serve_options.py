@@ -14,6 +14,8 @@ from hybridasr.options import option
 from hybridasr.progress import logger
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# The variable that names the folder in which several processes count together (prometheus_client).
+SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _LEAST_TOKEN = 16  # characters: a shorter one can be guessed over the network
 
 

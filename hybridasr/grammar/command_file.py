@@ -6,7 +6,7 @@ from pathlib import Path
 from hybridasr.corpus.command_list import Command, make_commands, parse_commands
 from hybridasr.grammar.expansion import expand_sentences
 from hybridasr.grammar.expressions import RuleGrammar, Sentence
-from hybridasr.grammar.hass_sentences import YAML_NAMES, hass_templates, is_hass_file
+from hybridasr.grammar.hass_sentences import hass_templates, is_hass_file
 from hybridasr.grammar.jsgf import is_jsgf, parse_jsgf
 from hybridasr.grammar.rule_checks import check_finite, check_rules, check_slots
 from hybridasr.grammar.rule_net import rule_net
@@ -15,7 +15,6 @@ from hybridasr.progress import logger
 from hybridasr.storage import PathLike, read_text
 
 JSGF_NAMES = (".jsgf", ".gram")
-GRAMMAR_NAMES = (*JSGF_NAMES, *YAML_NAMES)  # a file so named is no plain list
 GRAPH_MEND = "make a graph of the grammar: hybridasr mkgraph --grammar rules"
 
 

@@ -9,10 +9,10 @@ A line is a template, or tab-separated ``id``, template and, optionally, thresho
 comment. ``(a|b)`` is one of several, ``[a]`` may be left out, ``<rule>`` stands for its definition.
 ``{list}`` fills the slot of the list's name, ``{list:slot}`` one of another name, and
 ``{slot: 16-30}`` or ``{slot: 0-100/10}`` one with a number, said in Mandarin, or in English where
-nothing but letters is written; ``{slot=value}`` says nothing. ``(a;b)`` are its parts in any order.
-A list has entries with commas between; an entry's value stands behind ``=>``, without it the value
-is what is said. A definition may go on in lines that begin with ``|`` or ``,``. After hassil's
-(Home Assistant) and Rhino's (Picovoice) templates.
+there is neither hanzi nor pinyin; ``{slot=value}`` says nothing. ``(a;b)`` are its parts in any
+order. A list has entries with commas between; an entry's value stands behind ``=>``, without it the
+value is what is said. A definition may go on in lines that begin with ``|`` or ``,``. After
+hassil's (Home Assistant) and Rhino's (Picovoice) templates.
 """
 
 import itertools
@@ -37,12 +37,14 @@ from hybridasr.grammar.expressions import (
     slot_value,
 )
 from hybridasr.grammar.number_range import NumberRange, number_choice, read_range
+from hybridasr.lexicon.mandarin import is_hanzi
 from hybridasr.storage import PathLike
 
 _OPERATORS = re.compile(r"[()\[\]{}<>|=]")
 _DEFINITION = re.compile(r"\s*[{<][^}>=\n]*[}>]\s*=")
 _GOES_ON = re.compile(r"\s*[|,]")
 _TEXT = re.compile(r"[^()\[\]{}<>|=,;]+")
+_PINYIN = re.compile(r"\b[a-zü]+[1-5]\b")
 _VALUE = re.compile(r"[^{}\n]*")
 MOST_IN_ANY_ORDER = 4  # five have 120 orders
 _LIST_ENTRY_END = ("", ",", "=")
@@ -79,8 +81,8 @@ class _Reader:
 
     def __init__(self, source: Source):
         self._source = source
-        # What is written in letters alone has English numbers.
-        self._english = source.text.isascii()
+        # Without hanzi, and without pinyin with its tones, what is written is English.
+        self._english = not (any(map(is_hanzi, source.text)) or _PINYIN.search(source.text))
         self._faults: list[UserError] = []
         self._lists: dict[str, Node] = {}
         self._rules: dict[str, Node] = {}

@@ -73,6 +73,9 @@ def test_numbers_are_said_in_the_language_of_the_words():
     zh = HOME.replace("set [the] level to {level}", "调到{level}")
     assert ("SetLevel", "调到二十五", {"level": 25}) in sentences(zh)
     assert ("SetLevel", "set level to twenty five", {"level": 25}) in sentences(HOME)
+    for text, said in (("café {n: 25-25}", "café twenty five"),
+                       ("da3 kai1 {n: 25-25}", "da3 kai1 二十五")):
+        assert [one.text for one in expand_sentences(parse_grammar(text))] == [said]
 
 
 def test_each_template_stands_in_the_line_of_the_file_that_has_it():
