@@ -10,7 +10,8 @@ line has ``--num-iters``, a configuration file ``num_iters = 20``, JSON ``"num_i
 may stand once in a class and all that is nested in it.
 
 An option that depends on another one says so: ``option(0.9, "...", needs="optimizer=sgd")``, or
-``needs="freq_masks"`` for one that must not be 0, false, empty or none; commas join several.
+``needs="freq_masks"`` for one that must not be 0, false, empty or none, ``needs="texts="`` for one
+that must not be given; commas join several.
 `from_args` and `from_strings` refuse an option that the user gives although it has no effect.
 Where that hangs on something else (a model, another argument), a verb calls
 `hybridasr.cli.verb.refuse`.
@@ -248,6 +249,11 @@ def _check_needs(options: Any, given: dict[str, Any], source: str | None) -> Non
             if value in wanted.split("|") if equals else values[other]:
                 continue
             wanted = wanted.replace("|", " or ")
+            if equals and not wanted:
+                first, second = ((_flag(name), _flag(other)) if source is None
+                                 else (f"option '{name}'", f"option '{other}'"))
+                raise UserError(f"{first} has no effect beside {second}; leave one of them out",
+                                source)
             if source is None:
                 there = f"with {_flag(other)} {value}" if value else f"without {_flag(other)}"
                 raise UserError(f"{_flag(name)} has no effect {there}; leave it out, or give "

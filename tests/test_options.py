@@ -212,6 +212,22 @@ def test_a_configuration_may_repeat_the_default_of_an_option_without_effect():
         from_strings(TrainingOptions, {"momentum": "0.8"}, "conf [dnn]")
 
 
+def test_an_option_may_need_that_another_is_not_given():
+    @dataclass(frozen=True)
+    class Texts:
+        file: str = option("", "texts")
+        most: int = option(50, "of the transcripts", needs="file=")
+
+    assert from_strings(Texts, {"most": "3"}).most == 3
+    with pytest.raises(UserError, match="option 'most' has no effect beside option 'file'; leave "
+                                        "one of them out"):
+        from_strings(Texts, {"file": "a", "most": "3"}, "conf")
+    parser = argparse.ArgumentParser()
+    add_options(parser, Texts)
+    with pytest.raises(UserError, match="--most has no effect beside --file; leave one"):
+        from_args(Texts, parser.parse_args(["--file=a", "--most=3"]))
+
+
 @pytest.mark.parametrize("options_class", [options for options in SECTIONS.values()
                                            if options is not None])
 def test_every_section_of_a_recipe_has_flat_names_and_known_needs(options_class):

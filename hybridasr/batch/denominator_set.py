@@ -87,7 +87,7 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Made:
-    """What a block holds: utterances, frames and arcs; those that have no or no complete path."""
+    """What a block holds: utterances, scored frames, arcs; those with no or no complete path."""
 
     utterances: int
     frames: int
@@ -102,7 +102,7 @@ def load_frame_network(source: Path) -> AcousticModel:
     Raises
     ------
     UserError
-        if it is none, writes labels, or does not score every frame: lattices have an arc a frame.
+        if it is none, or writes labels.
     """
     model = load_model(source)
     if model.nnet is None:
@@ -111,10 +111,6 @@ def load_frame_network(source: Path) -> AcousticModel:
     if model.info.get("criterion") == "ctc":
         raise UserError("writes labels (train-ctc), which it would not do afterwards; sequence "
                         "training goes on from a network of 'hybridasr train-dnn'", source)
-    if model.subsampling > 1:
-        raise UserError(f"scores one of {model.subsampling} frames only; sequence training on "
-                        "lattices takes networks without stride, or use 'hybridasr train-chain'",
-                        source)
     return model
 
 
@@ -224,7 +220,7 @@ def _make_block(path: Path, block: FeatureBlock, task: _Task) -> _Made:
         names.append(name)
         lattices.append(lattice)
         partial += [] if best.complete else [name]
-        frames += len(feats)
+        frames += -(-len(feats) // model.subsampling)
     write_state_lattices(path, stamp, names, lattices, frames, partial)
     return _Made(len(names), frames, sum(one.num_arcs for one in lattices), tuple(failed),
                  tuple(partial))

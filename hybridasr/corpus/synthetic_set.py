@@ -50,7 +50,7 @@ class SyntheticOptions:
     texts: str = option("", "file of the texts, one a line, beside recipe.conf; none: the "
                             "transcripts of the training set", needs="speakers")
     most_texts: int = option(50, "transcripts, at most; the most frequent ones are taken",
-                             needs="speakers")
+                             needs="speakers, texts=")
     texts_each: int = option(0, "texts that each speaker says, drawn; 0: all", needs="speakers")
     seed: int = seed_option()
 

@@ -56,6 +56,9 @@ class LatticeObjective:
         First frame of each.
     alignment : int32 (num_frames,)
         Transition-ids.
+    subsampling : int
+        Frames from one that the network scores to the next. What follows, and the lattices, know
+        the scored frames alone.
     log_priors : float32 (num_pdfs,)
         Of the network: posteriors over them are its likelihoods.
     """
@@ -64,6 +67,7 @@ class LatticeObjective:
     names: tuple[str, ...]
     starts: np.ndarray
     alignment: np.ndarray
+    subsampling: int
     units: Units
     log_priors: np.ndarray
     options: CriterionOptions
@@ -79,7 +83,8 @@ class LatticeObjective:
         for row, (utterance, first, length) in enumerate(chunks.tolist()):
             if (first, first + length) != tuple(self.starts[utterance:utterance + 2].tolist()):
                 raise ValueError(f"frames {first} to {first + length} are not an utterance")
-            seen = self._add(logits[row, :length], utterance, slopes[row, :length])
+            scored = -(-length // self.subsampling)
+            seen = self._add(logits[row, :scored], utterance, slopes[row, :scored])
             counts += seen
         slopes /= max(counts.frames, 1)
         return counts, slopes
@@ -89,8 +94,8 @@ class LatticeObjective:
         return Reading.of(self.lattices.lattice(self.names[utterance]), self.units)
 
     def aligned(self, utterance: int) -> np.ndarray:
-        """Return the transition-ids of an utterance, int32 (num_frames,)."""
-        return self.alignment[slice(*self.starts[utterance:utterance + 2])]
+        """Return the transition-ids of an utterance's scored frames, int32 (num_scored,)."""
+        return self.alignment[slice(*self.starts[utterance:utterance + 2], self.subsampling)]
 
     def uncovered(self, utterance: int) -> int:
         """Return in how many frames no arc of the lattice reads the aligned pdf.

@@ -164,7 +164,7 @@ def _objective(frames: FrameSet, data: DataDir, model: AcousticModel, earlier: S
                  for name, length in zip(frames.utterances, lengths, strict=True)]
     silence = model.lang.silence_phones if options.silence_apart else []
     return LatticeObjective(lattices, tuple(frames.utterances), frames.starts,
-                            np.concatenate(alignment).astype(np.int32),
+                            np.concatenate(alignment).astype(np.int32), model.subsampling,
                             Units.of(model.transitions, silence), model.nnet.log_priors, options)
 
 
@@ -183,9 +183,10 @@ def _report(objective: LatticeObjective, frames: FrameSet) -> float:
         except ValueError as error:
             raise UserError(f"the lattice of '{name}' does not fit its features ({error}); run "
                             "make-denlats again", objective.lattices.directory) from None
-    share = round(100 * missing / frames.num_frames, 2)
-    logger.info("%d utterances, %d frames; the aligned state is not in the lattice in %.2f %% of "
-                "them", len(objective.names), frames.num_frames, share)
+    scored = sum(len(objective.aligned(number)) for number in range(len(objective.names)))
+    share = round(100 * missing / scored, 2)
+    logger.info("%d utterances, %d scored frames; the aligned state is not in the lattice in %.2f "
+                "%% of them", len(objective.names), scored, share)
     return share
 
 

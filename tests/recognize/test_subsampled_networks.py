@@ -21,11 +21,15 @@ from hybridasr.features.archives import read_ark
 from hybridasr.graph.mkgraph import grammar_phrases, make_graph
 from hybridasr.lattice.lattice_text import read_lattices
 from hybridasr.model.directory import load_model, model_figures
+from hybridasr.options import build_options
 from hybridasr.output.ctm import read_ctm
 from hybridasr.parallel import SerialExecutor
 from hybridasr.recognize.recognizer import load
 from hybridasr.recognize.vad import detect_speech
 from hybridasr.train.deltas import DeltasOptions, train_deltas
+from hybridasr.train.history import read_history
+from hybridasr.train.sequence_options import SmbrOptions
+from hybridasr.train.sequence_trainer import SequencePlaces, train_sequence
 from hybridasr.wake.detector import FIRST, WakeDetector
 
 POOL = SerialExecutor()
@@ -93,9 +97,17 @@ def assert_close(first, second):
     assert np.abs(np.mean(differences)) < 0.02
 
 
-def test_training_on_lattices_refuses_a_stride(paths, spoken_world, tmp_path):
-    with pytest.raises(UserError, match="scores one of 3 frames only; sequence training on lat"):
-        make_denlats(spoken_world.train, spoken_world.lang, paths["third"], tmp_path, POOL)
+def test_training_on_lattices_gains(paths, aligned, spoken_world, tmp_path):
+    source, world = paths["third"], spoken_world
+    line = make_denlats(world.train, world.lang, source, tmp_path / "denlats", POOL)
+    assert "failed 0, partial 0" in line
+    places = SequencePlaces(source, aligned["third"], tmp_path / "denlats")
+    options = build_options(SmbrOptions, learning_rate=1e-3, minibatch_size=400)
+    model = train_sequence(world.train, world.lang, places, tmp_path / "smbr", POOL, options)
+    losses = [row["loss"] for row in read_history(tmp_path / "smbr")]
+    assert losses[-1] < losses[0]
+    # Almost every aligned state is in the lattices: both count the scored frames alone.
+    assert model.info["aligned_not_in_lattice"] < 10
 
 
 def test_a_model_knows_its_rate(models, paths):

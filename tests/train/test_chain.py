@@ -9,6 +9,7 @@ from small_world import FEATURES, PIPELINE, build_graph
 
 from hybridasr.batch.align_set import align_set
 from hybridasr.batch.decode_set import decode_set
+from hybridasr.batch.denominator_set import DenlatOptions, make_denlats
 from hybridasr.decode.search import SearchOptions
 from hybridasr.decode.words import phone_segments
 from hybridasr.errors import UserError
@@ -16,10 +17,13 @@ from hybridasr.features.archives import read_ark, read_scp
 from hybridasr.model.directory import load_model
 from hybridasr.nnet.network_text import read_network
 from hybridasr.options import build_options
-from hybridasr.parallel import executor
+from hybridasr.parallel import SerialExecutor, executor
 from hybridasr.train.chain import train_chain, without_head
 from hybridasr.train.chain_options import ChainOptions
+from hybridasr.train.history import read_history
 from hybridasr.train.mono import MonoOptions, train_mono
+from hybridasr.train.sequence_options import SmbrOptions
+from hybridasr.train.sequence_trainer import SequencePlaces, train_sequence
 
 SMALL = "splice offsets=-3:3 stride=3\naffine dim=32\nbatchnorm\nrelu\noutput\n"
 
@@ -128,3 +132,19 @@ def test_what_cannot_be_trained_is_refused(world, mono):
 def test_options_of_another_kind_do_not_slip_in():
     assert ChainOptions() == replace(ChainOptions(), lm=ChainOptions().lm)
     assert not hasattr(ChainOptions(), "realign")
+
+
+def test_goes_on_with_lattices(world, mono, trained, tmp_path):
+    data, lang, source = world[0], world[2], trained[1]
+    pool = SerialExecutor()
+    align_set(data, lang, source, tmp_path / "ali", pool)
+    make_denlats(data, lang, source, tmp_path / "denlats", pool,
+                 DenlatOptions(beam=14.0, lattice_beam=8.0))
+    model = train_sequence(
+        data, lang, SequencePlaces(source, tmp_path / "ali", tmp_path / "denlats"),
+        tmp_path / "smbr", pool, build_options(SmbrOptions, learning_rate=1e-3, smoothing=0.0,
+                                               num_epochs=3, minibatch_size=240))
+    losses = [row["loss"] for row in read_history(tmp_path / "smbr")]
+    assert losses[-1] < losses[0]
+    assert (model.acoustic_scale, model.subsampling) == (1.0, 3)
+    assert errors(tmp_path / "smbr", world[1]) <= errors(source, world[1])

@@ -1,5 +1,7 @@
 """The objective of lattices: padded batches of utterances, and its gradient by the logits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def make(tmp_path):
         lattices = LatticeSet(tmp_path, SCALE, 3, 0, {"a": (1, 0), "b": (1, 1)})
         rng = np.random.default_rng(1)
         return LatticeObjective(lattices, ("a", "b"), np.array([0, 4, 10]),
-                                rng.integers(1, 4, 10).astype(np.int32), UNITS,
+                                rng.integers(1, 4, 10).astype(np.int32), 1, UNITS,
                                 np.log(np.array([0.5, 0.3, 0.2], np.float32)),
                                 CriterionOptions(kind, SCALE, **options))
     return build
@@ -70,6 +72,20 @@ def test_loss_is_that_of_the_criterion(make, kind):
         assert utterance == (row + 1) % 2
     assert counts.frames == 10
     assert counts.loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mmi", "smbr"])
+def test_a_network_that_scores_some_frames_is_held_against_those(make, kind):
+    scored, values = make(kind, smoothing=0.1), logits()
+    # Utterances of 10 and 17 frames, of which every third is scored: 4 and 6.
+    starts, rng = np.array([0, 10, 27]), np.random.default_rng(3)
+    alignment = rng.integers(1, 4, 27).astype(np.int32)
+    alignment[:10:3], alignment[10::3] = scored.alignment[:4], scored.alignment[4:]
+    third = replace(scored, starts=starts, alignment=alignment, subsampling=3)
+    counts, slopes = scored.loss(values.copy(), CHUNKS)
+    others, other_slopes = third.loss(values.copy(), np.array([[1, 10, 17], [0, 0, 10]]))
+    assert others == counts
+    np.testing.assert_array_equal(other_slopes, slopes)
 
 
 @pytest.mark.parametrize("kind", ["mmi", "smbr"])

@@ -89,23 +89,26 @@ def compare(logits: np.ndarray, frames: np.ndarray, labels: np.ndarray, sizes: n
             losses: np.ndarray, dlogits: np.ndarray, rounds: int) -> None:
     """Print the differences to torch.nn.CTCLoss and its speed."""
     torch.set_num_threads(1)
-    given = torch.tensor(logits, requires_grad=True)
     targets = torch.tensor(labels, dtype=torch.long)
     lengths = torch.tensor(frames), torch.tensor(sizes)
 
-    def step() -> "torch.Tensor":
+    def step(given: "torch.Tensor") -> "torch.Tensor":
         given.grad = None
         values = torch.nn.functional.ctc_loss(
             torch.log_softmax(given, 2).transpose(0, 1), targets, *lengths, reduction="none")
         values.sum().backward()
         return values
 
-    values = step().detach().numpy()
-    loss, slope = (np.abs(one).max() for one in (losses / values - 1,
-                                                 dlogits - given.grad.numpy()))
-    print(f"PyTorch: largest relative difference of a loss {loss:.1e}, of a gradient {slope:.1e}")
-    seconds = median_seconds(step, rounds)
-    print(f"PyTorch: {frames.sum() / seconds:.0f} frames a second of processor time")
+    # PyTorch sums in the precision of what it is given; ours are float64 sums of float32 logits.
+    for precision in (torch.float64, torch.float32):
+        given = torch.tensor(logits, dtype=precision, requires_grad=True)
+        values = step(given).detach().numpy()
+        loss, slope = (np.abs(one).max() for one in (losses / values - 1,
+                                                     dlogits - given.grad.numpy()))
+        print(f"PyTorch, {precision}: largest relative difference of a loss {loss:.1e}, largest "
+              f"difference of a gradient {slope:.1e}")
+    seconds = median_seconds(lambda: step(given), rounds)
+    print(f"PyTorch, float32: {frames.sum() / seconds:.0f} frames a second of processor time")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ def main() -> None:
                         "a transducer (none: no transducer)")
     parser.add_argument("--cell", type=int, default=128, help="memory cells of a layer (128); half "
                         "as many in each of two directions")
+    parser.add_argument("--stride", type=int, default=1, choices=(1, 2, 3),
+                        help="frames from one that the networks score to the next (1)")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--rate", type=float, default=5e-3, help="step size at first (0.005)")
     parser.add_argument("--minibatch", type=int, default=2048, help="frames a step (2048)")
@@ -65,9 +67,9 @@ def main() -> None:
                    args.hybrid), flush=True)
 
 
-def network_text(row: str, cell: int) -> str:
+def network_text(row: str, cell: int, stride: int) -> str:
     """Return the description of a row's network."""
-    lines = ["splice offsets=-2:2"]
+    lines = [f"splice offsets=-2:2 stride={stride}"]
     for text in LAYERS[row]:
         # As many columns in both directions together.
         size = cell // 2 if text.startswith("bidirectional") else cell
@@ -78,7 +80,7 @@ def network_text(row: str, cell: int) -> str:
 def ctc_line(row: str, test: DataDir, args: argparse.Namespace) -> str:
     """Train one network by CTC and score it; return its line."""
     model, network = args.work / row, args.work / f"{row}.conf"
-    network.write_text(network_text(row, args.cell))
+    network.write_text(network_text(row, args.cell, args.stride))
     run("train-ctc", "--nj", args.nj, "--network", network.absolute(), "--num-epochs", args.epochs,
         "--minibatch-size", args.minibatch, "--initial-learning-rate", args.rate, "--held-out", 0,
         args.train.absolute(), args.lang.absolute(), model.absolute())

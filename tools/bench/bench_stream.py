@@ -3,12 +3,13 @@
     tools/bench/bench_stream.py [--commands FILE] [--minutes M] [--background DATA] MODEL DATA
 
 The utterances are drawn, each followed by a pause of 0.5 to 2.5 seconds; noise is under all. Prints
-what is wrong, beside recognition of the same utterances one by one: words, or with a command list
-commands that are not found or taken for another, and outside words accepted; how far the times of
-the words are from those of the lone utterances; the real-time factor; the delay from the end of
-speech (the last sample of at least 3 % of the largest amplitude) to the result, in seconds of audio
-and with the time of the work; and how far resident memory grew after the first five minutes. With
---background, the commands accepted an hour in its recordings, which have none.
+what is wrong, beside recognition of the same utterances one by one: utterances, words and
+characters, or with a command list commands that are not found or taken for another, and outside
+words accepted; how far the times of the words are from those of the lone utterances; the real-time
+factor; the delay from the end of speech (the last sample of at least 3 % of the largest amplitude)
+to the result, in seconds of audio and with the time of the work; and how far resident memory grew
+after the first five minutes. With --background, the commands accepted an hour in its recordings,
+which have none.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from hybridasr.corpus.audio import FULL_SCALE, load_utterance
 from hybridasr.corpus.command_list import read_commands
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.recognize.recognizer import Recognizer
+from hybridasr.score.wer import score_texts
 
 PIECE = 0.02  # seconds that come at a time
 LOUD = 0.03
@@ -124,7 +126,10 @@ def print_errors(said: list[str], heard: list[str], alone: list[str],
         pairs = list(zip(said, texts, strict=True))
         if commands is None:
             wrong = np.mean([text != reference for reference, text in pairs])
-            print(f"{title}: {100 * wrong:.2f} % of the utterances wrong")
+            scores = score_texts(*({str(number): pair[side].split()
+                                    for number, pair in enumerate(pairs)} for side in (0, 1)))
+            print(f"{title}: {100 * wrong:.2f} % of the utterances wrong, {scores.wer:.2f} % of "
+                  f"the words, {scores.cer:.2f} % of the characters")
             continue
         inside = [text == reference for reference, text in pairs if reference in commands]
         outside = [bool(text) for reference, text in pairs if reference not in commands]
