@@ -1,13 +1,12 @@
 """Trains one network by every objective on a recipe of sentences, and prints what each gives.
 
-    tools/bench/bench_objectives.py WORK [--rows cross-entropy ctc ...] [--set OPTION=VALUE ...]
+    tools/bench/bench_objectives.py WORK [--recipe NAME] [--rows cross-entropy ctc ...]
 
-WORK is the work directory of a recipe with an n-gram, such as common_voice_zh, that was run with
-its chain: its alignments, copies, language model and exp/chain are used. The layers are the chain's
-(--network), an output for every third frame, and so is the number of passes. --set is of
-cross-entropy and CTC (num-epochs=6, ...). MMI and sMBR go on from cross-entropy, the second sMBR
-from the chain, on lattices of --utterances of the training set; the transducer from CTC. Models are
-written to WORK/exp/bench_<row>; what is there already is only scored.
+WORK is the work directory of a recipe with an n-gram (common_voice_zh) that was run: its
+alignments, copies, language model and exp/chain are used. The layers of all rows, the number of
+passes and the stripes are those of the section [chain] of its recipe.conf. MMI and sMBR go on from
+cross-entropy, the second sMBR from the chain, on lattices of --utterances of the training set; the
+transducer from CTC. Models are written to WORK/exp/bench_<row>; what is there is only scored.
 
 A line a row: per cent of words and characters wrong, one recording at a time, of the training
 speakers that nobody was trained on (on whom the acoustic scale is chosen) and of the test set;
@@ -23,9 +22,11 @@ from pathlib import Path
 
 from verbs import REPOSITORY, run
 
+from hybridasr.options import to_dict
+from hybridasr.recipe.config import read_recipe
 from hybridasr.storage import read_json
 
-SAME = ("held-out", "freq-masks", "max-freq", "time-masks", "max-time")
+SAME = ("num_epochs", "held_out", "freq_masks", "max_freq", "time_masks", "max_time")
 
 
 def main() -> None:
@@ -34,14 +35,13 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--network", type=Path, help="description of the layers (the chain's)")
-    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE")
+    parser.add_argument("--recipe", default="common_voice_zh")
     parser.add_argument("--utterances", type=int, default=1500, help="with lattices (1500)")
     parser.add_argument("--rate", type=float, default=1e-5, help="step size on lattices (1e-5)")
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args()
     bench = Bench(args)
-    print(time.strftime("%Y-%m-%d"), bench.network.name, " ".join(args.set))
+    print(time.strftime("%Y-%m-%d"), bench.network.name, " ".join(bench.same))
     print(f"{'objective':18} {'held out: words':>15} {'characters':>10} {'test: words':>12} "
           f"{'characters':>10} {'phones':>6} {'parameters':>10} {'train s':>7} {'RTF':>6}")
     for row in args.rows:
@@ -56,12 +56,10 @@ class Bench:
         self.exp, self.lang = self.work / "exp", self.work / "data" / "lang"
         self.train, self.test, self.held_out = (
             self.work / "data" / "network" / name for name in ("train", "test", "held_out"))
-        options = read_json(self.exp / "chain" / "model.json")["info"]["options"]
-        self.network = (args.network or REPOSITORY / "egs" / "networks"
-                        / Path(options["network"]).name).resolve()
-        self.same = [f"--{name}={options[name.replace('-', '_')]}" for name in SAME
-                     if options[name.replace("-", "_")] is not None]
-        self.epochs = options["num_epochs"]
+        recipe = REPOSITORY / "egs" / args.recipe
+        options = to_dict(read_recipe(recipe).options["chain"])
+        self.network = (recipe / options["network"]).resolve()
+        self.same = [f"--{name.replace('_', '-')}={options[name]}" for name in SAME]
 
     def model(self, row: str) -> Path:
         """Return where a row's model is."""
@@ -104,10 +102,8 @@ class Bench:
 
     def cross_entropy(self, model: Path) -> None:
         """The classes of the frames, of the recipe's last alignments."""
-        run("train-dnn", "--nj", self.args.nj, "--network", self.network, "--num-epochs",
-            self.epochs, "--chunk-width=150", "--minibatch-size=2400", *self.same,
-            *(f"--{word}" for word in self.args.set), self.train, self.lang, self.exp / "tri3b",
-            model)
+        run("train-dnn", "--nj", self.args.nj, "--network", self.network, "--chunk-width=150",
+            "--minibatch-size=2400", *self.same, self.train, self.lang, self.exp / "tri3b", model)
 
     def chain(self, model: Path) -> None:
         """Lattice-free MMI is the recipe's."""
@@ -115,14 +111,13 @@ class Bench:
 
     def ctc(self, model: Path) -> None:
         """Phones and the blank, without alignments."""
-        run("train-ctc", "--nj", self.args.nj, "--network", self.network, "--num-epochs",
-            self.epochs, *self.same, *(f"--{word}" for word in self.args.set), self.train,
+        run("train-ctc", "--nj", self.args.nj, "--network", self.network, *self.same, self.train,
             self.lang, model)
 
     def transducer(self, model: Path) -> None:
         """A second network over the phones so far, on the encoder of CTC."""
-        run("train-transducer", "--nj", self.args.nj, "--num-epochs", self.epochs, "--every", 1,
-            self.train, self.model("ctc"), model)
+        run("train-transducer", "--nj", self.args.nj, "--every", 1, *self.same, self.train,
+            self.model("ctc"), model)
 
     def lattices(self, source: Path, verb: str, model: Path, *options: str) -> None:
         """Go on from a network with the criterion of a verb."""
