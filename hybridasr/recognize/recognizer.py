@@ -72,6 +72,12 @@ class Recognizer:
         Pronunciations of words of command lists and fillers, which win over all others.
     enhance : EnhanceOptions, optional
         What is done to the samples before they are recognised; default: nothing.
+
+    Raises
+    ------
+    UserError
+        if `reject` has a threshold and there is no calibration, or `enhance` needs what is not
+        installed.
     """
 
     def __init__(self, model: AcousticModel, grammar: GraphGrammar | None = None,
@@ -94,6 +100,10 @@ class Recognizer:
         self._lexicon = read_own_lexicon(lexicon) if isinstance(lexicon, str | Path) else lexicon
         self.calibration = calibration
         self.reject = reject or RejectOptions()
+        if calibration is None and self.reject.threshold is not None:
+            raise UserError(f"a threshold of {self.reject.threshold:g} has no effect without "
+                            "probabilities; run 'hybridasr calibrate' with the model first, or "
+                            "leave the threshold out")
 
     @property
     def model(self) -> AcousticModel:

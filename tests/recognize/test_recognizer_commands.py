@@ -294,6 +294,11 @@ def test_thresholds_of_command_and_options(calibrated):
     assert all(hear(lax, text)["text"] in COMMANDS for text in OUTSIDE)
 
 
+def test_a_threshold_without_probabilities_is_refused(spoken_world):
+    with pytest.raises(UserError, match="threshold of 0.5 has no effect without probabilities"):
+        load(spoken_world.mono, commands=COMMANDS, reject=RejectOptions(threshold=0.5))
+
+
 def test_damaged_calibrations_are_one_line(calibrated, tmp_path):
     path = tmp_path / "mono"
     shutil.copytree(calibrated, path)
