@@ -5,7 +5,7 @@
 
 import math
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hybridasr.lattice.lattice import CompactLattice, Lattice
 from hybridasr.lattice.lattice_text import read_lattices
 from hybridasr.lexicon.lang_files import read_symbols
 from hybridasr.model.acoustic import DEFAULT_SCALE
-from hybridasr.storage import PathLike, digest, read_json, read_text, write_json
+from hybridasr.storage import PathLike, atomic_write, digest, read_json, read_text, write_json
 
 SUMMARY = "summary.json"
 LATTICES = "lat.1.gz"
@@ -204,6 +204,12 @@ def read_hypotheses(path: PathLike) -> dict[str, list[str]]:
         utterance, *words = line.split(" ")
         hypotheses[utterance] = [word for word in words if word]
     return hypotheses
+
+
+def write_hypotheses(path: PathLike, hypotheses: Mapping[str, Sequence[str]]) -> None:
+    """Write what `read_hypotheses` reads."""
+    with atomic_write(path) as file:
+        file.writelines(" ".join([name, *words]) + "\n" for name, words in hypotheses.items())
 
 
 def _words_file(model: Path | None, graph: Path) -> Path:

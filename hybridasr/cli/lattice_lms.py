@@ -1,7 +1,6 @@
 """Owns the verbs that put another language model's costs into lattices."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from hybridasr.cli.verb import Verb, check_output
 
 if TYPE_CHECKING:
     from hybridasr.batch.decode_dir import LatticeSource
-    from hybridasr.lattice.lattice import CompactLattice
     from hybridasr.lattice.lm_rescore import LmCosts
 
 WEIGHT, MAX_ORDER = 0.5, 4
@@ -32,11 +30,12 @@ def _lmrescore_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _lmrescore(args: argparse.Namespace) -> None:
+    from hybridasr.batch.lattice_rescore import exchanged, rescore_set
     from hybridasr.batch.lm_costs import read_lm_costs
 
     source = _open(args)
     old, new = (read_lm_costs(path, source.names) for path in (args.old_lm, args.new_lm))
-    _rescore(args, source, old, lambda lattice: (lattice, new), args.new_lm)
+    rescore_set(source, old, exchanged(new), args.out, args.old_lm, args.new_lm)
 
 
 def _nnlm_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,9 +53,8 @@ def _nnlm_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _nnlm(args: argparse.Namespace) -> None:
+    from hybridasr.batch.lattice_rescore import mixed_with_neural, rescore_set
     from hybridasr.errors import UserError
-    from hybridasr.lattice.neural_costs import MixedCosts, NeuralCosts
-    from hybridasr.lattice.shortest import prune_lattice
     from hybridasr.nnlm.nnlm_directory import load_neural_lm
 
     if not 0 <= args.weight <= 1:
@@ -65,14 +63,8 @@ def _nnlm(args: argparse.Namespace) -> None:
         raise UserError(f"--max-ngram-order {args.max_ngram_order}; give 2 or more")
     source, model = _open(args), load_neural_lm(args.nnlm)
     old, weight = _old_and_weight(args, source, model)
-
-    def change(lattice: "CompactLattice") -> tuple["CompactLattice", "LmCosts"]:
-        if args.beam is not None:
-            lattice = prune_lattice(lattice, args.beam, source.acoustic_scale)
-        neural = NeuralCosts(model, lattice, source.names, args.max_ngram_order)
-        return lattice, MixedCosts(old, neural, weight)
-
-    _rescore(args, source, old, change, args.nnlm)
+    rescore_set(source, old, mixed_with_neural(source, old, model, weight, args.max_ngram_order,
+                                               args.beam), args.out, args.old_lm, args.nnlm)
 
 
 def _old_and_weight(args: argparse.Namespace, source: "LatticeSource", model: object
@@ -109,46 +101,6 @@ def _open(args: argparse.Namespace) -> "LatticeSource":
     if args.out.name == LATTICES and (args.out.parent / "text").is_file():
         raise UserError("is a decode directory already; give a new one", args.out.parent)
     return open_lattices(args.lattices, args.words)
-
-
-def _rescore(args: argparse.Namespace, source: "LatticeSource", old: "LmCosts",
-             change: Callable[["CompactLattice"], tuple["CompactLattice", "LmCosts"]],
-             name: Path) -> None:
-    """Write each lattice that `change` returns with the costs of the model that it returns."""
-    from hybridasr.batch.decode_dir import LATTICES
-    from hybridasr.errors import UserError, name_some
-    from hybridasr.lattice.lattice_text import lattice_writer
-    from hybridasr.lattice.lm_check import LmCheck
-    from hybridasr.lattice.lm_rescore import rescore_lattice
-    from hybridasr.progress import logger, progress
-
-    record = source.record
-    check = LmCheck(old, source.acoustic_scale, record.lm_scale, record.word_ins_penalty)
-    unsayable, empty, count = set(), [], 0
-    with lattice_writer(args.out) as writer:
-        for key, whole in progress(source.lattices(), desc="rescoring", unit="lattices"):
-            check.add(whole)
-            lattice, new = change(whole)
-            try:
-                other, words = rescore_lattice(lattice, old, new, source.names, record.lm_scale)
-            except UserError as error:
-                raise error.within(f"{args.old_lm}: lattice of '{key}'") from None
-            unsayable |= words
-            empty += [key] * (other.num_states == 0 < lattice.num_states)
-            count += 1
-            writer.write(key, other)
-        if empty and len(empty) == count:
-            raise UserError("can say no path of any lattice; give a language model of their words",
-                            name)
-    if args.out.name == LATTICES:
-        record.write(args.out.parent)
-    if check.doubtful:
-        logger.warning("%s: the graph costs of the lattices are not those of this model; give the "
-                       "one that the graph was made with", args.old_lm)
-    if unsayable:
-        logger.warning("%s cannot say %s: paths with them are left out%s", name,
-                       name_some(sorted(source.names[word] for word in unsayable)),
-                       f"; nothing is left of {name_some(empty)}" if empty else "")
 
 
 VERBS = {

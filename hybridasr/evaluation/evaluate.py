@@ -70,13 +70,28 @@ def evaluate(model: Path, graph: Path, data: DataDir, destination: Path, options
     require_extra("rapidfuzz", "score", "error rates")
     warn_of_unknown_words(data, graph_lang(model, graph).words, graph)
     summary = decode_set(model, graph, data, destination, options, pool, adapt, known=known)
+    return result_row(model.name, model, graph, data, destination, known, summary["rtf"],
+                      equivalent)
+
+
+def result_row(system: str, model: Path, graph: Path, data: DataDir, destination: Path, known: str,
+               rtf: float | None = None, equivalent: dict[str, str] | None = None
+               ) -> dict[str, Any]:
+    """Score a decode directory; return its row of results.json.
+
+    Parameters
+    ----------
+    system : str
+        What the row calls it.
+    equivalent : dict word -> class, optional
+        As for `score_set`.
+    """
     scores = score_set(data, destination, equivalent)
     syllables = {} if equivalent else syllable_figures(data, destination)
     info = read_json(model / "model.json")["info"]
     grammar = read_json(graph / "graph.json")["grammar"] if is_file(graph / "graph.json") else ""
-    return {"system": model.name, "test_set": data.path.name, "grammar": grammar,
-            "known": known, **scores.figures(), **syllables, "rtf": summary["rtf"],
-            "train_seconds": info.get("train_seconds")}
+    return {"system": system, "test_set": data.path.name, "grammar": grammar, "known": known,
+            **scores.figures(), **syllables, "rtf": rtf, "train_seconds": info.get("train_seconds")}
 
 
 def syllable_figures(data: DataDir, destination: Path) -> dict[str, float | None]:

@@ -25,6 +25,7 @@ from hybridasr.lexicon.langdir import LangOptions
 from hybridasr.lm.estimate import LmOptions
 from hybridasr.model.adaptation import AdaptOptions
 from hybridasr.options import from_strings
+from hybridasr.recipe.rescore_options import RescoreOptions
 from hybridasr.score.result_table import KNOWN
 from hybridasr.storage import PathLike, package_folder, read_text
 from hybridasr.train.chain_options import ChainOptions
@@ -45,6 +46,7 @@ IN_USE = AugmentOptions(speeds="1.0", copies=1, colour=0.0, silence_share=1.0, m
                         noise_share=0.0, reverb_share=0.0)
 BACKGROUND = "background"  # the set of other speech; a third of it, apart, is for the calibration
 STRING_GRAPH = "graph_loop"  # of any number of words, beside the graph of the grammar
+RESCORE = "rescore"  # the section of larger language models
 SYNTHESIZE = "synthesize"  # the section of synthetic speakers
 WIDER = "wider"  # the training set with them
 DRAWN = "drawn"  # commands are drawn from the transcripts
@@ -59,7 +61,7 @@ SECTIONS = {"join": JoinOptions, "features": FeatureOptions, "pipeline": Pipelin
             SYNTHESIZE: SyntheticOptions, "augment": AugmentOptions,
             "dnn_features": FeatureOptions, DNN: DnnOptions, CHAIN: ChainOptions, WAKE: DnnOptions,
             "graph": GraphOptions, "search": SearchOptions, "adapt": AdaptOptions,
-            "reject": RejectOptions, "calibrate": CalibrationOptions}
+            "reject": RejectOptions, "calibrate": CalibrationOptions, RESCORE: RescoreOptions}
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,9 @@ def read_recipe(directory: PathLike, overrides: dict[str, dict[str, str]] | None
     if "join" in {*parser.sections(), *overrides} and not recipe.strings:
         raise UserError("[join] has no effect without strings = true in [recipe]; leave it out",
                         path)
+    if options[RESCORE].large_order and not (recipe.grammar == "ngram"
+                                             and {*NETWORKS} & {*recipe.systems}):
+        raise UserError("[rescore] is for a network with the grammar ngram; leave it out", path)
     for name in overrides:
         # Copies, synthetic speakers and the network's features belong to the networks.
         users = {"augment": NETWORKS, SYNTHESIZE: NETWORKS, "dnn_features": NETWORKS,

@@ -64,7 +64,8 @@ def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path
     texts : sequence of path
         A sentence a line, as people write them; UTF-8.
     destination : path
-        Gets ``text``, the words of all sentences, and ``ngram.bin``.
+        Gets ``text``, the words of all sentences, ``ngram.bin``, and ``watched``, the sentences of
+        the speakers `watched` as far as they are left out.
     cut : bool
         Cut hanzi into words.
     watched : set of str
@@ -80,10 +81,11 @@ def make_language_model(train: DataDir, texts: Sequence[Path], destination: Path
     theirs = {one.words for one in spoken if one.speaker in watched}
     transcripts = [one.words for one in spoken if one.words not in theirs]
     if 2 * len(transcripts) < len(spoken):
-        transcripts = [one.words for one in spoken]
+        transcripts, theirs = [one.words for one in spoken], set()
     further = list(_sentences(texts, cut))
-    with atomic_write(destination / "text") as file:
-        file.writelines(" ".join(words) + "\n" for words in transcripts + further)
+    for name, sentences in (("text", transcripts + further), ("watched", sorted(theirs))):
+        with atomic_write(destination / name) as file:
+            file.writelines(" ".join(words) + "\n" for words in sentences)
     if further:
         model, description = _mixture(transcripts, further, options)
     else:

@@ -40,6 +40,7 @@ from hybridasr.recipe.config import (
     IN_USE,
     JUDGES,
     NETWORKS,
+    RESCORE,
     STRING_GRAPH,
     SUFFIXES,
     WAKE,
@@ -47,14 +48,10 @@ from hybridasr.recipe.config import (
     RunOptions,
 )
 from hybridasr.recipe.corpus import background_stage, find_corpus, listing, write_sets
+from hybridasr.recipe.lm_stages import language_model_stage, rescore_stages
 from hybridasr.recipe.lock import work_lock
 from hybridasr.recipe.network_stage import train_recipe_network
-from hybridasr.recipe.recipe_grammar import (
-    make_language_model,
-    make_recipe_graph,
-    phrase_file,
-    sayable,
-)
+from hybridasr.recipe.recipe_grammar import make_recipe_graph, phrase_file, sayable
 from hybridasr.recipe.stage import run_stage
 from hybridasr.recipe.synthetic_stage import hears_synthetic, wider_alignments, wider_set
 from hybridasr.recipe.tones import with_pitch
@@ -62,7 +59,6 @@ from hybridasr.score.result_table import add_result, read_results
 from hybridasr.storage import digest, read_json, read_text, remove_stale_temporaries
 from hybridasr.train.em import training_line
 from hybridasr.train.ladder import LADDER, TRAINERS
-from hybridasr.train.minibatch import watched_speakers
 from hybridasr.train.mono import train_mono
 
 STAGES = {
@@ -77,6 +73,7 @@ STAGES = {
     "commands": "commands and fillers: calibrate the network, accept and reject",
     WAKE: "first stage of wake words, where the recipe has one: train exp/dnn/wake, int8",
     CHAIN: "network by lattice-free MMI: the same with exp/chain",
+    RESCORE: "lattices of the last network, with larger language models",
 }
 
 
@@ -114,6 +111,8 @@ def run_recipe(recipe: Recipe, run: RunOptions) -> list[dict[str, Any]]:
                 if name == "commands" and not (recipe.commands or run.commands):
                     continue
                 if name == WAKE and not recipe.options[WAKE].network:
+                    continue
+                if name == RESCORE and not recipe.options[RESCORE].large_order:
                     continue
                 logger.info("stage %d: %s", number, STAGES[name])
                 runner.recipe = with_pitch(runner.recipe, runner.lang_dir)
@@ -190,22 +189,7 @@ class _Runner:
         self._stage("lang", inputs, [self.lang_dir / "lang.json", self.lang_dir / "L.fst"], write,
                     self.data / "log" / "lang.log", self.options["lang"])
         if self.recipe.grammar == "ngram":
-            self._language_model()
-
-    def _language_model(self) -> None:
-        """Estimate the n-gram model of the training transcripts and the user's texts."""
-        texts, options, train = self.run.text, self.options["lm"], read_datadir(self.data / "train")
-        share = max(self.options[name].held_out for name in NETWORKS)
-        watched = watched_speakers(train.speakers, share)
-
-        def write() -> str:
-            return make_language_model(train, texts, self.lm.parent, options,
-                                       self.recipe.cut_words, watched)
-
-        self._stage("lm", [self.data / "train" / "text", *texts, options,
-                           {"cut words": self.recipe.cut_words, "watched": sorted(watched)}],
-                    [self.lm], write,
-                    self.data / "log" / "lm.log", options)
+            language_model_stage(self.recipe, self.run, "lm", self.lm.parent, self._stage)
 
     def features(self) -> None:
         """Compute features and CMVN statistics of every set."""
@@ -282,6 +266,10 @@ class _Runner:
         self._judges(destination)
         self._tune(destination)
         self._test(destination, self.network_data)
+
+    def rescore(self) -> None:
+        """Give lattices of the last network the costs of larger language models, and score."""
+        rescore_stages(self.recipe, self.run, self.pool, self._stage)
 
     def wake(self) -> None:
         """Train the first stage of wake words: states of phones alone, with int8 weights."""

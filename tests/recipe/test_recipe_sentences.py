@@ -48,9 +48,11 @@ def place(spoken_world, tmp_path):
     return tmp_path
 
 
-def run(place, grammar="ngram", **options):
+def run(place, grammar="ngram", overrides=None, **options):
     (place / "recipe" / "recipe.conf").write_text(CONF.format(grammar=grammar))
-    return run_recipe(read_recipe(place / "recipe"), RunOptions(
+    (place / "recipe" / "nnet.conf").write_text("splice offsets=-3:3\naffine dim=32\nrelu\n"
+                                                "output\n")
+    return run_recipe(read_recipe(place / "recipe", overrides), RunOptions(
         work=place / "work", corpus=place / "corpus", nj=1, **options))
 
 
@@ -76,6 +78,43 @@ def test_sentences_are_found_with_words_of_the_texts(place):
     run(place, text=(text,))
     assert (place / "work" / "exp" / "mono" / "gmm.npz").stat().st_mtime_ns == trained
     assert "li1du1" in read_ngram(place / "work" / "data" / "lm" / "ngram.bin").vocabulary
+
+
+@pytest.mark.slow
+def test_lattices_of_the_network_are_rescored(place, caplog):
+    caplog.set_level("INFO")
+    text = place / "more.txt"
+    text.write_text("\n".join(12 * [*SENTENCES, "bu1la1 li1du1", "da1ti1 bu1la1 da1ti1"]) + "\n")
+    overrides = {
+        "recipe": {"systems": "mono dnn"}, "dnn_features": {"use_energy": "false"},
+        "dnn": {"network": "nnet.conf", "num_epochs": "2", "minibatch_size": "64"},
+        "augment": {"speeds": "1.0", "copies": "1"},
+        "rescore": {"large_order": "3", "neural_order": "3", "epochs": "2", "dim": "8",
+                    "min_count": "1", "batch_words": "32"}}
+    rows = {row["system"]: row for row in run(place, text=(text,), overrides=overrides)
+            if row["known"] == "none"}
+    exp = place / "work" / "exp"
+    assert {*rows} == {"mono", "dnn", "dnn+3-gram", "dnn+nnlm"}
+    # Both larger models know these sentences, the graph's bigram their pairs of words alone.
+    assert rows["dnn+3-gram"]["wer"] <= rows["dnn"]["wer"]
+    assert rows["dnn+nnlm"]["wer"] <= rows["dnn"]["wer"] + 10
+    for name in ("lattices", "large", "nnlm"):
+        assert (exp / "dnn" / f"decode_test_{name}" / "lat.1.gz").is_file()
+    assert "share of the neural model" in caplog.text
+    # Done is done; another beam decodes and rescores, and trains nothing.
+    trained = (exp / "nnlm" / "network.npz").stat().st_mtime_ns
+    overrides["rescore"]["lattice_beam"] = "5"
+    caplog.clear()
+    run(place, text=(text,), overrides=overrides)
+    told = caplog.text
+    assert "nnlm skipped: done" in told
+    assert "lattices dnn test skipped" not in told
+    assert (exp / "nnlm" / "network.npz").stat().st_mtime_ns == trained
+
+
+def test_rescoring_without_a_network_is_refused(place):
+    with pytest.raises(UserError, match=r"\[rescore\] is for a network with the grammar ngram"):
+        run(place, overrides={"rescore": {"large_order": "4"}})
 
 
 def test_texts_for_another_grammar_are_refused(place):
