@@ -8,6 +8,8 @@ from hybridasr.sequence.criteria import ACCURACIES
 from hybridasr.train.lattice_objective import MMI, CriterionOptions
 from hybridasr.train.nnet_options import FitOptions
 
+SMOOTHING = 0.1  # weight of the cross-entropy, of networks that were trained with it
+
 
 @dataclass(frozen=True)
 class SequenceOptions:
@@ -22,8 +24,10 @@ class SequenceOptions:
     l2: float = option(0.0, "weight of half the squared norm of the matrices (sgd); a step shrinks "
                             "them by step size times this (adam)")
     max_norm: float = option(5.0, "gradients of a larger norm are scaled down to it; 0: never")
-    smoothing: float = option(0.1, "weight of the cross-entropy beside the criterion, which has "
-                                   "the rest (F-smoothing), 0 to 1")
+    smoothing: float | None = option(None, "weight of the cross-entropy beside the criterion, "
+                                     "which has the rest (F-smoothing), 0 to 1; none: 0.1, and 0 "
+                                     "for a network of train-chain, whose outputs are not those "
+                                     "of frames")
     acoustic_scale: float | None = option(None, "factor on the acoustic log likelihoods; none: "
                                           "that of the lattices")
     patience: int = option(0, "stop after so many epochs in a row without gain on held-out "
@@ -37,7 +41,7 @@ class SequenceOptions:
     seed: int = seed_option("the order of the utterances, and how much is known of a speaker")
 
     def __post_init__(self):
-        if not 0 <= self.smoothing < 1:
+        if self.smoothing is not None and not 0 <= self.smoothing < 1:
             raise UserError(f"smoothing is {self.smoothing}; give 0 to below 1")
         if self.acoustic_scale is not None and not self.acoustic_scale > 0:
             raise UserError(f"acoustic-scale is {self.acoustic_scale}; give a number above 0")
@@ -45,6 +49,12 @@ class SequenceOptions:
             raise UserError(f"learning-rate is {self.learning_rate}; give a number above 0")
         check_least(self, {"num_epochs": 1})
         self.fit_options(0.05)
+
+    def share_of_frames(self, chain: bool) -> float:
+        """Return the weight of the cross-entropy, 0 by default after train-chain."""
+        if self.smoothing is not None:
+            return self.smoothing
+        return 0.0 if chain else SMOOTHING
 
     def fit_options(self, held_out: float) -> FitOptions:
         """Return how the network is fitted; `held_out` is the share where none was given."""
@@ -70,10 +80,11 @@ class MmiOptions:
         if not 0 <= self.boost < 10:
             raise UserError(f"boost is {self.boost}; give 0 to below 10 (usual: 0.1)")
 
-    def asked(self, scale: float) -> CriterionOptions:
+    def asked(self, scale: float, chain: bool) -> CriterionOptions:
         """Return the criterion, with the scale of the lattices where none was given."""
-        return CriterionOptions(MMI, self.fit.acoustic_scale or scale, self.fit.smoothing,
-                                boost=self.boost, drop_frames=self.drop_frames)
+        return CriterionOptions(MMI, self.fit.acoustic_scale or scale,
+                                self.fit.share_of_frames(chain), boost=self.boost,
+                                drop_frames=self.drop_frames)
 
 
 @dataclass(frozen=True)
@@ -88,8 +99,9 @@ class SmbrOptions:
                                      "not, no silence ever is", needs="exclude_silphones")
     fit: SequenceOptions = nested(SequenceOptions)
 
-    def asked(self, scale: float) -> CriterionOptions:
+    def asked(self, scale: float, chain: bool) -> CriterionOptions:
         """Return the criterion, with the scale of the lattices where none was given."""
         return CriterionOptions(self.criterion, self.fit.acoustic_scale or scale,
-                                self.fit.smoothing, one_silence_class=self.one_silence_class,
+                                self.fit.share_of_frames(chain),
+                                one_silence_class=self.one_silence_class,
                                 silence_apart=self.exclude_silphones)

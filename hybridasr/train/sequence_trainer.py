@@ -90,7 +90,8 @@ def train_sequence(data: DataDir, lang: Lang, places: SequencePlaces, destinatio
     fitting = options.fit.fit_options(float(model.info.get("options", {}).get(
         "held_out", DnnOptions().held_out)))
     objective = _objective(frames, data, model, earlier, lattices,
-                           options.asked(lattices.acoustic_scale))
+                           options.asked(lattices.acoustic_scale,
+                                         model.transitions.topology.is_chain))
     plan = ChunkPlan.of(frames, np.flatnonzero(~frames.held_out(fitting.held_out)),
                         np.array(model.silence_pdfs), fitting)
     acoustics, network = model.nnet, model.nnet.network

@@ -142,9 +142,12 @@ def test_goes_on_with_lattices(world, mono, trained, tmp_path):
                  DenlatOptions(beam=14.0, lattice_beam=8.0))
     model = train_sequence(
         data, lang, SequencePlaces(source, tmp_path / "ali", tmp_path / "denlats"),
-        tmp_path / "smbr", pool, build_options(SmbrOptions, learning_rate=1e-3, smoothing=0.0,
+        tmp_path / "smbr", pool, build_options(SmbrOptions, learning_rate=1e-3,
                                                num_epochs=3, minibatch_size=240))
     losses = [row["loss"] for row in read_history(tmp_path / "smbr")]
     assert losses[-1] < losses[0]
     assert (model.acoustic_scale, model.subsampling) == (1.0, 3)
+    # By default the cross-entropy of the frames has no share here; networks of frames have it.
+    assert SmbrOptions().asked(1.0, chain=True).smoothing == 0
+    assert SmbrOptions().asked(1.0, chain=False).smoothing == 0.1
     assert errors(tmp_path / "smbr", world[1]) <= errors(source, world[1])

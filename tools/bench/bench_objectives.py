@@ -141,7 +141,7 @@ ROWS: dict[str, Callable[[Bench, Path], None]] = {
     "mmi": _on_lattices("cross-entropy", "train-mmi"),
     "smbr": _on_lattices("cross-entropy", "train-smbr"),
     "lf-mmi": Bench.chain,
-    "lf-mmi-smbr": _on_lattices("lf-mmi", "train-smbr", "--smoothing=0"),
+    "lf-mmi-smbr": _on_lattices("lf-mmi", "train-smbr"),
     "ctc": Bench.ctc,
     "transducer": Bench.transducer,
 }
