@@ -11,7 +11,7 @@ PACKAGE = "hybridasr"
 # From the ground up. A room imports rooms of its own level and below.
 LEVELS = (
     ("kernels",), ("errors",), ("options",), ("progress",), ("pack_file",), ("storage",),
-    ("parallel",),
+    ("parallel", "checkpoint"),
     ("corpus",),
     ("features",),
     # hmm with the language: a language directory holds the topology of its phones.

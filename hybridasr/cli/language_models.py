@@ -78,6 +78,7 @@ def _nnlm_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train_nnlm(args: argparse.Namespace) -> None:
+    from hybridasr.checkpoint import CHECKPOINT
     from hybridasr.lm.estimate import read_vocabulary
     from hybridasr.nnet.products import product_threads
     from hybridasr.nnlm.lm_trainer import LmText, NnlmTrainOptions, train_neural_lm
@@ -89,7 +90,7 @@ def _train_nnlm(args: argparse.Namespace) -> None:
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}; give 1 or more")
     # A lang directory has a words.txt, too, which would be written over.
-    if args.out.exists() and not is_neural_lm(args.out) and not _holds_log_alone(args.out):
+    if args.out.exists() and not is_neural_lm(args.out) and not _left_by_training(args.out):
         raise UserError("is there already and no neural language model; give a new directory",
                         args.out)
     text = LmText.read(*_find_text(args, args.text))
@@ -98,16 +99,20 @@ def _train_nnlm(args: argparse.Namespace) -> None:
     with job_log(args.out / "log" / "train.log", "hybridasr train-nnlm", to_dict(options)), \
             product_threads(args.nj):
         model, info = train_neural_lm(text, held_out, options, vocabulary,
-                                      lambda *best: save_neural_lm(args.out, *best))
+                                      lambda *best: save_neural_lm(args.out, *best),
+                                      args.out / CHECKPOINT)
     logger.info("%s: %s of %d columns, %d layers, of %d sentences, %d words (%d different); "
                 "held-out perplexity %.2f after epoch %d", args.out, options.network.cell,
                 options.network.dim, options.network.layers, info["sentences"], info["words"],
                 len(model.words.words) - 2, info["held_out_perplexity"], info["epoch"])
 
 
-def _holds_log_alone(directory: Path) -> bool:
+def _left_by_training(directory: Path) -> bool:
     """Tell whether a training that did not end has left the directory."""
-    return directory.is_dir() and all(path.name == "log" for path in directory.iterdir())
+    from hybridasr.checkpoint import CHECKPOINT
+
+    return directory.is_dir() and all(path.name in ("log", CHECKPOINT)
+                                      for path in directory.iterdir())
 
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:

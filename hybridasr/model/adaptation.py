@@ -35,7 +35,8 @@ class AdaptOptions:
                                            "too; with fewer the first pass stands")
     silence_weight: float = option(0.01, "weight of silence frames in the estimate")
     prior_frames: float = option(200.0, "frames that the training set counts for in the estimate: "
-                                        "steadies speakers with little speech")
+                                        "steadies speakers with little speech",
+                                 needs="fmllr_passes")
     nnet_passes: int = option(0, "times that a network is fitted to the speaker, 0: never")
     nnet_epochs: int = option(4, "passes over the speaker's frames each time", needs="nnet_passes")
     nnet_learning_rate: float = option(4e-3, "step size at the beginning of each time",

@@ -5,24 +5,27 @@ longer one in stretches, each from a state of zeros. The step size is halved fro
 gains little on held-out text (new-bob), and an epoch that loses there is taken back.
 """
 
+import json
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hybridasr.checkpoint import part_of, read_checkpoint
 from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.lm.perplexity import TextScore, score_tokens
 from hybridasr.lm.token_store import BREAK, WordIds, file_tokens
 from hybridasr.nnet.optim import Adam, AdamOptions, NewBob, NewBobOptions
 from hybridasr.nnlm.neural_lm import NeuralLm, NnlmOptions, sentence_batches
 from hybridasr.nnlm.word_classes import END_ID, UNKNOWN_ID, choose_words
-from hybridasr.options import nested, option, seed_option
+from hybridasr.options import nested, option, seed_option, to_dict
 from hybridasr.progress import logger, progress
-from hybridasr.storage import PathLike
+from hybridasr.storage import PathLike, digest, write_arrays
 
 Info = dict[str, Any]  # figures of a training
 MOST_STEPS = 64
@@ -95,8 +98,8 @@ class LmText:
 
 def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOptions,
                     vocabulary: Sequence[str] | None = None,
-                    keep: Callable[[NeuralLm, Info], None] = lambda model, info: None
-                    ) -> tuple[NeuralLm, Info]:
+                    keep: Callable[[NeuralLm, Info], None] = lambda model, info: None,
+                    checkpoint: Path | None = None) -> tuple[NeuralLm, Info]:
     """Train a model.
 
     Parameters
@@ -108,6 +111,9 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
         The words of the model; by default those of the text.
     keep : callable
         Is given the model and its figures whenever it has become better.
+    checkpoint : path, optional
+        Written after each epoch, removed at the end; a training of the same texts and options
+        goes on from it.
 
     Returns
     -------
@@ -135,9 +141,13 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
     numbers = np.array([words.ids.get(name, UNKNOWN_ID) for name in names])
     numbers[BREAK] = END_ID
     run = _Run(model, numbers[text.tokens], options)
+    begin = digest(text.tokens.tobytes(), held_out.tokens.tobytes(), names, to_dict(options),
+                   words.words)
+    done, schedule, info = run.resume(checkpoint, begin)
     best = {name: array.copy() for name, array in model.parameters.items()}
-    schedule, info = NewBob(options.learning_rate), {}
-    for epoch in range(1, options.epochs + 1):
+    for epoch in range(done + 1, options.epochs + 1):
+        if schedule.stopped:
+            break
         begun = time.monotonic()
         learned = run.epoch(epoch, schedule.rate)
         score = held_out.score(model)
@@ -155,10 +165,11 @@ def train_neural_lm(text: LmText, held_out: LmText | None, options: NnlmTrainOpt
             info = {"sentences": per_token[BREAK], "words": len(text.tokens) - per_token[BREAK],
                     "epoch": epoch, "held_out_perplexity": round(score.perplexity, 3)}
             keep(model, info)
-        if schedule.stopped:
-            break
+        run.save(checkpoint, begin, epoch, schedule, info)
     if not info:
         raise UserError("no epoch came to finite numbers; give a smaller --learning-rate")
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return model, info
 
 
@@ -171,6 +182,31 @@ class _Run:
         self.starts, self.lengths = stretches(np.flatnonzero(tokens == END_ID) + 1, MOST_STEPS)
         # What rare words cost beyond their class, which the network cannot change.
         self.fixed_loss = -float(model.words.log_shares[tokens].sum())
+
+    def save(self, checkpoint: Path | None, begin: str, epoch: int, schedule: NewBob, info: Info
+             ) -> None:
+        """Write what the next epoch starts from; `begin` is a digest of texts and options."""
+        if checkpoint is not None:
+            note = {"epoch": epoch, "schedule": asdict(schedule), "info": info}
+            arrays = {f"model.{name}": array for name, array in self.model.parameters.items()}
+            arrays |= {f"optimiser.{name}": array
+                       for name, array in self.optimiser.to_arrays().items()}
+            write_arrays(checkpoint, digest=np.array(begin), note=np.array(json.dumps(note)),
+                         **arrays)
+
+    def resume(self, checkpoint: Path | None, begin: str) -> tuple[int, NewBob, Info]:
+        """Take over a checkpoint; return its epoch, schedule and figures, or those of a start."""
+        def build(saved: dict[str, np.ndarray]) -> tuple[int, NewBob, Info]:
+            note = json.loads(str(saved["note"]))
+            parameters = part_of(saved, "model.")
+            for name, array in self.model.parameters.items():
+                array[...] = parameters[name]
+            self.optimiser.load_arrays(part_of(saved, "optimiser."))
+            logger.info("resuming after epoch %d", note["epoch"])
+            return note["epoch"], NewBob(**note["schedule"]), note["info"]
+
+        start = 0, NewBob(self.options.learning_rate), {}
+        return (checkpoint and read_checkpoint(checkpoint, begin, build)) or start
 
     def epoch(self, number: int, rate: float) -> float:
         """Learn the text once; return the perplexity on the way."""

@@ -15,6 +15,7 @@ from typing import Any
 from hybridasr.batch.decode_dir import LATTICES, open_lattices, write_hypotheses
 from hybridasr.batch.decode_set import DecodeOutput, decode_set
 from hybridasr.batch.lattice_rescore import best_words, exchanged, mixed_with_neural, rescore_set
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import read_datadir
 from hybridasr.evaluation.evaluate import result_row
 from hybridasr.lattice.lm_rescore import NgramCosts
@@ -110,7 +111,8 @@ def rescore_stages(recipe: Recipe, run: RunOptions, pool: Executor, stage: Stage
 def _train_neural(text: Path, destination: Path, options: RescoreOptions, threads: int) -> str:
     with product_threads(threads):
         _, info = train_neural_lm(LmText.read(text, False), None, options.neural,
-                                  keep=lambda *best: save_neural_lm(destination, *best))
+                                  keep=lambda *best: save_neural_lm(destination, *best),
+                                  checkpoint=destination / CHECKPOINT)
     return (f"{destination}: {info['words']} words, held-out perplexity "
             f"{info['held_out_perplexity']:.1f} after epoch {info['epoch']}")
 

@@ -18,6 +18,7 @@ import numpy as np
 from hybridasr.chain.denominator import DenominatorGraph, PhoneGraph
 from hybridasr.chain.numerator import Numerators, PhoneTimes, make_numerators
 from hybridasr.chain.phone_lm import estimate_phone_lm
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import NotEnoughData, UserError
 from hybridasr.features.feature_kind import read_feature_options
@@ -115,7 +116,7 @@ def train_chain(data: DataDir, lang: Lang, source: PathLike, destination: PathLi
     times = set_phone_times(frames, earlier.alignments, earlier.model, data)
     model, supervision = _start(frames, times, model, described.subsampling, options)
     network, task, figures = _fit(frames, described, model, supervision, options, pool, threads,
-                                  destination / "checkpoint.npz")
+                                  destination / CHECKPOINT)
     write_held_out(destination / "held_out", frames, options.held_out)
     num_pdfs = model.tree.num_pdfs
     nnet = NnetAcoustics(without_head(network, num_pdfs), np.zeros(num_pdfs, np.float32),
@@ -129,7 +130,7 @@ def train_chain(data: DataDir, lang: Lang, source: PathLike, destination: PathLi
     model = replace(model, nnet=nnet, info=info, acoustic_scale=NATURAL_SCALE,
                     graph_options=natural_scales(model.transitions.topology))
     save_model(model, destination)
-    (destination / "checkpoint.npz").unlink(missing_ok=True)
+    (destination / CHECKPOINT).unlink(missing_ok=True)
     remove_blocks(refs)
     return model
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.ctc.ctc_loss import BLANK, needed_frames
 from hybridasr.ctc.label_units import UNITS, unit_lang
@@ -157,7 +158,7 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
     task = Task.of(frames, described.text, described.source, model.tree.num_pdfs,
                    labels.objective, model.features, options, threads)
     with training_pool(pool, options) as trainer:
-        network, figures = fit(task, plan, trainer, destination / "checkpoint.npz")
+        network, figures = fit(task, plan, trainer, destination / CHECKPOINT)
     write_held_out(destination / "held_out", frames, options.held_out)
     write_label_names(destination, lang)
     share = blank_share(network, task, plan.chunks)
@@ -169,7 +170,7 @@ def train_ctc(data: DataDir, lang: Lang, destination: PathLike, pool: Executor,
     model = replace(model, nnet=NnetAcoustics(network, priors, task.shift, task.scale),
                     info=info, acoustic_scale=ACOUSTIC_SCALE)
     save_model(model, destination)
-    (destination / "checkpoint.npz").unlink(missing_ok=True)
+    (destination / CHECKPOINT).unlink(missing_ok=True)
     remove_blocks(labels.refs)
     return model
 

@@ -4,6 +4,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.pipeline import base_pipeline
 from hybridasr.lexicon.langdir import Lang
@@ -39,6 +40,6 @@ def train_deltas(data: DataDir, lang: Lang, source: Path, destination: Path, poo
     state = write_features(prepare_state(data, lang, earlier, pipeline, destination, pool), pool)
     clock.add("prepare", clock.elapsed)
     state, _ = grow_system(state, options.tree, pool, clock)
-    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / CHECKPOINT,
                            run_digest(state, options), clock)
     return finish(data, state, result, options, clock, destination, pool)

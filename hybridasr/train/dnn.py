@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hybridasr.batch.align_set import align_set
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.feature_kind import read_feature_options
 from hybridasr.lexicon.langdir import Lang
@@ -106,7 +107,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
     check_rate(earlier, described.subsampling)
     frames, model, refs = network_frames(data, lang, earlier, destination, pool, options)
     acoustics, figures = _fit(frames, described, model, options, pool, threads,
-                              destination / "checkpoint.npz", teacher)
+                              destination / CHECKPOINT, teacher)
     write_held_out(destination / "held_out", frames, options.held_out)
     shift_ms, info = model.features.frame_shift_ms, dict(model.info)
     if frames.noise:
@@ -118,7 +119,7 @@ def _train(data: DataDir, lang: Lang, source: Path, destination: Path, pool: Exe
                  hours=round(frames.num_frames * shift_ms / 3.6e6, 4))
     model = with_network(model, acoustics, info)
     save_model(model, destination)
-    (destination / "checkpoint.npz").unlink(missing_ok=True)
+    (destination / CHECKPOINT).unlink(missing_ok=True)
     remove_blocks(refs)
     return model
 

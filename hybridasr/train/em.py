@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.checkpoint import read_checkpoint
 from hybridasr.decode.align import AlignOptions
 from hybridasr.errors import UserError, name_some
 from hybridasr.gmm.diag import DiagGmm
@@ -27,7 +28,6 @@ from hybridasr.options import nested, option, seed_option, to_dict
 from hybridasr.progress import progress
 from hybridasr.storage import write_arrays
 from hybridasr.train.blocks import BlockRef, read_block, write_view
-from hybridasr.train.checkpoint import read_checkpoint
 from hybridasr.train.history import History
 from hybridasr.train.passes import (
     PassResult,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.hmm.durations import estimate_durations
 from hybridasr.model.acoustic import AcousticModel, Adaptation
@@ -49,6 +50,6 @@ def finish(data: DataDir, state: TrainState, result: PassResult, options: Any, c
     names = {number: name for name, number in model.lang.phones.items()}
     write_text(destination / "tree.txt", tree_text(model.tree, names) + "\n")
     save_model(model, destination)
-    (destination / "checkpoint.npz").unlink(missing_ok=True)
+    (destination / CHECKPOINT).unlink(missing_ok=True)
     remove_blocks(state.refs)
     return model

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError
 from hybridasr.features.pipeline import PipelineOptions, base_pipeline
@@ -75,7 +76,7 @@ def train_lda_mllt(data: DataDir, lang: Lang, source: Path, destination: Path, p
     state, _ = grow_system(state, options.tree, pool, clock)
     event = Event(read_iterations(options.mllt_iters, "mllt-iters"),
                   lambda iteration, now: _mllt(iteration, now, pool))
-    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / CHECKPOINT,
                            run_digest(state, options), clock, event)
     return finish(data, state, result, options, clock, destination, pool)
 

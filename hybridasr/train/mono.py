@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.features.mfcc import FeatureOptions
 from hybridasr.features.normalization import set_normalization
@@ -74,7 +75,7 @@ def train_mono(data: DataDir, lang: Lang, features: FeatureOptions, pipeline: Pi
     model = update(state.model, start, options.em, 0, UpdateOptions(FIRST_MIN_OCCUPANCY))
     state = replace(state, model=model, alignments=start.alignments)
     log_iteration(0, start, state, start.failed, True)
-    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / CHECKPOINT,
                            run_digest(state, options), clock, first_beam=options.initial_beam)
     return finish(data, state, result, options, clock, destination, pool)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hybridasr.checkpoint import part_of
 from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.specaugment import spec_augment
 from hybridasr.nnet.network import Network
@@ -137,13 +138,3 @@ def state_of(network: Network, optimizer: "Adam | Sgd") -> State:
     """Return all arrays that a training goes on from."""
     return {**{f"network.{name}": array for name, array in network.to_arrays().items()},
             **{f"optimizer.{name}": array for name, array in optimizer.to_arrays().items()}}
-
-
-def part_of(state: State, front: str) -> State:
-    """Return the arrays whose names begin with `front`, without it.
-
-    >>> part_of({"network.bias": np.ones(2), "optimizer.steps": np.ones(1)}, "network.").keys()
-    dict_keys(['bias'])
-    """
-    return {name.removeprefix(front): array for name, array in state.items()
-            if name.startswith(front)}

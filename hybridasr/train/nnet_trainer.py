@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.checkpoint import part_of, read_checkpoint
 from hybridasr.errors import UserError
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.optim import NewBob, average
@@ -27,7 +28,6 @@ from hybridasr.options import to_dict
 from hybridasr.parallel import training_process
 from hybridasr.progress import progress
 from hybridasr.storage import digest, digest_file, write_arrays
-from hybridasr.train.checkpoint import read_checkpoint
 from hybridasr.train.chunk_plan import ChunkPlan
 from hybridasr.train.history import History
 from hybridasr.train.nnet_options import FitOptions
@@ -35,7 +35,6 @@ from hybridasr.train.nnet_round import (
     Rate,
     State,
     Task,
-    part_of,
     state_of,
     train_part,
     watch,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.update import merged, split_targets
@@ -49,7 +50,7 @@ def train_quick(data: DataDir, lang: Lang, source: Path, destination: Path, pool
     # Its first mixtures come from the system before, not from single Gaussians.
     gmm = inherited_gmm(old, state, options)
     state = replace(state, model=replace(state.model, gmm=gmm))
-    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / CHECKPOINT,
                            run_digest(state, options), clock)
     adaptation = estimate_adaptation(state, pool) if state.speakers else None
     return finish(data, state, result, options, clock, destination, pool, adaptation)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.gmm.diag import DiagGmm
 from hybridasr.gmm.fmllr import (
@@ -79,7 +80,7 @@ def train_sat(data: DataDir, lang: Lang, source: Path, destination: Path, pool: 
     state, _ = grow_system(state, options.tree, pool, clock)
     event = Event(read_iterations(options.fmllr_iters, "fmllr-iters"),
                   lambda iteration, now: adapt_speakers(now, options, pool, f"fMLLR {iteration}"))
-    state, result = run_em(state, options.em, pool, destination / "checkpoint.npz",
+    state, result = run_em(state, options.em, pool, destination / CHECKPOINT,
                            run_digest(state, options), clock, event)
     adaptation = estimate_adaptation(state, pool)
     return finish(data, state, result, options, clock, destination, pool, adaptation)

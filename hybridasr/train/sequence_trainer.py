@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hybridasr.batch.denominator_set import load_frame_network
+from hybridasr.checkpoint import CHECKPOINT
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.errors import UserError, shell_command
 from hybridasr.features.feature_cache import matching_features
@@ -101,7 +102,7 @@ def train_sequence(data: DataDir, lang: Lang, places: SequencePlaces, destinatio
     missed = _report(objective, frames)
     depends = [asdict(objective.options), places.lattices.name, lattices.num_arcs]
     with training_pool(pool, fitting) as trainer:
-        trained, figures = fit(task, plan, trainer, destination / "checkpoint.npz", network,
+        trained, figures = fit(task, plan, trainer, destination / CHECKPOINT, network,
                                depends)
     write_held_out(destination / "held_out", frames, fitting.held_out)
     info = {**model.info, **figures, "criterion": objective.options.kind,
@@ -114,7 +115,7 @@ def train_sequence(data: DataDir, lang: Lang, places: SequencePlaces, destinatio
     model = replace(model, info=info, nnet=replace(
         acoustics, network=float_network_from_arrays(network.text, trained.to_arrays())))
     save_model(model, destination)
-    (destination / "checkpoint.npz").unlink(missing_ok=True)
+    (destination / CHECKPOINT).unlink(missing_ok=True)
     remove_blocks(refs)
     return model
 

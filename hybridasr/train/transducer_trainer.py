@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridasr.checkpoint import CHECKPOINT, part_of
 from hybridasr.corpus.datadir import DataDir
 from hybridasr.ctc.ctc_loss import ctc_loss, padded_labels
 from hybridasr.ctc.label_errors import label_errors
@@ -48,7 +49,6 @@ from hybridasr.train.nnet_trainer import TrainerState, load_state, save_state
 from hybridasr.train.objective import Counts
 
 logger = logging.getLogger("hybridasr")
-CHECKPOINT = "checkpoint.npz"
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,17 @@ class _Job:
     def restore(self, state: Arrays) -> tuple[Encoder, Transducer, Adam, Arrays]:
         """Return both networks and the optimiser in a state, and all parameters by name."""
         network = read_network(self.text, len(self.shift), self.num_labels + 1, self.options.seed)
-        network.load_arrays(_part(state, "encoder."))
+        network.load_arrays(part_of(state, "encoder."))
         encoder = Encoder(network)
         model = Transducer(self.num_labels, encoder.dim, self.options.sizes, self.options.seed)
         if "transducer.joint.bias" in state:
-            model.load_arrays(_part(state, "transducer."))
+            model.load_arrays(part_of(state, "transducer."))
         parameters = {**_named("encoder.", network.parameters),
                       **_named("transducer.", model.parameters)}
         optimizer = Adam(AdamOptions(decay=self.options.l2, max_norm=self.options.max_norm),
                          parameters)
         if "optimizer.steps" in state:
-            optimizer.load_arrays(_part(state, "optimizer."))
+            optimizer.load_arrays(part_of(state, "optimizer."))
         return encoder, model, optimizer, parameters
 
     def feats(self, encoder: Encoder, chunks: np.ndarray) -> np.ndarray:
@@ -277,11 +277,6 @@ def _watch(job: _Job, state: Arrays, chunks: np.ndarray) -> Counts:
 
 def _named(front: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
     return {front + name: array for name, array in arrays.items()}
-
-
-def _part(state: Mapping[str, np.ndarray], front: str) -> Arrays:
-    return {name.removeprefix(front): array for name, array in state.items()
-            if name.startswith(front)}
 
 
 def transducer_line(directory: Path, info: dict[str, Any]) -> str:

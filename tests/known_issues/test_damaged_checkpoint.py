@@ -5,8 +5,8 @@ import logging
 import numpy as np
 import pytest
 
+from hybridasr.checkpoint import read_checkpoint
 from hybridasr.storage import write_arrays
-from hybridasr.train.checkpoint import read_checkpoint
 from hybridasr.train.nnet_trainer import load_state
 
 

@@ -206,6 +206,29 @@ def test_training_is_reproducible_and_learns_the_held_out_text(trained):
     assert score.perplexity < 2.1
 
 
+def test_a_training_goes_on_where_it_was_stopped(trained, tmp_path):
+    texts, options, model, info = trained
+    checkpoint, epochs = tmp_path / "checkpoint.npz", []
+
+    def stop(_, figures):
+        epochs.append(figures["epoch"])
+        if len(epochs) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_neural_lm(*texts, options, keep=stop, checkpoint=checkpoint)
+    assert checkpoint.is_file()
+    again, same = train_neural_lm(
+        *texts, options, keep=lambda _, figures: epochs.append(figures["epoch"]),
+        checkpoint=checkpoint)
+    # The epoch that was broken off is learned again, those before it are not.
+    assert epochs[3:5] == [epochs[3]] * 2
+    assert same == info
+    for name, array in model.parameters.items():
+        np.testing.assert_array_equal(array, again.parameters[name])
+    assert not checkpoint.exists()
+
+
 def test_held_out_sentences_are_drawn_where_none_are_given(trained):
     (text, _), options, _, _ = trained
     rest, held = text.split(0.1, 0)

@@ -10,6 +10,8 @@ import numpy as np
 from hybridasr.errors import UserError
 from hybridasr.storage import read_arrays
 
+CHECKPOINT = "checkpoint.npz"  # its name in the directory that is trained
+
 T = TypeVar("T")
 logger = logging.getLogger("hybridasr")
 
@@ -36,3 +38,13 @@ def read_checkpoint(path: Path, run: str, build: Callable[[dict[str, np.ndarray]
         return None
     logger.info("%s belongs to other data or options; starting anew", path)
     return None
+
+
+def part_of(saved: dict[str, np.ndarray], front: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin with `front`, without it.
+
+    >>> part_of({"network.bias": np.ones(2), "optimizer.steps": np.ones(1)}, "network.").keys()
+    dict_keys(['bias'])
+    """
+    return {name.removeprefix(front): array for name, array in saved.items()
+            if name.startswith(front)}
