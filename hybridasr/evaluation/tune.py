@@ -26,16 +26,25 @@ Pair = tuple[float, float | None]
 SCALES = (0.05, 0.07, DEFAULT_SCALE, 0.12, 0.17)
 # Scores that are frames apart depend less on each other: these come in with them.
 MORE_SCALES = (0.25, 1 / 3)
+# A network that was trained on whole sequences has learned its own scale: 1, or near it.
+CHAIN_SCALES = (0.5, 0.7, 1.0, 1.4)
 
 
-def tried_scales(subsampling: int) -> tuple[float, ...]:
+def tried_scales(subsampling: int, chain: bool = False) -> tuple[float, ...]:
     """Return the scales to try for a model with a score for so many frames.
 
     A score stands for all of them, and weighs as much as they would together.
 
+    Parameters
+    ----------
+    chain : bool
+        Whether the model is of train-chain.
+
     >>> [round(scale, 2) for scale in tried_scales(3)]
     [0.15, 0.21, 0.25, 0.36, 0.51, 0.75, 1.0]
     """
+    if chain:
+        return CHAIN_SCALES
     if subsampling == 1:
         return SCALES
     return tuple(subsampling * scale for scale in (*SCALES, *MORE_SCALES))
@@ -76,7 +85,8 @@ def tune_scale(model: PathLike, graph: PathLike, data: DataDir, pool: Executor,
     if not any(utterance.words for utterance in data.utterances.values()):
         raise UserError("no words to score; give a set with transcripts", data.path / "text")
     options = options or SearchOptions()
-    scales = tried_scales(load_model(model).subsampling)
+    acoustic = load_model(model)
+    scales = tried_scales(acoustic.subsampling, acoustic.transitions.topology.is_chain)
     for penalty, scale in itertools.product(penalties, scales):
         name = f"scale_{scale:.3g}" + ("" if penalty is None else f"_penalty_{penalty:g}")
         destination, tried = model / "tune" / name, replace(options, acoustic_scale=scale)

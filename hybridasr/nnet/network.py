@@ -1,5 +1,6 @@
 """Owns a network as a list of layers: both passes, whole utterances, streams, arrays."""
 
+import copy
 import itertools
 import operator
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,18 @@ class Network:
     def _name_arrays(self) -> None:
         self.parameters = _named(layer.parameters for layer in self.layers)
         self.statistics = _named(layer.statistics for layer in self.layers)
+
+    def twin(self) -> "Network":
+        """Return a network of the same parameters, with buffers and statistics of its own.
+
+        Both may train at the same time; a step of an optimiser in place moves both.
+        """
+        other = copy.deepcopy(self)
+        for ours, theirs in zip(self.layers, other.layers, strict=True):
+            for (_, layer), (_, same) in zip(ours.members(), theirs.members(), strict=True):
+                same.parameters.update(layer.parameters)
+        other._name_arrays()
+        return other
 
     @property
     def input_dim(self) -> int:

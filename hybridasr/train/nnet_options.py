@@ -36,6 +36,9 @@ class FitOptions:
     average_rounds: int = option(5, f"the networks after the last rounds ({ROUND_FRAMES} frames "
                                     "each) that are averaged")
     num_jobs: int = option(1, "networks that are trained side by side and averaged every round")
+    replicas: int = option(1, "parts of every mini-batch that are worked on side by side, on a "
+                              "thread each if --nj allows it; a part has batch statistics of its "
+                              "own")
     held_out: float = option(0.05, "share of the speakers, or of the utterances if there are few "
                                    "speakers, that is only watched")
     seed: int = seed_option("the first weights and of all draws")
@@ -44,7 +47,7 @@ class FitOptions:
     def __post_init__(self):
         """Refuse values outside their range."""
         least = {"num_epochs": 1, "minibatch_size": 2, "chunk_width": 0, "average_rounds": 1,
-                 "num_jobs": 1, "seed": 0, "patience": 0}
+                 "num_jobs": 1, "replicas": 1, "seed": 0, "patience": 0}
         check_least(self, least)
         # A rate that rises again would undo what was learned.
         if not 0 < self.final_learning_rate <= self.initial_learning_rate:

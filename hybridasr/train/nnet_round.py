@@ -3,6 +3,7 @@
 What a part of a round takes and gives is plain arrays (`State`), so that it runs in any process.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,15 @@ from hybridasr.features.frames import FeatureOptions
 from hybridasr.features.specaugment import spec_augment
 from hybridasr.nnet.network import Network
 from hybridasr.nnet.network_text import read_network
-from hybridasr.nnet.optim import Adam, AdamOptions, Sgd, SgdOptions, cosine_rate, exponential_rate
+from hybridasr.nnet.optim import (
+    Adam,
+    AdamOptions,
+    Sgd,
+    SgdOptions,
+    average,
+    cosine_rate,
+    exponential_rate,
+)
 from hybridasr.nnet.products import product_threads
 from hybridasr.train.chunk_plan import input_scaling, mini_batches
 from hybridasr.train.minibatch import FrameSet
@@ -106,25 +115,92 @@ def train_part(task: Task, state: State, chunks: np.ndarray, rate: Rate, seed: l
                ) -> tuple[State, Counts]:
     """Go on from a state with these chunks; return the new state and what was seen."""
     network, optimizer = task.restore(state)
-    rng, counts, masks = np.random.default_rng(seed), Counts(), task.options.masks
-    with product_threads(task.threads):
+    rng, counts = np.random.default_rng(seed), Counts()
+    with Replicas(task, network, rng) as replicas, product_threads(task.threads):
         for batch in mini_batches(chunks, task.options, rng):
-            feats = task.feats(network, batch)
-            if masks.freq_masks or masks.time_masks:
-                spec_augment(feats, masks, task.bins, rng)
-            logits, caches = network.forward(feats, True, rng)
-            seen, dlogits = task.objective.loss(logits, batch)
+            seen, grads = replicas.gradient(batch)
             counts += seen
             # The steps that follow would only spread it; whoever called tells the user.
             if not np.isfinite(seen.loss):
                 break
-            norm = optimizer.step(network.parameters, network.backward(dlogits, caches),
-                                  rate.at(optimizer.steps))
+            norm = optimizer.step(network.parameters, grads, rate.at(optimizer.steps))
             if optimizer.steps % CONSTRAIN_STEPS == 0:
                 network.constrain()
             # One that is not finite changed nothing.
             counts += Counts(norm=norm, steps=1) if np.isfinite(norm) else Counts()
+        replicas.join_statistics()
     return state_of(network, optimizer), counts
+
+
+class Replicas:
+    """A network and twins of it, each of which works on its part of every mini-batch.
+
+    Draws and statistics are a replica's own, and the gradients are added in one order: the result
+    hangs on how many there are, not on the threads that they run on.
+
+    Parameters
+    ----------
+    task : Task
+        `FitOptions.replicas` says how many there are; of its threads each has a share.
+    network : Network
+        Its parameters are those of all.
+    rng : numpy.random.Generator
+        Of one alone, whose draws are those of the trainer; several have children of it.
+    """
+
+    def __init__(self, task: Task, network: Network, rng: np.random.Generator):
+        number = task.options.replicas
+        self.task, self.networks = task, [network, *(network.twin() for _ in range(1, number))]
+        self.rngs = [rng] if number == 1 else rng.spawn(number)
+        self.pool = ThreadPoolExecutor(min(task.threads, number))
+        self.threads = max(1, task.threads // number)
+
+    def __enter__(self) -> "Replicas":
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.pool.shutdown()
+
+    def gradient(self, batch: np.ndarray) -> tuple[Counts, dict[str, np.ndarray]]:
+        """Return what was seen in a mini-batch, and the gradient of the loss's mean.
+
+        The gradient may live in buffers that the next call overwrites; it is empty where the loss
+        is not finite.
+        """
+        parts = [part for part in np.array_split(batch, len(self.networks)) if len(part)]
+        if len(self.networks) == 1:
+            return self._of_part(self.networks[0], self.rngs[0], batch)
+        results = list(self.pool.map(self._of_part, self.networks, self.rngs, parts))
+        total = sum((seen for seen, _ in results), Counts())
+        if not np.isfinite(total.loss):
+            return total, {}
+        sums: dict[str, np.ndarray] = {}
+        for seen, grads in results:
+            # Of a mean over the part's frames one over all frames.
+            share = seen.frames / max(total.frames, 1)
+            for name, array in grads.items():
+                array *= array.dtype.type(share)
+                sums[name] = array if name not in sums else np.add(sums[name], array,
+                                                                   out=sums[name])
+        return total, sums
+
+    def _of_part(self, network: Network, rng: np.random.Generator, chunks: np.ndarray
+                 ) -> tuple[Counts, dict[str, np.ndarray]]:
+        task, masks = self.task, self.task.options.masks
+        with product_threads(self.threads):
+            feats = task.feats(network, chunks)
+            if masks.freq_masks or masks.time_masks:
+                spec_augment(feats, masks, task.bins, rng)
+            logits, caches = network.forward(feats, True, rng)
+            seen, dlogits = task.objective.loss(logits, chunks)
+            return seen, network.backward(dlogits, caches) if np.isfinite(seen.loss) else {}
+
+    def join_statistics(self) -> None:
+        """Give the network the mean of all statistics."""
+        if len(self.networks) > 1:
+            means = average([network.statistics for network in self.networks])
+            for name, array in self.networks[0].statistics.items():
+                array[...] = means[name]
 
 
 def watch(task: Task, state: State, chunks: np.ndarray) -> Counts:

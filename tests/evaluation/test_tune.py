@@ -23,7 +23,8 @@ class FakeScores:
 @pytest.fixture(autouse=True)
 def model_of(monkeypatch):
     """The model is not looked at but for its frames."""
-    found = SimpleNamespace(subsampling=1)
+    found = SimpleNamespace(subsampling=1, transitions=SimpleNamespace(
+        topology=SimpleNamespace(is_chain=False)))
     monkeypatch.setattr(tune, "load_model", lambda _: found)
     return found
 
@@ -67,6 +68,12 @@ def test_scores_of_several_frames_weigh_more(tmp_path, monkeypatch, model_of):
     best, _ = tune.tune_scale(tmp_path, tmp_path / "graph", data(tmp_path), SerialExecutor())
     assert best == (1.0, None)
     assert min(asked) == pytest.approx(3 * min(tune.SCALES))
+    # A network that was trained on sequences has learned its scale, which may be above 1.
+    model_of.transitions.topology.is_chain = True
+    asked.clear()
+    tune.tune_scale(tmp_path, tmp_path / "graph", data(tmp_path), SerialExecutor())
+    assert tuple(asked) == tune.CHAIN_SCALES
+    assert min(asked) < 1 < max(asked)
 
 
 def test_scale_and_penalty_together(tmp_path, monkeypatch):

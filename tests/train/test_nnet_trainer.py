@@ -14,6 +14,7 @@ from hybridasr.train.chunk_plan import ChunkPlan, limit_silence, mini_batches
 from hybridasr.train.dnn import network_acoustics
 from hybridasr.train.minibatch import FrameSet, stretched
 from hybridasr.train.nnet_options import DnnOptions
+from hybridasr.train.nnet_round import Replicas
 from hybridasr.train.objective import CrossEntropy
 
 SMALL = "splice offsets=-2:2\naffine dim=24\nbatchnorm\nrelu\ndropout rate=0.1\noutput\n"
@@ -90,7 +91,7 @@ def test_a_network_of_a_third_of_the_rate_learns(tmp_path):
         assert figures["held_out_accuracy"] > 95
 
 
-VARIANTS = [{}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
+VARIANTS = [{}, {"replicas": 2}, {"schedule": "new-bob", "optimizer": "sgd"}, {"num_jobs": 2},
             {"schedule": "cosine", "text": "affine dim=6\ntdnnf dim=6 bottleneck=3 dropout=0.1\n"
                                            "output learning_rate_factor=0.5\n"},
             {"freq_masks": 1, "max_freq": 2, "time_masks": 1, "silence_share": 0.5}]
@@ -125,6 +126,58 @@ def test_jobs_side_by_side_give_what_they_give_one_after_the_other(frames, tmp_p
         two, _ = run_fit(frames, tmp_path / "two.npz", pool=pool, num_jobs=3)
     for name, array in one.to_arrays().items():
         np.testing.assert_array_equal(array, two.to_arrays()[name], err_msg=name)
+
+
+def test_replicas_give_the_same_on_any_number_of_threads(frames, tmp_path):
+    task, plan = make_task(frames, replicas=3, chunk_width=8, freq_masks=1, max_freq=2)
+    state, results = fitting.state_of(*task.restore(None)), []
+    for threads in (1, 2, 3, 8):
+        results.append(fitting.train_part(replace(task, threads=threads), state,
+                                          plan.parts(0)[0][0], fitting.Rate(0.01, 0.01, 1), [7]))
+    for after, seen in results[1:]:
+        assert seen == results[0][1]
+        for name, array in results[0][0].items():
+            np.testing.assert_array_equal(array, after[name], err_msg=name)
+
+
+def test_the_gradient_of_replicas_is_that_of_the_whole_mini_batch(frames):
+    """Without batch statistics and draws, parts of any sizes are one mini-batch."""
+    text = "splice offsets=-2:2\naffine dim=24\nrelu\ntdnn dim=8 offsets=-1,0,2\noutput\n"
+    batch = np.array([[0, 0, 8], [1, 30, 8], [2, 60, 3], [3, 90, 8], [4, 120, 8]])
+    found = []
+    for replicas in (1, 2, 5, 7):
+        task, _ = make_task(frames, text, replicas=replicas)
+        network, rng = task.restore(None)[0], np.random.default_rng(0)
+        for array in network.parameters.values():
+            array[...] = rng.normal(size=array.shape)
+        with Replicas(task, network, rng) as nets:
+            seen, grads = nets.gradient(batch)
+        found.append((seen, {name: array.copy() for name, array in grads.items()}))
+    for seen, grads in found[1:]:
+        assert (seen.frames, seen.correct) == (found[0][0].frames, found[0][0].correct) == (
+            35, seen.correct)
+        assert seen.loss == pytest.approx(found[0][0].loss, rel=1e-6)
+        for name, array in found[0][1].items():
+            np.testing.assert_allclose(grads[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_replicas_share_parameters_and_average_their_statistics(frames):
+    task, _ = make_task(frames, replicas=2)
+    network, optimizer = task.restore(None)
+    before = {name: array.copy() for name, array in network.statistics.items()}
+    with Replicas(task, network, np.random.default_rng(0)) as nets:
+        twin = nets.networks[1]
+        _, grads = nets.gradient(np.array([[0, 0, 8], [1, 30, 8]]))
+        optimizer.step(network.parameters, grads, 0.1)
+        own = [{name: array.copy() for name, array in one.statistics.items()}
+               for one in nets.networks]
+        nets.join_statistics()
+    for name, array in network.parameters.items():
+        assert twin.parameters[name] is array
+    for name, array in network.statistics.items():
+        assert not np.array_equal(own[0][name], own[1][name])
+        assert not np.array_equal(own[0][name], before[name])
+        np.testing.assert_allclose(array, (own[0][name] + own[1][name]) / 2, rtol=1e-6)
 
 
 def test_the_average_of_jobs_is_that_of_their_networks(frames, tmp_path):
@@ -183,7 +236,7 @@ def test_schedules_and_early_stop(frames, tmp_path):
     with pytest.raises(UserError, match="none was drawn; give a larger --held-out"):
         run_fit(frames, tmp_path / "c.npz", patience=1, held_out=1e-9)
     for wrong in ({"patience": 1, "held_out": 0.0}, {"schedule": "new-bob", "held_out": 0.0},
-                  {"held_out": 1.0}, {"silence_share": 2.0}, {"num_jobs": 0}):
+                  {"held_out": 1.0}, {"silence_share": 2.0}, {"num_jobs": 0}, {"replicas": 0}):
         with pytest.raises(UserError):
             build_options(DnnOptions, **wrong)
 
