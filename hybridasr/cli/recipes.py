@@ -65,7 +65,14 @@ def _run_recipe(args: argparse.Namespace) -> None:
     # No rows if the stages that score were left out.
     if rows:
         print(f"\n{format_results(rows)}\n\nresults: {work / 'results.json'}\n"
-              f"try it:  {_recognize(work / 'exp' / rows[-1]['system'])} FILE.wav")
+              f"try it:  {_recognize(_last_model(work / 'exp', rows))} FILE.wav")
+
+
+def _last_model(exp: Path, rows: list[dict]) -> Path:
+    """Return the model of the last row that is one's own: rescored lattices have a row, too."""
+    models = [exp / row["system"] for row in rows]
+    return next((model for model in reversed(models) if (model / "model.json").is_file()),
+                models[-1])
 
 
 def _folder(text: str) -> Path:

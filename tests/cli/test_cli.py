@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hybridasr.cli import VERBS
+from hybridasr.cli import VERBS, recipes
 from hybridasr.corpus.datadir import write_datadir
 from hybridasr.corpus.synth import SynthOptions, synthesize_corpus
 
@@ -301,3 +301,12 @@ def test_stages_can_be_chosen(world, tmp_path):
     assert "unknown section [nomo]" in error_of(*base, "--set", "nomo.beam=3")
     assert "give a whole number" in error_of(*base, "--set", "mono.totgauss=many")
     assert "choose one of aishell, commands_zh" in error_of(*base, "--recipe", "timit")
+
+
+def test_a_recipe_tells_of_a_model_that_is_there(tmp_path):
+    """Rows of rescored lattices are of no model of their own."""
+    (tmp_path / "dnn").mkdir()
+    (tmp_path / "dnn" / "model.json").write_text("{}")
+    rows = [{"system": name} for name in ("mono", "dnn", "dnn+4-gram")]
+    assert recipes._last_model(tmp_path, rows) == tmp_path / "dnn"
+    assert recipes._last_model(tmp_path, rows[:1]) == tmp_path / "mono"
