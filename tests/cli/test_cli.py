@@ -296,7 +296,7 @@ def test_stages_can_be_chosen(world, tmp_path):
     assert not (tmp_path / "w" / "data" / "train" / "feats.scp").exists()
     assert "stage mono needs it; run the stage" in error_of(*base, "--stage", 4)
     assert "network/test: no such data directory" in error_of(*base, "--stage", 11)
-    assert "from 1 to 13" in error_of(*base, "--stage", 14)
+    assert "from 1 to 14" in error_of(*base, "--stage", 15)
     assert "[mono]: unknown option 'gauss'" in error_of(*base, "--set", "mono.gauss=3")
     assert "unknown section [nomo]" in error_of(*base, "--set", "nomo.beam=3")
     assert "give a whole number" in error_of(*base, "--set", "mono.totgauss=many")
