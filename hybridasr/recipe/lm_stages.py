@@ -34,7 +34,7 @@ from hybridasr.storage import PathLike, read_json, read_text
 from hybridasr.train.minibatch import watched_speakers
 
 Stage = Callable[[str, list, list[Path], Callable[[], str], Path, Any], bool]
-NGRAM, LARGE, WATCHED = "ngram.bin", "large", "watched"
+NGRAM, LARGE, NEURAL, WATCHED = "ngram.bin", "large", "nnlm", "watched"
 EVEN = 0.5  # share of a neural model where nothing is held out to find it with
 
 
@@ -73,6 +73,7 @@ def rescore_stages(recipe: Recipe, run: RunOptions, pool: Executor, stage: Stage
     large, neural = small.parent / LARGE, run.work / "exp" / "nnlm"
     language_model_stage(recipe, run, f"lm_{LARGE}", large, stage, order=options.large_order,
                          prune=0.0)
+    kinds = (LARGE, NEURAL) if options.neural_order else (LARGE,)
     if options.neural_order:
         def train() -> str:
             return _train_neural(large / "text", neural, options, run.nj)
@@ -104,8 +105,8 @@ def rescore_stages(recipe: Recipe, run: RunOptions, pool: Executor, stage: Stage
         stage(f"rescore {network.name} {name}", [
             lattices / LATTICES, small, large / NGRAM, test_set / "text", options,
             *([neural / "network.npz"] if options.neural_order else [])],
-            [_rescored(lattices, LARGE) / "text"], rescore, network / "log" / f"rescore_{name}.log",
-            options)
+            [_rescored(lattices, kind) / "text" for kind in kinds], rescore,
+            network / "log" / f"rescore_{name}.log", options)
 
 
 def _train_neural(text: Path, destination: Path, options: RescoreOptions, threads: int) -> str:
@@ -131,7 +132,7 @@ def _rescore(network: Path, test_set: Path, lattices: Path, small: Path, large: 
     lines = [_score(network, test_set, target, f"{options.large_order}-gram", results)]
     if neural is not None:
         source, model, target = open_lattices(target), load_neural_lm(neural), _rescored(
-            lattices, "nnlm")
+            lattices, NEURAL)
         weight = _neural_share(ngram, model, large / WATCHED)
         rescore_set(source, new, mixed_with_neural(source, new, model, weight, options.neural_order,
                                                    options.neural_beam),

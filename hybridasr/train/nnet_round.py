@@ -167,9 +167,9 @@ class Replicas:
         The gradient may live in buffers that the next call overwrites; it is empty where the loss
         is not finite.
         """
-        parts = [part for part in np.array_split(batch, len(self.networks)) if len(part)]
         if len(self.networks) == 1:
             return self._of_part(self.networks[0], self.rngs[0], batch)
+        parts = [part for part in np.array_split(batch, len(self.networks)) if len(part)]
         results = list(self.pool.map(self._of_part, self.networks, self.rngs, parts))
         total = sum((seen for seen, _ in results), Counts())
         if not np.isfinite(total.loss):

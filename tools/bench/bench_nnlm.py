@@ -24,14 +24,20 @@ PARTS = ("train.txt", "held_out.txt", "test.txt")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = text_arguments(__doc__)
+    args, options = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(args.work or Path(folder), args, options)
+
+
+def text_arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that knows the texts and how they are cut."""
+    parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", type=Path, nargs="+")
     parser.add_argument("--work", type=Path, help="directory for all files (a temporary one)")
     parser.add_argument("--segment", type=Path, help="lexicon to cut words by")
-    args, options = parser.parse_known_args()
-    with tempfile.TemporaryDirectory() as folder:
-        measure(args.work or Path(folder), args, options)
+    return parser
 
 
 def measure(work: Path, args: argparse.Namespace, options: list[str]) -> None:

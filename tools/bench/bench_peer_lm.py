@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_nnlm import PARTS, run, spoken_words, write_parts
+from bench_nnlm import PARTS, run, spoken_words, text_arguments, write_parts
 
 OURS = ("kneser-ney", "witten-bell", "katz")
 THEIRS = {"improved Kneser-Ney": "ikn", "Witten-Bell": "wb", "improved shift-beta": "isb"}
@@ -25,11 +25,7 @@ TLM = ("tlm", "/usr/lib/irstlm/bin/tlm")
 
 def main() -> None:
     """Train and score every model."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("texts", type=Path, nargs="+")
-    parser.add_argument("--work", type=Path, help="directory for all files (a temporary one)")
-    parser.add_argument("--segment", type=Path, help="lexicon to cut words by")
+    parser = text_arguments(__doc__)
     parser.add_argument("--order", type=int, default=3)
     args = parser.parse_args()
     tlm = next(filter(None, map(shutil.which, TLM)), None)
